@@ -1,0 +1,46 @@
+"""Data sets by name. To add one: write its file, add its line to `DATASETS`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems
+from utils.types import ConfigError
+
+if TYPE_CHECKING:
+    from datasets.base import DataSet
+
+DATASETS = {
+    "digits": Entry("datasets.digits:digits", "1,797 handwritten digits of 8x8, part of scikit-learn: no download"),
+    "cifar10": Entry("datasets.cifar:cifar10", "60,000 photographs of 32x32 in 10 classes (Krizhevsky 2009)"),
+    "cifar100": Entry("datasets.cifar:cifar100", "60,000 photographs of 32x32 in 100 classes (Krizhevsky 2009)"),
+    "flowers102": Entry("datasets.flowers102:flowers102", "8,189 flowers in 102 classes (Nilsback 2008)"),
+    "stanford_cars": Entry(
+        "datasets.stanford_cars:stanford_cars", "16,185 cars in 196 classes, with boxes (Krause 2013), prepared first"
+    ),
+    "image_folder": Entry("datasets.image_folder:image_folder", "your images: data_path/{train,test}/<class>/*.jpg"),
+}
+
+
+def check_dataset_name(name: str) -> str | None:
+    """Return what is wrong with a data set's name, or None; imports nothing."""
+    if name in DATASETS:
+        return None
+    return f"unknown data set {name!r}{did_you_mean(name, DATASETS)} (known: {', '.join(DATASETS)})"
+
+
+def build_dataset(name: str, **params: Any) -> DataSet:
+    """Read a data set by its name.
+
+    Args:
+        name: a key of `DATASETS`.
+        params: what its function takes, such as data_path.
+
+    Raises: ConfigError for an unknown name or parameter, DataError for files that are missing, damaged or inconsistent.
+    """
+    if problem := check_dataset_name(name):
+        raise ConfigError(f"dataset: {problem}")
+    function = load_entry(DATASETS[name])
+    if problems := parameter_problems(function, params):
+        raise ConfigError("\n".join(f"{name}.{key}: {text}" for key, text in problems.items()))
+    return function(**params)

@@ -1,0 +1,150 @@
+"""CIFAR-10 and CIFAR-100 from the official "python version" files, as torchvision keeps them."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datasets.base import DataSet, ImageTable
+from datasets.files import altered_files, download_archive, find_folder, listing, refuse_altered
+from utils.types import DataError
+
+
+def cifar10(*, data_path: str | None = None, download: bool = False, verify_checksums: bool = True) -> DataSet:
+    """Read CIFAR-10: 50,000 + 10,000 images of 32x32 in 10 classes.
+
+    Args:
+        data_path: folder cifar-10-batches-py or the one around it; by default input/cifar10.
+        download: fetch missing files.
+        verify_checksums: refuse files other than the official ones; else a note tells of them.
+
+    Raises: DataError naming the files that are missing, altered or inconsistent.
+    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
+    """
+    from torchvision.datasets import CIFAR10
+
+    return _cifar(CIFAR10, "labels", data_path or "input/cifar10", download, verify_checksums)
+
+
+def cifar100(*, data_path: str | None = None, download: bool = False, verify_checksums: bool = True) -> DataSet:
+    """Read CIFAR-100 with its 100 fine classes: 50,000 + 10,000 images of 32x32.
+
+    Args:
+        data_path: folder cifar-100-python or the one around it; by default input/cifar100.
+        download: fetch missing files.
+        verify_checksums: refuse files other than the official ones; else a note tells of them.
+
+    Raises: DataError naming the files that are missing, altered or inconsistent.
+    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
+    """
+    from torchvision.datasets import CIFAR100
+
+    return _cifar(CIFAR100, "fine_labels", data_path or "input/cifar100", download, verify_checksums)
+
+
+def _cifar(official: Any, label_key: str, data_path: str, download: bool, verify_checksums: bool) -> DataSet:
+    """Read a set that torchvision's class `official` describes: file names, md5s, address."""
+    train_md5s, test_md5s = dict(official.train_list), dict(official.test_list)
+    meta = official.meta["filename"]
+    md5s = {**train_md5s, **test_md5s, meta: official.meta["md5"]}
+    outer, folder = find_folder(data_path, data_path, official.base_folder, meta)
+    if download and _missing(folder, md5s):
+        if folder.name != official.base_folder:
+            raise DataError(f"{folder}: must be called {official.base_folder} for `download: true` to complete it")
+        download_archive(official.url, official.tgz_md5, outer)
+    if missing := _missing(folder, md5s):
+        raise DataError(f"{folder}: missing files:\n{listing(missing)}\n`download: true` fetches them.")
+    notes = refuse_altered(folder, altered_files(folder, md5s), verify_checksums)
+
+    classes = _class_names(folder / meta, official.meta["key"])
+    train = _join([_read_batch(folder / name, label_key, len(classes)) for name in train_md5s])
+    test = _join([_read_batch(folder / name, label_key, len(classes)) for name in test_md5s])
+    if (len(train), len(test)) != (50_000, 10_000):
+        notes += (f"a sample: {len(train):,} + {len(test):,} of 50,000 + 10,000 images",)
+    return DataSet(classes, train, test, notes)
+
+
+def _missing(folder: Path, names: dict[str, str]) -> list[str]:
+    return [name for name in names if not (folder / name).is_file()]
+
+
+def _class_names(path: Path, key: str) -> tuple[str, ...]:
+    names = _unpickle(path).get(key)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise DataError(f"{path}: holds no list of class names {key!r}")
+    return tuple(names)
+
+
+def _read_batch(path: Path, label_key: str, num_classes: int) -> ImageTable:
+    content = _unpickle(path)
+    data, labels = content.get("data"), content.get(label_key)
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3072:
+        raise DataError(f"{path}: 'data' is no uint8 array of N rows of 3,072")
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+        raise DataError(f"{path}: {label_key!r} is no list of integers")
+    if len(labels) != len(data):
+        raise DataError(f"{path}: {len(data):,} images but {len(labels):,} labels")
+    if wrong := sorted({label for label in labels if not 0 <= label < num_classes}):
+        raise DataError(f"{path}: labels outside 0..{num_classes - 1}: {', '.join(map(str, wrong[:20]))}")
+    return ImageTable(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(labels, dtype=np.int64))
+
+
+def _join(parts: list[ImageTable]) -> ImageTable:
+    images = np.concatenate([np.asarray(part.images) for part in parts])  # [N, 32, 32, 3]
+    return ImageTable(np.ascontiguousarray(images), np.concatenate([part.labels for part in parts]))
+
+
+def _bytes_dtype(name: Any, align: Any = False, copy: Any = False) -> np.dtype:
+    if name != "u1":
+        raise pickle.UnpicklingError(f"holds numbers of type {name!r} where bytes are expected")
+    return np.dtype(np.uint8)
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"holds text in the encoding {encoding!r}")
+    return text.encode("latin1")
+
+
+_ALLOWED: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): _bytes_dtype,
+    ("_codecs", "encode"): _encode,
+    # by Python 2's name and by today's; taken from an array so as to import neither
+    ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+    ("numpy._core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Reads lists, dictionaries, text, numbers and byte arrays; a pickle that names anything else is refused."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"refused: it would run {module}.{name}")
+        return _ALLOWED[module, name]
+
+
+def _unpickle(path: Path) -> dict[str, Any]:
+    try:
+        content = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
+        raise DataError(f"{path}: damaged or no CIFAR file: {error}") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: damaged or no CIFAR file: holds no dictionary")
+    return content

@@ -1,0 +1,151 @@
+"""From a configuration to batches: which rows train, validate and test, and how they are fed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from datasets.base import DataSet, ImageTable
+from datasets.images import check_images
+from datasets.sampling import EpochBatches, ResumableLoader, stratified_split
+from datasets.stream import ImageStream, Preprocessing
+from utils.configuration import Configuration
+from utils.types import DataError
+
+
+class DataModule(pl.LightningDataModule):
+    """The data of a run.
+
+    Args:
+        config: the run's configuration.
+        data: the data set.
+        views: augmented replicas of each training image that the loss asks for.
+
+    Raises: DataError if labels and classes do not fit or a part is empty.
+    """
+
+    def __init__(self, config: Configuration, data: DataSet, views: int = 1) -> None:
+        super().__init__()
+        self.config, self.data, self.views = config, data, views
+        _check_labels(data)
+        everything = np.arange(len(data.train))
+        if config.select_on == "test":
+            self.train_rows, self.valid_rows = everything, np.arange(len(data.test))
+        else:
+            self.train_rows, self.valid_rows = stratified_split(data.train.labels, config.valid_fraction, config.seed)
+        if len(self.train_rows) < 2 or len(self.valid_rows) == 0:
+            raise DataError(
+                f"{config.dataset}: {len(data.train)} training images leave {len(self.train_rows)} to train on and "
+                f"{len(self.valid_rows)} to validate on; change valid_fraction (now {config.valid_fraction})"
+            )
+
+    @property
+    def train_stream(self) -> ImageStream:
+        config = self.config
+        return ImageStream(
+            self.data.train,
+            self.train_rows,
+            Preprocessing.of(config, training=True),
+            image_augmentations=config.image_augmentations if config.augment_images else None,
+            tensor_augmentations=config.tensor_augmentations if config.augment_tensors else None,
+            views=self.views,
+            seed=config.seed,
+        )
+
+    @property
+    def valid_stream(self) -> ImageStream:
+        table = self.data.test if self.config.select_on == "test" else self.data.train
+        return ImageStream(table, self.valid_rows, Preprocessing.of(self.config, training=False))
+
+    @property
+    def test_stream(self) -> ImageStream:
+        return ImageStream(self.data.test, range(len(self.data.test)), Preprocessing.of(self.config, training=False))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the data is, by content where it is in memory, else by file names, sizes, labels and boxes."""
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update("\n".join(self.data.classes).encode())
+        for table in (self.data.train, self.data.test):
+            digest.update(np.ascontiguousarray(table.labels).tobytes())
+            digest.update(b"" if table.boxes is None else np.ascontiguousarray(table.boxes).tobytes())
+            if isinstance(table.images, np.ndarray):
+                digest.update(np.ascontiguousarray(table.images).tobytes())
+            else:
+                digest.update("\n".join(f"{path.name} {path.stat().st_size}" for path in table.images).encode())
+        return digest.hexdigest()
+
+    def check(self) -> None:
+        """Decode every image once. Raises: DataError naming all that do not decode."""
+        paths = [path for table in (self.data.train, self.data.test) for path in table.images if isinstance(path, Path)]
+        if paths:
+            check_images(paths)
+
+    @property
+    def num_workers(self) -> int:
+        """As configured; `auto` is none for sets in memory, else a worker for each core up to 8."""
+        if self.config.num_workers != "auto":
+            return self.config.num_workers
+        return 0 if isinstance(self.data.train.images, np.ndarray) else min(len(os.sched_getaffinity(0)), 8)
+
+    def train_dataloader(self) -> ResumableLoader:
+        batches = EpochBatches(
+            len(self.train_rows), self.config.batch_size, self.config.seed, *self._rank_and_world_size()
+        )
+        return ResumableLoader(self.train_stream, batches, self._position, **self._loader_options())
+
+    def val_dataloader(self) -> DataLoader:
+        return self._evaluation_loader(self.valid_stream)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._evaluation_loader(self.test_stream)
+
+    def _evaluation_loader(self, stream: ImageStream) -> DataLoader:
+        rank, world_size = self._rank_and_world_size()
+        rows = range(rank, len(stream), world_size)
+        return DataLoader(stream, self.config.batch_size, sampler=rows, **self._loader_options())
+
+    def _loader_options(self) -> dict:
+        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
+        return {
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": on_gpu,
+        }
+
+    def _rank_and_world_size(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    def _position(self) -> tuple[int, int]:
+        """Return the epoch and how many of its batches are done, from Lightning's own count."""
+        assert self.trainer is not None
+        done = self.trainer.fit_loop.epoch_loop.batch_progress.total.completed
+        return divmod(done, int(self.trainer.num_training_batches))
+
+
+def _check_labels(data: DataSet) -> None:
+    problems = []
+    for part, table in (("training", data.train), ("test", data.test)):
+        problems += _label_problems(part, table, len(data.classes))
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def _label_problems(part: str, table: ImageTable, num_classes: int) -> list[str]:
+    if len(table) == 0:
+        return [f"the {part} part holds no images"]
+    if len(table.images) != len(table.labels):
+        return [f"the {part} part has {len(table.images)} images and {len(table.labels)} labels"]
+    outside = np.flatnonzero((table.labels < 0) | (table.labels >= num_classes))
+    if len(outside) == 0:
+        return []
+    named = ", ".join(f"{table.name(row)} ({table.labels[row]})" for row in outside[:5])
+    return [
+        f"the {part} part has {len(outside)} labels outside 0 to {num_classes - 1}, the {num_classes} classes: {named}"
+    ]

@@ -1,0 +1,114 @@
+"""Small tools that every data set needs: lists for messages, checksums, progress, downloads."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from datasets.archives import extract
+from utils.types import DataError
+
+
+def listing(items: Iterable[object], limit: int = 20) -> str:
+    """Return the first items, one an indented line, and how many more there are."""
+    items = list(items)
+    lines = [f"  {item}" for item in items[:limit]]
+    if len(items) > limit:
+        lines.append(f"  and {len(items) - limit:,} more")
+    return "\n".join(lines)
+
+
+def is_hidden(path: Path) -> bool:
+    """Tell whether a file is the operating system's or an archiver's rather than the user's."""
+    return path.name.startswith(".") or path.name in {"__MACOSX", "Thumbs.db", "desktop.ini"}
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """Return what a folder holds, sorted by name, hidden files left out."""
+    try:
+        return sorted(path for path in folder.iterdir() if not is_hidden(path))
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
+
+
+def find_folder(data_path: str | None, default: str, inner: str, marker: str) -> tuple[Path, Path]:
+    """Find the official folder of a data set: the path given is that folder itself or the one around it.
+
+    Args:
+        data_path: the user's path, or None for `default`.
+        inner: the folder's official name.
+        marker: a file that tells the folder itself, whatever it is called.
+
+    Returns: the folder around it, where a download would go, and the folder itself.
+    """
+    path = Path(data_path or default).expanduser()
+    if path.name == inner or (path / marker).is_file():
+        return path.parent, path
+    return path, path / inner
+
+
+def checksum(path: Path, algorithm: str) -> str:
+    """Return the hexadecimal checksum of a file.
+
+    Raises: DataError if the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def altered_files(folder: Path, md5s: dict[str, str]) -> list[str]:
+    """Return the names of those files whose md5 is not the official one."""
+    return [name for name, md5 in md5s.items() if checksum(folder / name, "md5") != md5]
+
+
+def refuse_altered(folder: Path, altered: list[str], verify_checksums: bool) -> tuple[str, ...]:
+    """Refuse files that differ from the official ones, or return the note that tells of them.
+
+    Raises: DataError if checksums are verified and a file's differs.
+    """
+    if not altered:
+        return ()
+    if verify_checksums:
+        raise DataError(
+            f"{folder}: not the official content (md5 differs):\n{listing(altered)}\n"
+            "Remove them and set `download: true`, or set `verify_checksums: false` to use them as they are."
+        )
+    return (f"files that differ from the official ones (md5): {', '.join(altered)}",)
+
+
+def download(url: str, md5: str, folder: Path) -> Path:
+    """Fetch a file into a folder with torchvision's downloader, unless it is there already.
+
+    Raises: DataError if there is no network, no room or the file that came is another one.
+    """
+    from torchvision.datasets.utils import download_url
+
+    target = folder / url.rpartition("/")[2]
+    try:
+        download_url(url, folder, target.name, md5)
+    except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
+        raise DataError(
+            f"{url}: cannot be downloaded to {folder}: {error}\nFetch it by other means and put it there, unpacked."
+        ) from None
+    return target
+
+
+def download_archive(url: str, md5: str, folder: Path) -> None:
+    """Fetch an archive and unpack it into a folder; files that are there already stay as they are."""
+    with progress(None, "unpacking", unit="B") as bar:
+        extract(download(url, md5, folder), folder, progress=bar.update)
+
+
+def progress(total: int | None, label: str, unit: str = "image", shown: bool | None = None) -> Any:
+    """Return a progress bar on stderr; without `shown`, only a terminal gets it."""
+    return tqdm(
+        total=total, desc=label, unit=unit, unit_scale=unit == "B", disable=None if shown is None else not shown
+    )

@@ -1,0 +1,203 @@
+"""Images from files that may be damaged or hostile: opened under limits, every fault told with the file's name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from datasets.files import listing
+from datasets.files import progress as progress_bar
+from utils.types import DataError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
+SIDEWAYS = {TURNS[orientation] for orientation in (5, 6, 7, 8)}
+
+# What Pillow's decoders raise on damaged files, beside OSError; a warning where warnings are errors.
+DAMAGED = (
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    MemoryError,
+    Warning,
+)
+
+
+def is_image_name(path: Path) -> bool:
+    """Tell by the ending, in capitals or not, whether a file should be an image."""
+    return path.suffix.lower() in ENDINGS
+
+
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
+    """Decode an image file.
+
+    The format is told by the content, not by the ending. The EXIF orientation is applied. Gray images come as L, all
+    others as RGB: 16-bit values keep their high byte, as Pillow does with 16-bit colour, and transparent pixels show
+    white, the page behind them.
+
+    Returns: an image of mode L or RGB.
+    Raises: DataError naming the file, if it is missing, unreadable, empty, damaged, of another format than JPEG, PNG,
+        WebP and BMP, or of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+    """
+    image, turn = _open(path)
+    try:
+        image = _to_gray_or_rgb(image)
+    except DAMAGED as error:
+        raise DataError(f"{path}: damaged: {error}") from None
+    return image if turn is None else image.transpose(turn)
+
+
+def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return width and height of `open_image(path)`, read from the file's head only.
+
+    Raises: DataError as `open_image`, as far as the head tells.
+    """
+    image, turn = _open(path, read="head")
+    width, height = image.size
+    return (height, width) if turn in SIDEWAYS else (width, height)
+
+
+def check_images(paths: Iterable[Path], progress: bool | None = None) -> None:
+    """Decode every image once, so that a bad one is told before training and not in its tenth hour.
+
+    A check that passed is remembered under the user's cache folder, by the names, sizes and times of the files, and not
+    repeated; a cache folder that cannot be written only costs the repetition.
+
+    Args:
+        paths: files.
+        progress: show a progress bar; None shows it where stderr is a terminal.
+
+    Raises: DataError that lists the bad images.
+    """
+    paths = list(paths)
+    stamp = _stamp(paths)
+    if os.path.exists(stamp):
+        return
+    if bad := bad_images(paths, progress):
+        raise DataError(
+            f"{len(bad):,} of {len(paths):,} images cannot be used:\n{listing(bad)}\n"
+            "Restore them from the original archive, or remove them together with their labels."
+        )
+    try:
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(f"{len(paths)} images decode\n", encoding="utf-8")
+    except OSError:
+        return
+
+
+def bad_images(paths: Iterable[Path], progress: bool | None = None) -> list[str]:
+    """Decode every image and return what is wrong, a line for each bad one, in the order of the paths."""
+    paths = list(paths)
+    bad = []
+    with ThreadPoolExecutor() as pool, progress_bar(len(paths), "checking", shown=progress) as bar:
+        try:
+            for fault in pool.map(_fault, paths):
+                bar.update()
+                if fault is not None:
+                    bad.append(fault)
+        finally:  # when the user interrupts, the images not yet begun are dropped
+            pool.shutdown(cancel_futures=True)
+    return bad
+
+
+def _fault(path: Path) -> str | None:
+    try:
+        _open(path, read="small")
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _open(
+    path: str | os.PathLike[str], read: Literal["head", "small", "all"] = "all"
+) -> tuple[Image.Image, Image.Transpose | None]:
+    """Open a file and decode it: not at all, or every byte but small where JPEG allows it, or in full.
+
+    Returns: the image as stored and what sets it upright.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            # Pillow only warns up to twice its limit
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                raise DataError(f"{path}: {image.width} x {image.height} pixels, more than the {limit:,} allowed")
+            if read == "small":
+                image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+            if read != "head":
+                image.load()
+            return image, _turn(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(f"{path}: more than the {Image.MAX_IMAGE_PIXELS:,} pixels allowed") from None
+    except Image.UnidentifiedImageError:
+        empty = os.path.getsize(path) == 0
+        what = "the file is empty" if empty else f"damaged, or not one of {', '.join(FORMATS)}"
+        raise DataError(f"{path}: {what}") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        # an operating system's error carries a number, a decoder's does not
+        what = f"cannot be read: {error.strerror}" if error.errno else f"damaged: {error}"
+        raise DataError(f"{path}: {what}") from None
+    except DAMAGED as error:
+        raise DataError(f"{path}: damaged: {error}") from None
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Return what sets an image upright; None when its EXIF data are damaged, as viewers do."""
+    try:
+        return TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except (OSError, *DAMAGED):
+        return None
+
+
+def _to_gray_or_rgb(image: Image.Image) -> Image.Image:
+    mode = image.mode
+    if mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        colours = image.convert("RGBA")
+        flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), colours).convert("RGB")
+        return flat.convert("L") if mode in ("1", "L", "LA", "La") else flat
+    if mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if mode == "1" else "RGB")
+
+
+def _stamp(paths: list[Path]) -> Path:
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            status = os.stat(path)
+            digest.update(f"{os.path.abspath(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="replace"))
+        except OSError:
+            digest.update(f"{os.path.abspath(path)}\0missing\n".encode(errors="replace"))
+    # a relative $XDG_CACHE_HOME is to be ignored, says its specification
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    root = cache if os.path.isabs(cache) else os.path.expanduser("~/.cache")
+    return Path(root, "lossbench", "checked", digest.hexdigest())

@@ -1,0 +1,83 @@
+"""Losses by name. To add one: write its file, add its line to `LOSSES`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems
+from utils.types import ConfigError, Task
+
+if TYPE_CHECKING:
+    from losses.base import ClassificationLoss
+
+LOSSES = {
+    "LabelSmoothingCrossEntropy": Entry(
+        "losses.label_smoothing:LabelSmoothingCrossEntropy", "cross entropy against softened labels (Szegedy 2016)"
+    ),
+    "OneSidedMarginLoss": Entry(
+        "losses.one_sided_margin:OneSidedMarginLoss", "costs with one-sided margins, lowest wins (Karimi 2022)"
+    ),
+}
+
+TORCH_LOSSES = {
+    "BCELoss": "binary cross entropy of each class's sigmoid",
+    "BCEWithLogitsLoss": "binary cross entropy of each class against the rest",
+    "CrossEntropyLoss": "softmax cross entropy; takes soft labels and label_smoothing",
+    "HuberLoss": "Huber distance of the scores to the one-hot label",
+    "KLDivLoss": "KL divergence of the softmax from the label's probabilities",
+    "L1Loss": "absolute distance of the scores to the one-hot label",
+    "MSELoss": "squared distance of the scores to the one-hot label",
+    "MultiLabelMarginLoss": "multi-class hinge, margin 1, over K",
+    "MultiLabelSoftMarginLoss": "mean binary cross entropy of each class against the rest",
+    "MultiMarginLoss": "multi-class hinge of Weston and Watkins, over K",
+    "NLLLoss": "cross entropy; the softmax is applied for it",
+    "PoissonNLLLoss": "Poisson likelihood of the one-hot label",
+    "SmoothL1Loss": "smooth absolute distance of the scores to the one-hot label",
+    "SoftMarginLoss": "logistic loss of each class against the rest",
+}
+"""Losses of torch.nn that make sense for one score per class; losses/torch_losses.py says how each is fed."""
+
+NOT_CLASSIFICATION = {
+    "AdaptiveLogSoftmaxWithLoss": "it is a layer for very large vocabularies",
+    "CTCLoss": "it needs sequences of scores",
+    "CosineEmbeddingLoss": "it compares pairs of embeddings",
+    "GaussianNLLLoss": "it needs a variance beside each score",
+    "HingeEmbeddingLoss": "it judges distances of pairs",
+    "LinearCrossEntropyLoss": "it holds a last layer of its own",
+    "MarginRankingLoss": "it ranks pairs of scores",
+    "TripletMarginLoss": "it compares triplets of embeddings",
+    "TripletMarginWithDistanceLoss": "it compares triplets of embeddings",
+}
+
+
+def check_loss_name(name: str) -> str | None:
+    """Return what is wrong with a loss's name, or None; imports nothing."""
+    if name in LOSSES or name in TORCH_LOSSES:
+        return None
+    if name in NOT_CLASSIFICATION:
+        return f"torch.nn.{name} cannot train a classifier: {NOT_CLASSIFICATION[name]}"
+    return f"unknown loss {name!r}{did_you_mean(name, [*LOSSES, *TORCH_LOSSES])} (python train.py --list losses)"
+
+
+def build_loss(name: str, task: Task | None = None, **params: Any) -> ClassificationLoss:
+    """Build a loss by its class name.
+
+    Args:
+        name: a key of `LOSSES` or the name of a loss of torch.nn.
+        task: what the loss may know of the run; None for losses used alone.
+        params: the loss's hyperparameters.
+
+    Raises: ConfigError for an unknown name, a parameter the loss does not take or one out of range.
+    """
+    if problem := check_loss_name(name):
+        raise ConfigError(f"loss_function: {problem}")
+    from losses.torch_losses import TorchLoss, torch_loss_class
+
+    constructor = load_entry(LOSSES[name]) if name in LOSSES else torch_loss_class(name)
+    problems = parameter_problems(constructor, params, given=() if name in TORCH_LOSSES else ("task",))
+    if problems:
+        raise ConfigError("\n".join(f"loss_params.{key}: {text}" for key, text in problems.items()))
+    try:
+        return constructor(task, **params) if name in LOSSES else TorchLoss(name, task, **params)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"loss_params: {name} refuses them: {error}") from None

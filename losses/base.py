@@ -1,0 +1,77 @@
+"""The contract between a loss and the rest of the project."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from utils.types import Batch, Outputs, Sequences, Task
+
+
+class ClassificationLoss(nn.Module):
+    """What a score means, costs and decodes to. Nothing outside asks which loss it is.
+
+    A subclass overrides `forward`; the rest has defaults for scores that are logits. State is a buffer, advanced in
+    `terms` or `on_epoch_end`. Hyperparameters are keyword-only, annotated, with the paper's defaults: the signature is
+    the configuration schema.
+
+    Args:
+        task: sizes and the network's last layer; needed only by losses with a head or state of their own.
+
+    Attributes:
+        views: augmented replicas wanted per training image.
+        sampling: how training indices are drawn: "shuffle", "repeated" or "class_balanced".
+        stages: positions of the feature maps wanted among the network's own, shallow to deep; negative from the end.
+        soft_targets: accepts [B, K] probabilities as the target.
+        kind: "image" or "sequence"; must match the data set.
+        calibrated: the probabilities are a posterior, not a convention.
+    """
+
+    views: int = 1
+    sampling: str = "shuffle"
+    stages: tuple[int, ...] = ()
+    soft_targets: bool = True
+    kind: ClassVar[str] = "image"
+    calibrated: bool = True
+
+    def __init__(self, task: Task | None = None) -> None:
+        super().__init__()
+        self.task = task
+
+    def make_head(self, task: Task) -> nn.Module:
+        """Return the layer from features [N, D] to scores; by default the architecture's own, untouched."""
+        return task.classifier
+
+    def forward(self, scores: Tensor, target: Tensor | Sequences) -> Tensor:
+        """Judge: the mean loss of a batch, without margin tricks or state.
+
+        Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar.
+        """
+        raise NotImplementedError
+
+    def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Train: what is minimised is the sum of the terms.
+
+        Shapes: outputs as `Outputs`; batch.target [B*V, ...], each sample's repeated for its V views.
+        """
+        return {"main": self(outputs.scores, batch.target)}
+
+    def log_probabilities(self, scores: Tensor) -> Tensor:
+        """Return log p(class | image). Shapes: scores [B, K] -> [B, K]."""
+        return scores.log_softmax(dim=-1)
+
+    def predict(self, scores: Tensor) -> Tensor:
+        """Return the class, or REJECTED. Shapes: scores [B, K] -> [B] int64."""
+        return scores.argmax(dim=-1)
+
+    def on_epoch_end(self) -> None:
+        """Advance state that changes once per training epoch."""
+
+
+def as_probabilities(target: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
+    """Return the target as probabilities. Shapes: [B] int64 or [B, K] -> [B, K]."""
+    if target.ndim == 2:
+        return target.to(dtype)
+    return nn.functional.one_hot(target, num_classes).to(dtype)

@@ -1,0 +1,113 @@
+"""One-sided margin loss: scores are costs that must leave a margin on one side only."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from losses.base import ClassificationLoss
+from utils.types import REJECTED, Task
+
+
+class OneSidedMarginLoss(ClassificationLoss):
+    """Asks the right class's score to lie in [0, lambda_min] and every other one to reach lambda_max.
+
+        L = h(s_y - lambda_min) + alpha h(-s_y) + lambda_ sum_{j != y} h(lambda_max - s_j),   h = softplus or max(., 0)
+
+    Scores are costs: prediction is their ARGMIN. With g(s) = softplus(s - lambda_min) + alpha softplus(-s)
+    - lambda_ softplus(lambda_max - s) the loss of label k is g(s_k) plus a term common to all labels, so
+    log p = log_softmax(-g(s)) over the classes. "None of them" has g = 0: it is likelier than every class, and the
+    sample REJECTED, when all scores exceed about (lambda_min + lambda_ lambda_max) / (1 + lambda_), 350 by default.
+
+    The probabilities are nearly 0 or 1, since g spans hundreds; fit a temperature before reading them as confidence.
+
+    Args:
+        alpha: weight of negative scores of the right class, >= 0. Paper: 0.1 (its table 4 studies 0.01 to 10).
+        lambda_: weight of the wrong classes, > 0. Paper: 1.
+        lambda_max: score that wrong classes must reach, > lambda_min. Paper: 600.
+        lambda_min: score that the right class must not exceed, >= 0. Paper: 100.
+        soft: softplus (eq. 4) instead of the hard hinge (eq. 3).
+        normalize_negatives: divide lambda_ by K - 1, so that the loss does not grow with the number of classes. Ours.
+        reject: let `predict` give REJECTED; off, the best class is always given, as in the paper's classification.
+
+    Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar, mean over B.
+    Raises: ValueError if a parameter is out of range. Warns when alpha >= lambda_: then g is not increasing, and the
+        lowest score is not everywhere the likeliest class.
+    Source: Karimi et al. 2022, arXiv:2206.01002, eq. 3 and 4, sec. 3.
+    Deviations: eq. 5 (rejection) lacks a minus sign as printed; it would reject every image, so the sign is restored.
+        Soft labels, on which the paper is silent, weigh the labels' losses: sum_k q_k L(k).
+    """
+
+    calibrated = False
+
+    def __init__(
+        self,
+        task: Task | None = None,
+        *,
+        alpha: float = 0.1,
+        lambda_: float = 1.0,
+        lambda_max: float = 600.0,
+        lambda_min: float = 100.0,
+        soft: bool = True,
+        normalize_negatives: bool = False,
+        reject: bool = False,
+    ) -> None:
+        super().__init__(task)
+        for name, value, fits, allowed in (
+            ("alpha", alpha, alpha >= 0, ">= 0"),
+            ("lambda_", lambda_, lambda_ > 0, "> 0"),
+            ("lambda_min", lambda_min, lambda_min >= 0, ">= 0"),
+            ("lambda_max", lambda_max, lambda_max > lambda_min, f"> lambda_min = {lambda_min}"),
+        ):
+            if not (fits and math.isfinite(value)):
+                raise ValueError(f"{name} must be finite and {allowed}, got {value}")
+        if alpha >= lambda_:
+            warnings.warn(
+                f"OneSidedMarginLoss: alpha = {alpha} >= lambda_ = {lambda_}: among negative scores the lowest one is "
+                "not the likeliest class; choose lambda_ > alpha",
+                stacklevel=2,
+            )
+        self.alpha, self.lambda_, self.lambda_max, self.lambda_min = alpha, lambda_, lambda_max, lambda_min
+        self.soft, self.normalize_negatives, self.reject = soft, normalize_negatives, reject
+
+    def _negative_weight(self, num_classes: int) -> float:
+        return self.lambda_ / (num_classes - 1) if self.normalize_negatives else self.lambda_
+
+    def label_costs(self, scores: Tensor) -> Tensor:
+        """Return g, by which label k costs more than "none of them". Shapes: [B, K] -> [B, K]."""
+        scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+        return _label_costs(scores, F.softplus, self, self._negative_weight(scores.shape[-1]))
+
+    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        # bfloat16 has a resolution of 4 near lambda_max, and float16 overflows in the sum over 111 classes.
+        scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+        hinge = F.softplus if self.soft else F.relu
+        weight = self._negative_weight(scores.shape[-1])
+        all_negative = weight * hinge(self.lambda_max - scores).sum(dim=-1)  # [B]
+        if target.ndim == 1:
+            own_cost = _label_costs(scores.gather(1, target[:, None]), hinge, self, weight).squeeze(1)  # [B]
+        else:
+            own_cost = (target.to(scores.dtype) * _label_costs(scores, hinge, self, weight)).sum(dim=-1)  # [B]
+        return (all_negative + own_cost).mean()
+
+    def log_probabilities(self, scores: Tensor) -> Tensor:
+        """Return log p over the K classes, "none of them" left out. Shapes: [B, K] -> [B, K]."""
+        return (-self.label_costs(scores)).log_softmax(dim=-1)
+
+    def log_probabilities_with_rejection(self, scores: Tensor) -> Tensor:
+        """Return log p over the K classes and, last, "none of them". Shapes: [B, K] -> [B, K + 1]."""
+        return F.pad(-self.label_costs(scores), (0, 1)).log_softmax(dim=-1)
+
+    def predict(self, scores: Tensor) -> Tensor:
+        best = scores.argmin(dim=-1)
+        if not self.reject:
+            return best
+        return torch.where((self.label_costs(scores) > 0).all(dim=-1), REJECTED, best)
+
+
+def _label_costs(scores: Tensor, hinge, loss: OneSidedMarginLoss, weight: float) -> Tensor:
+    return hinge(scores - loss.lambda_min) + loss.alpha * hinge(-scores) - weight * hinge(loss.lambda_max - scores)

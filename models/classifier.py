@@ -1,0 +1,172 @@
+"""The LightningModule: a network, a loss and an optimizer, with no word about which."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from losses.base import ClassificationLoss
+from utils.metrics.classification import Tally
+from utils.types import Batch, Outputs, Sequences, Task
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+class Classifier(pl.LightningModule):
+    """Trains a network by a loss and counts its metrics on the device.
+
+    Args:
+        network: keeps timm's contract (`forward_features`, `forward_head`, `get_classifier`, `reset_classifier`).
+        loss: what the scores mean, cost and decode to; its parameters are trained with the network's.
+        task: what the loss was built with.
+        build_optimizer: parameters -> optimizer.
+        build_scheduler: (optimizer, steps per epoch) -> Lightning's description of a scheduler, or None. A
+            ReduceLROnPlateau is stepped here, not by Lightning, so that its step precedes the epoch's checkpoint.
+        channels_last: memory format of the images.
+
+    Attributes:
+        metrics: the newest value of each, such as metrics["valid/accuracy"].
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: ClassificationLoss,
+        task: Task,
+        build_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        build_scheduler: Callable[[Optimizer, int], dict[str, Any] | None] = lambda optimizer, steps: None,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.network, self.loss = network, loss
+        head = loss.make_head(task)
+        self.own_head = None if head is task.classifier else head
+        if self.own_head is not None:
+            network.reset_classifier(0)  # the architecture's own last layer would be dead weight
+        self.train_tally, self.judge_tally = Tally(task.num_classes, judge=False), Tally(task.num_classes)
+        self.metrics: dict[str, float] = {}
+        self._build_optimizer, self._build_scheduler = build_optimizer, build_scheduler
+        self._plateau: dict[str, Any] | None = None
+        self._plateau_state: dict[str, Any] | None = None
+        self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        if channels_last:
+            network.to(memory_format=torch.channels_last)
+
+    @property
+    def head(self) -> nn.Module:
+        """The layer from features to scores."""
+        return self.network.get_classifier() if self.own_head is None else self.own_head
+
+    def forward(self, image: Tensor) -> Outputs:
+        """Shapes: image [N, C, H, W] -> `Outputs` of N samples, scores in float32 or better."""
+        image = image.contiguous(memory_format=self._memory_format)
+        stages: tuple[Tensor, ...] = ()
+        if self.loss.stages:
+            maps, captured = self.network.forward_intermediates(image, indices=list(self.loss.stages))
+            stages = tuple(captured)
+        else:
+            maps = self.network.forward_features(image)
+        features = self.network.forward_head(maps, pre_logits=True)
+        with full_precision(features):
+            weight = next(self.head.parameters(), features)
+            scores = self.head(features.to(weight.dtype))
+        return Outputs(scores.float() if scores.dtype in HALF else scores, features, stages)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        views = batch.image.shape[1]
+        flat = Batch(batch.image.flatten(0, 1), repeat_views(batch.target, views), repeat_views(batch.index, views))
+        outputs = self(flat.image)
+        with full_precision(outputs.scores):
+            terms = self.loss.terms(outputs, flat)
+            total = torch.stack(list(terms.values())).sum()
+            if batch_idx == 0:
+                self.train_tally.reset()
+            with torch.no_grad():
+                self.train_tally.update(total, self.loss.predict(outputs.scores), flat.target)
+        return total
+
+    def _judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        scores = self(batch.image[:, 0]).scores
+        with full_precision(scores):
+            prediction = self.loss.predict(scores)
+            self.judge_tally.update(
+                self.loss(scores, batch.target), prediction, batch.target, self.loss.log_probabilities(scores)
+            )
+        return scores, prediction
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._judge(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        scores, prediction = self._judge(batch)
+        return {"index": batch.index, "target": batch.target, "prediction": prediction, "scores": scores}
+
+    def on_validation_epoch_start(self) -> None:
+        self.judge_tally.reset()
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def on_validation_epoch_end(self) -> None:
+        self._publish("valid", self.judge_tally)
+
+    def on_test_epoch_end(self) -> None:
+        self._publish("test", self.judge_tally)
+
+    def on_train_epoch_end(self) -> None:
+        self._publish("train", self.train_tally)
+        self.loss.on_epoch_end()
+        if self._plateau is not None:
+            self._plateau["scheduler"].step(self.metrics[self._plateau["monitor"]])
+
+    def _publish(self, part: str, tally: Tally) -> None:
+        if self.trainer.world_size > 1:
+            tally.reduce(lambda count: self.trainer.strategy.reduce(count, reduce_op="sum"))
+        metrics = {f"{part}/{name}": value for name, value in tally.compute().items()}
+        self.metrics |= metrics
+        self.log_dict(metrics, logger=False)  # for early stopping; Lightning rounds them to float32
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._build_optimizer(self.parameters())
+        steps_per_epoch = int(self.trainer.estimated_stepping_batches) // (self.trainer.max_epochs or 1)
+        schedule = self._build_scheduler(optimizer, steps_per_epoch)
+        if schedule is None:
+            return optimizer
+        if isinstance(schedule["scheduler"], ReduceLROnPlateau):
+            self._plateau = schedule
+            if self._plateau_state is not None:
+                schedule["scheduler"].load_state_dict(self._plateau_state)
+            return optimizer
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._plateau is not None:
+            checkpoint["plateau"] = _plain(self._plateau["scheduler"].state_dict())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._plateau_state = checkpoint.get("plateau")
+
+
+def full_precision(like: Tensor) -> contextlib.AbstractContextManager:
+    """Switch autocast off: a loss in half precision loses its margins (float16 near 600 has a resolution of 0.5)."""
+    return torch.autocast(like.device.type, enabled=False)
+
+
+def repeat_views(target: Any, views: int) -> Any:
+    """Repeat each sample's target for its views, whatever its type. Shapes: [B, ...] -> [B*V, ...]."""
+    if views == 1:
+        return target
+    if isinstance(target, Sequences):
+        return Sequences(*(repeat_views(part, views) for part in target))
+    return target.repeat_interleave(views, dim=0)
+
+
+def _plain(state: dict[str, Any]) -> dict[str, Any]:
+    """Keep what a safe load of a checkpoint accepts."""
+    return {key: value for key, value in state.items() if isinstance(value, (bool, int, float, str, list, type(None)))}

@@ -1,0 +1,130 @@
+"""Weights from a local file, and what to say when pretrained ones cannot be had."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from utils.types import ConfigError
+
+_SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
+_NAMED_AT_MOST = 10
+
+
+def no_pretrained_weights(architecture: str, reason: object) -> ConfigError:
+    """Return the error for weights that cannot be downloaded, which names the way around."""
+    text = " ".join(str(reason).split())[:300]
+    return ConfigError(
+        f"pretrained: cannot get the weights of {architecture}: {text or type(reason).__name__}; "
+        "download them elsewhere and give the file as weights_path"
+    )
+
+
+def load_weights(network: nn.Module, weights_path: str | Path) -> None:
+    """Load a local file of weights into a network.
+
+    A last layer of another class count, or none, leaves the network's own fresh and earns a warning. A first layer
+    of three channels is summed to one for a grayscale network.
+
+    Args:
+        network: in timm's contract.
+        weights_path: .pt, .pth or .ckpt (tensors only, nothing is unpickled that could run) or .safetensors. It holds
+            a state dict, alone or under "state_dict" or "model"; of keys that start with "network." only those count.
+
+    Raises: ConfigError for a path or file that cannot be used, and for layers that do not fit.
+    """
+    state = _named_as_in(network, _read(weights_path))
+    wanted = network.state_dict()
+    _sum_colours(network, state, wanted)
+    _drop_other_head(network, state, wanted, weights_path)
+    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in state if name not in wanted]
+    reshaped = [
+        f"{name} {list(state[name].shape)} instead of {list(wanted[name].shape)}"
+        for name in wanted
+        if name in state and state[name].shape != wanted[name].shape
+    ]
+    problems = {"missing": missing, "not in the network": unexpected, "of another shape": reshaped}
+    if any(problems.values()):
+        told = "; ".join(f"{what}: {_first(names)}" for what, names in problems.items() if names)
+        raise ConfigError(f"weights_path: {weights_path} does not fit the network; {told}")
+    network.load_state_dict(state, strict=False)  # only counters of batches can be missing
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
+    return ", ".join(names[:_NAMED_AT_MOST]) + more
+
+
+def _read(weights_path: str | Path) -> dict[str, Tensor]:
+    if "://" in str(weights_path):
+        raise ConfigError(f"weights_path: must be a local file, got {weights_path}")
+    path = Path(weights_path).expanduser()
+    if path.suffix not in _SUFFIXES:
+        raise ConfigError(f"weights_path: must end in one of {', '.join(_SUFFIXES)}, got {weights_path}")
+    if not path.is_file():
+        raise ConfigError(f"weights_path: there is no file {weights_path}")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ConfigError(f"weights_path: {weights_path} cannot be read: {error}") from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"weights_path: {weights_path} cannot be read as a file of tensors: {reason}") from None
+    return _state_dict(content, weights_path)
+
+
+def _state_dict(content: Any, weights_path: str | Path) -> dict[str, Tensor]:
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise ConfigError(f"weights_path: {weights_path} holds no state dict (a mapping of names to tensors)")
+    return dict(content)
+
+
+def _named_as_in(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Translate the names of a checkpoint of ours, or of torchvision's own, into the network's."""
+    ours = {name.removeprefix("network."): value for name, value in state.items() if name.startswith("network.")}
+    native: Any = getattr(network, "native_keys", {})
+    return {native.get(name, name): value for name, value in (ours or state).items()}
+
+
+def _sum_colours(network: nn.Module, state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    first = next((name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)), "")
+    name = f"{first}.weight"
+    if name not in state or state[name].ndim != 4 or state[name].shape[1] != 3 or wanted[name].shape[1] != 1:
+        return
+    state[name] = state[name].sum(1, keepdim=True)
+
+
+def _drop_other_head(
+    network: Any, state: dict[str, Tensor], wanted: Mapping[str, Tensor], weights_path: str | Path
+) -> None:
+    """Make the network's own last layer stand in for one of another class count, or for none."""
+    classifier = network.get_classifier()
+    prefix = next((name for name, module in network.named_modules() if module is classifier), "")
+    names = [f"{prefix}.{name}" for name in classifier.state_dict()]
+    told = [(list(state[name].shape) if name in state else None, list(wanted[name].shape)) for name in names]
+    same_input = all(theirs is None or theirs[1:] == ours[1:] for theirs, ours in told)
+    if not names or not same_input or all(theirs == ours for theirs, ours in told):
+        return
+    theirs, ours = told[0]
+    warnings.warn(
+        f"weights_path: {weights_path} has {f'a last layer {theirs}' if theirs else 'no last layer'}, the network's is "
+        f"{ours}: it stays fresh",
+        stacklevel=4,
+    )
+    state |= {name: wanted[name] for name in names}

@@ -1,0 +1,138 @@
+"""Laws of every data set that can be built offline, and of the table they stand in."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from official_layouts import draw, write_cifar, write_flowers, write_newer
+from PIL import Image
+
+import datasets
+from datasets import DATASETS, build_dataset
+from datasets.base import DataSet, ImageTable
+from datasets.stanford_preparation import prepare_stanford
+from utils.lookup import load_entry
+from utils.types import ConfigError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def build_stanford(folder: Path) -> DataSet:
+    prepare_stanford(write_newer(folder / "raw"), folder / "cars", allow_partial=True, say=lambda line: None)
+    return build_dataset("stanford_cars", data_path=str(folder / "cars"))
+
+
+def build_folder(folder: Path) -> DataSet:
+    for part in ("train", "test"):
+        for k, name in enumerate(("bus", "car")):
+            draw(folder / part / name / "1.jpg", 100 * k)
+    return build_dataset("image_folder", data_path=str(folder))
+
+
+BUILDERS: dict[str, Callable[[Path], DataSet]] = {
+    "digits": lambda folder: build_dataset("digits"),
+    "cifar10": lambda folder: build_dataset("cifar10", data_path=str(write_cifar(folder)), verify_checksums=False),
+    "cifar100": lambda folder: build_dataset(
+        "cifar100", data_path=str(write_cifar(folder, "cifar100")), verify_checksums=False
+    ),
+    "flowers102": lambda folder: build_dataset(
+        "flowers102", data_path=str(write_flowers(folder)), verify_checksums=False
+    ),
+    "stanford_cars": build_stanford,
+    "image_folder": build_folder,
+}
+
+
+@pytest.fixture(scope="module", params=DATASETS)
+def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[DataSet, DataSet]:
+    """A data set built twice from equal files in different places."""
+    build = BUILDERS[request.param]
+    return build(tmp_path_factory.mktemp("first")), build(tmp_path_factory.mktemp("second"))
+
+
+def test_labels_are_int64_within_the_classes(pair: tuple[DataSet, DataSet]) -> None:
+    data, _ = pair
+    assert len(set(data.classes)) == len(data.classes) >= 2
+    for part in (data.train, data.test):
+        assert part.labels.dtype == np.int64
+        assert 0 <= part.labels.min() <= part.labels.max() < len(data.classes)
+
+
+def test_every_row_has_an_image_of_mode_l_or_rgb(pair: tuple[DataSet, DataSet]) -> None:
+    data, _ = pair
+    for part in (data.train, data.test):
+        assert len(part) == len(part.images) == len(part.labels) > 0
+        for row in (0, len(part) - 1):
+            assert part.load(row).mode in ("L", "RGB")
+
+
+def test_boxes_lie_inside_their_images(pair: tuple[DataSet, DataSet]) -> None:
+    data, _ = pair
+    for part in (data.train, data.test):
+        boxes = np.empty((0, 4), dtype=np.int64) if part.boxes is None else part.boxes
+        assert boxes.dtype == np.int64
+        for row, (x1, y1, x2, y2) in enumerate(boxes):
+            width, height = part.load(row).size
+            assert 0 <= x1 < x2 <= width
+            assert 0 <= y1 < y2 <= height
+
+
+def test_the_order_of_rows_depends_on_the_content_alone(pair: tuple[DataSet, DataSet]) -> None:
+    first, second = pair
+    assert first.classes == second.classes
+    for one, other in ((first.train, second.train), (first.test, second.test)):
+        assert np.array_equal(one.labels, other.labels)
+        for row in range(0, len(one), max(1, len(one) // 10)):
+            assert np.array_equal(np.asarray(one.load(row)), np.asarray(other.load(row)))
+
+
+def test_names_of_rows_are_different(pair: tuple[DataSet, DataSet]) -> None:
+    data, _ = pair
+    assert len({data.test.name(row) for row in range(len(data.test))}) == len(data.test)
+
+
+def test_every_entry_is_held_to_these_laws() -> None:
+    assert set(BUILDERS) == set(DATASETS)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_entries_name_documented_functions_of_keywords(name: str) -> None:
+    function = load_entry(DATASETS[name])
+    assert inspect.getdoc(function)
+    assert DATASETS[name].summary
+    assert all(p.kind is p.KEYWORD_ONLY for p in inspect.signature(function).parameters.values())
+
+
+def test_datasets_is_this_projects_package() -> None:
+    assert Path(datasets.__file__).resolve() == ROOT / "datasets" / "__init__.py"
+
+
+def test_reading_the_table_imports_nothing_heavy() -> None:
+    code = "import sys, datasets; print([m for m in ('torch', 'torchvision', 'numpy', 'PIL') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_an_unknown_name_earns_a_suggestion() -> None:
+    with pytest.raises(ConfigError, match=r"unknown data set 'cifar_10'; did you mean 'cifar10'\?"):
+        build_dataset("cifar_10")
+
+
+def test_an_unknown_parameter_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"cifar10\.data_pat: unknown parameter; did you mean 'data_path'\?"):
+        build_dataset("cifar10", data_pat="x")
+
+
+def test_an_array_row_is_loaded_as_it_is_stored() -> None:
+    images = np.random.RandomState(0).randint(0, 256, (2, 5, 4, 3)).astype(np.uint8)
+    table = ImageTable(images, np.array([0, 1]))
+    image = table.load(1)
+    assert isinstance(image, Image.Image)
+    assert np.array_equal(np.asarray(image), images[1])
+    assert table.name(1) == "image 1"

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from official_layouts import CARS, NAMES, draw, write_older
+from PIL import Image
+
+from datasets.stanford_cars import COLUMNS, stanford_cars
+from utils.types import DataError
+
+ROWS = {
+    "train": [
+        ("b.jpg", 3, 1, 1, 20, 16, "Three"),
+        ("a.jpg", 196, 5, 4, 18, 12, "Last"),
+        ("c.jpg", 1, 2, 2, 2, 2, "One"),
+    ],
+    "test": [("a.jpg", 1, 3, 2, 10, 9, "One")],
+}
+
+
+def write_labels(folder: Path, part: str, rows: list[tuple], columns: tuple[str, ...] = COLUMNS) -> None:
+    with (folder / f"{part}_labels.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """A small prepared folder of 20 x 16 pixels, as an older preparation wrote it: without classes.txt."""
+    folder = tmp_path / "cars"
+    for part, rows in ROWS.items():
+        for k, row in enumerate(rows):
+            draw(folder / part / row[0], 60 * k)
+        write_labels(folder, part, rows)
+    return folder
+
+
+def test_image_label_and_box_meet_by_name(prepared: Path) -> None:
+    data = stanford_cars(data_path=str(prepared))
+    assert [Path(path).name for path in data.train.images] == ["b.jpg", "a.jpg", "c.jpg"]
+    assert data.train.labels.tolist() == [2, 195, 0]
+    # 1-based inclusive -> 0-based with exclusive ends
+    assert data.train.boxes is not None
+    assert data.train.boxes.tolist() == [[0, 0, 20, 16], [4, 3, 18, 12], [1, 1, 2, 2]]
+    assert data.test.boxes is not None
+    assert data.test.boxes.tolist() == [[2, 1, 10, 9]]
+
+
+def test_columns_are_matched_by_name(prepared: Path) -> None:
+    columns = ("", *reversed(COLUMNS), "comment")
+    write_labels(prepared, "train", [(9, *reversed(row), "x") for row in ROWS["train"]], columns)
+    data = stanford_cars(data_path=str(prepared))
+    assert data.train.labels.tolist() == [2, 195, 0]
+    assert data.train.boxes is not None
+    assert data.train.boxes[1].tolist() == [4, 3, 18, 12]
+
+
+def test_196_classes_count_however_few_occur(prepared: Path) -> None:
+    data = stanford_cars(data_path=str(prepared))
+    assert len(data.classes) == 196
+    assert (data.classes[0], data.classes[1], data.classes[195]) == ("One", "class 2", "Last")
+    names = [{1: "One", 3: "Three", 196: "Last"}.get(k, f"Car {k}") for k in range(1, 197)]
+    (prepared / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
+    assert stanford_cars(data_path=str(prepared)).classes == tuple(names)
+
+
+def test_data_path_wins_over_the_older_key(prepared: Path) -> None:
+    assert len(stanford_cars(data_path=str(prepared), stanford_data_path="nowhere").train) == 3
+    assert len(stanford_cars(stanford_data_path=str(prepared)).train) == 3
+
+
+def test_a_sample_says_so(prepared: Path) -> None:
+    assert stanford_cars(data_path=str(prepared)).notes == ("a sample of Stanford Cars: 3 + 1 of 8,144 + 8,041 images",)
+
+
+def test_a_box_that_reaches_outside_is_clipped_and_noted(prepared: Path) -> None:
+    rows = [("b.jpg", 3, 0, 1, 23, 16, "Three"), ("a.jpg", 196, 5, 4, 18, 17, "Last"), ROWS["train"][2]]
+    write_labels(prepared, "train", rows)
+    data = stanford_cars(data_path=str(prepared))
+    assert data.train.boxes is not None
+    assert data.train.boxes[:2].tolist() == [[0, 0, 20, 16], [4, 3, 18, 16]]
+    assert data.notes[1] == "2 of 4 boxes reached outside their image and were clipped: train/b.jpg, train/a.jpg"
+
+
+@pytest.mark.parametrize("box", [(10, 1, 9, 16), (1, 9, 20, 8), (21, 1, 30, 16), (1, 17, 20, 30), (-5, 1, 0, 9)])
+def test_a_box_without_area_is_refused_by_name(prepared: Path, box: tuple[int, ...]) -> None:
+    write_labels(prepared, "test", [("a.jpg", 1, *box, "One")])
+    with pytest.raises(DataError) as caught:
+        stanford_cars(data_path=str(prepared))
+    assert "boxes without area inside their image" in str(caught.value)
+    assert f"test/a.jpg: {box} in 20 x 16 pixels" in str(caught.value)
+
+
+def test_boxes_fit_the_upright_image(prepared: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (20, 16)).save(prepared / "test" / "a.jpg", exif=exif)
+    write_labels(prepared, "test", [("a.jpg", 1, 1, 1, 16, 20, "One")])
+    data = stanford_cars(data_path=str(prepared))
+    assert data.test.boxes is not None
+    assert data.test.boxes.tolist() == [[0, 0, 16, 20]]
+    assert data.test.load(0).size == (16, 20)
+
+
+def test_images_without_label_and_labels_without_image_are_all_listed(prepared: Path) -> None:
+    (prepared / "train" / "b.jpg").unlink()
+    (prepared / "test" / "a.jpg").unlink()
+    draw(prepared / "train" / "z.JPG", 1)
+    (prepared / "train" / ".hidden.jpg").write_text("")
+    (prepared / "train" / "readme.txt").write_text("")
+    with pytest.raises(DataError) as caught:
+        stanford_cars(data_path=str(prepared))
+    assert str(caught.value).splitlines()[1:] == [
+        "  train/b.jpg: no such image",
+        "  train/z.JPG: no label",
+        "  test/a.jpg: no such image",
+    ]
+
+
+def test_wrong_rows_are_all_listed(prepared: Path) -> None:
+    rows = [
+        ("a.jpg", 0, 1, 1, 2, 2, "Zero"),
+        ("b.jpg", 197, 1, 1, 2, 2, "Beyond"),
+        ("c.jpg", 3, 1, 1, 2, 2, "Three"),
+        ("c.jpg", 3, 1, 1, 2, 2, "Three"),
+        ("d.jpg", 3, 1, 1, 2, "2.5", "Three"),
+        ("../e.jpg", 3, 1, 1, 2, 2, "Three"),
+    ]
+    write_labels(prepared, "train", rows)
+    with pytest.raises(DataError) as caught:
+        stanford_cars(data_path=str(prepared))
+    assert str(caught.value).splitlines()[1:] == [
+        "  line 2: a.jpg: class 0 is outside 1..196",
+        "  line 3: b.jpg: class 197 is outside 1..196",
+        "  line 6: d.jpg: class and box must be whole numbers",
+        "  line 7: image_fname '../e.jpg' is no file name",
+        "  c.jpg stands in it more than once",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", r"train_labels.csv: lacks the columns image_fname, class, .* \(found: none\)"),
+        (b"image_fname,class\n", r"lacks the columns bbox_x1, .*class_name \(found: image_fname, class\)"),
+        (",".join(COLUMNS).encode(), "train_labels.csv: holds no rows"),
+        (b"\xff\xfe", "train_labels.csv: not a CSV file in UTF-8"),
+        (",".join(COLUMNS).encode() + b"\na.jpg,1", "line 2: a.jpg: class and box must be whole numbers"),
+    ],
+)
+def test_a_label_file_of_another_form_is_refused(prepared: Path, text: bytes, message: str) -> None:
+    (prepared / "train_labels.csv").write_bytes(text)
+    with pytest.raises(DataError, match=message):
+        stanford_cars(data_path=str(prepared))
+
+
+def test_two_names_for_a_class_are_refused(prepared: Path) -> None:
+    write_labels(prepared, "test", [("a.jpg", 1, 1, 1, 2, 2, "Uno")])
+    with pytest.raises(DataError, match="class 1 has two names: 'One' and 'Uno'"):
+        stanford_cars(data_path=str(prepared))
+
+
+def test_classes_in_another_order_than_the_labels_are_refused(prepared: Path) -> None:
+    (prepared / "classes.txt").write_text("\n".join(sorted(NAMES)), encoding="utf-8")
+    with pytest.raises(DataError, match=r"not the order of the label files:\n  class 1 is .* here and 'One' in"):
+        stanford_cars(data_path=str(prepared))
+    (prepared / "classes.txt").write_text("One\n", encoding="utf-8")
+    with pytest.raises(DataError, match="expected 196 class names, one a line, found 1"):
+        stanford_cars(data_path=str(prepared))
+
+
+def test_bad_images_are_listed(prepared: Path) -> None:
+    (prepared / "train" / "a.jpg").write_bytes(b"")
+    (prepared / "train" / "b.jpg").write_bytes(b"8BPS")
+    with pytest.raises(DataError) as caught:
+        stanford_cars(data_path=str(prepared))
+    assert str(caught.value).splitlines() == [
+        "2 images cannot be used:",
+        f"  {prepared / 'train' / 'b.jpg'}: damaged, or not one of JPEG, PNG, WEBP, BMP",
+        f"  {prepared / 'train' / 'a.jpg'}: the file is empty",
+    ]
+
+
+def test_missing_parts_are_listed(prepared: Path) -> None:
+    shutil.rmtree(prepared / "test")
+    os.remove(prepared / "train_labels.csv")
+    with pytest.raises(DataError, match=r"not a prepared folder, missing:\n  test\n  train_labels\.csv"):
+        stanford_cars(data_path=str(prepared))
+    with pytest.raises(DataError, match=r"nowhere: no such folder; prepare_stanford_dataset\.py writes it"):
+        stanford_cars(data_path=str(prepared / "nowhere"))
+
+
+def test_the_published_files_are_recognised(tmp_path: Path) -> None:
+    write_older(tmp_path, CARS)
+    with pytest.raises(
+        DataError, match=r"car_ims, cars_annos\.mat, devkit\), not the prepared folder\.\nRun: python prep"
+    ):
+        stanford_cars(data_path=str(tmp_path))

@@ -1,0 +1,480 @@
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from official_layouts import (
+    CARS,
+    NAMES,
+    NUM_TEST,
+    NUM_TRAIN,
+    Car,
+    annotation_table,
+    class_names,
+    draw,
+    pack,
+    write_devkit,
+    write_newer,
+    write_older,
+)
+from PIL import Image
+from scipy.io import loadmat, savemat
+
+from datasets.base import DataSet
+from datasets.stanford_cars import COLUMNS, OFFICIAL_COUNTS, stanford_cars
+from datasets.stanford_preparation import Prepared, prepare_stanford
+from utils.types import DataError
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "prepare_stanford_dataset.py"
+
+
+def prepare(source: Path, dest: Path, **options: bool) -> Prepared:
+    return prepare_stanford(source, dest, say=lambda line: None, **{"allow_partial": True, **options})
+
+
+def refusal(source: Path, dest: Path, **options: bool) -> str:
+    """Return why a preparation is refused, and hold that it left nothing behind."""
+    before = sorted(dest.parent.iterdir())
+    with pytest.raises(DataError) as caught:
+        prepare(source, dest, **options)
+    assert sorted(dest.parent.iterdir()) == before
+    return str(caught.value)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def by_content(data: DataSet) -> set[tuple]:
+    """What a data set says of each image, told by its pixels: part, class and box."""
+    found = set()
+    for name, part in (("train", data.train), ("test", data.test)):
+        assert part.boxes is not None
+        for row in range(len(part)):
+            pixels = hashlib.sha256(np.asarray(part.load(row)).tobytes()).hexdigest()
+            found.add((pixels, name, data.classes[part.labels[row]], *part.boxes[row].tolist()))
+    return found
+
+
+@pytest.fixture
+def dest(tmp_path: Path) -> Path:
+    (tmp_path / "input").mkdir()
+    return tmp_path / "input" / "stanford"
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the tiny set pass for the full one."""
+    monkeypatch.setitem(OFFICIAL_COUNTS, "train", NUM_TRAIN)
+    monkeypatch.setitem(OFFICIAL_COUNTS, "test", NUM_TEST)
+
+
+@pytest.mark.parametrize("write", [write_older, write_newer])
+def test_every_image_keeps_its_class_and_box(tmp_path: Path, dest: Path, write: Callable[[Path], Path]) -> None:
+    prepare(write(tmp_path / "raw"), dest)
+    data = stanford_cars(data_path=str(dest))
+    assert data.classes == tuple(NAMES)
+    expected = {(car.part, car.label - 1, (car.box[0] - 1, car.box[1] - 1, *car.box[2:]), car.shade) for car in CARS}
+    found = set()
+    for name, part in (("train", data.train), ("test", data.test)):
+        assert part.boxes is not None
+        for row in range(len(part)):
+            shade = int(np.asarray(part.load(row))[8, 8, 0])
+            nearest = min((car.shade for car in CARS), key=lambda known: abs(known - shade))
+            found.add((name, int(part.labels[row]), tuple(part.boxes[row].tolist()), nearest))
+    assert found == expected
+
+
+@pytest.mark.parametrize("kind", ["folders", "gztar", "zip", "nested", "labels in the devkit"])
+def test_both_layouts_and_their_archives_prepare_the_same_set(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "input").mkdir()
+    newer = write_newer(
+        tmp_path / "new", nested=kind == "nested", labels_in="devkit" if kind == "labels in the devkit" else "."
+    )
+    older = write_older(tmp_path / "old")
+    if kind in ("gztar", "zip"):
+        ending = ".tgz" if kind == "gztar" else ".zip"
+        for root, names in ((newer, ("cars_train", "cars_test", "devkit")), (older, ("car_ims", "devkit"))):
+            for name in names:
+                pack(root, name, name.replace("devkit", "car_devkit") + ending, kind)
+    assert prepare(newer, tmp_path / "input" / "new").layout == "newer"
+    assert prepare(older, tmp_path / "input" / "old").layout == "older"
+    found = by_content(stanford_cars(data_path=str(tmp_path / "input" / "new")))
+    assert len(found) == len(CARS)
+    assert found == by_content(stanford_cars(data_path=str(tmp_path / "input" / "old")))
+    assert sorted(path.name for path in (tmp_path / "input").iterdir()) == ["new", "old"]
+
+
+def test_an_archive_and_its_folder_give_the_same_files(tmp_path: Path) -> None:
+    source = write_older(tmp_path / "raw")
+    (tmp_path / "input").mkdir()
+    prepare(source, tmp_path / "input" / "folders")
+    pack(source, "car_ims", "car_ims.tgz")
+    pack(source, "devkit", "car_devkit.tgz")
+    prepare(source, tmp_path / "input" / "archives")
+    assert tree(tmp_path / "input" / "folders") == tree(tmp_path / "input" / "archives")
+
+
+def test_the_files_have_the_columns_and_values_as_published(tmp_path: Path, dest: Path) -> None:
+    prepare(write_older(tmp_path / "raw"), dest)
+    with (dest / "train_labels.csv").open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert tuple(header) == COLUMNS
+    assert rows[0] == ["000001.jpg", "196", "1", "1", "20", "16", NAMES[195]]
+    assert [row[0] for row in rows] == ["000001.jpg", "000003.jpg", "000004.jpg", "000006.jpg"]
+    assert (dest / "classes.txt").read_text(encoding="utf-8").splitlines() == NAMES
+    images = tree(tmp_path / "raw" / "car_ims")
+    assert tree(dest / "test") == {name: images[name] for name in ("000002.jpg", "000005.jpg")}
+
+
+def test_the_manifest_names_the_layout_the_counts_and_every_file(tmp_path: Path, dest: Path) -> None:
+    prepare(write_newer(tmp_path / "raw"), dest)
+    manifest = json.loads((dest / "manifest.json").read_text(encoding="utf-8"))
+    assert (manifest["layout"], manifest["partial"]) == ("newer", True)
+    assert manifest["counts"] == {"train": NUM_TRAIN, "test": NUM_TEST, "classes": 196}
+    expected = {name: hashlib.sha256(content).hexdigest() for name, content in tree(dest).items()}
+    del expected["manifest.json"]
+    assert manifest["sha256"] == expected
+
+
+def test_the_source_is_left_as_it_was(tmp_path: Path, dest: Path) -> None:
+    source = write_newer(tmp_path / "raw")
+    before = tree(source)
+    prepare(source, dest)
+    assert tree(source) == before
+
+
+@pytest.mark.usefixtures("full")
+def test_the_full_set_needs_no_permission_and_is_not_called_partial(tmp_path: Path, dest: Path) -> None:
+    done = prepare(write_newer(tmp_path / "raw"), dest, allow_partial=False)
+    assert done == Prepared("newer", False, {"train": NUM_TRAIN, "test": NUM_TEST}, new=True)
+    assert stanford_cars(data_path=str(dest)).notes == ()
+
+
+def test_a_sample_is_refused_unless_allowed(tmp_path: Path, dest: Path) -> None:
+    message = refusal(write_newer(tmp_path / "raw"), dest, allow_partial=False)
+    assert message.startswith("4 + 2 images with annotations, but the full set has 8,144 + 8,041.")
+    assert "--allow-partial" in message
+
+
+@pytest.mark.usefixtures("full")
+@pytest.mark.parametrize("write", [write_older, write_newer])
+def test_images_and_annotations_without_each_other_are_listed(
+    tmp_path: Path, dest: Path, write: Callable[[Path], Path]
+) -> None:
+    source = write(tmp_path / "raw")
+    folder, name = ("car_ims", "000003.jpg") if write is write_older else ("cars_train", "00003.jpg")
+    (source / folder / name).unlink()
+    draw(source / folder / "extra.jpg", 5)
+    message = refusal(source, dest, allow_partial=False)
+    assert f"2 do not fit:\n  train: {name}: no image\n  {folder}/extra.jpg: no annotation\n" in message
+    assert prepare(source, dest).counts == {"train": NUM_TRAIN - 1, "test": NUM_TEST}
+    assert name not in os.listdir(dest / "train")
+    assert "extra.jpg" not in os.listdir(dest / "train")
+
+
+def test_what_is_left_out_of_a_sample_is_said(tmp_path: Path, dest: Path) -> None:
+    source = write_older(tmp_path / "raw")
+    (source / "car_ims" / "000003.jpg").unlink()
+    said: list[str] = []
+    prepare_stanford(source, dest, allow_partial=True, say=said.append)
+    assert "left out 1:\n  train: 000003.jpg: no image" in said
+
+
+@pytest.mark.parametrize("piece", ["car_ims", "car_ims.tgz", "cars_annos.mat"])
+def test_a_mixture_of_both_layouts_is_refused(tmp_path: Path, dest: Path, piece: str) -> None:
+    source = write_newer(tmp_path / "raw")
+    older = write_older(tmp_path / "old")
+    if piece == "car_ims.tgz":
+        pack(older, "car_ims", piece)
+    (older / piece).rename(source / piece)
+    message = refusal(source, dest)
+    assert f"mixes both layouts, {piece} of the older and cars_train, cars_test of the newer." in message
+    assert "numbered differently, so labels of one on images of the other would be wrong" in message
+
+
+def test_labels_of_one_layout_do_not_fit_images_of_the_other(tmp_path: Path, dest: Path) -> None:
+    source = write_older(tmp_path / "raw")
+    newer = write_newer(tmp_path / "new")
+    shutil.rmtree(source / "car_ims")
+    (newer / "cars_train").rename(source / "car_ims")
+    assert refusal(source, dest).startswith("0 + 0 images with annotations: nothing to train or to test on")
+
+
+@pytest.mark.parametrize(
+    ("write", "piece", "message"),
+    [
+        (write_older, "car_ims", "car_ims is missing; expected one of the two official layouts"),
+        (write_older, "cars_annos.mat", "cars_annos.mat is missing; expected"),
+        (write_newer, "cars_train", "cars_train is missing; expected"),
+        (write_newer, "cars_test", "cars_test is missing; expected"),
+        (write_newer, "devkit", "devkit or car_devkit is missing; expected"),
+        (write_newer, "devkit/cars_meta.mat", "cars_meta.mat is missing; expected"),
+        (write_newer, "devkit/cars_train_annos.mat", "cars_train_annos.mat is missing; expected"),
+        (
+            write_newer,
+            "cars_test_annos_withlabels.mat",
+            "withlabels.mat is missing, here and in the devkit; the devkit's",
+        ),
+    ],
+)
+def test_each_missing_piece_is_named(
+    tmp_path: Path, dest: Path, write: Callable[[Path], Path], piece: str, message: str
+) -> None:
+    source = write(tmp_path / "raw")
+    path = source / piece
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert message in refusal(source, dest)
+
+
+def test_the_older_layout_needs_no_devkit(tmp_path: Path, dest: Path) -> None:
+    source = write_older(tmp_path / "raw")
+    shutil.rmtree(source / "devkit")
+    prepare(source, dest)
+    assert stanford_cars(data_path=str(dest)).classes == tuple(NAMES)
+
+
+def test_a_devkit_in_another_order_is_refused(tmp_path: Path, dest: Path) -> None:
+    source = write_older(tmp_path / "raw")
+    write_devkit(source / "devkit", sorted(NAMES))
+    assert "cars_annos.mat: class 1 is 'Make Model 196 2012', but 'Make Model 1 2012' in" in refusal(source, dest)
+
+
+def test_other_folders_are_refused_with_what_is_expected(tmp_path: Path, dest: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    assert "raw: holds nothing; expected one of the two official layouts" in refusal(tmp_path / "raw", dest)
+    (tmp_path / "raw" / "holiday.jpg").write_text("")
+    assert "raw: holds holiday.jpg; expected" in refusal(tmp_path / "raw", dest)
+    assert "nowhere: no such folder; expected" in refusal(tmp_path / "nowhere", dest)
+    assert "holiday.jpg: no such folder; expected" in refusal(tmp_path / "raw" / "holiday.jpg", dest)
+
+
+@pytest.mark.parametrize(
+    ("cars", "message"),
+    [
+        ([*CARS, Car("train", 0, (1, 1, 9, 9), 1)], "000007.jpg: class 0 is outside 1..196"),
+        ([*CARS, Car("test", 197, (1, 1, 9, 9), 1)], "000007.jpg: class 197 is outside 1..196"),
+        ([*CARS, Car("test", 5, (9, 1, 3, 9), 1)], "test/000007.jpg: (9, 1, 3, 9) in 20 x 16 pixels"),
+    ],
+)
+def test_wrong_annotations_are_refused_by_name(tmp_path: Path, dest: Path, cars: list[Car], message: str) -> None:
+    assert message in refusal(write_older(tmp_path / "raw", cars), dest)
+
+
+def test_a_box_outside_its_image_is_kept_in_the_files_and_noted(tmp_path: Path, dest: Path) -> None:
+    done = prepare(write_older(tmp_path / "raw", [*CARS, Car("test", 5, (1, 1, 25, 9), 1)]), dest)
+    assert "000007.jpg,5,1,1,25,9," in (dest / "test_labels.csv").read_text(encoding="utf-8")
+    assert done.notes[1] == "1 of 7 boxes reached outside their image and were clipped: test/000007.jpg"
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"other": [1]}, r"cars_annos.mat: lacks annotations, class_names (found: other)"),
+        ({"annotations": [1], "class_names": class_names(NAMES)}, "annotations lack the field"),
+        ({"annotations": annotation_table([{"fname": "1.jpg"}]), "class_names": class_names(NAMES)}, "(found: fname)"),
+    ],
+)
+def test_annotations_of_another_form_are_refused(
+    tmp_path: Path, dest: Path, variables: dict[str, object], message: str
+) -> None:
+    source = write_older(tmp_path / "raw")
+    savemat(source / "cars_annos.mat", variables)
+    assert message in refusal(source, dest)
+
+
+def test_fewer_class_names_are_refused(tmp_path: Path, dest: Path) -> None:
+    source = write_newer(tmp_path / "raw")
+    write_devkit(source / "devkit", NAMES[:190])
+    assert "expected 196 different class names, found 190" in refusal(source, dest)
+
+
+def test_an_image_that_stands_twice_is_refused(tmp_path: Path, dest: Path) -> None:
+    source = write_newer(tmp_path / "raw")
+    content = loadmat(source / "cars_test_annos_withlabels.mat")["annotations"]
+    savemat(
+        source / "cars_test_annos_withlabels.mat", {"annotations": np.concatenate([content, content[:, :1]], axis=1)}
+    )
+    assert "00001.jpg stands in it more than once" in refusal(source, dest)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "the file is empty"),
+        (b"8BPS" + bytes(40), "damaged, or not one of JPEG"),
+        (None, "damaged: image file is trunc"),
+    ],
+)
+def test_a_bad_image_is_told_by_name(tmp_path: Path, dest: Path, content: bytes | None, fault: str) -> None:
+    source = write_newer(tmp_path / "raw")
+    path = source / "cars_train" / "00002.jpg"
+    if content is None:
+        Image.effect_noise((100, 100), 90).save(path)
+        content = path.read_bytes()[:-500]
+    path.write_bytes(content)
+    assert f"train/00002.jpg: {fault}" in refusal(source, dest)
+
+
+def test_a_damaged_archive_is_told_by_name(tmp_path: Path, dest: Path) -> None:
+    source = write_newer(tmp_path / "raw")
+    pack(source, "cars_test", "cars_test.tgz")
+    path = source / "cars_test.tgz"
+    path.write_bytes(path.read_bytes()[:-300])
+    assert "cars_test.tgz: damaged" in refusal(source, dest)
+
+
+def test_a_second_run_verifies_and_changes_nothing(tmp_path: Path, dest: Path) -> None:
+    source = write_newer(tmp_path / "raw")
+    prepare(source, dest)
+    before = {name: (dest / name).stat().st_mtime_ns for name in tree(dest)}
+    shutil.rmtree(source)
+    again = prepare(source, dest)
+    assert again == Prepared("newer", True, {"train": NUM_TRAIN, "test": NUM_TEST}, new=False)
+    assert {name: (dest / name).stat().st_mtime_ns for name in tree(dest)} == before
+
+
+def test_a_second_run_lists_what_changed_since(tmp_path: Path, dest: Path) -> None:
+    source = write_newer(tmp_path / "raw")
+    prepare(source, dest)
+    (dest / "train" / "00001.jpg").write_bytes(b"x")
+    (dest / "test" / "00002.jpg").unlink()
+    draw(dest / "test" / "new.jpg", 3)
+    message = refusal(source, dest)
+    assert "3 files are not as they were written:" in message
+    for line in ("train/00001.jpg: changed", "test/00002.jpg: missing", "test/new.jpg: not in the manifest"):
+        assert f"\n  {line}" in message
+
+
+def test_a_sample_does_not_pass_for_the_full_set(tmp_path: Path, dest: Path) -> None:
+    source = write_newer(tmp_path / "raw")
+    prepare(source, dest)
+    message = refusal(source, dest, allow_partial=False)
+    assert "holds a sample of 4 + 2 images; remove it to prepare the full set" in message
+
+
+def test_a_folder_that_holds_something_else_is_refused_and_kept(tmp_path: Path, dest: Path) -> None:
+    source = write_newer(tmp_path / "raw")
+    dest.mkdir()
+    (dest / "thesis.tex").write_text("years of work")
+    assert "not empty and not written by this script (holds thesis.tex)" in refusal(source, dest)
+    assert (dest / "thesis.tex").read_text() == "years of work"
+    assert "not empty and not written by this script" in refusal(source, source)
+    (tmp_path / "input" / "file").write_text("")
+    assert "file: is a file; name a folder to write" in refusal(source, tmp_path / "input" / "file")
+
+
+def test_a_folder_of_an_older_preparation_is_kept_and_recognised(tmp_path: Path, dest: Path) -> None:
+    source = write_newer(tmp_path / "raw")
+    prepare(source, dest)
+    (dest / "manifest.json").unlink()
+    assert "it can be trained on as it is" in refusal(source, dest)
+
+
+def test_a_damaged_manifest_is_told(tmp_path: Path, dest: Path) -> None:
+    prepare(write_newer(tmp_path / "raw"), dest)
+    (dest / "manifest.json").write_text('{"layout": "newer"}')
+    assert "manifest.json: damaged: 'partial'; remove" in refusal(tmp_path / "raw", dest)
+
+
+def test_an_empty_destination_is_used(tmp_path: Path, dest: Path) -> None:
+    dest.mkdir()
+    assert prepare(write_newer(tmp_path / "raw"), dest).new
+
+
+def test_a_failure_on_the_way_leaves_nothing(tmp_path: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full_disk(*arguments: object) -> None:
+        raise OSError(28, "No space left on device", str(dest))
+
+    monkeypatch.setattr("shutil.copyfile", full_disk)
+    assert refusal(write_newer(tmp_path / "raw"), dest) == f"{dest}: No space left on device"
+
+
+def test_a_killed_run_starts_over_without_mixing(tmp_path: Path, dest: Path) -> None:
+    source = write_older(tmp_path / "raw", [CARS[k % 6] for k in range(1500)])
+    command = [sys.executable, SCRIPT, "--source", source, "--dest", dest, "--allow-partial"]
+    unfinished = dest.with_name(".stanford.unfinished")
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (unfinished / "prepared" / "train").is_dir():
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    assert unfinished.is_dir()
+    assert not dest.exists()
+    (unfinished / "prepared" / "train").mkdir(exist_ok=True)
+    (unfinished / "prepared" / "train" / "foreign.jpg").write_text("")
+    said: list[str] = []
+    done = prepare_stanford(source, dest, allow_partial=True, say=said.append)
+    assert f"{unfinished}: left by an interrupted run; starting over" in said
+    assert done.counts == {"train": 1000, "test": 500}
+    assert len(list((dest / "train").iterdir())) == 1000
+    assert not unfinished.exists()
+
+
+def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], cwd=cwd, capture_output=True, text=True)
+
+
+def test_the_script_reads_its_folders_from_the_configuration(tmp_path: Path) -> None:
+    write_newer(tmp_path / "raw")
+    (tmp_path / "config.yml").write_text("stanford_raw_data_path: raw\nstanford_data_path: prepared\n")
+    done = run("--allow-partial", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "prepared: prepared: a sample, 4 + 2 images, newer layout"
+    again = run("--allow-partial", cwd=tmp_path)
+    assert "prepared: was prepared before and is intact, nothing to do: a sample" in again.stdout
+    other = run("config.yml", "stanford_data_path=other", "--allow-partial", cwd=tmp_path)
+    assert other.returncode == 0
+    assert (tmp_path / "other" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "stanford_raw_data_path: not set; name the folder of the published files, or give --source"),
+        (["--source", "nowhere", "--dest", "x"], "nowhere: no such folder"),
+        (["nowhere.yml"], "nowhere.yml: no such file"),
+        (["stanford_data_pth=x", "--source", "raw"], "stanford_data_pth: unknown key; did you mean"),
+        (["a.yml", "b.yml"], "one configuration file at most, got a.yml b.yml"),
+        (["--allow-partal"], "unrecognized arguments: --allow-partal"),
+    ],
+)
+def test_the_scripts_refusals_are_messages_with_status_2(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", SCRIPT, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert "--allow-partial" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "argparse" in imported
+    assert not {"numpy", "PIL", "scipy", "torch", "yaml", "pydantic"} & imported
+
+
+def test_the_real_samples_agree_whichever_layout_they_come_in(tmp_path: Path, sample: Callable[[str], Path]) -> None:
+    older = sample("stanford_raw") / "stanford_raw"
+    newer = sample("stanford_cars") / "stanford_cars"
+    assert prepare(older, tmp_path / "older").counts == {"train": 1_372, "test": 588}
+    assert prepare(newer, tmp_path / "newer").counts == {"train": 1_372, "test": 588}
+    one, other = (stanford_cars(data_path=str(tmp_path / name)) for name in ("older", "newer"))
+    assert one.classes == other.classes
+    assert one.classes[13] == "Audi TTS Coupe 2012"
+    assert by_content(one) == by_content(other)
+    assert set(one.train.labels) == set(range(196))

@@ -1,0 +1,176 @@
+"""Laws that every loss by name keeps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd import gradcheck
+
+from losses import LOSSES, NOT_CLASSIFICATION, TORCH_LOSSES, build_loss
+from utils.lookup import class_names, load_entry
+from utils.types import REJECTED, Batch, ConfigError, Outputs, Task
+
+K, N, D = 5, 6, 8
+DISTANCES = {"HuberLoss", "L1Loss", "SmoothL1Loss"}  # of scores to the one-hot label: flat beyond 0 and 1
+OVERFLOWING = {"PoissonNLLLoss", "SoftMarginLoss"}  # torch computes exp(score) as it stands
+NAMES = [*LOSSES, *TORCH_LOSSES]
+
+
+def make(name: str, classes: int = K, **params):
+    torch.manual_seed(0)
+    return build_loss(name, Task(classes, 24, nn.Linear(D, classes)), **params)
+
+
+def samples(classes: int = K, dtype=torch.float32, size: int = N):
+    torch.manual_seed(1)
+    return torch.randn(size, classes, dtype=dtype), torch.arange(size) % classes
+
+
+@pytest.fixture(params=NAMES)
+def name(request) -> str:
+    return request.param
+
+
+def test_loss_is_a_finite_scalar_with_finite_gradients(name):
+    scores, target = samples()
+    value = make(name)(scores.requires_grad_(), target)
+    value.backward()
+    assert value.ndim == 0
+    assert value.isfinite()
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
+    assert scores.grad.abs().sum() > 0
+
+
+def test_terms_sum_to_what_forward_judges_by_default(name):
+    loss, (scores, target) = make(name), samples()
+    terms = loss.terms(Outputs(scores, torch.zeros(N, D)), Batch(torch.zeros(N, 1), target, torch.arange(N)))
+    assert torch.equal(sum(terms.values()), loss(scores, target))
+
+
+@pytest.mark.parametrize("magnitude", [1e4, -1e4])
+def test_large_scores_stay_finite(name, magnitude):
+    if name in OVERFLOWING:
+        pytest.skip(f"torch.nn.{name} overflows by its definition")
+    scores, target = samples()
+    scores = (scores * magnitude).requires_grad_()
+    value = make(name)(scores, target)
+    value.backward()
+    assert value.isfinite()
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
+
+
+def test_batch_is_the_mean_of_its_samples(name):
+    loss, (scores, target) = make(name), samples()
+    single = torch.stack([loss(scores[i : i + 1], target[i : i + 1]) for i in range(N)])
+    torch.testing.assert_close(loss(scores, target), single.mean())
+
+
+def test_repeated_classes_all_count(name):
+    loss, (scores, _) = make(name), samples()
+    target = torch.zeros(N, dtype=torch.int64)
+    single = torch.stack([loss(scores[i : i + 1], target[i : i + 1]) for i in range(N)])
+    torch.testing.assert_close(loss(scores, target), single.mean())
+
+
+def test_hard_labels_equal_one_hot_ones(name):
+    loss, (scores, target) = make(name), samples()
+    if not loss.soft_targets:
+        pytest.skip(f"{name} takes no soft labels")
+    one_hot = nn.functional.one_hot(target, K).float()
+    torch.testing.assert_close(loss(scores, one_hot), loss(scores, target))
+
+
+def test_soft_labels_are_linear_between_hard_ones(name):
+    loss, (scores, target) = make(name), samples()
+    if not loss.soft_targets or name in {"KLDivLoss", "MSELoss", *DISTANCES}:
+        pytest.skip(f"{name} is not linear in the label")
+    other = (target + 1) % K
+    mixed = 0.3 * nn.functional.one_hot(target, K) + 0.7 * nn.functional.one_hot(other, K)
+    torch.testing.assert_close(loss(scores, mixed), 0.3 * loss(scores, target) + 0.7 * loss(scores, other))
+
+
+def test_probabilities_sum_to_one(name):
+    loss, (scores, _) = make(name), samples()
+    log_p = loss.log_probabilities(scores)
+    assert log_p.shape == (N, K)
+    torch.testing.assert_close(log_p.exp().sum(dim=-1), torch.ones(N))
+
+
+def test_prediction_is_the_likeliest_class(name):
+    loss, (scores, _) = make(name), samples()
+    prediction = loss.predict(scores)
+    assert prediction.dtype == torch.int64
+    assert (prediction != REJECTED).all()
+    assert torch.equal(prediction, loss.log_probabilities(scores).argmax(dim=-1))
+
+
+def test_the_label_that_costs_least_is_predicted(name):
+    if name in DISTANCES:
+        pytest.skip(f"{name} ties between labels whose scores exceed 1")
+    loss, (scores, _) = make(name), samples()
+    costs = torch.stack(
+        [torch.stack([loss(scores[i : i + 1], torch.tensor([k])) for k in range(K)]) for i in range(N)]
+    )
+    assert torch.equal(costs.argmin(dim=-1), loss.predict(scores))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_gradient_is_the_derivative(name, classes):
+    scores, target = samples(classes, torch.float64, 4)
+    loss = make(name, classes).double()
+    assert gradcheck(lambda s: loss(s, target), (scores.requires_grad_(),))
+
+
+def test_many_classes_and_one_sample(name):
+    scores, target = samples(21_841, size=1)
+    assert make(name, 21_841)(scores, target).isfinite()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_scores_that_were_half_precision_are_judged_as_float32(name, dtype):
+    loss, (scores, target) = make(name), samples()
+    rounded = scores.to(dtype).float()
+    assert loss(rounded, target).dtype == torch.float32
+    torch.testing.assert_close(loss(rounded, target), loss.double()(rounded.double(), target).float())
+
+
+def test_state_survives_a_round_trip(name):
+    loss = make(name)
+    again = make(name)
+    again.load_state_dict(loss.state_dict())
+    scores, target = samples()
+    assert torch.equal(loss(scores, target), again(scores, target))
+
+
+def test_unknown_parameter_is_refused_with_what_is_allowed(name):
+    with pytest.raises(ConfigError, match=r"loss_params\.nonsense: unknown parameter"):
+        build_loss(name, None, nonsense=1)
+
+
+def test_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'OneSidedMarginLoss'"):
+        build_loss("OneSideMarginLoss")
+
+
+def test_every_loss_of_torch_is_either_taken_or_refused_with_a_reason():
+    shipped = {name for name in class_names("torch.nn.modules.loss") if name.endswith("Loss")}
+    assert shipped - {"NLLLoss2d"} <= {*TORCH_LOSSES, *NOT_CLASSIFICATION}
+    for name in NOT_CLASSIFICATION:
+        with pytest.raises(ConfigError, match="cannot train a classifier"):
+            build_loss(name)
+
+
+@pytest.mark.parametrize("name", TORCH_LOSSES)
+def test_reduction_must_leave_one_number(name):
+    with pytest.raises(ConfigError, match="must leave one number"):
+        build_loss(name, reduction="none")
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_docstring_gives_source_and_deviations(name):
+    text = load_entry(LOSSES[name]).__doc__
+    for word in ("Source:", "Deviations:", "Shapes:", "Raises:"):
+        assert word in text

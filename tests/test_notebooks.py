@@ -1,0 +1,88 @@
+"""Notebooks run from top to bottom on any machine and are stored without outputs."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[1]
+COEFFICIENTS = ROOT / "notebooks" / "normalization_coeffs.ipynb"
+COLAB = ROOT / "train_colab.ipynb"
+DIGITS = [
+    *("dataset=digits", "image_size=[16, 16]", "convert_to_grayscale=true", "num_workers=0"),
+    *("architecture=resnet10t", "output_channels=null", "lr_scheduler=null"),
+]
+
+# Of Jupyter's client and its message queue.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:zmq"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
+
+
+def execute(path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
+    """Run a notebook with other values in its first code cell; give back the text that it printed."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    notebook = nbformat.read(path, as_version=4)
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    for name, value in settings.items():
+        first.source, count = re.subn(
+            rf"(?m)^{name} = [^#\n]*", lambda _, line=f"{name} = {value!r}": line, first.source
+        )
+        assert count == 1, name
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(path.parent)}}).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return "".join(output.text if output.output_type == "stream" else str(output.get("data", "")) for output in outputs)
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*ROOT.glob("*.ipynb"), *ROOT.glob("notebooks/*.ipynb")]), ids=lambda path: path.stem
+)
+def test_notebook_is_valid_and_without_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+    for cell in notebook.cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+def test_coefficients_of_digits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = {"OVERRIDES": [*DIGITS, "image_size=[8, 8]", f"output_path={tmp_path}"]}
+    text = execute(COEFFICIENTS, settings, monkeypatch, tmp_path)
+    assert "digits: " in text
+    found = [
+        [float(number) for number in re.findall(r"\d\.\d+", line)] for line in re.findall(r"(?:mean|std): .*", text)
+    ]
+    assert [len(numbers) for numbers in found] == [3, 3, 1, 1]
+    assert found[0] == found[2] * 3
+    assert found[2][0] == pytest.approx(0.305, abs=0.01)
+    assert found[3][0] == pytest.approx(0.376, abs=0.01)
+
+
+def test_colab_notebook_trains_an_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    overrides = [*DIGITS, "num_epochs=1", "trackers=[]", f"logging_dir={tmp_path}/logs"]
+    with zipfile.ZipFile(tmp_path / "some data.zip", "w") as archive:
+        archive.writestr("cars/names.txt", "a car")
+    settings = {
+        "CONFIG": str(ROOT / "config_template.yml"),
+        "OVERRIDES": overrides,
+        "OUTPUT": str(tmp_path / "out"),
+        "DATA_ON_COLAB": True,
+        "DATA_ARCHIVE": str(tmp_path / "some data.zip"),
+        "UNPACK_TO": str(tmp_path / "unpacked"),
+    }
+    text = execute(COLAB, settings, monkeypatch, tmp_path)
+    assert (tmp_path / "unpacked" / "cars" / "names.txt").read_text() == "a car"
+    (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert (folder / "summary.json").is_file()
+    assert "image/png" in text

@@ -1,0 +1,91 @@
+"""Train one run from one YAML file.
+
+    python train.py [FILE] [key=value ...] [--check | --list [TABLE] | --fresh]
+
+FILE is config.yml unless given; without a config.yml, config_template.yml is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.catalogue import LISTS, NAME_CHECKS, list_names
+from utils.configuration import Configuration, read_configuration
+from utils.types import ConfigError, TrainingError, UserError
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Train one run from one YAML file.",
+        epilog="example: python train.py config.yml loss_function=OneSidedMarginLoss optimizer_params.lr=1e-3",
+    )
+    parser.add_argument("words", nargs="*", metavar="FILE | key=value", help="the configuration file, and what to change")
+    parser.add_argument("-d", metavar="PATH", dest="data_path", help="where the data lies; the same as data_path=PATH")
+    parser.add_argument("--check", action="store_true", help="check everything, print what would run, train nothing")
+    parser.add_argument("--list", nargs="?", const="all", metavar="TABLE", help=f"show the names of {', '.join(LISTS)}")
+    parser.add_argument("--fresh", action="store_true", help="train anew even if this run is there already")
+    return parser.parse_intermixed_args(arguments)
+
+
+def choose_file(files: Sequence[str]) -> str:
+    """Return the one file named, else config.yml, else the template."""
+    if len(files) > 1:
+        raise ConfigError(f"one configuration file at a time, got {', '.join(files)}")
+    if files:
+        return files[0]
+    if Path("config.yml").is_file():
+        return "config.yml"
+    template = Path(__file__).with_name("config_template.yml")
+    print("no config.yml here: running config_template.yml; copy it to config.yml and edit it", flush=True)
+    return os.path.relpath(template)
+
+
+def read(options: argparse.Namespace) -> Configuration:
+    overrides = [word for word in options.words if "=" in word]
+    if options.data_path is not None:
+        overrides.append(f"data_path={options.data_path}")
+    file = choose_file([word for word in options.words if "=" not in word])
+    return read_configuration(file, overrides, NAME_CHECKS)
+
+
+def run(options: argparse.Namespace) -> None:
+    if options.list:
+        print(list_names(options.list))
+        return
+    config = read(options)
+    from utils import logs, runner  # torch and Lightning take seconds: not for --help, --list or a mistyped key
+
+    logs.configure(config.loglevel, config.logging_dir)
+    if options.check:
+        print(config.to_yaml())
+        print(runner.check(config))
+    else:
+        runner.train(config, fresh=options.fresh)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        run(options)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from the last finished epoch", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `--list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

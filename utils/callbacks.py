@@ -1,0 +1,165 @@
+"""What happens around the steps: random numbers, a guard, and the record of every epoch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, Checkpoint
+from torch import Tensor
+
+from utils.checkpoints import save_checkpoint
+from utils.metrics import lower_is_better
+from utils.runs import RunFolder
+from utils.seeding import derive_seed, seed_cpu
+from utils.trackers.base import Tracker
+from utils.types import TrainingError
+
+
+class StepSeed(Callback):
+    """Makes the random numbers of a training step (dropout, mixing) a function of the seed and the step's number."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int):
+        step = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        seed = derive_seed(self.seed, "step", step, trainer.global_rank)
+        seed_cpu(seed)
+        if pl_module.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+
+class FiniteLoss(Callback):
+    """Stops a run whose loss is not finite, naming the first such step.
+
+    On a GPU the step is noted there and read every 50 steps, so that steps are not waited for.
+    """
+
+    def __init__(self, every: int = 50) -> None:
+        self.every = every
+        self._first_bad: Tensor | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
+        if self._first_bad is None:
+            self._first_bad = torch.full((), -1, dtype=torch.int64, device=loss.device)
+        first_bad = ~loss.isfinite() & (self._first_bad < 0)
+        self._first_bad = torch.where(first_bad, batch_idx, self._first_bad)
+        if loss.device.type == "cpu" or (batch_idx + 1) % self.every == 0 or trainer.is_last_batch:
+            self._stop_if_bad(trainer)
+
+    def _stop_if_bad(self, trainer: pl.Trainer) -> None:
+        step = int(self._first_bad) if self._first_bad is not None else -1
+        if step < 0:
+            return
+        per_epoch = int(trainer.num_training_batches)
+        raise TrainingError(
+            f"the loss is not finite in epoch {trainer.current_epoch}, step {step} of {per_epoch} "
+            f"(step {trainer.current_epoch * per_epoch + step} of the run, counted from 0).\n"
+            "Try a smaller learning rate (optimizer_params.lr), gradient_clip_norm: 1.0, or precision: 32-true. "
+            "The checkpoints of the epochs before are intact."
+        )
+
+
+class RunRecord(Checkpoint):
+    """At the end of each epoch: a row in metrics.csv and the trackers, then the last and perhaps the best checkpoint.
+
+    A `Checkpoint`, because Lightning runs those after the module's own hooks and after early stopping, so that what is
+    saved is the epoch's final state.
+
+    Args:
+        folder: the run's.
+        trackers: where each epoch is told.
+        monitor: the metric that selects the best checkpoint; of equal ones the later, which is the longer trained.
+
+    Attributes:
+        best_value, best_epoch: of the selected checkpoint.
+        training_seconds, training_images: spent in and seen by training steps of this process.
+    """
+
+    def __init__(self, folder: RunFolder, trackers: Sequence[Tracker], monitor: str) -> None:
+        self.folder, self.trackers, self.monitor = folder, trackers, monitor
+        self.best_value: float | None = None
+        self.best_epoch = -1
+        self.rows: list[dict[str, float]] = []
+        self.training_seconds = 0.0
+        self.training_images = 0
+        self.test_outputs: list[dict[str, Tensor]] = []
+        self._learning_rate = 0.0
+        self._epoch_start = self._validation_start = 0.0
+        self._validation_seconds = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "best_value": self.best_value,
+            "best_epoch": self.best_epoch,
+            "training_seconds": self.training_seconds,
+            "training_images": self.training_images,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for name, value in state_dict.items():
+            setattr(self, name, value)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.rows = [row for row in self.folder.read_metrics() if row["epoch"] < trainer.current_epoch]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch_start, self._validation_seconds = time.perf_counter(), 0.0
+        self._learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.training_images += len(batch.index) * trainer.world_size
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validation_start = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._validation_seconds += time.perf_counter() - self._validation_start
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        seconds = time.perf_counter() - self._epoch_start
+        self.training_seconds += seconds - self._validation_seconds
+        metrics: dict[str, float] = dict(pl_module.metrics)  # type: ignore[arg-type]
+        row = {
+            "epoch": float(trainer.current_epoch),
+            "learning_rate": self._learning_rate,
+            "seconds": seconds,
+        } | metrics
+        self.rows.append(row)
+        value = metrics[self.monitor]
+        if self._is_better(value):
+            self.best_value, self.best_epoch = value, trainer.current_epoch
+        trainer.save_checkpoint(self.folder.last)
+        if not trainer.is_global_zero:
+            return
+        if self.best_epoch == trainer.current_epoch:
+            weights = {name: tensor for name, tensor in pl_module.state_dict().items() if "_tally." not in name}
+            save_checkpoint({"state_dict": weights, "epoch": self.best_epoch, self.monitor: value}, self.folder.best)
+        self.folder.write_metrics(self.rows)
+        for tracker in self.trackers:
+            tracker.log_metrics({name: number for name, number in row.items() if name != "epoch"}, int(row["epoch"]))
+
+    def _is_better(self, value: float) -> bool:
+        if self.best_value is None:
+            return True
+        return value <= self.best_value if lower_is_better(self.monitor) else value >= self.best_value
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.test_outputs.append({name: tensor.cpu() for name, tensor in outputs.items()})

@@ -1,0 +1,149 @@
+"""Every name that a configuration may use, told without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from datasets import DATASETS
+from losses import LOSSES, TORCH_LOSSES, check_loss_name
+from models import ALIASES, ARCHITECTURES, architecture_names
+from utils.lookup import class_names, did_you_mean, timm_architectures, torchvision_architectures
+from utils.metrics import METRICS, MONITORS
+from utils.trackers import TRACKERS
+from utils.types import ConfigError
+
+UNUSABLE_OPTIMIZERS = {
+    "Adahessian": "it needs second derivatives",
+    "Lookahead": "it wraps another optimizer",
+    "SparseAdam": "it takes sparse gradients only",
+}
+UNUSABLE_TRANSFORMS = {
+    "Compose": "list the transforms one below the other instead",
+    "Lambda": "it needs code",
+    "FiveCrop": "it gives several images",
+    "TenCrop": "it gives several images",
+    "LinearTransformation": "it needs matrices",
+    "Normalize": "normalize and normalization_params_rgb do it",
+    "ToTensor": "images are converted between image_augmentations and tensor_augmentations anyway",
+    "PILToTensor": "images are converted between image_augmentations and tensor_augmentations anyway",
+    "ToPILImage": "images are converted between image_augmentations and tensor_augmentations anyway",
+    "ConvertImageDtype": "images are converted between image_augmentations and tensor_augmentations anyway",
+}
+NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoAugmentPolicy", "InterpolationMode"}
+
+
+def optimizers() -> dict[str, str]:
+    """Return optimizer -> the library it comes from, torch's first."""
+    found = {name: "timm.optim" for name in class_names("timm.optim")}
+    found |= {name: "torch.optim" for name in class_names("torch.optim")}
+    return _without(found, UNUSABLE_OPTIMIZERS)
+
+
+def schedulers() -> dict[str, str]:
+    """Return learning-rate scheduler -> where it comes from."""
+    found = {name: "torch.optim.lr_scheduler" for name in class_names("torch.optim.lr_scheduler")}
+    return _without(found, ()) | {"CosineWarmupRestarts": "warm-up, cosine annealing, restarts (SGDR)"}
+
+
+def transforms() -> dict[str, str]:
+    """Return transform -> where it comes from."""
+    modules = ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment")
+    found = {name: "torchvision.transforms" for module in modules for name in class_names(module)}
+    return _without(found, UNUSABLE_TRANSFORMS)
+
+
+def _without(found: Mapping[str, str], unusable: Iterable[str]) -> dict[str, str]:
+    return {name: source for name, source in sorted(found.items()) if name not in unusable and name not in NO_NAMES}
+
+
+def _check(
+    kind: str, names: Callable[[], Iterable[str]], unusable: Mapping[str, str] | None = None
+) -> Callable[[str], str | None]:
+    """Return the function that tells what is wrong with a name of this kind."""
+
+    def check(name: str) -> str | None:
+        known = set(names())
+        if name in known:
+            return None
+        if unusable and name in unusable:
+            return f"{name} cannot be used: {unusable[name]}"
+        return f"unknown {kind} {name!r}{did_you_mean(name, known)} (python train.py --list {kind}s)"
+
+    return check
+
+
+def _check_architecture(name: str) -> str | None:
+    # timm's hundred files are read only for a name that is not found before.
+    if name in ARCHITECTURES or name in ALIASES or name in torchvision_architectures():
+        return None
+    if name.split(".")[0] in timm_architectures():  # "resnet50.a1_in1k" names one of several weights
+        return None
+    known = architecture_names()
+    return f"unknown architecture {name!r}{did_you_mean(name, known)} (python train.py --list architectures)"
+
+
+def _check_monitor(name: str) -> str | None:
+    if name in MONITORS:
+        return None
+    return f"unknown metric {name!r}{did_you_mean(name, MONITORS)}; one of {', '.join(MONITORS)}"
+
+
+NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
+    "dataset": _check("dataset", lambda: DATASETS),
+    "architecture": _check_architecture,
+    "loss_function": check_loss_name,
+    "optimizer": _check("optimizer", optimizers, UNUSABLE_OPTIMIZERS),
+    "lr_scheduler": _check("scheduler", schedulers),
+    "image_augmentations": _check("transform", transforms, UNUSABLE_TRANSFORMS),
+    "tensor_augmentations": _check("transform", transforms, UNUSABLE_TRANSFORMS),
+    "trackers": _check("tracker", lambda: TRACKERS),
+    "monitor": _check_monitor,
+}
+"""Configuration key -> what is wrong with a name given there, or None."""
+
+
+def _architectures() -> dict[str, str]:
+    ours = {name: entry.summary for name, entry in ARCHITECTURES.items()}
+    aliases = {name: f"the thesis's name of {target}" for name, target in ALIASES.items()}
+    torchvision = {name: "torchvision" for name in torchvision_architectures()}
+    return ours | aliases | torchvision | {name: "timm" for name in timm_architectures()}
+
+
+LISTS: dict[str, Callable[[], dict[str, str]]] = {
+    "losses": lambda: (
+        {name: entry.summary for name, entry in LOSSES.items()}
+        | {name: f"torch.nn: {summary}" for name, summary in TORCH_LOSSES.items()}
+    ),
+    "datasets": lambda: {name: entry.summary for name, entry in DATASETS.items()},
+    "architectures": _architectures,
+    "optimizers": optimizers,
+    "schedulers": schedulers,
+    "transforms": transforms,
+    "metrics": lambda: {name: entry.summary for name, entry in METRICS.items()},
+    "trackers": lambda: {name: entry.summary for name, entry in TRACKERS.items()},
+}
+
+
+def list_names(table: str) -> str:
+    """Return one line for each name of a table, or of all tables but timm's and torchvision's long ones for "all".
+
+    Raises: ConfigError for an unknown table.
+    """
+    if table == "all":
+        parts = []
+        for name in LISTS:
+            rows = LISTS[name]()
+            if name == "architectures":
+                shown = {key: text for key, text in rows.items() if key in ARCHITECTURES or key in ALIASES}
+                hidden = len(rows) - len(shown)
+                rows = shown | {f"and {hidden} of torchvision and timm": "python train.py --list architectures"}
+            parts.append(f"{name}:\n{_table(rows)}")
+        return "\n\n".join(parts)
+    if table not in LISTS:
+        raise ConfigError(f"--list {table}: unknown table{did_you_mean(table, LISTS)}; one of {', '.join(LISTS)}")
+    return _table(LISTS[table]())
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    width = min(max(map(len, rows), default=0), 40)
+    return "\n".join(f"  {name:<{width}}  {text}".rstrip() for name, text in rows.items())

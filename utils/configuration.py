@@ -1,0 +1,414 @@
+"""config.yml -> `Configuration`: keys, types and ranges, every mistake with its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+
+from utils.lookup import did_you_mean
+from utils.types import ConfigError
+
+COMMAND_LINE = "command line"
+SECRETS = frozenset({"neptune_api_token"})
+WITHOUT_INFLUENCE = frozenset(
+    "loglevel logging_dir log_to_neptune neptune_username neptune_project_name neptune_api_token neptune_mode "
+    "trackers mlflow_uri experiment_name run_name tags notes output_path stanford_raw_data_path stanford_data_path "
+    "data_path download verify_checksums num_workers accelerator strategy".split()
+)
+"""Keys that cannot change what a run computes; all others enter its fingerprint. The data enters by its content."""
+
+Key = tuple[str, ...]
+Params = dict[str, Any]
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Normalization(BaseModel):
+    """Per-channel mean and standard deviation, on pixels from 0 to 1."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    mean: list[float]
+    std: list[Annotated[float, Field(gt=0)]]
+
+
+class Configuration(BaseModel):
+    """Every key of a configuration file with its type, range and default; config_template.yml says what each means."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    _places: dict[Key, str] = PrivateAttr(default_factory=dict)
+
+    # Data
+    dataset: str = "stanford_cars"
+    data_path: str | None = None
+    stanford_raw_data_path: str | None = None
+    stanford_data_path: str = "input/stanford"
+    download: bool = False
+    verify_checksums: bool = True
+    flowers_train: Literal["trainval", "train"] = "trainval"
+    valid_fraction: Share = 0.1
+    select_on: Literal["valid", "test"] = "valid"
+
+    # Images
+    image_size: Positive | Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = [227, 227]
+    convert_to_grayscale: bool = False
+    normalize: bool = True
+    normalization_params_rgb: Normalization = Normalization(mean=[0.4707, 0.4602, 0.4550], std=[0.2594, 0.2585, 0.2635])
+    normalization_params_grayscale: Normalization = Normalization(mean=[0.4627], std=[0.2545])
+    crop_to_bboxes: bool | Literal["all"] = False
+    erase_background: bool = False
+    augment_images: bool = False
+    image_augmentations: dict[str, Params] = {}
+    augment_tensors: bool = False
+    tensor_augmentations: dict[str, Params] = {}
+
+    # Network
+    architecture: str = "ghostnet"
+    architecture_params: Params = {}
+    dropout: Share | None = None
+    output_channels: Positive | None = None
+    pretrained: bool = False
+    weights_path: str | None = None
+
+    # Loss
+    loss_function: str = "CrossEntropyLoss"
+    loss_params: Params = {}
+
+    # Training
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    batch_size: Positive = 64
+    num_epochs: Positive = 200
+    optimizer: str = "AdamW"
+    optimizer_params: Params = {"lr": 0.001}
+    lr_scheduler: str | None = None
+    lr_scheduler_params: Params = {}
+    gradient_clip_norm: Annotated[float, Field(gt=0)] | None = None
+    accumulate_batches: Positive = 1
+    monitor: str = "valid/accuracy"
+    early_stopping_patience: Positive | None = None
+
+    # Machine
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = "auto"
+    devices: Positive | Literal["auto"] = 1
+    num_nodes: Positive = 1
+    strategy: str = "auto"
+    precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"] = "auto"
+    compile: bool = False
+    channels_last: bool = False
+    num_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+
+    # Results
+    output_path: str = "output"
+    loglevel: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    logging_dir: str = "logs"
+    trackers: list[str] = ["mlflow"]
+    mlflow_uri: str | None = None
+    experiment_name: str = "lossbench"
+    run_name: str | None = None
+    tags: list[str] = []
+    notes: str = ""
+    log_to_neptune: bool = False
+    neptune_username: str | None = None
+    neptune_project_name: str | None = None
+    neptune_api_token: str | None = None
+    neptune_mode: Literal["offline", "async", "sync", "debug"] = "offline"
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the images in pixels, or None to take them as they are stored."""
+        if isinstance(self.image_size, int):
+            return self.image_size, self.image_size
+        return (self.image_size[0], self.image_size[1]) if self.image_size else None
+
+    @property
+    def in_channels(self) -> int:
+        return 1 if self.convert_to_grayscale else 3
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """What is subtracted and divided by, or None."""
+        if not self.normalize:
+            return None
+        return self.normalization_params_grayscale if self.convert_to_grayscale else self.normalization_params_rgb
+
+    def was_set(self, key: str) -> bool:
+        """Tell whether the file or the command line gives a key another value than its default."""
+        return key in self.model_fields_set and getattr(self, key) != type(self).model_fields[key].default
+
+    def place(self, key: Key) -> str:
+        """Return where a key stands, such as "config.yml:57", or the nearest key above it."""
+        while key and key not in self._places:
+            key = key[:-1]
+        return self._places.get(key, "configuration")
+
+    def error(self, mistakes: Mapping[Key, str]) -> ConfigError:
+        """Build the error that names all mistakes with their places."""
+        return ConfigError(_list_mistakes(self._places, [Mistake(key, text) for key, text in mistakes.items()]))
+
+    def to_yaml(self) -> str:
+        """Return the merged configuration as YAML, secrets left out."""
+        values = self.model_dump(exclude=set(SECRETS))
+        values["mlflow_uri"] = without_password(self.mlflow_uri)
+        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+
+
+class Mistake(NamedTuple):
+    key: Key
+    text: str
+    place: str | None = None
+    """Where it stands, when that is not where the key's last value stands."""
+
+
+def without_password(uri: str | None) -> str | None:
+    """Return an address without the user and password that it may carry."""
+    if uri is None or "@" not in uri:
+        return uri
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def read_configuration(
+    file: str | None,
+    overrides: Sequence[str] = (),
+    name_checks: Mapping[str, Callable[[str], str | None]] | None = None,
+) -> Configuration:
+    """Merge command line > file > defaults and check keys, types, ranges and names.
+
+    Args:
+        file: path of a YAML file; None for the defaults alone.
+        overrides: `key=value` or `key.sub=value`, values in YAML.
+        name_checks: key -> function from the name given to what is wrong with it, or None.
+
+    Raises: ConfigError with every mistake, one a line, each with its place.
+    """
+    places: dict[Key, str] = {}
+    mistakes: list[Mistake] = []
+    values = _read_file(file, places, mistakes) if file is not None else {}
+    for override in overrides:
+        _apply_override(override, values, places, mistakes)
+    _merge_spellings(values, places, mistakes)
+    for key in [key for key, value in values.items() if value is None and _is_container(key)]:
+        del values[key]  # `loss_params:` with nothing behind it is an empty mapping
+    configuration = None
+    try:
+        configuration = Configuration.model_validate(values)
+    except ValidationError as error:
+        mistakes += _explain(error, values)
+    for key, check in (name_checks or {}).items():
+        default = Configuration.model_fields[key].get_default(call_default_factory=True)
+        mistakes += _check_names(key, values.get(key, default), check)
+    if configuration is not None:
+        mistakes += _check_together(configuration)
+    if mistakes or configuration is None:
+        raise ConfigError(_list_mistakes(places, mistakes))
+    configuration._places = places
+    return configuration
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as a Python user means it: `1e-3` is a number, `None` is null."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^None$"), ["N"])
+
+
+def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> dict[str, Any]:
+    path = Path(file)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such file; copy config_template.yml to config.yml and edit it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read: {error}") from None
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        values = yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{file}:{line}: not valid YAML: {error.problem}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{file}: not valid YAML: {error}") from None
+    if values is None:
+        return {}
+    places[()] = file
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}:1: expected `key: value` lines, got {_show(values)}")
+    _note_places(node, (), file, places, mistakes)
+    return {str(key): value for key, value in values.items()}
+
+
+def _note_places(node: yaml.Node | None, key: Key, file: str, places: dict[Key, str], mistakes: list[Mistake]) -> None:
+    """Remember the line of every key and refuse a key that stands twice."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: set[str] = set()
+    for name_node, value_node in node.value:
+        name = str(name_node.value)
+        place = f"{file}:{name_node.start_mark.line + 1}"
+        if name in seen and name != "<<":
+            mistakes.append(Mistake((*key, name), f"stands twice, first in {places[(*key, name)]}", place))
+        seen.add(name)
+        places[(*key, name)] = place
+        _note_places(value_node, (*key, name), file, places, mistakes)
+
+
+def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str], mistakes: list[Mistake]) -> None:
+    name, _, text = override.partition("=")
+    key = tuple(name.strip().split("."))
+    place = f"{COMMAND_LINE}: {override}"
+    try:
+        value = yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError):
+        places[key] = COMMAND_LINE
+        mistakes.append(Mistake(key, f"not valid YAML: {text!r}"))
+        return
+    target = values
+    for depth, part in enumerate(key[:-1], start=1):
+        if target.get(part) is None:
+            default = Configuration.model_fields.get(part) if depth == 1 else None
+            target[part] = dict(default.default) if default is not None and isinstance(default.default, dict) else {}
+            places.setdefault(key[:depth], place)
+        target = target[part]
+        if not isinstance(target, dict):
+            places[key] = COMMAND_LINE
+            mistakes.append(Mistake(key, f"{'.'.join(key[:depth])} holds no parameters"))
+            return
+    target[key[-1]] = value
+    places[key] = COMMAND_LINE
+
+
+def _merge_spellings(values: dict[str, Any], places: dict[Key, str], mistakes: list[Mistake]) -> None:
+    """Take the thesis's code's `out_channels` for its template's `output_channels`."""
+    if "out_channels" not in values:
+        return
+    if "output_channels" in values:
+        mistakes.append(Mistake(("out_channels",), "is another spelling of 'output_channels'; give only one"))
+        del values["out_channels"]
+        return
+    values["output_channels"] = values.pop("out_channels")
+    places[("output_channels",)] = places[("out_channels",)]
+
+
+def _is_container(key: str) -> bool:
+    field = Configuration.model_fields.get(key)
+    return field is not None and isinstance(field.default, (dict, list, Normalization))
+
+
+def _check_names(key: str, given: Any, check: Callable[[str], str | None]) -> list[Mistake]:
+    """Check the one name, the list of names or the names that head a mapping under `key`."""
+    names = [given] if isinstance(given, str) else given if isinstance(given, (list, dict)) else []
+    found = []
+    for name in names:
+        problem = check(name) if isinstance(name, str) else None
+        if problem:
+            found.append(Mistake((key, name) if isinstance(given, dict) else (key,), problem))
+    return found
+
+
+def _check_together(config: Configuration) -> list[Mistake]:
+    """Find values that are right alone and wrong together."""
+    found = []
+    for key, channels in (("normalization_params_rgb", 3), ("normalization_params_grayscale", 1)):
+        params: Normalization = getattr(config, key)
+        for name, numbers in (("mean", params.mean), ("std", params.std)):
+            if len(numbers) != channels:
+                found.append(Mistake((key, name), f"must hold {channels} number{'s'[: channels > 1]}, got {numbers}"))
+    if config.select_on == "valid" and config.valid_fraction == 0:
+        found.append(Mistake(("valid_fraction",), "must be > 0 with select_on: valid, got 0"))
+    if config.pretrained and config.weights_path:
+        found.append(Mistake(("weights_path",), "excludes pretrained: true; give one of the two"))
+    if "://" in (config.weights_path or ""):
+        found.append(Mistake(("weights_path",), "must be a local file, not an address: download it first"))
+    return found
+
+
+def _explain(error: ValidationError, values: dict[str, Any]) -> list[Mistake]:
+    """Turn pydantic's findings into one sentence a key."""
+    allowed: dict[Key, list[str]] = {}
+    found: list[Mistake] = []
+    for item in error.errors(include_url=False):
+        key = _key_of(item["loc"], values)
+        if item["type"] == "extra_forbidden":
+            names = Configuration.model_fields if len(key) == 1 else Normalization.model_fields
+            found.append(Mistake(key, f"unknown key{did_you_mean(str(key[-1]), names)}"))
+        else:
+            allowed.setdefault(key, []).append(_requirement(item["type"], item.get("ctx", {}), item["msg"]))
+    for key, texts in allowed.items():
+        given: Any = values
+        for part in key:
+            given = given[part] if isinstance(given, dict) and part in given else None
+        found.append(Mistake(key, f"must be {' or '.join(dict.fromkeys(texts))}, got {_show(given)}"))
+    return found
+
+
+def _key_of(location: tuple[int | str, ...], values: dict[str, Any]) -> Key:
+    """Return the part of pydantic's location that the user wrote; the rest names branches of a union."""
+    key: list[str] = []
+    level: Any = values
+    for part in location:
+        if key and not (isinstance(level, dict) and part in level):
+            break
+        key.append(str(part))
+        level = level.get(part) if isinstance(level, dict) else None
+    return tuple(key)
+
+
+_REQUIREMENTS = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "string_type": "a text",
+    "dict_type": "a mapping of parameters",
+    "list_type": "a list",
+    "model_type": "a mapping with mean and std",
+    "missing": "given",
+    "finite_number": "finite",
+}
+_BOUNDS = {
+    "greater_than_equal": (">= {ge}"),
+    "greater_than": ("> {gt}"),
+    "less_than_equal": ("<= {le}"),
+    "less_than": ("< {lt}"),
+    "too_short": ("a list of at least {min_length}"),
+    "too_long": ("a list of at most {max_length}"),
+    "literal_error": ("{expected}"),
+}
+
+
+def _requirement(kind: str, context: Mapping[str, Any], message: str) -> str:
+    if kind in _BOUNDS:
+        return _BOUNDS[kind].format(**context)
+    return _REQUIREMENTS.get(kind, message)
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _list_mistakes(places: Mapping[Key, str], mistakes: Sequence[Mistake]) -> str:
+    """Return one line a mistake, in the order of the file, the command line last."""
+
+    def place_of(key: Key) -> str:
+        while key and key not in places:
+            key = key[:-1]
+        return places.get(key, "configuration")
+
+    def order(line: tuple[str, str]) -> tuple[bool, int]:
+        number = line[0].rpartition(":")[2]
+        return line[0].startswith(COMMAND_LINE), int(number) if number.isdigit() else 0
+
+    lines = [
+        (mistake.place or place_of(mistake.key), f"{'.'.join(mistake.key)}: {mistake.text}") for mistake in mistakes
+    ]
+    return "\n".join(f"{place}: {text}" for place, text in sorted(dict.fromkeys(lines), key=order))

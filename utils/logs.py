@@ -1,0 +1,54 @@
+"""Where the runner's words go: plain lines on the screen, dated ones in a file."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+EXPECTED = (
+    # Lightning's advice on what this project decides by itself.
+    r".*does not have many workers.*",
+    r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
+    r".*It is recommended to use `self\.log\(.*sync_dist=True\)`.*",
+    r".*Using `DistributedSampler` with the dataloaders.*",
+    r".*is not recommended to use.*DistributedSampler.*",
+    r".*Checkpoint directory .* exists and is not empty.*",
+)
+
+
+class _ToScreen(logging.Handler):
+    """Progress to standard output, complaints to standard error, both as they are when used."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
+        mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        print(f"{mark}{record.getMessage()}", file=stream, flush=True)
+
+
+def configure(level: str, folder: str) -> None:
+    """Send the project's log to the screen and to <folder>/lossbench.log, and warnings into it as one line each."""
+    log = logging.getLogger("lossbench")
+    log.setLevel(level)
+    log.propagate = False
+    for handler in list(log.handlers):
+        log.removeHandler(handler)
+        handler.close()
+    log.addHandler(_ToScreen())
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(Path(folder) / "lossbench.log", encoding="utf-8", delay=True)
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        log.addHandler(file)
+    except OSError:
+        pass  # the run's own check names the folder and the remedy
+    for name in ("pytorch_lightning", "lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in EXPECTED:
+        warnings.filterwarnings("ignore", message=text)
+    warnings.showwarning = _as_line
+
+
+def _as_line(message, category, filename, lineno, file=None, line=None) -> None:
+    logging.getLogger("lossbench").warning("%s", message)

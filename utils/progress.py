@@ -1,0 +1,48 @@
+"""What a run shows while it goes: a bar in a terminal, a line an epoch elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
+
+SHOWN = (("train/loss", "loss"), ("valid/loss", "valid loss"), ("valid/accuracy", "valid accuracy"))
+
+
+class TerminalProgress(TQDMProgressBar):
+    """A bar an epoch with the running loss; refreshed seldom, since each look at the loss waits for the device."""
+
+    def __init__(self) -> None:
+        super().__init__(refresh_rate=20, leave=False)
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        tally = pl_module.get_submodule("train_tally")
+        seen = int(tally.samples)
+        running = {"loss": f"{float(tally.loss) / seen:.4f}"} if seen else {}
+        known = trainer.callback_metrics
+        return running | {text: f"{float(known[name]):.4f}" for name, text in SHOWN[1:] if name in known}
+
+
+class EpochLines(Callback):
+    """One plain line an epoch, for logs, notebooks and pipes."""
+
+    def __init__(self) -> None:
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._start = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking or not trainer.is_global_zero or trainer.state.fn != "fit":
+            return
+        tally = pl_module.get_submodule("train_tally")
+        known = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        known["train/loss"] = float(tally.loss) / max(int(tally.samples), 1)
+        seconds = time.perf_counter() - self._start
+        rate = int(tally.samples) * trainer.world_size / max(seconds, 1e-9)
+        shown = "  ".join(f"{text} {known[name]:.4f}" for name, text in SHOWN if name in known)
+        epoch = f"epoch {trainer.current_epoch + 1:>{len(str(trainer.max_epochs))}}/{trainer.max_epochs}"
+        print(f"{epoch}  {shown}  {rate:,.0f} images/s  {seconds:.1f} s", flush=True)
+

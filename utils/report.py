@@ -1,0 +1,160 @@
+"""What a run says of itself: its description, its summary, its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from datasets.data_module import DataModule
+from models import resolve_architecture
+from utils.callbacks import RunRecord
+from utils.configuration import Configuration
+from utils.pictures import plot_augmentations, plot_confusion, plot_curves
+from utils.runs import RunFolder, fingerprint, runtime
+
+if TYPE_CHECKING:
+    from utils.runner import Preparation
+
+
+def describe(prepared: Preparation) -> str:
+    """Return the data's sizes, the network's parts with their parameters, the loss and the optimizer."""
+    config, data, network = prepared.config, prepared.data, prepared.classifier.network
+    test, held_out = len(data.data.test), "the test part" if config.select_on == "test" else "held out of training"
+    height, width = config.size or data.data.train.load(0).size[::-1]
+    lines = [
+        f"data      {config.dataset}: {len(data.train_rows):,} training, {len(data.valid_rows):,} validation "
+        f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {config.in_channels} x {height} x {width}",
+        f"network   {resolve_architecture(config.architecture)}: {prepared.num_parameters:,} parameters, "
+        f"{prepared.multiply_adds / 1e6:,.1f} M multiply-adds an image",
+        *_parts(network),
+        f"loss      {config.loss_function}{_params(config.loss_params)}",
+        f"training  {config.optimizer}{_params(config.optimizer_params)}, "
+        f"{config.lr_scheduler or 'constant learning rate'}{_params(config.lr_scheduler_params)}, "
+        f"{config.num_epochs} epochs of batches of {config.batch_size}, seed {config.seed}",
+    ]
+    return "\n".join(lines)
+
+
+def _parts(network: Any, limit: int = 12) -> list[str]:
+    rows = [
+        (name, type(part).__name__, sum(p.numel() for p in part.parameters()))
+        for name, part in network.named_children()
+    ]
+    lines = [f"          {name:<20} {kind:<24} {count:>12,}" for name, kind, count in rows[:limit]]
+    return lines + ([f"          and {len(rows) - limit} more"] if len(rows) > limit else [])
+
+
+def _params(params: dict[str, Any]) -> str:
+    return f"({', '.join(f'{name}={value}' for name, value in params.items())})" if params else ""
+
+
+def flat_parameters(prepared: Preparation) -> dict[str, str | int | float | bool | None]:
+    """Return the configuration, one level deep, and what follows from it: the columns of a dashboard."""
+    config = prepared.config
+    flat: dict[str, str | int | float | bool | None] = {}
+    for key, value in config.model_dump(exclude={"neptune_api_token", "notes", "tags"}).items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{name}": _scalar(inner) for name, inner in value.items()}
+        else:
+            flat[key] = _scalar(value)
+    classifier = prepared.classifier.network.get_classifier()
+    return flat | {
+        "runtime": runtime(),
+        "lr": _scalar(config.optimizer_params.get("lr")),
+        "weight_decay": _scalar(config.optimizer_params.get("weight_decay")),
+        "dropout": None if "dropout" in prepared.not_applied else config.dropout,
+        "output_channels": None if "output_channels" in prepared.not_applied else config.output_channels,
+        "last_layer_size": getattr(classifier, "in_features", None),
+        "num_parameters": prepared.num_parameters,
+        "flops": prepared.multiply_adds,
+    }
+
+
+def _scalar(value: Any) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
+    """Return the run's final numbers; every metric is of the selected checkpoint but those that begin with best/."""
+    config, rows = prepared.config, record.rows
+    selected = next(row for row in rows if row["epoch"] == record.best_epoch)
+    tested = {name: value for name, value in prepared.classifier.metrics.items() if name.startswith("test/")}
+    metrics = {name: value for name, value in selected.items() if "/" in name}
+    bests = {
+        f"best/{part}_{name}": pick(row[f"{part}/{name}"] for row in rows)
+        for part in ("train", "valid")
+        for name, pick in (("loss", min), ("accuracy", max))
+    }
+    return {
+        **tested,
+        **metrics,
+        **bests,
+        "selected_epoch": record.best_epoch,
+        "selected_on": config.select_on,
+        "selected_by": config.monitor,
+        "epochs_run": len(rows),
+        "num_parameters": prepared.num_parameters,
+        "flops": prepared.multiply_adds,
+        "seconds": round(sum(row["seconds"] for row in rows), 3),
+        "images_per_second": round(record.training_images / max(record.training_seconds, 1e-9), 1),
+        "dataset": config.dataset,
+        "architecture": resolve_architecture(config.architecture),
+        "loss_function": config.loss_function,
+        "seed": config.seed,
+        "fingerprint": fingerprint(config, prepared.data.fingerprint),
+        "not_applied": list(prepared.not_applied),
+        "notes": list(prepared.data.data.notes),
+    }
+
+
+def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> str:
+    """Return the summary as a person reads it."""
+    split = "the TEST part itself (select_on: test)" if summary["selected_on"] == "test" else "validation"
+    rows = [
+        ("test accuracy", f"{100 * summary['test/accuracy']:.2f} %   (1 seed)"),
+        ("test top-5 accuracy", f"{100 * summary['test/top5_accuracy']:.2f} %"),
+        ("test macro F1", f"{100 * summary['test/f1']:.2f} %"),
+        ("test loss", f"{summary['test/loss']:.4f}"),
+        ("test cross entropy", f"{summary['test/cross_entropy']:.4f}"),
+        ("validation accuracy", f"{100 * summary['valid/accuracy']:.2f} %"),
+        ("selected", f"epoch {summary['selected_epoch'] + 1} of {summary['epochs_run']}, {config.monitor} on {split}"),
+        ("training", f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s"),
+    ]
+    if summary["test/rejected"] > 0:
+        rows.insert(1, ("test rejected", f"{100 * summary['test/rejected']:.2f} %"))
+    lines = [f"  {name:<20} {value}" for name, value in rows]
+    rule = "-" * max(map(len, lines))
+    dashboard = ["dashboard   make dashboard"] if "mlflow" in config.trackers else []
+    return "\n".join(["", rule, *lines, rule, f"run folder  {folder.path}", *dashboard])
+
+
+def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_views: int = 6) -> None:
+    """Draw what the network sees in its first epochs: a row an image, as stored and then augmented."""
+    stream = data.train_stream
+    chosen = np.linspace(0, len(stream) - 1, min(num_samples, len(stream))).astype(int)
+    rows = [int(stream.rows[position]) for position in chosen]
+    views = [
+        [
+            stream.preprocessing.denormalize(stream[(epoch, int(position))].image[0]).clamp(0, 1).numpy()
+            for epoch in range(num_views)
+        ]
+        for position in chosen
+    ]
+    labels = [data.data.classes[data.data.train.labels[row]] for row in rows]
+    plot_augmentations([data.data.train.load(row) for row in rows], views, labels, path)
+
+
+def draw_results(
+    rows: list[dict[str, float]],
+    outputs: dict[str, Tensor],
+    classes: tuple[str, ...],
+    folder: RunFolder,
+    best_epoch: int,
+) -> None:
+    """Draw the curves of the run and the confusion matrix of its test."""
+    plot_curves(rows, folder.picture("curves"), folder.path.name)
+    targets, predictions = outputs["target"].numpy(), outputs["prediction"].numpy()
+    plot_confusion(targets, predictions, classes, folder.picture("confusion"))

@@ -1,0 +1,172 @@
+"""A run on the disk: its folder, what identifies it, what it leaves."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from utils.configuration import WITHOUT_INFLUENCE, Configuration
+from utils.files import write_atomically
+
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """output/<dataset>-<architecture>-<loss>-s<seed>-<fingerprint>/ and the names of what lies in it."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.parquet"
+
+    def picture(self, name: str) -> Path:
+        return self.path / f"{name}.png"
+
+    @property
+    def is_finished(self) -> bool:
+        """The summary is written last."""
+        return self.summary.is_file()
+
+    def read_summary(self) -> dict[str, Any]:
+        return json.loads(self.summary.read_text(encoding="utf-8"))
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """Return the rows of metrics.csv, an epoch each; empty when there is none."""
+        if not self.metrics.is_file():
+            return []
+        with self.metrics.open(newline="", encoding="utf-8") as file:
+            return [{name: float(value) for name, value in row.items() if value != ""} for row in csv.DictReader(file)]
+
+    def write_metrics(self, rows: list[dict[str, float]]) -> None:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(rows)
+        write_atomically(self.metrics, text.getvalue())
+
+
+def fingerprint(config: Configuration, data_fingerprint: str) -> str:
+    """Return ten hexadecimal digits that change with everything that can change the result.
+
+    Data and initial weights enter by their content, not by where they lie.
+    """
+    values = config.model_dump(exclude={*WITHOUT_INFLUENCE, "weights_path"})
+    weights = ""
+    if config.weights_path is not None:
+        with open(config.weights_path, "rb") as file:
+            weights = hashlib.file_digest(file, "sha256").hexdigest()
+    text = "\n".join([json.dumps(values, sort_keys=True, default=str), data_fingerprint, weights])
+    return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False) -> RunFolder:
+    """Return the folder of a configuration's run; with `fresh`, the first free one beside those that exist."""
+    identity = fingerprint(config, data_fingerprint)
+    parts = (config.dataset, config.architecture, config.loss_function, f"s{config.seed}", identity)
+    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts)
+    path = Path(config.output_path) / name
+    number = 2
+    while fresh and path.exists():
+        path = path.with_name(f"{name}-{number}")
+        number += 1
+    return RunFolder(path)
+
+
+def check_writable(config: Configuration) -> None:
+    """Raise ConfigError if a folder that the run writes to cannot be written."""
+    mistakes = {}
+    for key in ("output_path", "logging_dir"):
+        folder = Path(getattr(config, key))
+        probe = folder / f".writable-{os.getpid()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            mistakes[(key,)] = f"cannot write to {str(folder)!r}: {error.strerror}; choose another folder"
+    if mistakes:
+        raise config.error(mistakes)
+
+
+def environment(device: str, precision: str, data_fingerprint: str) -> dict[str, Any]:
+    """Return what else a result depends on; taken from a fixed list, never a dump of the environment."""
+    import torch
+
+    return {
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "runtime": runtime(),
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "device": device,
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "cuda": torch.version.cuda,
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "data_fingerprint": data_fingerprint,
+    }
+
+
+def runtime() -> str:
+    """Return "colab" or "local", the thesis's column."""
+    return "colab" if "COLAB_RELEASE_TAG" in os.environ or "google.colab" in sys.modules else "local"
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    write_atomically(path, json.dumps(values, indent=2) + "\n")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git(*arguments: str) -> str | None:
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

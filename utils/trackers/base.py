@@ -1,0 +1,249 @@
+"""What a tracker is, and the guard that keeps its failures away from the run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import uuid
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from utils.files import write_atomically
+from utils.lookup import Entry, load_entry
+
+IDS_FILE = "trackers.json"
+NOT_COPIED = ("checkpoints", "tensorboard", "wandb", "neptune")
+HIDDEN = "***"
+
+Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What a tracker shows of a run besides its metrics.
+
+    Args:
+        folder: the run folder; exists.
+        name: what the run is called in tables.
+        params: the configuration, flat.
+        tags: facts about the run, name -> value.
+        labels: the user's own tags.
+        description: the user's notes.
+    """
+
+    folder: Path
+    name: str
+    params: dict[str, Scalar]
+    tags: dict[str, str]
+    labels: tuple[str, ...] = ()
+    description: str = ""
+
+
+class Tracker(Logger):
+    """One place where a run is shown. May raise whatever its service raises: `GuardedTracker` stands before it.
+
+    All may be called again after `finalize`, as Lightning does between fitting and testing: that re-opens the run.
+    """
+
+    package = ""
+    """What `pip install` needs."""
+    remedy = ""
+    """What the user can do when it fails."""
+
+    def __init__(self, run: TrackedRun, config: Any) -> None:
+        super().__init__()
+        self.run = run
+        self.config = config
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def version(self) -> str | None:
+        return None
+
+    @property
+    def save_dir(self) -> str:
+        return str(self.run.folder)
+
+    @abstractmethod
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None: ...
+
+    @abstractmethod
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None: ...
+
+    @abstractmethod
+    def log_files(self, folder: Path) -> None:
+        """Copy a folder's files, checkpoints excepted, to where the tracker keeps files."""
+
+    @abstractmethod
+    def finalize(self, status: str) -> None:
+        """Close the run as "success", "failed" or "interrupted"."""
+
+
+class GuardedTracker(Tracker):
+    """A tracker whose first failure, opening included, costs one warning and then silence.
+
+    Silent from the start on every rank but zero. Secrets are cut out of all that passes, warnings included.
+    """
+
+    def __init__(self, tracker: str, entry: Entry, run: TrackedRun, config: Any) -> None:
+        self._secrets = known_secrets(config)
+        run = replace(
+            run,
+            params=without_secrets(run.params, self._secrets),
+            tags=without_secrets(run.tags, self._secrets),
+            description=redact(run.description, self._secrets),
+        )
+        super().__init__(run, config)
+        self._label = tracker
+        self._type: type[Tracker] = load_entry(entry)
+        self._tracker: Tracker | None = None
+        if rank_zero_only.rank == 0:
+            self._attempt(self._open)
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is still tracked."""
+        return self._tracker is not None
+
+    @property
+    def version(self) -> str | None:
+        return self._tracker.version if self._tracker else None
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if tracker := self._tracker:
+            self._attempt(lambda: tracker.log_metrics({name: float(value) for name, value in metrics.items()}, step))
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        if tracker := self._tracker:
+            flat = {str(name): as_scalar(value) for name, value in dict(params).items()}
+            self._attempt(lambda: tracker.log_hyperparams(without_secrets(flat, self._secrets)))
+
+    @rank_zero_only
+    def log_files(self, folder: Path) -> None:
+        if tracker := self._tracker:
+            self._attempt(lambda: tracker.log_files(folder))
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        if tracker := self._tracker:
+            self._attempt(lambda: tracker.finalize(status))
+
+    def _open(self) -> None:
+        self._tracker = self._type(self.run, self.config)
+
+    def _attempt(self, action: Callable[[], None]) -> None:
+        """Do `action`; on failure give up this tracker for good."""
+        try:
+            with warnings.catch_warnings():
+                for category in (DeprecationWarning, FutureWarning):  # of the clients, which the user cannot mend
+                    warnings.simplefilter("ignore", category)
+                action()
+        except Exception as error:  # noqa: BLE001  a tracker of any kind, failing in any way, must not end a run
+            self._tracker = None
+            warnings.warn(self._complaint(error), stacklevel=4)
+
+    def _complaint(self, error: Exception) -> str:
+        text = re.sub(r"\x1b\[[0-9;]*m|-{3,}", " ", redact(str(error), self._secrets))
+        reason = f"{type(error).__name__}: {shorten(' '.join(text.split()), 300)}"
+        missing = isinstance(error, ModuleNotFoundError)
+        remedy = f"pip install {self._type.package}" if missing else self._type.remedy
+        return f"{self._label}: {reason}; the run goes on without it. Remedy: {remedy}"
+
+
+def shorten(text: str, limit: int) -> str:
+    """Cut to at most `limit` characters, the last three of them "..." when something was cut."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def as_scalar(value: Any) -> Scalar:
+    """Return a value as trackers take it: as it is if flat, else its text."""
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def given(text: str | None) -> str | None:
+    """Return a setting, or None if it is absent, empty or still a `<placeholder>`."""
+    return text if text and not re.fullmatch(r"<.*>", text.strip()) else None
+
+
+SECRET_NAMES = re.compile(r"(api_?token|api_?key|access_?key|password|secret)$|(^|_)(token|key)$", re.IGNORECASE)
+
+
+def known_secrets(config: Any) -> tuple[str, ...]:
+    """Return the values that nothing may show: the configured token and whatever the environment names as secret."""
+    values = [value for name, value in os.environ.items() if SECRET_NAMES.search(name) and len(value) >= 8]
+    token = given(getattr(config, "neptune_api_token", None))
+    return (*values, token) if token else tuple(values)
+
+
+def redact(text: str, secrets: tuple[str, ...]) -> str:
+    """Cover secrets and the user part of addresses such as https://me:password@host."""
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return re.sub(r"(?<=://)[^/@\s]+(?=@)", HIDDEN, text)
+
+
+def without_secrets(params: Mapping[str, Any], secrets: tuple[str, ...]) -> dict[str, Any]:
+    """Drop what is named like a secret and cover secrets in the other values."""
+    return {
+        name: redact(value, secrets) if isinstance(value, str) else value
+        for name, value in params.items()
+        if not re.search(r"(api_?token|api_?key|password|secret)$", name, re.IGNORECASE)
+    }
+
+
+def files_to_copy(folder: Path) -> Iterator[Path]:
+    """Yield a run folder's files for a tracker to copy: neither checkpoints nor what trackers keep there themselves."""
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if path.is_file() and not path.is_symlink() and path.suffix != ".ckpt" and inside.parts[0] not in NOT_COPIED:
+            yield path
+
+
+def saved_id(folder: Path, tracker: str) -> str | None:
+    """Return the id under which the tracker knows the run of this folder, None if it never saw it."""
+    file = folder / IDS_FILE
+    return json.loads(file.read_text(encoding="utf-8")).get(tracker) if file.is_file() else None
+
+
+def save_id(folder: Path, tracker: str, value: str) -> None:
+    """Remember the id under which the tracker knows the run of this folder."""
+    file = folder / IDS_FILE
+    ids = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    write_atomically(file, json.dumps({**ids, tracker: value}, indent=2) + "\n")
+
+
+def lasting_id(folder: Path, tracker: str) -> str:
+    """Return the id of this folder's run for a tracker that lets the client choose it; made up on first use."""
+    value = saved_id(folder, tracker)
+    if value is None:
+        value = uuid.uuid4().hex
+        save_id(folder, tracker, value)
+    return value
+
+
+@contextmanager
+def quiet(*loggers: str) -> Iterator[None]:
+    """Let the named loggers, and through them their children, speak only of warnings and worse."""
+    levels = {name: logging.getLogger(name).level for name in loggers}
+    for name in loggers:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

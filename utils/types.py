@@ -1,0 +1,78 @@
+"""What losses, data sets and models hand to one another, and the errors a user can mend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+REJECTED = -1
+"""What `predict` gives for a sample that belongs to none of the classes."""
+
+
+class UserError(Exception):
+    """A mistake of the user's: the scripts print it without a traceback and leave with status 2."""
+
+
+class ConfigError(UserError):
+    """A configuration that cannot be run; the message names every mistake with its place."""
+
+
+class DataError(UserError):
+    """Data that is missing, damaged or inconsistent; the message names the files."""
+
+
+class TrainingError(Exception):
+    """A run that must not go on, such as one whose loss is no longer finite; the scripts leave with status 1."""
+
+
+class Sequences(NamedTuple):
+    """Label sequences of different lengths.
+
+    Shapes: labels [B, L] int64, padded; lengths [B] int64.
+    """
+
+    labels: Tensor
+    lengths: Tensor
+
+
+class Batch(NamedTuple):
+    """What a step sees.
+
+    Shapes: image [B, V, C, H, W], V the number of views (1 unless the loss asks for more); target [B] int64 classes,
+    [B, K] probabilities or `Sequences`; index [B] int64, the sample's row in its data set.
+    """
+
+    image: Tensor
+    target: Tensor | Sequences
+    index: Tensor
+
+
+class Outputs(NamedTuple):
+    """What a network gives for B * V images, the views of a sample next to each other.
+
+    Shapes: scores [B*V, K]; features [B*V, D], the input of the head; stages, the feature maps a loss asked for.
+    """
+
+    scores: Tensor
+    features: Tensor
+    stages: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a loss may know before training.
+
+    Args:
+        num_classes: K.
+        num_samples: rows of the training part.
+        classifier: the network's own last layer, features -> K scores.
+        stage_channels: channels of the feature maps that the loss asked for.
+    """
+
+    num_classes: int
+    num_samples: int
+    classifier: nn.Module
+    stage_channels: tuple[int, ...] = ()
