@@ -12,10 +12,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.catalogue import LISTS, NAME_CHECKS, list_names
-from utils.configuration import Configuration, read_configuration
 from utils.types import ConfigError, TrainingError, UserError
+
+if TYPE_CHECKING:
+    from utils.configuration import Configuration
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -24,7 +27,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Train one run from one YAML file.",
         epilog="example: python train.py config.yml loss_function=OneSidedMarginLoss optimizer_params.lr=1e-3",
     )
-    parser.add_argument("words", nargs="*", metavar="FILE | key=value", help="the configuration file, and what to change")
+    parser.add_argument(
+        "words", nargs="*", metavar="FILE | key=value", help="the configuration file, and what to change"
+    )
     parser.add_argument("-d", metavar="PATH", dest="data_path", help="where the data lies; the same as data_path=PATH")
     parser.add_argument("--check", action="store_true", help="check everything, print what would run, train nothing")
     parser.add_argument("--list", nargs="?", const="all", metavar="TABLE", help=f"show the names of {', '.join(LISTS)}")
@@ -46,6 +51,8 @@ def choose_file(files: Sequence[str]) -> str:
 
 
 def read(options: argparse.Namespace) -> Configuration:
+    from utils.configuration import read_configuration
+
     overrides = [word for word in options.words if "=" in word]
     if options.data_path is not None:
         overrides.append(f"data_path={options.data_path}")

@@ -26,10 +26,10 @@ def check_dataset_name(name: str) -> str | None:
     """Return what is wrong with a data set's name, or None; imports nothing."""
     if name in DATASETS:
         return None
-    return f"unknown data set {name!r}{did_you_mean(name, DATASETS)} (known: {', '.join(DATASETS)})"
+    return f"unknown data set {name!r}{did_you_mean(name, DATASETS)} (python train.py --list datasets)"
 
 
-def build_dataset(name: str, **params: Any) -> DataSet:
+def build_dataset(name: str, /, **params: Any) -> DataSet:
     """Read a data set by its name.
 
     Args:

@@ -12,11 +12,11 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
 from datasets.base import DataSet, ImageTable
-from datasets.images import check_images
+from datasets.images import check_images, image_size
 from datasets.sampling import EpochBatches, ResumableLoader, stratified_split
 from datasets.stream import ImageStream, Preprocessing
 from utils.configuration import Configuration
-from utils.types import DataError
+from utils.types import ConfigError, DataError
 
 
 class DataModule(pl.LightningDataModule):
@@ -25,14 +25,15 @@ class DataModule(pl.LightningDataModule):
     Args:
         config: the run's configuration.
         data: the data set.
+        image_size: height and width of the images that the network sees.
         views: augmented replicas of each training image that the loss asks for.
 
     Raises: DataError if labels and classes do not fit or a part is empty.
     """
 
-    def __init__(self, config: Configuration, data: DataSet, views: int = 1) -> None:
+    def __init__(self, config: Configuration, data: DataSet, image_size: tuple[int, int], views: int = 1) -> None:
         super().__init__()
-        self.config, self.data, self.views = config, data, views
+        self.config, self.data, self.image_size, self.views = config, data, image_size, views
         _check_labels(data)
         everything = np.arange(len(data.train))
         if config.select_on == "test":
@@ -92,7 +93,10 @@ class DataModule(pl.LightningDataModule):
         """As configured; `auto` is none for sets in memory, else a worker for each core up to 8."""
         if self.config.num_workers != "auto":
             return self.config.num_workers
-        return 0 if isinstance(self.data.train.images, np.ndarray) else min(len(os.sched_getaffinity(0)), 8)
+        if isinstance(self.data.train.images, np.ndarray):
+            return 0
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return min(cores, 8)
 
     def train_dataloader(self) -> ResumableLoader:
         batches = EpochBatches(
@@ -127,6 +131,27 @@ class DataModule(pl.LightningDataModule):
         assert self.trainer is not None
         done = self.trainer.fit_loop.epoch_loop.batch_progress.total.completed
         return divmod(done, int(self.trainer.num_training_batches))
+
+
+def common_size(config: Configuration, data: DataSet) -> tuple[int, int]:
+    """Return the height and width that images are resized to or, without a resize, all have.
+
+    Raises: ConfigError if they are not resized and differ.
+    """
+    if config.size is not None:
+        return config.size
+    sizes = {_size(image) for table in (data.train, data.test) for image in table.images}
+    cut = config.crop_to_bboxes and not config.erase_background and data.train.boxes is not None
+    if len(sizes) > 1 or cut:
+        found = "are cut to their boxes" if cut else f"are of {len(sizes)} sizes"
+        raise ConfigError(f"image_size: the images {found}; give the [height, width] to resize them to")
+    height, width = sizes.pop()
+    return int(height), int(width)
+
+
+def _size(image: np.ndarray | Path) -> tuple[int, ...]:
+    """Return height and width."""
+    return image.shape[:2] if isinstance(image, np.ndarray) else image_size(image)[::-1]
 
 
 def _check_labels(data: DataSet) -> None:

@@ -59,7 +59,7 @@ def check_loss_name(name: str) -> str | None:
     return f"unknown loss {name!r}{did_you_mean(name, [*LOSSES, *TORCH_LOSSES])} (python train.py --list losses)"
 
 
-def build_loss(name: str, task: Task | None = None, **params: Any) -> ClassificationLoss:
+def build_loss(name: str, task: Task | None = None, /, **params: Any) -> ClassificationLoss:
     """Build a loss by its class name.
 
     Args:
@@ -73,11 +73,11 @@ def build_loss(name: str, task: Task | None = None, **params: Any) -> Classifica
         raise ConfigError(f"loss_function: {problem}")
     from losses.torch_losses import TorchLoss, torch_loss_class
 
-    constructor = load_entry(LOSSES[name]) if name in LOSSES else torch_loss_class(name)
+    constructor: Any = load_entry(LOSSES[name]) if name in LOSSES else torch_loss_class(name)
     problems = parameter_problems(constructor, params, given=() if name in TORCH_LOSSES else ("task",))
     if problems:
         raise ConfigError("\n".join(f"loss_params.{key}: {text}" for key, text in problems.items()))
     try:
-        return constructor(task, **params) if name in LOSSES else TorchLoss(name, task, **params)
+        return TorchLoss(name, task, **params) if name in TORCH_LOSSES else constructor(task, **params)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"loss_params: {name} refuses them: {error}") from None

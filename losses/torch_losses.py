@@ -45,7 +45,8 @@ class TorchLoss(ClassificationLoss):
             raise ConfigError(f"loss_function: {name!r} is not one of {', '.join(TORCH_LOSSES)}")
         if params.get("reduction", "mean") not in ("mean", "sum", "batchmean"):
             raise ConfigError(f"loss_params.reduction: must leave one number: mean or sum, got {params['reduction']!r}")
-        params = {key: torch.tensor(value) if key in ("weight", "pos_weight") else value for key, value in params.items()}
+        for key in {"weight", "pos_weight"} & params.keys():
+            params[key] = torch.tensor(params[key])
         if name == "KLDivLoss":
             params.setdefault("reduction", "batchmean")
         self.name = name

@@ -68,16 +68,20 @@ def architecture_names() -> tuple[str, ...]:
 
 def check_architecture_name(name: str) -> str | None:
     """Return what is wrong with an architecture's name, or None; imports nothing. timm's may end in `.TAG`."""
-    names = architecture_names()
-    if name in names or ("/" not in name and name.partition(".")[0] in timm_architectures()):
+    # timm's hundred files are read only for a name that is not found before.
+    if name in ARCHITECTURES or name in ALIASES or name in torchvision_architectures():
         return None
-    return f"unknown architecture {name!r}{did_you_mean(name, names)} (python train.py --list architectures)"
+    if "/" not in name and name.partition(".")[0] in timm_architectures():
+        return None
+    near = did_you_mean(name, architecture_names())
+    return f"unknown architecture {name!r}{near} (python train.py --list architectures)"
 
 
 def build_model(
     name: str,
     num_classes: int,
     in_channels: int = 3,
+    /,
     *,
     dropout: float | None = None,
     output_channels: int | None = None,

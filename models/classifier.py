@@ -37,7 +37,7 @@ class Classifier(pl.LightningModule):
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Any,
         loss: ClassificationLoss,
         task: Task,
         build_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
@@ -45,7 +45,8 @@ class Classifier(pl.LightningModule):
         channels_last: bool = False,
     ) -> None:
         super().__init__()
-        self.network, self.loss = network, loss
+        self.network: Any = network
+        self.loss: ClassificationLoss = loss
         head = loss.make_head(task)
         self.own_head = None if head is task.classifier else head
         if self.own_head is not None:
@@ -106,7 +107,7 @@ class Classifier(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         scores, prediction = self._judge(batch)
-        return {"index": batch.index, "target": batch.target, "prediction": prediction, "scores": scores}
+        return {"index": batch.index, "target": batch.target, "prediction": prediction, "scores": scores}  # type: ignore
 
     def on_validation_epoch_start(self) -> None:
         self.judge_tally.reset()

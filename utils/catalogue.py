@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from datasets import DATASETS
+from datasets import DATASETS, check_dataset_name
 from losses import LOSSES, TORCH_LOSSES, check_loss_name
-from models import ALIASES, ARCHITECTURES, architecture_names
+from models import ALIASES, ARCHITECTURES, check_architecture_name
 from utils.lookup import class_names, did_you_mean, timm_architectures, torchvision_architectures
 from utils.metrics import METRICS, MONITORS
 from utils.trackers import TRACKERS
@@ -34,14 +34,14 @@ NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoA
 
 def optimizers() -> dict[str, str]:
     """Return optimizer -> the library it comes from, torch's first."""
-    found = {name: "timm.optim" for name in class_names("timm.optim")}
-    found |= {name: "torch.optim" for name in class_names("torch.optim")}
+    found = dict.fromkeys(class_names("timm.optim"), "timm.optim")
+    found |= dict.fromkeys(class_names("torch.optim"), "torch.optim")
     return _without(found, UNUSABLE_OPTIMIZERS)
 
 
 def schedulers() -> dict[str, str]:
     """Return learning-rate scheduler -> where it comes from."""
-    found = {name: "torch.optim.lr_scheduler" for name in class_names("torch.optim.lr_scheduler")}
+    found = dict.fromkeys(class_names("torch.optim.lr_scheduler"), "torch.optim.lr_scheduler")
     return _without(found, ()) | {"CosineWarmupRestarts": "warm-up, cosine annealing, restarts (SGDR)"}
 
 
@@ -72,16 +72,6 @@ def _check(
     return check
 
 
-def _check_architecture(name: str) -> str | None:
-    # timm's hundred files are read only for a name that is not found before.
-    if name in ARCHITECTURES or name in ALIASES or name in torchvision_architectures():
-        return None
-    if name.split(".")[0] in timm_architectures():  # "resnet50.a1_in1k" names one of several weights
-        return None
-    known = architecture_names()
-    return f"unknown architecture {name!r}{did_you_mean(name, known)} (python train.py --list architectures)"
-
-
 def _check_monitor(name: str) -> str | None:
     if name in MONITORS:
         return None
@@ -89,8 +79,8 @@ def _check_monitor(name: str) -> str | None:
 
 
 NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
-    "dataset": _check("dataset", lambda: DATASETS),
-    "architecture": _check_architecture,
+    "dataset": check_dataset_name,
+    "architecture": check_architecture_name,
     "loss_function": check_loss_name,
     "optimizer": _check("optimizer", optimizers, UNUSABLE_OPTIMIZERS),
     "lr_scheduler": _check("scheduler", schedulers),
@@ -105,8 +95,8 @@ NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
 def _architectures() -> dict[str, str]:
     ours = {name: entry.summary for name, entry in ARCHITECTURES.items()}
     aliases = {name: f"the thesis's name of {target}" for name, target in ALIASES.items()}
-    torchvision = {name: "torchvision" for name in torchvision_architectures()}
-    return ours | aliases | torchvision | {name: "timm" for name in timm_architectures()}
+    torchvision = dict.fromkeys(torchvision_architectures(), "torchvision")
+    return ours | aliases | torchvision | dict.fromkeys(timm_architectures(), "timm")
 
 
 LISTS: dict[str, Callable[[], dict[str, str]]] = {

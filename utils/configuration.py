@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
+
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins takes half of the start-up
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
@@ -17,9 +20,13 @@ from utils.types import ConfigError
 COMMAND_LINE = "command line"
 SECRETS = frozenset({"neptune_api_token"})
 WITHOUT_INFLUENCE = frozenset(
-    "loglevel logging_dir log_to_neptune neptune_username neptune_project_name neptune_api_token neptune_mode "
-    "trackers mlflow_uri experiment_name run_name tags notes output_path stanford_raw_data_path stanford_data_path "
-    "data_path download verify_checksums num_workers accelerator strategy".split()
+    {
+        *("loglevel", "logging_dir", "output_path", "experiment_name", "run_name", "tags", "notes"),
+        *("trackers", "mlflow_uri", "log_to_neptune", "neptune_mode"),
+        *("neptune_username", "neptune_project_name", "neptune_api_token"),
+        *("data_path", "stanford_data_path", "stanford_raw_data_path", "download", "verify_checksums"),
+        *("num_workers", "accelerator", "strategy"),
+    }
 )
 """Keys that cannot change what a run computes; all others enter its fingerprint. The data enters by its content."""
 
@@ -210,7 +217,10 @@ def read_configuration(
     return configuration
 
 
-class _Loader(yaml.SafeLoader):
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_SafeLoader):
     """YAML as a Python user means it: `1e-3` is a number, `None` is null."""
 
 
@@ -229,8 +239,9 @@ def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> di
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read: {error}") from None
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        values = yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        values = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{file}:{line}: not valid YAML: {error.problem}") from None
@@ -265,7 +276,7 @@ def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str
     key = tuple(name.strip().split("."))
     place = f"{COMMAND_LINE}: {override}"
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+        value = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError):
         places[key] = COMMAND_LINE
         mistakes.append(Mistake(key, f"not valid YAML: {text!r}"))
@@ -385,7 +396,8 @@ _BOUNDS = {
 
 def _requirement(kind: str, context: Mapping[str, Any], message: str) -> str:
     if kind in _BOUNDS:
-        return _BOUNDS[kind].format(**context)
+        whole = {key: int(value) for key, value in context.items() if isinstance(value, float) and value == int(value)}
+        return _BOUNDS[kind].format(**{**context, **whole})
     return _REQUIREMENTS.get(kind, message)
 
 

@@ -51,17 +51,14 @@ def exported_names(module: str) -> tuple[str, ...]:
 
     Not imported, so that a wrong name in a configuration is told before torch is loaded.
     """
-    listed: list[str] = []
-    imported: list[str] = []
-    for node in ast.parse(_source_of(module)).body:
-        if isinstance(node, (ast.Assign, ast.AugAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
-                strings = (item.value for item in ast.walk(node.value) if isinstance(item, ast.Constant))
-                listed += [text for text in strings if isinstance(text, str)]
-        elif isinstance(node, ast.ImportFrom):
-            imported += [alias.asname or alias.name for alias in node.names]
-    return tuple(sorted({name for name in listed or imported if not name.startswith("_")}))
+    source = _source_of(module)
+    listed = re.search(r"^__all__(?:\s*:[^=]*)?\s*=\s*([\[(].*?[\])])", source, re.MULTILINE | re.DOTALL)
+    if listed:
+        names = ast.literal_eval(listed[1])
+    else:
+        imports = (node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom))
+        names = [alias.asname or alias.name for node in imports for alias in node.names]
+    return tuple(sorted({name for name in names if not name.startswith("_")}))
 
 
 def class_names(module: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from utils.types import ConfigError
 EVERY_STEP = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
 
 
-def build_optimizer(name: str, parameters: Iterable[nn.Parameter], **params: Any) -> Optimizer:
+def build_optimizer(name: str, parameters: Iterable[nn.Parameter], /, **params: Any) -> Optimizer:
     """Build an optimizer of torch.optim, or of timm.optim where torch has none of that name.
 
     Raises: ConfigError for parameters that it does not take.
@@ -36,7 +36,7 @@ def build_optimizer(name: str, parameters: Iterable[nn.Parameter], **params: Any
 
 
 def build_scheduler(
-    name: str | None, optimizer: Optimizer, steps_per_epoch: int, num_epochs: int, **params: Any
+    name: str | None, optimizer: Optimizer, steps_per_epoch: int, num_epochs: int, /, **params: Any
 ) -> dict[str, Any] | None:
     """Build a scheduler of torch.optim.lr_scheduler or of `utils.schedules`.
 

@@ -18,7 +18,7 @@ class TerminalProgress(TQDMProgressBar):
         super().__init__(refresh_rate=20, leave=False)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        tally = pl_module.get_submodule("train_tally")
+        tally: Any = pl_module.get_submodule("train_tally")
         seen = int(tally.samples)
         running = {"loss": f"{float(tally.loss) / seen:.4f}"} if seen else {}
         known = trainer.callback_metrics
@@ -37,7 +37,7 @@ class EpochLines(Callback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero or trainer.state.fn != "fit":
             return
-        tally = pl_module.get_submodule("train_tally")
+        tally: Any = pl_module.get_submodule("train_tally")
         known = {name: float(value) for name, value in trainer.callback_metrics.items()}
         known["train/loss"] = float(tally.loss) / max(int(tally.samples), 1)
         seconds = time.perf_counter() - self._start
@@ -45,4 +45,3 @@ class EpochLines(Callback):
         shown = "  ".join(f"{text} {known[name]:.4f}" for name, text in SHOWN if name in known)
         epoch = f"epoch {trainer.current_epoch + 1:>{len(str(trainer.max_epochs))}}/{trainer.max_epochs}"
         print(f"{epoch}  {shown}  {rate:,.0f} images/s  {seconds:.1f} s", flush=True)
-

@@ -23,10 +23,11 @@ def describe(prepared: Preparation) -> str:
     """Return the data's sizes, the network's parts with their parameters, the loss and the optimizer."""
     config, data, network = prepared.config, prepared.data, prepared.classifier.network
     test, held_out = len(data.data.test), "the test part" if config.select_on == "test" else "held out of training"
-    height, width = config.size or data.data.train.load(0).size[::-1]
+    height, width = data.image_size
+    shape = f"{config.in_channels} x {height} x {width}"
     lines = [
         f"data      {config.dataset}: {len(data.train_rows):,} training, {len(data.valid_rows):,} validation "
-        f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {config.in_channels} x {height} x {width}",
+        f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {shape}",
         f"network   {resolve_architecture(config.architecture)}: {prepared.num_parameters:,} parameters, "
         f"{prepared.multiply_adds / 1e6:,.1f} M multiply-adds an image",
         *_parts(network),

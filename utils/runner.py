@@ -20,7 +20,7 @@ from torch import nn
 
 from datasets import DATASETS, build_dataset
 from datasets.augmentation import build_transforms
-from datasets.data_module import DataModule
+from datasets.data_module import DataModule, common_size
 from losses import build_loss
 from losses.base import ClassificationLoss
 from models import build_model
@@ -79,10 +79,10 @@ def prepare(config: Configuration) -> Preparation:
 
     seed_all(derive_seed(config.seed, "network"))
     network = _located(config, _build_network, config, len(data_set.classes))
-    not_applied: tuple[str, ...] = getattr(network, "not_applied", ())
+    not_applied: tuple[str, ...] = network.not_applied
     for key in not_applied:
         LOG.warning("%s: %s has no effect on %s", config.place((key,)), key, config.architecture)
-    size = config.size or data_set.train.load(0).size[::-1]
+    size = _located(config, common_size, config, data_set)
     multiply_adds = _located(config, _count, network, size, config.in_channels)
 
     seed_all(derive_seed(config.seed, "loss"))
@@ -94,7 +94,7 @@ def prepare(config: Configuration) -> Preparation:
     if loss.kind != data_set.kind:
         text = f"{config.loss_function} judges {loss.kind}s, {config.dataset} holds {data_set.kind}s"
         raise config.error({("loss_function",): text})
-    data = DataModule(config, data_set, views=loss.views)
+    data = DataModule(config, data_set, size, views=loss.views)
     classifier = Classifier(
         network,
         loss,
@@ -245,7 +245,11 @@ def _build_data_set(config: Configuration):
     return build_dataset(config.dataset, **{key: getattr(config, key) for key in DATA_KEYS if key in taken})
 
 
-def _build_network(config: Configuration, num_classes: int) -> nn.Module:
+def _build_network(config: Configuration, num_classes: int) -> Any:
+    keys = config.architecture_params.keys() & type(config).model_fields.keys()
+    if keys:
+        lines = [f"architecture_params.{key}: give it as {key}, a key of its own" for key in sorted(keys)]
+        raise ConfigError("\n".join(lines))
     return build_model(
         config.architecture,
         num_classes,
@@ -277,9 +281,7 @@ def _count(network: nn.Module, size: tuple[int, int], in_channels: int) -> int:
 
 
 @torch.no_grad()
-def _stage_channels(
-    network: nn.Module, loss: ClassificationLoss, size: tuple[int, int], in_channels: int
-) -> tuple[int, ...]:
+def _stage_channels(network: Any, loss: ClassificationLoss, size: tuple[int, int], in_channels: int) -> tuple[int, ...]:
     was_training = network.training
     _, maps = network.eval().forward_intermediates(torch.zeros(1, in_channels, *size), indices=list(loss.stages))
     network.train(was_training)
@@ -343,7 +345,7 @@ def _gather(batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 
 
 def _write_predictions(loss: ClassificationLoss, outputs: dict[str, torch.Tensor], folder: RunFolder) -> None:
-    """Write a row a test image: index, target, prediction, its probability, and the scores, of which all else follows."""
+    """Write a row a test image: index, target, prediction, probability, and the scores, of which all else follows."""
     scores = outputs["scores"]
     probabilities = loss.cpu().log_probabilities(scores).exp()
     table = pa.table(

@@ -46,7 +46,7 @@ def test_loss_is_a_finite_scalar_with_finite_gradients(name):
 def test_terms_sum_to_what_forward_judges_by_default(name):
     loss, (scores, target) = make(name), samples()
     terms = loss.terms(Outputs(scores, torch.zeros(N, D)), Batch(torch.zeros(N, 1), target, torch.arange(N)))
-    assert torch.equal(sum(terms.values()), loss(scores, target))
+    assert torch.equal(torch.stack(list(terms.values())).sum(), loss(scores, target))
 
 
 @pytest.mark.parametrize("magnitude", [1e4, -1e4])
@@ -111,9 +111,7 @@ def test_the_label_that_costs_least_is_predicted(name):
     if name in DISTANCES:
         pytest.skip(f"{name} ties between labels whose scores exceed 1")
     loss, (scores, _) = make(name), samples()
-    costs = torch.stack(
-        [torch.stack([loss(scores[i : i + 1], torch.tensor([k])) for k in range(K)]) for i in range(N)]
-    )
+    costs = torch.stack([torch.stack([loss(scores[i : i + 1], torch.tensor([k])) for k in range(K)]) for i in range(N)])
     assert torch.equal(costs.argmin(dim=-1), loss.predict(scores))
 
 

@@ -47,7 +47,7 @@ COUNTS_FOR_196_CLASSES = {
 @pytest.mark.parametrize("alias", ALIASES)
 def test_short_name_stands_for_a_network_of_the_known_size(alias):
     with torch.device("meta"):
-        network = build_model(alias, num_classes=196)
+        network = build_model(alias, 196)
     assert count_parameters(network) == COUNTS_FOR_196_CLASSES[alias]
     assert resolve_architecture(alias) != alias
 
@@ -95,11 +95,11 @@ def test_reading_the_names_imports_neither_torch_nor_timm():
 )
 def test_unknown_name_is_refused_with_a_suggestion(wrong, meant):
     with pytest.raises(ConfigError, match=f"unknown architecture '{wrong}'; did you mean '{meant}'"):
-        build_model(wrong, num_classes=2)
+        build_model(wrong, 2)
 
 
 def test_tag_of_weights_is_part_of_a_timm_name():
     with torch.device("meta"):
-        assert build_model("test_resnet.r160_in1k", num_classes=3).num_classes == 3
+        assert build_model("test_resnet.r160_in1k", 3).num_classes == 3
     with pytest.raises(ConfigError, match=r"architecture: test_resnet\.no_such_tag: Invalid pretrained tag"):
-        build_model("test_resnet.no_such_tag", num_classes=3)
+        build_model("test_resnet.no_such_tag", 3)

@@ -146,7 +146,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
     loss_function: CrossEntropy
     optimizer: Adm
     image_augmentations:
-      RandomFlip: {p: 0.5}
+      RandomHorizontalFlp: {p: 0.5}
     normalization_params_rgb: {mean: [0.5, 0.5], std: [1, 1, 0]}
     """
     assert mistakes(tmp_path, text, "valid_fraction=1.5", "lr_scheduler=StepLr") == [
@@ -156,7 +156,8 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
         "config.yml:4: loss_function: unknown loss 'CrossEntropy'; did you mean 'CrossEntropyLoss'? "
         "(python train.py --list losses)",
         "config.yml:5: optimizer: unknown optimizer 'Adm'; did you mean 'Adam'? (python train.py --list optimizers)",
-        "config.yml:7: image_augmentations.RandomFlip: unknown transform 'RandomFlip'; did you mean 'RandomCrop'? "
+        "config.yml:7: image_augmentations.RandomHorizontalFlp: unknown transform 'RandomHorizontalFlp'; did you mean "
+        "'RandomHorizontalFlip'? "
         "(python train.py --list transforms)",
         "config.yml:8: normalization_params_rgb.std: must be > 0, got [1, 1, 0]",
         "command line: valid_fraction: must be < 1, got 1.5",
@@ -303,11 +304,20 @@ def test_help_lists_and_mistakes_answer_without_torch(arguments, status):
     assert done.stdout.splitlines()[-1] == f"HEAVY [] {status}", done.stderr
 
 
-def test_help_answers_in_a_quarter_of_a_second(tmp_path):
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONPYCACHEPREFIX": str(tmp_path)}  # compiled once, as for any user
-    seconds = []
-    for _ in range(8):
+@pytest.mark.parametrize("arguments", [["--help"], ["--list", "losses"], ["batch_sise=3"], ["optimizer=Adm"]])
+def test_help_lists_and_mistakes_answer_in_a_quarter_of_a_second(arguments, tmp_path_factory):
+    # Modules are compiled once, as for any user, into a folder of the test's own.
+    compiled = tmp_path_factory.getbasetemp() / "compiled"
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPYCACHEPREFIX": str(compiled)}
+
+    def timed(*command: str) -> float:
         start = time.perf_counter()
-        subprocess.run([sys.executable, "train.py", "--help"], cwd=ROOT, env=environment, check=True, capture_output=True)
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds[1:]) < 0.25
+        subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True)
+        return time.perf_counter() - start
+
+    # The quickest of several counts: other processes can only make it slower. On a machine that is slow just now, the
+    # library that checks types and ranges, imported alone, is the measure.
+    timed("train.py", *arguments)
+    rounds = [(timed("train.py", *arguments), timed("-c", "import pydantic, pydantic.main")) for _ in range(7)]
+    ours, library = (min(seconds) for seconds in zip(*rounds, strict=True))
+    assert ours < max(0.25, 2 * library)

@@ -18,7 +18,10 @@ N, K = 103, 7
 @pytest.fixture
 def judged():
     torch.manual_seed(0)
-    scores, target = torch.randn(N, K, dtype=torch.float64), torch.randint(K - 1, (N,))  # the last class never occurs as a label
+    scores, target = (
+        torch.randn(N, K, dtype=torch.float64),
+        torch.randint(K - 1, (N,)),
+    )  # the last class never occurs as a label
     prediction = scores.argmax(dim=-1)
     prediction[::10] = REJECTED
     return scores.log_softmax(dim=-1), prediction, target
@@ -50,9 +53,7 @@ def test_metrics_agree_with_scikit_learn(judged):
     assert found["cross_entropy"] == pytest.approx(
         sk.log_loss(target, log_p.exp().double(), labels=list(range(K))), rel=1e-5
     )
-    assert found["top5_accuracy"] == pytest.approx(
-        sk.top_k_accuracy_score(target, log_p, k=5, labels=list(range(K)))
-    )
+    assert found["top5_accuracy"] == pytest.approx(sk.top_k_accuracy_score(target, log_p, k=5, labels=list(range(K))))
     assert found["rejected"] == pytest.approx(11 / N)
 
 

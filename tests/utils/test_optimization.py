@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import pytest
 import torch
@@ -48,7 +49,7 @@ def rates(schedule: dict, steps: int) -> list[float]:
 def test_every_optimizer_by_name_lowers_a_loss(name):
     parameter = nn.Parameter(torch.full((4, 4), 2.0))
     params = {} if name in ("Adafactor", "AdafactorBigVision") else {"lr": 0.01}
-    optimizer = build_optimizer(name, [parameter], **params)
+    optimizer: Any = build_optimizer(name, [parameter], **params)
 
     def closure():
         optimizer.zero_grad()
@@ -56,17 +57,17 @@ def test_every_optimizer_by_name_lowers_a_loss(name):
         value.backward()
         return value
 
-    start = float(closure())
+    start = closure().item()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # timm's older optimizers call add_ in a way torch warns of
         for _ in range(30):
             optimizer.step(closure) if name == "LBFGS" else (closure(), optimizer.step())
-    assert float(closure()) < start
+    assert closure().item() < start
 
 
 @pytest.mark.parametrize("name", schedulers())
 def test_every_scheduler_by_name_steps(name):
-    schedule = build_scheduler(name, sgd(), steps_per_epoch=5, num_epochs=4, **NEEDED.get(name, {}))
+    schedule = build_scheduler(name, sgd(), 5, 4, **NEEDED.get(name, {}))
     assert schedule is not None
     assert schedule["interval"] == ("step" if name in ("OneCycleLR", "CyclicLR", "CosineWarmupRestarts") else "epoch")
     if name == "ReduceLROnPlateau":
@@ -81,7 +82,11 @@ def test_no_scheduler_is_a_constant_learning_rate():
 
 @pytest.mark.parametrize(
     ("params", "monitor", "mode"),
-    [({}, "valid/loss", "min"), ({"monitor": "valid/accuracy"}, "valid/accuracy", "max"), ({"mode": "max"}, "valid/loss", "max")],
+    [
+        ({}, "valid/loss", "min"),
+        ({"monitor": "valid/accuracy"}, "valid/accuracy", "max"),
+        ({"mode": "max"}, "valid/loss", "max"),
+    ],
 )
 def test_plateau_watches_the_loss_in_the_direction_of_its_monitor(params, monitor, mode):
     schedule = build_scheduler("ReduceLROnPlateau", sgd(), 5, 4, **params)
@@ -145,8 +150,8 @@ def test_a_lambda_is_a_table_or_a_named_formula(given, epochs):
         ("LambdaLR", {"lr_lambda": "lambda epoch: 0.9"}, "lr_lambda must be a table"),
         ("StepLR", {}, "lr_scheduler_params.step_size: missing"),
         ("StepLR", {"step_sise": 1, "step_size": 1}, "unknown parameter; did you mean 'step_size'"),
-        ("CosineWarmupRestarts", {"period": 0}, "period must be > 0, got 0"),
         ("CosineWarmupRestarts", {"steps_per_epoch": 3}, "lr_scheduler_params.steps_per_epoch: unknown parameter"),
+        ("CosineWarmupRestarts", {"period": 0}, "period must be > 0, got 0"),
     ],
 )
 def test_wrong_parameters_of_schedulers_are_named(name, params, message):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -153,13 +153,24 @@ def wandb_records(file: Path) -> Iterator[bytes]:
             parts = b""
 
 
+def finished_records(file: Path, parse: Callable[[bytes], Any]) -> list[Any]:
+    """Return a wandb file's records; the client's own process may write them a moment after the run was closed."""
+    for _ in range(100):
+        records = [parse(record) for record in wandb_records(file)] if file.is_file() else []
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            return records
+        time.sleep(0.1)
+    raise TimeoutError(f"{file} does not end")
+
+
 def read_wandb(run: TrackedRun, config: SimpleNamespace) -> Stored:
     wandb_proto: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
     params: dict[str, Any] = {}
     metrics: dict[str, list[tuple[int, float]]] = {}
     texts: list[str] = []
-    for file in in_order_of_time((run.folder / "wandb").glob("offline-run-*/*.wandb")):
-        for record in map(wandb_proto.Record.FromString, wandb_records(file)):
+    run_id = json.loads((run.folder / "trackers.json").read_text())["wandb"]
+    for folder in in_order_of_time((run.folder / "wandb").glob("offline-run-*")):
+        for record in finished_records(folder / f"run-{run_id}.wandb", wandb_proto.Record.FromString):
             texts.append(str(record))
             params.update({item.key: json.loads(item.value_json) for item in record.config.update})
             params.update({item.key: json.loads(item.value_json) for item in record.run.config.update})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ class Tally(nn.Module):
             buffer.zero_()
 
     @torch.no_grad()
-    def update(self, loss: Tensor, prediction: Tensor, target: Tensor, log_probabilities: Tensor | None = None) -> None:
+    def update(self, loss: Tensor, prediction: Tensor, target: Any, log_probabilities: Tensor | None = None) -> None:
         """Count a batch.
 
         Shapes: loss [] (the batch's mean), prediction [B], target [B] int64 or [B, K] probabilities,
@@ -113,12 +114,12 @@ def rejected(tally: Tally) -> Tensor:
 
 
 def precision(tally: Tally) -> Tensor:
-    """Mean over the classes, of those that occur as label or prediction, of hits / predictions; 0 if never predicted."""
+    """Mean over the classes, of those that occur as label or prediction, of hits / predictions; 0 if there is none."""
     return _mean_over_classes(tally, tally.hits, tally.predicted)
 
 
 def recall(tally: Tally) -> Tensor:
-    """Mean over the classes, of those that occur as label or prediction, of hits / labels; 0 if there is no label."""
+    """Mean over the classes, of those that occur as label or prediction, of hits / labels; 0 if there is none."""
     return _mean_over_classes(tally, tally.hits, tally.actual)
 
 

@@ -1,0 +1,31 @@
+# What a developer runs. PYTHON chooses the interpreter: make test PYTHON=python3.12
+PYTHON ?= python
+OUTPUT ?= output
+PORT ?= 5000
+
+.PHONY: help install lint test torture dashboard clean
+
+help:            ## show this
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+install:         ## install what the tests need
+	$(PYTHON) -m pip install --quiet -r requirements-dev.txt
+
+lint:            ## style and types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m pyright --pythonpath "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+
+test: install lint  ## everything that CI runs
+	$(PYTHON) -m pytest
+
+torture: install ## the tests that take minutes
+	$(PYTHON) -m pytest -m torture
+
+dashboard:       ## the runs in a browser, on this machine only
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	$(PYTHON) -m mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///$(OUTPUT)/mlflow.db
+
+clean:           ## remove caches, keep runs and data
+	rm -rf .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
