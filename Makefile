@@ -23,8 +23,11 @@ torture: install ## the tests that take minutes
 	$(PYTHON) -m pytest -m torture
 
 dashboard:       ## the runs in a browser, on this machine only
+	@test -f $(OUTPUT)/mlflow.db || { echo "no runs in $(OUTPUT) yet: python train.py makes one"; exit 2; }
+	@echo "open  http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=lossbench"
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-	$(PYTHON) -m mlflow ui --host 127.0.0.1 --port $(PORT) --backend-store-uri sqlite:///$(OUTPUT)/mlflow.db
+	$(PYTHON) -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 --no-serve-artifacts \
+	--backend-store-uri sqlite:///$(OUTPUT)/mlflow.db
 
 clean:           ## remove caches, keep runs and data
 	rm -rf .pytest_cache .ruff_cache

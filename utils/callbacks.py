@@ -109,6 +109,8 @@ class RunRecord(Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.rows = [row for row in self.folder.read_metrics() if row["epoch"] < trainer.current_epoch]
+        for row in self.rows:
+            self._track(row)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_start, self._validation_seconds = time.perf_counter(), 0.0
@@ -138,15 +140,18 @@ class RunRecord(Checkpoint):
         value = metrics[self.monitor]
         if self._is_better(value):
             self.best_value, self.best_epoch = value, trainer.current_epoch
+        if trainer.is_global_zero:
+            # The checkpoint that a resume starts from comes last: what was written before it is written again.
+            self.folder.write_metrics(self.rows)
+            self._track(row)
+            if self.best_epoch == trainer.current_epoch:
+                weights = {name: tensor for name, tensor in pl_module.state_dict().items() if "_tally." not in name}
+                save_checkpoint({"state_dict": weights, "epoch": self.best_epoch, "value": value}, self.folder.best)
         trainer.save_checkpoint(self.folder.last)
-        if not trainer.is_global_zero:
-            return
-        if self.best_epoch == trainer.current_epoch:
-            weights = {name: tensor for name, tensor in pl_module.state_dict().items() if "_tally." not in name}
-            save_checkpoint({"state_dict": weights, "epoch": self.best_epoch, self.monitor: value}, self.folder.best)
-        self.folder.write_metrics(self.rows)
+
+    def _track(self, row: dict[str, float]) -> None:
         for tracker in self.trackers:
-            tracker.log_metrics({name: number for name, number in row.items() if name != "epoch"}, int(row["epoch"]))
+            tracker.log_metrics({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
 
     def _is_better(self, value: float) -> bool:
         if self.best_value is None:

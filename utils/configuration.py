@@ -199,7 +199,7 @@ def read_configuration(
     for override in overrides:
         _apply_override(override, values, places, mistakes)
     _merge_spellings(values, places, mistakes)
-    for key in [key for key, value in values.items() if value is None and _is_container(key)]:
+    for key in [key for key, value in values.items() if value is None and _is_mapping(key)]:
         del values[key]  # `loss_params:` with nothing behind it is an empty mapping
     configuration = None
     try:
@@ -308,9 +308,9 @@ def _merge_spellings(values: dict[str, Any], places: dict[Key, str], mistakes: l
     places[("output_channels",)] = places[("out_channels",)]
 
 
-def _is_container(key: str) -> bool:
+def _is_mapping(key: str) -> bool:
     field = Configuration.model_fields.get(key)
-    return field is not None and isinstance(field.default, (dict, list, Normalization))
+    return field is not None and isinstance(field.default, (dict, Normalization))
 
 
 def _check_names(key: str, given: Any, check: Callable[[str], str | None]) -> list[Mistake]:

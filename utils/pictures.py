@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from PIL import Image
 
 from utils.files import atomic_file
@@ -75,6 +75,7 @@ def plot_curves(
         rate_axes.set_ylabel("learning\nrate")
         if np.nanmin(rate) > 0 and np.nanmax(rate) > 20 * np.nanmin(rate):
             rate_axes.set_yscale("log")
+            rate_axes.yaxis.set_minor_formatter(NullFormatter())  # the strip is too low for more than the decades
         all_axes.append(rate_axes)
     for axes in all_axes:
         axes.grid(alpha=0.25, linewidth=0.6)

@@ -121,7 +121,7 @@ def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> 
         ("test loss", f"{summary['test/loss']:.4f}"),
         ("test cross entropy", f"{summary['test/cross_entropy']:.4f}"),
         ("validation accuracy", f"{100 * summary['valid/accuracy']:.2f} %"),
-        ("selected", f"epoch {summary['selected_epoch'] + 1} of {summary['epochs_run']}, {config.monitor} on {split}"),
+        ("selected", f"epoch {summary['selected_epoch']} (counted from 0), by {config.monitor} on {split}"),
         ("training", f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s"),
     ]
     if summary["test/rejected"] > 0:
@@ -156,6 +156,6 @@ def draw_results(
     best_epoch: int,
 ) -> None:
     """Draw the curves of the run and the confusion matrix of its test."""
-    plot_curves(rows, folder.picture("curves"), folder.path.name)
+    plot_curves(rows, folder.picture("curves"), folder.path.name, best_epoch)
     targets, predictions = outputs["target"].numpy(), outputs["prediction"].numpy()
     plot_confusion(targets, predictions, classes, folder.picture("confusion"))

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from datasets import DATASETS, build_dataset
@@ -225,7 +226,7 @@ def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
             log_every_n_steps=1,
             default_root_dir=record.folder.path,
         )
-    except (ValueError, RuntimeError) as error:  # of which Lightning's MisconfigurationException is one
+    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         keys = f"accelerator: {config.accelerator}, devices: {config.devices}, strategy: {config.strategy}"
         raise ConfigError(f"{config.place(('accelerator',))}: {keys}: {error}") from None
 
@@ -324,7 +325,10 @@ def _finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> di
         _write_predictions(classifier.loss, outputs, folder)
         report.draw_results(record.rows, outputs, prepared.data.data.classes, folder, best_epoch=record.best_epoch)
         write_json(folder.summary, summary)
-        final = {name: float(value) for name, value in summary.items() if isinstance(value, (int, float))}
+        known = record.rows[-1].keys()
+        final = {
+            name: value for name, value in summary.items() if isinstance(value, (int, float)) and name not in known
+        }
         for tracker in record.trackers:
             tracker.log_metrics(final, int(record.rows[-1]["epoch"]))
             tracker.log_files(folder.path)

@@ -38,8 +38,9 @@ class Tally(nn.Module):
         self.num_classes, self.judge = num_classes, judge
         for name in ("samples", "correct", "rejected", "in_top"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64))
+        exact = torch.float32 if torch.backends.mps.is_available() else torch.float64  # Apple's GPUs have no float64
         for name in ("loss", "cross_entropy"):
-            self.register_buffer(name, torch.zeros((), dtype=torch.float64))
+            self.register_buffer(name, torch.zeros((), dtype=exact))
         for name in ("hits", "predicted", "actual"):  # the last place is for what was rejected
             self.register_buffer(name, torch.zeros(num_classes + 1 if judge else 0, dtype=torch.int64))
 
@@ -90,27 +91,27 @@ class Tally(nn.Module):
 
 def loss(tally: Tally) -> Tensor:
     """Mean loss per sample, in the loss's own unit: not comparable between losses."""
-    return tally.loss / tally.samples
+    return tally.loss.double() / tally.samples
 
 
 def cross_entropy(tally: Tally) -> Tensor:
     """Mean -log p(label) in nats by the loss's own probabilities: comparable between losses."""
-    return tally.cross_entropy / tally.samples
+    return tally.cross_entropy.double() / tally.samples
 
 
 def accuracy(tally: Tally) -> Tensor:
     """Share of samples predicted right; a rejected sample is not right."""
-    return tally.correct / tally.samples
+    return tally.correct.double() / tally.samples
 
 
 def top5_accuracy(tally: Tally) -> Tensor:
     """Share of samples whose label is among the five likeliest classes."""
-    return tally.in_top / tally.samples
+    return tally.in_top.double() / tally.samples
 
 
 def rejected(tally: Tally) -> Tensor:
     """Share of samples predicted to be none of the classes."""
-    return tally.rejected / tally.samples
+    return tally.rejected.double() / tally.samples
 
 
 def precision(tally: Tally) -> Tensor:
@@ -130,4 +131,4 @@ def f1(tally: Tally) -> Tensor:
 
 def _mean_over_classes(tally: Tally, part: Tensor, whole: Tensor) -> Tensor:
     occurs = (tally.predicted + tally.actual)[:-1] > 0
-    return (part[:-1] / whole[:-1].clamp(min=1))[occurs].double().mean()
+    return (part[:-1].double() / whole[:-1].clamp(min=1))[occurs].mean()

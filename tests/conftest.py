@@ -1,0 +1,39 @@
+"""Tools that several tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from utils.catalogue import NAME_CHECKS
+from utils.configuration import Configuration, read_configuration
+
+SAMPLES = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+QUICK = {
+    "dataset": "digits",
+    "convert_to_grayscale": "true",
+    "image_size": "null",
+    "architecture": "test_resnet",
+    "num_epochs": "2",
+    "batch_size": "128",
+    "optimizer_params.lr": "0.01",
+    "trackers": "[]",
+    "accelerator": "cpu",
+}
+"""Digits at their own 8x8 pixels by a network of 0.4 M parameters: an epoch is a second."""
+
+
+@pytest.fixture
+def quick(tmp_path) -> Callable[..., Configuration]:
+    """Return a function that reads a configuration of a run of seconds, changed by keywords, `a__b` for a.b."""
+
+    def read(**changes: Any) -> Configuration:
+        folders = {"output_path": str(tmp_path / "output"), "logging_dir": str(tmp_path / "logs")}
+        values = QUICK | folders | {name.replace("__", "."): str(value) for name, value in changes.items()}
+        return read_configuration(None, [f"{name}={value}" for name, value in values.items()], NAME_CHECKS)
+
+    return read

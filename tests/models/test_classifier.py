@@ -1,0 +1,161 @@
+"""The LightningModule asks nothing about which loss or network it holds."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import models.classifier
+from losses import LOSSES, TORCH_LOSSES, build_loss
+from losses.base import ClassificationLoss
+from models import build_model
+from models.classifier import Classifier, repeat_views
+from utils.types import Batch, Sequences, Task
+
+K = 4
+
+
+def make(loss: ClassificationLoss | str, **options) -> Classifier:
+    torch.manual_seed(0)
+    network = build_model("test_resnet", K, 1)
+    task = Task(K, 8, network.get_classifier(), options.pop("stage_channels", ()))
+    built = build_loss(loss, task) if isinstance(loss, str) else loss
+    return Classifier(network, built, task, lambda parameters: torch.optim.SGD(parameters, lr=0.1), **options)
+
+
+def batch(views: int = 1, size: int = 6) -> Batch:
+    torch.manual_seed(1)
+    return Batch(torch.randn(size, views, 1, 16, 16), torch.arange(size) % K, torch.arange(size))
+
+
+@pytest.mark.parametrize("name", [*LOSSES, *TORCH_LOSSES])
+def test_every_loss_trains_every_parameter(name):
+    classifier = make(name)
+    classifier.training_step(batch(), 0).backward()
+    for parameter, value in classifier.named_parameters():
+        assert value.grad is not None, parameter
+        assert value.grad.isfinite().all(), parameter
+
+
+def test_scores_are_the_network_s_own():
+    classifier = make("CrossEntropyLoss").eval()
+    image = batch().image[:, 0]
+    torch.testing.assert_close(classifier(image).scores, classifier.network(image))
+    assert classifier(image).features.shape == (6, classifier.network.num_features)
+
+
+def test_the_step_returns_the_sum_of_the_terms_and_counts_it():
+    class TwoTerms(ClassificationLoss):
+        def forward(self, scores, target):
+            return F.cross_entropy(scores, target)
+
+        def terms(self, outputs, batch):
+            return {"main": self(outputs.scores, batch.target), "extra": outputs.features.square().mean()}
+
+    classifier = make(TwoTerms()).eval()
+    value = classifier.training_step(batch(), 0)
+    outputs = classifier(batch().image[:, 0])
+    expected = F.cross_entropy(outputs.scores, batch().target) + outputs.features.square().mean()
+    torch.testing.assert_close(value, expected)
+    assert classifier.train_tally.compute()["loss"] == pytest.approx(expected.item())
+
+
+def test_views_become_samples_with_their_target_and_index_repeated():
+    seen = {}
+
+    class Spy(ClassificationLoss):
+        views = 3
+
+        def forward(self, scores, target):
+            return F.cross_entropy(scores, target)
+
+        def terms(self, outputs, batch):
+            seen["batch"] = batch
+            return super().terms(outputs, batch)
+
+    make(Spy()).training_step(batch(views=3, size=2), 0)
+    assert seen["batch"].image.shape == (6, 1, 16, 16)
+    assert seen["batch"].target.tolist() == [0, 0, 0, 1, 1, 1]
+    assert seen["batch"].index.tolist() == [0, 0, 0, 1, 1, 1]
+    assert torch.equal(seen["batch"].image, batch(views=3, size=2).image.flatten(0, 1))
+
+
+def test_sequences_are_repeated_part_by_part():
+    target = Sequences(torch.tensor([[1, 2], [3, 4]]), torch.tensor([2, 1]))
+    repeated = repeat_views(target, 2)
+    assert repeated.labels.tolist() == [[1, 2], [1, 2], [3, 4], [3, 4]]
+    assert repeated.lengths.tolist() == [2, 2, 1, 1]
+
+
+def test_a_loss_may_bring_its_own_head_and_the_old_one_is_dropped():
+    class Cosine(ClassificationLoss):
+        def make_head(self, task):
+            return nn.Linear(task.classifier.in_features, task.num_classes, bias=False)
+
+        def forward(self, scores, target):
+            return F.cross_entropy(scores, target)
+
+    classifier = make(Cosine())
+    assert classifier.head.bias is None
+    assert isinstance(classifier.network.get_classifier(), nn.Identity)
+    classifier.training_step(batch(), 0).backward()
+    assert all(parameter.grad is not None for parameter in classifier.parameters())
+    assert sum("head.weight" in name for name in classifier.state_dict()) == 1
+
+
+def test_the_architecture_s_own_head_is_stored_once():
+    state = make("CrossEntropyLoss").state_dict()
+    shapes = [tuple(value.shape) for name, value in state.items() if value.shape[:1] == (K,) and value.ndim == 2]
+    assert len(shapes) == 1
+
+
+def test_a_loss_gets_the_feature_maps_that_it_asks_for():
+    seen = {}
+
+    class Staged(ClassificationLoss):
+        stages = (1, -1)
+
+        def forward(self, scores, target):
+            return F.cross_entropy(scores, target)
+
+        def terms(self, outputs, batch):
+            seen["stages"] = outputs.stages
+            return super().terms(outputs, batch)
+
+    make(Staged()).training_step(batch(), 0)
+    shallow, deep = seen["stages"]
+    assert shallow.ndim == deep.ndim == 4
+    assert shallow.shape[-1] > deep.shape[-1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_losses_and_the_last_layer_compute_in_float32_under_autocast(dtype):
+    seen = {}
+
+    class Spy(ClassificationLoss):
+        def forward(self, scores, target):
+            seen["dtype"] = scores.dtype
+            seen["matmul"] = (scores @ scores.T).dtype
+            return F.cross_entropy(scores, target)
+
+    classifier = make(Spy())
+    with torch.autocast("cpu", dtype=dtype):
+        classifier.training_step(batch(), 0)
+    assert seen == {"dtype": torch.float32, "matmul": torch.float32}
+
+
+def test_channels_last_gives_the_same_scores():
+    plain, last = make("CrossEntropyLoss").eval(), make("CrossEntropyLoss", channels_last=True).eval()
+    image = batch().image[:, 0]
+    torch.testing.assert_close(plain(image).scores, last(image).scores)
+
+
+def test_the_module_is_short_and_names_no_loss():
+    text = inspect.getsource(models.classifier)
+    assert not [name for name in LOSSES if name in text]
+    body = inspect.getsource(Classifier).splitlines()
+    assert len(body) <= 160

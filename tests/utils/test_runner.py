@@ -1,0 +1,394 @@
+"""A run from its configuration to what it leaves on the disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+import train
+from datasets.sampling import EpochBatches
+from utils import logs, runner
+from utils.callbacks import RunRecord
+from utils.checkpoints import load_checkpoint
+from utils.configuration import read_configuration
+from utils.runs import RunFolder, run_folder
+from utils.types import ConfigError, TrainingError
+
+ROOT = Path(__file__).resolve().parents[2]
+SUMMARY = {
+    *("test/accuracy", "test/loss", "test/cross_entropy", "valid/accuracy", "selected_epoch", "selected_on"),
+    *("num_parameters", "flops", "seconds", "images_per_second", "seed", "fingerprint"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _plain_log():
+    """Let pytest see the project's log; Lightning's advice is not the test's matter."""
+    log = logging.getLogger("lossbench")
+    log.propagate, level = True, log.level
+    log.setLevel(logging.INFO)
+    for text in logs.EXPECTED:
+        warnings.filterwarnings("ignore", message=text)
+    yield
+    log.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[RunFolder, dict]:
+    """One run of the digits, three epochs, with everything on."""
+    folder = tmp_path_factory.mktemp("finished")
+    overrides = [
+        *("dataset=digits", "convert_to_grayscale=true", "image_size=null", "architecture=test_resnet"),
+        *("num_epochs=3", "batch_size=128", "optimizer_params.lr=0.01", "accelerator=cpu", "trackers=[mlflow]"),
+        *("augment_images=true", "image_augmentations={RandomAffine: {degrees: 5}}", "dropout=0.1"),
+        *("lr_scheduler=StepLR", "lr_scheduler_params={step_size: 2}", "tags=[a, b]", "notes=a test"),
+        *(f"output_path={folder}/output", f"logging_dir={folder}/logs", "neptune_api_token=marked-secret-token"),
+    ]
+    return runner.train(read_configuration(None, overrides))
+
+
+# ------------------------------------------------------------------------------------------------ what a run leaves
+
+
+def test_run_folder_holds_what_the_design_says(finished):
+    folder, _ = finished
+    names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file()}
+    assert names >= {
+        *("config.yml", "environment.json", "metrics.csv", "summary.json", "predictions.parquet"),
+        *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "curves.png", "augmentations.png", "confusion.png"),
+    }
+    assert folder.path.name.startswith("digits-test_resnet-CrossEntropyLoss-s0-")
+    assert not [name for name in names if name.endswith(".tmp")]
+
+
+def test_summary_has_its_keys_and_repeats_the_file(finished):
+    folder, summary = finished
+    assert summary.keys() >= SUMMARY
+    assert json.loads(folder.summary.read_text()) == json.loads(json.dumps(summary))
+    assert summary["selected_on"] == "valid"
+    assert summary["test/accuracy"] > 0.8
+    assert summary["images_per_second"] > 0
+    assert folder.path.name.endswith(summary["fingerprint"])
+
+
+def test_predictions_agree_with_the_summary_to_the_last_digit(finished):
+    folder, summary = finished
+    table = pq.read_table(folder.predictions).to_pydict()
+    right = sum(p == t for p, t in zip(table["prediction"], table["target"], strict=True))
+    assert summary["test/accuracy"] == right / len(table["target"])
+    assert table["index"] == list(range(359))
+    scores = torch.tensor(table["scores"])
+    assert scores.argmax(dim=-1).tolist() == table["prediction"]
+    target = torch.tensor(table["target"])
+    expected = torch.nn.functional.cross_entropy(scores.double(), target)
+    assert summary["test/cross_entropy"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_metrics_have_one_row_an_epoch_and_the_best_is_selected(finished):
+    folder, summary = finished
+    rows = folder.read_metrics()
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert rows[0]["learning_rate"] == 0.01
+    assert rows[2]["learning_rate"] == pytest.approx(0.001)
+    best = max(row["valid/accuracy"] for row in rows)
+    last_best = max(row["epoch"] for row in rows if row["valid/accuracy"] == best)
+    assert (summary["valid/accuracy"], summary["selected_epoch"]) == (best, last_best)
+    assert load_checkpoint(folder.best)["epoch"] == last_best
+
+
+def test_saved_configuration_is_the_run_s_and_keeps_no_secret(finished):
+    folder, _ = finished
+    again = read_configuration(str(folder.config))
+    assert again.architecture == "test_resnet"
+    assert again.lr_scheduler_params == {"step_size": 2}
+    for path in folder.path.parent.rglob("*"):
+        if path.is_file():
+            assert b"marked-secret-token" not in path.read_bytes(), path
+
+
+def test_mlflow_shows_the_columns_of_the_thesis(finished):
+    from mlflow.tracking import MlflowClient
+
+    folder, summary = finished
+    client = MlflowClient(f"sqlite:///{folder.path.parent / 'mlflow.db'}")
+    (run,) = client.search_runs([client.get_experiment_by_name("lossbench").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params.keys() >= {
+        *("runtime", "architecture", "image_size", "batch_size", "num_parameters", "convert_to_grayscale"),
+        *("normalize", "crop_to_bboxes", "augment_images", "augment_tensors", "loss_function", "optimizer", "lr"),
+        *("weight_decay", "lr_scheduler", "dropout", "last_layer_size"),
+    }
+    assert run.data.metrics["epochs_run"] == 3
+    assert run.data.metrics["test/accuracy"] == summary["test/accuracy"]
+    for name in ("best/train_loss", "best/valid_loss", "best/train_accuracy", "best/valid_accuracy"):
+        assert run.data.metrics[name] == summary[name]
+    assert run.data.tags["tags"] == "a, b"
+    assert run.data.tags["mlflow.note.content"] == "a test"
+    history = client.get_metric_history(run.info.run_id, "valid/accuracy")
+    assert [(point.step, point.value) for point in history] == [
+        (row["epoch"], row["valid/accuracy"]) for row in folder.read_metrics()
+    ]
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"summary.json", "curves.png"}
+
+
+# --------------------------------------------------------------------------------------------------------- fairness
+
+
+def first_steps(config) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Return the initial weights and the first epoch's batches."""
+    prepared = runner.prepare(config)
+    weights = [value.clone() for value in prepared.classifier.network.state_dict().values()]
+    stream = prepared.data.train_stream
+    batches = EpochBatches(len(stream), config.batch_size, config.seed)
+    return weights, [stream[key].image for batch in list(batches)[:1] for key in batch]
+
+
+def test_all_losses_see_the_same_weights_batches_and_pixels(quick):
+    augment = {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 25}}"}
+    losses = ("CrossEntropyLoss", "OneSidedMarginLoss", "LabelSmoothingCrossEntropy")
+    runs = [first_steps(quick(loss_function=name, **augment)) for name in losses]
+    for weights, pixels in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(weights, runs[0][0], strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(pixels, runs[0][1], strict=True))
+    other, _ = first_steps(quick(seed=1, **augment))
+    assert not all(torch.equal(a, b) for a, b in zip(other, runs[0][0], strict=True))
+
+
+def test_workers_do_not_change_a_run(quick, tmp_path):
+    weights = []
+    for workers in (0, 2):
+        folder, _ = runner.train(
+            quick(num_workers=workers, num_epochs=1, output_path=tmp_path / str(workers), dropout=0.2)
+        )
+        weights.append(load_checkpoint(folder.best)["state_dict"])
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+# -------------------------------------------------------------------------------------------------- again and again
+
+
+def test_a_finished_run_is_not_trained_again_and_fresh_trains_beside_it(quick, caplog):
+    config = quick(num_epochs=1)
+    first, summary = runner.train(config)
+    made = first.best.stat().st_mtime_ns
+    again, same = runner.train(quick(num_epochs=1, num_workers=1, tags="[x]"))
+    assert (again, same["test/accuracy"]) == (first, summary["test/accuracy"])
+    assert first.best.stat().st_mtime_ns == made
+    assert "this run is finished" in caplog.text
+    fresh, repeated = runner.train(config, fresh=True)
+    assert fresh.path.name == f"{first.path.name}-2"
+    assert repeated["test/loss"] == summary["test/loss"]
+
+
+def test_every_key_that_can_change_the_result_changes_the_folder(quick):
+    base = run_folder(quick(), "data")
+    changed = {
+        run_folder(quick(**change), "data")
+        for change in ({"seed": 1}, {"batch_size": 64}, {"loss_params": "{label_smoothing: 0.1}"}, {"num_epochs": 9})
+    }
+    assert len(changed | {base, run_folder(quick(), "other data")}) == 6
+    assert run_folder(quick(notes="x", trackers="[mlflow]", num_workers=2, data_path="y"), "data") == base
+
+
+class Killed(Exception):
+    """Stands for a run that dies."""
+
+
+@pytest.mark.parametrize("died_after", [1, 2])
+def test_an_interrupted_run_goes_on_to_the_result_it_would_have_had(quick, tmp_path, monkeypatch, died_after):
+    changes = {
+        "num_epochs": 3,
+        "dropout": 0.3,
+        "lr_scheduler": "ReduceLROnPlateau",
+        "lr_scheduler_params": "{patience: 0, factor: 0.5, threshold: 10}",
+        "early_stopping_patience": 2,
+    }
+    whole, expected = runner.train(quick(**changes, output_path=tmp_path / "whole"))
+    epochs = []
+
+    def die(self, trainer, pl_module):
+        epochs.append(trainer.current_epoch)
+        if len(epochs) == died_after + 1:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecord, "on_validation_start", die)
+        with pytest.raises(Killed):
+            runner.train(quick(**changes, output_path=tmp_path / "parts"))
+    parts, found = runner.train(quick(**changes, output_path=tmp_path / "parts"))
+    a, b = load_checkpoint(whole.last)["state_dict"], load_checkpoint(parts.last)["state_dict"]
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    timing = {"seconds"}
+    strip = [[{k: v for k, v in row.items() if k not in timing} for row in f.read_metrics()] for f in (whole, parts)]
+    assert strip[0] == strip[1]
+    ignored = {"seconds", "images_per_second"}
+    assert {k: v for k, v in found.items() if k not in ignored} == {
+        k: v for k, v in expected.items() if k not in ignored
+    }
+
+
+# ---------------------------------------------------------------------------------------------------------- training
+
+
+def test_scores_are_decoded_by_the_loss(quick):
+    _, summary = runner.train(quick(loss_function="OneSidedMarginLoss", num_epochs=8))
+    assert summary["test/accuracy"] > 0.4  # by argmax it would be near 0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(quick):
+    with pytest.raises(TrainingError, match=r"not finite in epoch 0, step \d+ of 11 \(step \d+ of the run"):
+        runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}"))
+
+
+def test_early_stopping_ends_the_run(quick):
+    _, summary = runner.train(
+        quick(num_epochs=30, early_stopping_patience=1, monitor="train/loss", optimizer_params="{lr: 0.0}")
+    )
+    assert summary["epochs_run"] < 30
+
+
+def test_selecting_on_the_test_part_holds_nothing_out_and_says_so(quick, caplog):
+    _, summary = runner.train(quick(select_on="test", num_epochs=1))
+    assert summary["selected_on"] == "test"
+    assert summary["valid/accuracy"] == summary["test/accuracy"]
+    assert "1,438 training" in caplog.text
+    assert "the TEST part itself" in caplog.text
+
+
+def test_accumulation_clipping_and_half_precision_work_together(quick):
+    _, summary = runner.train(
+        quick(accumulate_batches=2, gradient_clip_norm=1.0, precision="bf16-mixed", image_size=32)
+    )
+    assert summary["test/accuracy"] > 0.3
+
+
+def test_settings_that_an_architecture_cannot_take_are_told_and_recorded(quick, caplog):
+    _, summary = runner.train(quick(output_channels=320, num_epochs=1))
+    assert summary["not_applied"] == ["output_channels"]
+    assert "output_channels has no effect on test_resnet" in caplog.text
+
+
+def test_settings_without_effect_earn_a_warning(quick, caplog):
+    runner.prepare(quick(erase_background="true", download="true", lr_scheduler_params="{gamma: 1}"))
+    for text in (
+        "erase_background has no effect: crop_to_bboxes is false",
+        "download has no effect on dataset: digits",
+        "lr_scheduler_params has no effect: lr_scheduler is not set",
+    ):
+        assert text in caplog.text
+
+
+def test_a_tracker_that_fails_costs_a_warning_and_not_the_run(quick):
+    with pytest.warns(UserWarning, match="mlflow: .*; the run goes on without it"):
+        _, summary = runner.train(quick(num_epochs=1, trackers="[mlflow]", mlflow_uri="nonsense://x"))
+    assert summary["epochs_run"] == 1
+
+
+def test_two_devices_take_the_steps_of_one(quick, tmp_path):
+    """Batch normalisation sees half the batch on each device, so a network without it is compared."""
+    changes = [
+        *("dataset=digits", "convert_to_grayscale=true", "image_size=[32, 32]", "architecture=test_vit"),
+        *("num_epochs=1", "batch_size=128", "trackers=[]", "accelerator=cpu", "optimizer=SGD"),
+        *("optimizer_params={lr: 0.05}", f"logging_dir={tmp_path}/logs"),
+    ]
+    rows = []
+    for devices in (1, 2):
+        command = [sys.executable, "train.py", "config_template.yml", *changes, f"devices={devices}"]
+        extra = [f"output_path={tmp_path}/{devices}", "strategy=ddp" if devices == 2 else "strategy=auto"]
+        options = ["lr_scheduler=null", "lr_scheduler_params={}", "augment_images=false"]
+        done = subprocess.run([*command, *extra, *options], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (summary,) = (tmp_path / str(devices)).glob("*/summary.json")
+        rows.append(json.loads(summary.read_text()))
+    assert rows[0]["train/loss"] == pytest.approx(rows[1]["train/loss"], rel=1e-3)
+    assert rows[0]["test/accuracy"] == pytest.approx(rows[1]["test/accuracy"], abs=0.01)
+
+
+# --------------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss_params": "{nonsense: 1}"}, r"command line: loss_params.nonsense: unknown parameter"),
+        ({"optimizer_params": "{momentum: 1}"}, r"command line: optimizer_params.momentum: unknown parameter"),
+        ({"lr_scheduler": "StepLR"}, r"lr_scheduler_params.step_size: missing"),
+        ({"image_augmentations": "{RandomAffine: {degre: 3}}"}, r"image_augmentations.RandomAffine.degre: unknown"),
+        ({"architecture_params": "{widht: 2}"}, r"command line: architecture_params.widht"),
+        ({"architecture_params": "{dropout: 0.2}"}, r"architecture_params.dropout: give it as dropout"),
+        ({"pretrained": "true", "architecture": "ghostnet"}, r"command line: pretrained: .*weights_path"),
+        ({"weights_path": "nowhere.pt"}, r"command line: weights_path: "),
+        (
+            {"image_size": "[1, 1]", "architecture": "torchvision/alexnet"},
+            r"image_size: the architecture cannot take 1x1",
+        ),
+        ({"batch_size": "1"}, r"command line: batch_size: must leave each of 1 devices 2 images"),
+        ({"accelerator": "tpu"}, r"accelerator: tpu"),
+    ],
+)
+def test_wrong_parameters_are_told_with_their_place_before_training(quick, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        runner.train(quick(**changes))
+
+
+def test_all_wrong_parameters_are_told_at_once(quick):
+    with pytest.raises(ConfigError) as error:
+        runner.prepare(
+            quick(loss_params="{a: 1}", optimizer_params="{b: 1}", tensor_augmentations="{RandomErasing: {c: 1}}")
+        )
+    assert len(str(error.value).splitlines()) == 3
+
+
+def run_script(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, ROOT / "train.py", *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no_such.yml"], "no_such.yml: no such file"),
+        (["a.yml", "b.yml"], "one configuration file at a time"),
+        (["output_path=/proc/none"], "command line: output_path: cannot write to '/proc/none'"),
+        (["dataset=image_folder", "data_path=/nowhere"], "/nowhere"),
+        (["loss_params.beta=1"], "command line: loss_params.beta: unknown parameter"),
+    ],
+)
+def test_mistakes_leave_status_2_a_message_and_no_traceback(arguments, message, tmp_path):
+    folders = [f"logging_dir={tmp_path}", *([] if "output_path" in arguments[0] else [f"output_path={tmp_path}"])]
+    done = run_script(*arguments, *folders)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_a_loss_that_is_not_finite_leaves_status_1(tmp_path):
+    done = run_script(
+        *("optimizer=SGD", "optimizer_params={lr: 1e30}", "lr_scheduler=null", "lr_scheduler_params={}"),
+        *("trackers=[]", f"output_path={tmp_path}", f"logging_dir={tmp_path}"),
+    )
+    assert done.returncode == 1
+    assert "the loss is not finite in epoch 0" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_prints_the_merged_configuration_sizes_and_costs_and_trains_nothing(tmp_path, capsys):
+    status = train.main(["--check", "seed=7", f"output_path={tmp_path}", f"logging_dir={tmp_path}/logs"])
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert "seed: 7" in printed
+    assert "1,294 training, 144 validation (held out of training), 359 test images; 10 classes" in printed
+    assert "parameters" in printed
+    assert "multiply-adds" in printed
+    assert not list(tmp_path.glob("digits-*"))
+    merged = printed[printed.index("dataset:") : printed.index("\ndata  ")]
+    assert yaml.safe_load(merged)["loss_function"] == "CrossEntropyLoss"
