@@ -81,7 +81,6 @@ def build_model(
     name: str,
     num_classes: int,
     in_channels: int = 3,
-    /,
     *,
     dropout: float | None = None,
     output_channels: int | None = None,

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from datasets import DATASETS, build_dataset
@@ -247,10 +247,10 @@ def _build_data_set(config: Configuration):
 
 
 def _build_network(config: Configuration, num_classes: int) -> Any:
-    keys = config.architecture_params.keys() & type(config).model_fields.keys()
-    if keys:
-        lines = [f"architecture_params.{key}: give it as {key}, a key of its own" for key in sorted(keys)]
-        raise ConfigError("\n".join(lines))
+    given = {"name": "architecture", "num_classes": "the data", "in_channels": "convert_to_grayscale"}
+    given |= {key: f"{key}, a key of its own" for key in type(config).model_fields}
+    if keys := sorted(config.architecture_params.keys() & given.keys()):
+        raise ConfigError("\n".join(f"architecture_params.{key}: comes from {given[key]}" for key in keys))
     return build_model(
         config.architecture,
         num_classes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 import torch
@@ -50,7 +51,7 @@ def test_scores_are_the_network_s_own():
 
 def test_the_step_returns_the_sum_of_the_terms_and_counts_it():
     class TwoTerms(ClassificationLoss):
-        def forward(self, scores, target):
+        def forward(self, scores, target: Any):
             return F.cross_entropy(scores, target)
 
         def terms(self, outputs, batch):
@@ -58,8 +59,8 @@ def test_the_step_returns_the_sum_of_the_terms_and_counts_it():
 
     classifier = make(TwoTerms()).eval()
     value = classifier.training_step(batch(), 0)
-    outputs = classifier(batch().image[:, 0])
-    expected = F.cross_entropy(outputs.scores, batch().target) + outputs.features.square().mean()
+    outputs, target = classifier(batch().image[:, 0]), torch.arange(6) % K
+    expected = F.cross_entropy(outputs.scores, target) + outputs.features.square().mean()
     torch.testing.assert_close(value, expected)
     assert classifier.train_tally.compute()["loss"] == pytest.approx(expected.item())
 
@@ -70,7 +71,7 @@ def test_views_become_samples_with_their_target_and_index_repeated():
     class Spy(ClassificationLoss):
         views = 3
 
-        def forward(self, scores, target):
+        def forward(self, scores, target: Any):
             return F.cross_entropy(scores, target)
 
         def terms(self, outputs, batch):
@@ -94,9 +95,10 @@ def test_sequences_are_repeated_part_by_part():
 def test_a_loss_may_bring_its_own_head_and_the_old_one_is_dropped():
     class Cosine(ClassificationLoss):
         def make_head(self, task):
-            return nn.Linear(task.classifier.in_features, task.num_classes, bias=False)
+            last: Any = task.classifier
+            return nn.Linear(last.in_features, task.num_classes, bias=False)
 
-        def forward(self, scores, target):
+        def forward(self, scores, target: Any):
             return F.cross_entropy(scores, target)
 
     classifier = make(Cosine())
@@ -119,7 +121,7 @@ def test_a_loss_gets_the_feature_maps_that_it_asks_for():
     class Staged(ClassificationLoss):
         stages = (1, -1)
 
-        def forward(self, scores, target):
+        def forward(self, scores, target: Any):
             return F.cross_entropy(scores, target)
 
         def terms(self, outputs, batch):
@@ -137,7 +139,7 @@ def test_losses_and_the_last_layer_compute_in_float32_under_autocast(dtype):
     seen = {}
 
     class Spy(ClassificationLoss):
-        def forward(self, scores, target):
+        def forward(self, scores, target: Any):
             seen["dtype"] = scores.dtype
             seen["matmul"] = (scores @ scores.T).dtype
             return F.cross_entropy(scores, target)
