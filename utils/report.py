@@ -11,7 +11,7 @@ from torch import Tensor
 from datasets.data_module import DataModule
 from models import resolve_architecture
 from utils.callbacks import RunRecord
-from utils.configuration import Configuration
+from utils.configuration import Configuration, without_password
 from utils.pictures import plot_augmentations, plot_confusion, plot_curves
 from utils.runs import RunFolder, fingerprint, runtime
 
@@ -128,8 +128,16 @@ def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> 
         rows.insert(1, ("test rejected", f"{100 * summary['test/rejected']:.2f} %"))
     lines = [f"  {name:<20} {value}" for name, value in rows]
     rule = "-" * max(map(len, lines))
-    dashboard = ["dashboard   make dashboard"] if "mlflow" in config.trackers else []
-    return "\n".join(["", rule, *lines, rule, f"run folder  {folder.path}", *dashboard])
+    return "\n".join(["", rule, *lines, rule, f"run folder  {folder.path}", *_dashboard(config)])
+
+
+def _dashboard(config: Configuration) -> list[str]:
+    """Return how to open the dashboard, where there is one."""
+    if "mlflow" not in config.trackers:
+        return []
+    if config.mlflow_uri is not None:
+        return [f"dashboard   {without_password(config.mlflow_uri)}"]
+    return ["dashboard   make dashboard" + ("" if config.output_path == "output" else f" OUTPUT={config.output_path}")]
 
 
 def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_views: int = 6) -> None:

@@ -179,16 +179,15 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     status = "failed"
     try:
         trainer.fit(prepared.classifier, prepared.data, ckpt_path=resume, weights_only=True if resume else None)
-        if trainer.interrupted:
-            status = "interrupted"
-            raise KeyboardInterrupt
         summary = _finish(prepared, trainer, record)
         status = "success"
     except ConfigError as error:
         raise _with_places(config, str(error)) from None
-    except KeyboardInterrupt:
+    except SystemExit:  # how Lightning passes Ctrl-C on
+        if not trainer.interrupted:
+            raise
         status = "interrupted"
-        raise
+        raise KeyboardInterrupt from None
     finally:
         for tracker in trackers:
             tracker.finalize(status)
