@@ -18,7 +18,7 @@ from utils.catalogue import LISTS, NAME_CHECKS, list_names
 from utils.types import ConfigError, TrainingError, UserError
 
 if TYPE_CHECKING:
-    from utils.configuration import Configuration
+    from utils.schema import Configuration
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

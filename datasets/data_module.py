@@ -15,7 +15,7 @@ from datasets.base import DataSet, ImageTable
 from datasets.images import check_images, image_size
 from datasets.sampling import EpochBatches, ResumableLoader, stratified_split
 from datasets.stream import ImageStream, Preprocessing
-from utils.configuration import Configuration
+from utils.schema import Configuration
 from utils.types import ConfigError, DataError
 
 

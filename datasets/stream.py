@@ -14,7 +14,7 @@ from torchvision.transforms import functional as tf
 
 from datasets.augmentation import build_transforms
 from datasets.base import ImageTable
-from utils.configuration import Configuration
+from utils.schema import Configuration
 from utils.seeding import derive_seed, seed_cpu
 from utils.types import Batch
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from utils.catalogue import NAME_CHECKS
-from utils.configuration import Configuration, read_configuration
+from utils.configuration import read_configuration
+from utils.schema import Configuration
 
 SAMPLES = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

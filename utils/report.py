@@ -11,12 +11,12 @@ from torch import Tensor
 from datasets.data_module import DataModule
 from models import resolve_architecture
 from utils.callbacks import RunRecord
-from utils.configuration import Configuration, without_password
 from utils.pictures import plot_augmentations, plot_confusion, plot_curves
 from utils.runs import RunFolder, fingerprint, runtime
+from utils.schema import Configuration, without_password
 
 if TYPE_CHECKING:
-    from utils.runner import Preparation
+    from utils.building import Preparation
 
 
 def describe(prepared: Preparation) -> str:

@@ -17,8 +17,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from utils.configuration import WITHOUT_INFLUENCE, Configuration
 from utils.files import write_atomically
+from utils.schema import WITHOUT_INFLUENCE, Configuration
 
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "scikit-learn")
 

@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from utils.catalogue import LISTS, NAME_CHECKS, list_names, optimizers, schedulers, transforms
-from utils.configuration import SECRETS, WITHOUT_INFLUENCE, Configuration, read_configuration
+from utils.configuration import read_configuration
+from utils.schema import SECRETS, WITHOUT_INFLUENCE, Configuration
 from utils.types import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

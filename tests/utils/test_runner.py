@@ -17,7 +17,7 @@ import yaml
 
 import train
 from datasets.sampling import EpochBatches
-from utils import logs, runner
+from utils import building, logs, runner
 from utils.callbacks import RunRecord
 from utils.checkpoints import load_checkpoint
 from utils.configuration import read_configuration
@@ -148,7 +148,7 @@ def test_mlflow_shows_the_columns_of_the_thesis(finished):
 
 def first_steps(config) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Return the initial weights and the first epoch's batches."""
-    prepared = runner.prepare(config)
+    prepared = building.prepare(config)
     weights = [value.clone() for value in prepared.classifier.network.state_dict().values()]
     stream = prepared.data.train_stream
     batches = EpochBatches(len(stream), config.batch_size, config.seed)
@@ -281,7 +281,7 @@ def test_settings_that_an_architecture_cannot_take_are_told_and_recorded(quick, 
 
 
 def test_settings_without_effect_earn_a_warning(quick, caplog):
-    runner.prepare(quick(erase_background="true", download="true", lr_scheduler_params="{gamma: 1}"))
+    building.prepare(quick(erase_background="true", download="true", lr_scheduler_params="{gamma: 1}"))
     for text in (
         "erase_background has no effect: crop_to_bboxes is false",
         "download has no effect on dataset: digits",
@@ -352,7 +352,7 @@ def test_wrong_parameters_are_told_with_their_place_before_training(quick, chang
 
 def test_all_wrong_parameters_are_told_at_once(quick):
     with pytest.raises(ConfigError) as error:
-        runner.prepare(
+        building.prepare(
             quick(loss_params="{a: 1}", optimizer_params="{b: 1}", tensor_augmentations="{RandomErasing: {c: 1}}")
         )
     assert len(str(error.value).splitlines()) == 3

@@ -1,0 +1,194 @@
+"""A configuration -> everything a run needs, built and checked, nothing trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from datasets import DATASETS, build_dataset
+from datasets.augmentation import build_transforms
+from datasets.base import DataSet
+from datasets.data_module import DataModule, common_size
+from losses import build_loss
+from losses.base import ClassificationLoss
+from models import build_model
+from models.classifier import Classifier
+from models.flops import count_multiply_adds, count_parameters
+from utils import optimization
+from utils.lookup import keywords, load_entry
+from utils.runs import check_writable
+from utils.schema import Configuration
+from utils.seeding import derive_seed, seed_all
+from utils.types import ConfigError, Task
+
+T = TypeVar("T")
+LOG = logging.getLogger("lossbench")
+
+DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train")
+"""Keys that a data set's function may take; the function's signature says which it does."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """A run that is ready to train.
+
+    Args:
+        num_parameters: trainable, loss included. multiply_adds: of one image.
+        not_applied: settings given to an architecture that cannot take them.
+    """
+
+    config: Configuration
+    data: DataModule
+    classifier: Classifier
+    num_parameters: int
+    multiply_adds: int
+    not_applied: tuple[str, ...]
+
+
+def prepare(config: Configuration) -> Preparation:
+    """Check the parameters of everything named, then build it.
+
+    Raises: ConfigError or DataError naming every mistake.
+    """
+    check_writable(config)
+    check_parameters(config)
+    data_set = _located(config, _build_data_set, config)
+    _warn_without_effect(config, has_boxes=data_set.train.boxes is not None)
+    for note in data_set.notes:
+        LOG.warning("%s: %s", config.dataset, note)
+
+    seed_all(derive_seed(config.seed, "network"))
+    network = _located(config, _build_network, config, len(data_set.classes))
+    not_applied: tuple[str, ...] = network.not_applied
+    for key in not_applied:
+        LOG.warning("%s: %s has no effect on %s", config.place((key,)), key, config.architecture)
+    size = _located(config, common_size, config, data_set)
+    multiply_adds = _located(config, _count, network, size, config.in_channels)
+
+    seed_all(derive_seed(config.seed, "loss"))
+    task = Task(len(data_set.classes), len(data_set.train), network.get_classifier())
+    loss = _located(config, build_loss, config.loss_function, task, **config.loss_params)
+    if loss.stages:
+        task = dataclasses.replace(task, stage_channels=_stage_channels(network, loss, size, config.in_channels))
+        loss = build_loss(config.loss_function, task, **config.loss_params)
+    if loss.kind != data_set.kind:
+        text = f"{config.loss_function} judges {loss.kind}s, {config.dataset} holds {data_set.kind}s"
+        raise config.error({("loss_function",): text})
+    data = DataModule(config, data_set, size, views=loss.views)
+    classifier = Classifier(
+        network,
+        loss,
+        task,
+        functools.partial(_build_optimizer, config),
+        functools.partial(_build_scheduler, config),
+        channels_last=config.channels_last,
+    )
+    return Preparation(config, data, classifier, count_parameters(classifier), multiply_adds, not_applied)
+
+
+def check_parameters(config: Configuration) -> None:
+    """Check the parameters of loss, optimizer, scheduler and transforms against their constructors, all at once.
+
+    Raises: ConfigError naming every mistake with its place.
+    """
+    parameter = nn.Parameter(torch.zeros(2, 2))
+
+    def check_optimization() -> None:
+        optimizer = optimization.build_optimizer(config.optimizer, [parameter], **config.optimizer_params)
+        optimization.build_scheduler(config.lr_scheduler, optimizer, 2, config.num_epochs, **config.lr_scheduler_params)
+
+    checks: list[Callable[[], Any]] = [
+        lambda: build_transforms(config.image_augmentations, "image_augmentations"),
+        lambda: build_transforms(config.tensor_augmentations, "tensor_augmentations"),
+        lambda: build_loss(config.loss_function, None, **config.loss_params),
+        check_optimization,
+    ]
+    lines = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each is built once more for the run; its warnings are told then
+        for check in checks:
+            try:
+                check()
+            except ConfigError as error:
+                lines += str(error).splitlines()
+    if lines:
+        raise config.located(ConfigError("\n".join(lines)))
+
+
+def _build_data_set(config: Configuration) -> DataSet:
+    taken = keywords(load_entry(DATASETS[config.dataset]))
+    for key in DATA_KEYS:
+        if key not in taken and config.was_set(key) and key != "stanford_data_path":
+            LOG.warning("%s: %s has no effect on dataset: %s", config.place((key,)), key, config.dataset)
+    return build_dataset(config.dataset, **{key: getattr(config, key) for key in DATA_KEYS if key in taken})
+
+
+def _build_network(config: Configuration, num_classes: int) -> Any:
+    given = {"name": "architecture", "num_classes": "the data", "in_channels": "convert_to_grayscale"}
+    given |= {key: f"{key}, a key of its own" for key in type(config).model_fields}
+    if keys := sorted(config.architecture_params.keys() & given.keys()):
+        raise ConfigError("\n".join(f"architecture_params.{key}: comes from {given[key]}" for key in keys))
+    return build_model(
+        config.architecture,
+        num_classes,
+        config.in_channels,
+        dropout=config.dropout,
+        output_channels=config.output_channels,
+        pretrained=config.pretrained,
+        weights_path=config.weights_path,
+        **config.architecture_params,
+    )
+
+
+def _build_optimizer(config: Configuration, parameters: Any) -> torch.optim.Optimizer:
+    return optimization.build_optimizer(config.optimizer, parameters, **config.optimizer_params)
+
+
+def _build_scheduler(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
+    params = config.lr_scheduler_params
+    return optimization.build_scheduler(config.lr_scheduler, optimizer, steps, config.num_epochs, **params)
+
+
+def _count(network: nn.Module, size: tuple[int, int], in_channels: int) -> int:
+    """Count multiply-adds, which is also the first time that the network meets an image of this size."""
+    try:
+        return count_multiply_adds(network, size, in_channels)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        text = str(error).splitlines()[0]
+        raise ConfigError(f"image_size: the architecture cannot take {size[0]}x{size[1]} images: {text}") from None
+
+
+@torch.no_grad()
+def _stage_channels(network: Any, loss: ClassificationLoss, size: tuple[int, int], in_channels: int) -> tuple[int, ...]:
+    was_training = network.training
+    _, maps = network.eval().forward_intermediates(torch.zeros(1, in_channels, *size), indices=list(loss.stages))
+    network.train(was_training)
+    return tuple(each.shape[1] for each in maps)
+
+
+def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:
+    useless = {
+        "crop_to_bboxes": config.crop_to_bboxes and not has_boxes and f"dataset: {config.dataset} has no boxes",
+        "erase_background": config.erase_background and not config.crop_to_bboxes and "crop_to_bboxes is false",
+        "lr_scheduler_params": config.lr_scheduler_params and not config.lr_scheduler and "lr_scheduler is not set",
+        "image_augmentations": config.augment_images and not config.image_augmentations and "it is empty",
+        "tensor_augmentations": config.augment_tensors and not config.tensor_augmentations and "it is empty",
+    }
+    for key, reason in useless.items():
+        if reason:
+            LOG.warning("%s: %s has no effect: %s", config.place((key,)), key, reason)
+
+
+def _located(config: Configuration, build: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Build something; give the mistakes it finds in its parameters their places in the configuration."""
+    try:
+        return build(*args, **kwargs)
+    except ConfigError as error:
+        raise config.located(error) from None
