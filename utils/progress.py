@@ -15,7 +15,7 @@ class TerminalProgress(TQDMProgressBar):
     """A bar an epoch with the running loss; refreshed seldom, since each look at the loss waits for the device."""
 
     def __init__(self) -> None:
-        super().__init__(refresh_rate=20, leave=False)
+        super().__init__(refresh_rate=20, leave=True)
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         tally: Any = pl_module.get_submodule("train_tally")
