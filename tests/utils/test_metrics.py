@@ -83,6 +83,12 @@ def test_training_counts_only_what_it_reports():
     assert tuple(tally.compute()) == TRAINING_METRICS
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_sums_stay_exact_when_the_module_turns_to_half_precision(judged, dtype):
+    module = torch.nn.ModuleDict({"tally": Tally(K)}).to(dtype)
+    assert count(judged, [N], module["tally"]) == count(judged, [N])
+
+
 def test_reset_forgets(judged):
     tally = Tally(K)
     first = count(judged, [N], tally)

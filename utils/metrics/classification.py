@@ -44,6 +44,13 @@ class Tally(nn.Module):
         for name in ("hits", "predicted", "actual"):  # the last place is for what was rejected
             self.register_buffer(name, torch.zeros(num_classes + 1 if judge else 0, dtype=torch.int64))
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Tally:
+        """Move with the module, but keep the sums exact when a run's precision turns modules to half."""
+        exact = self.loss.dtype
+        super()._apply(fn, recurse)
+        self.loss, self.cross_entropy = self.loss.to(exact), self.cross_entropy.to(exact)
+        return self
+
     def reset(self) -> None:
         for buffer in self.buffers():
             buffer.zero_()
