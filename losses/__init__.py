@@ -11,11 +11,45 @@ if TYPE_CHECKING:
     from losses.base import ClassificationLoss
 
 LOSSES = {
+    "BootstrapLoss": Entry("losses.bootstrap:BootstrapLoss", "labels mixed with the network's own belief (Reed 2014)"),
+    "CompetingRatioLoss": Entry(
+        "losses.competing_ratio:CompetingRatioLoss", "cross entropy and the wrong classes' total (Zhang 2019)"
+    ),
+    "ComplementCrossEntropyLoss": Entry(
+        "losses.complement_cross_entropy:ComplementCrossEntropyLoss", "evens out the wrong classes (Kim 2020)"
+    ),
+    "DisturbLabelLoss": Entry(
+        "losses.disturb_label:DisturbLabelLoss", "cross entropy, some labels redrawn at every step (Xie 2016)"
+    ),
+    "DualCrossEntropyLoss": Entry(
+        "losses.dual_cross_entropy:DualCrossEntropyLoss", "penalises each wrong class; reconstructed (Li 2019)"
+    ),
+    "FocalLoss": Entry("losses.focal:FocalLoss", "cross entropy, faded for certain samples (Lin 2017)"),
+    "GeneralizedCrossEntropyLoss": Entry(
+        "losses.generalized_cross_entropy:GeneralizedCrossEntropyLoss", "bounded, for noisy labels (Zhang 2018)"
+    ),
+    "HingeLoss": Entry("losses.hinge:HingeLoss", "multi-class hinge of Crammer and Singer or Weston and Watkins"),
     "LabelSmoothingCrossEntropy": Entry(
         "losses.label_smoothing:LabelSmoothingCrossEntropy", "cross entropy against softened labels (Szegedy 2016)"
     ),
+    "NegativeLogLikelihoodRatioLoss": Entry(
+        "losses.negative_log_likelihood_ratio:NegativeLogLikelihoodRatioLoss",
+        "log odds against the right class (Zhu 2018)",
+    ),
     "OneSidedMarginLoss": Entry(
         "losses.one_sided_margin:OneSidedMarginLoss", "costs with one-sided margins, lowest wins (Karimi 2022)"
+    ),
+    "OneVsRestCrossEntropyLoss": Entry(
+        "losses.one_vs_rest:OneVsRestCrossEntropyLoss", "binary cross entropy of each softmax probability"
+    ),
+    "SoftMarginSoftmaxLoss": Entry(
+        "losses.soft_margin_softmax:SoftMarginSoftmaxLoss", "cross entropy won by a margin (Liang 2017)"
+    ),
+    "SymmetricCrossEntropyLoss": Entry(
+        "losses.symmetric_cross_entropy:SymmetricCrossEntropyLoss", "cross entropy both ways (Wang 2019)"
+    ),
+    "TamedCrossEntropyLoss": Entry(
+        "losses.tamed_cross_entropy:TamedCrossEntropyLoss", "fades for samples far off; reconstructed (Martinez 2018)"
     ),
 }
 

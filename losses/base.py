@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import torch
@@ -74,4 +75,16 @@ def as_probabilities(target: Tensor, num_classes: int, dtype: torch.dtype) -> Te
     """Return the target as probabilities. Shapes: [B] int64 or [B, K] -> [B, K]."""
     if target.ndim == 2:
         return target.to(dtype)
-    return nn.functional.one_hot(target, num_classes).to(dtype)
+    one_hot = torch.zeros(len(target), num_classes, dtype=dtype, device=target.device)
+    return one_hot.scatter_(1, target[:, None], 1)
+
+
+def full_float(scores: Tensor) -> Tensor:
+    """Return scores in float32 or better: a loss computed in half precision loses its small and its large values."""
+    return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+
+
+def require(name: str, value: float, fits: bool, allowed: str) -> None:
+    """Raise ValueError unless a hyperparameter fits and is finite; the message gives its name, range and value."""
+    if not (fits and math.isfinite(value)):
+        raise ValueError(f"{name} must be finite and {allowed}, got {value}")

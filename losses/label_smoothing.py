@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss
+from losses.base import ClassificationLoss, full_float
 from utils.types import Task
 
 
@@ -33,4 +33,4 @@ class LabelSmoothingCrossEntropy(ClassificationLoss):
         self.epsilon = epsilon
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(scores, target, label_smoothing=self.epsilon)
+        return F.cross_entropy(full_float(scores), target, label_smoothing=self.epsilon)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss
+from losses.base import ClassificationLoss, full_float, require
 from utils.types import REJECTED, Task
 
 
@@ -63,8 +62,7 @@ class OneSidedMarginLoss(ClassificationLoss):
             ("lambda_min", lambda_min, lambda_min >= 0, ">= 0"),
             ("lambda_max", lambda_max, lambda_max > lambda_min, f"> lambda_min = {lambda_min}"),
         ):
-            if not (fits and math.isfinite(value)):
-                raise ValueError(f"{name} must be finite and {allowed}, got {value}")
+            require(name, value, fits, allowed)
         if alpha >= lambda_:
             warnings.warn(
                 f"OneSidedMarginLoss: alpha = {alpha} >= lambda_ = {lambda_}: among negative scores the lowest one is "
@@ -79,12 +77,12 @@ class OneSidedMarginLoss(ClassificationLoss):
 
     def label_costs(self, scores: Tensor) -> Tensor:
         """Return g, by which label k costs more than "none of them". Shapes: [B, K] -> [B, K]."""
-        scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+        scores = full_float(scores)
         return _label_costs(scores, F.softplus, self, self._negative_weight(scores.shape[-1]))
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
         # bfloat16 has a resolution of 4 near lambda_max, and float16 overflows in the sum over 111 classes.
-        scores = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+        scores = full_float(scores)
         hinge = F.softplus if self.soft else F.relu
         weight = self._negative_weight(scores.shape[-1])
         all_negative = weight * hinge(self.lambda_max - scores).sum(dim=-1)  # [B]

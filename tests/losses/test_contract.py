@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -14,6 +16,11 @@ from utils.types import REJECTED, Batch, ConfigError, Outputs, Task
 K, N, D = 5, 6, 8
 DISTANCES = {"HuberLoss", "L1Loss", "SmoothL1Loss"}  # of scores to the one-hot label: flat beyond 0 and 1
 OVERFLOWING = {"PoissonNLLLoss", "SoftMarginLoss"}  # torch computes exp(score) as it stands
+SOFTENING = {"LabelSmoothingCrossEntropy"}  # the posterior of a label that was softened
+TRAINING_ONLY: dict[str, dict[str, Any]] = {  # what these do in training and not in judging, switched off
+    "DisturbLabelLoss": {"alpha": 0.0},
+    "SoftMarginSoftmaxLoss": {"margin": 0.0},
+}
 NAMES = [*LOSSES, *TORCH_LOSSES]
 
 
@@ -43,8 +50,8 @@ def test_loss_is_a_finite_scalar_with_finite_gradients(name):
     assert scores.grad.abs().sum() > 0
 
 
-def test_terms_sum_to_what_forward_judges_by_default(name):
-    loss, (scores, target) = make(name), samples()
+def test_terms_sum_to_what_forward_judges(name):
+    loss, (scores, target) = make(name, **TRAINING_ONLY.get(name, {})), samples()
     terms = loss.terms(Outputs(scores, torch.zeros(N, D)), Batch(torch.zeros(N, 1), target, torch.arange(N)))
     assert torch.equal(torch.stack(list(terms.values())).sum(), loss(scores, target))
 
@@ -99,6 +106,16 @@ def test_probabilities_sum_to_one(name):
     torch.testing.assert_close(log_p.exp().sum(dim=-1), torch.ones(N))
 
 
+def test_calibrated_losses_are_least_where_probabilities_are_the_labels(name):
+    loss = make(name).double()
+    if not (loss.calibrated and loss.soft_targets) or name in SOFTENING:
+        pytest.skip(f"{name} does not claim it")
+    q = samples(dtype=torch.float64)[0].softmax(dim=-1)
+    scores = q.log().requires_grad_()
+    loss(scores, q).backward()
+    torch.testing.assert_close(scores.grad, torch.zeros_like(scores))
+
+
 def test_prediction_is_the_likeliest_class(name):
     loss, (scores, _) = make(name), samples()
     prediction = loss.predict(scores)
@@ -133,6 +150,33 @@ def test_scores_that_were_half_precision_are_judged_as_float32(name, dtype):
     rounded = scores.to(dtype).float()
     assert loss(rounded, target).dtype == torch.float32
     torch.testing.assert_close(loss(rounded, target), loss.double()(rounded.double(), target).float())
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_scores_give_float32_losses(name, dtype):
+    loss, (scores, target) = make(name), samples()
+    scores = scores.to(dtype)
+    trained = loss.terms(Outputs(scores, scores), Batch(scores, target, target))["main"]
+    assert trained.dtype == torch.float32
+    assert torch.equal(loss(scores, target), loss(scores.float(), target))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("soft", [False, True])
+def test_large_scores_stay_finite_in_training(name, soft):
+    loss, (scores, target) = make(name), samples()
+    if soft and not loss.soft_targets:
+        with pytest.raises((IndexError, RuntimeError)):
+            loss(scores, nn.functional.one_hot(target, K).float())
+        return
+    scores = (scores * 1e4).requires_grad_()
+    target = (nn.functional.one_hot(target, K) * 0.9 + 0.1 / K) if soft else target
+    value = torch.stack(list(loss.terms(Outputs(scores, scores), Batch(scores, target, target)).values())).sum()
+    value.backward()
+    assert value.isfinite()
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
 
 
 def test_state_survives_a_round_trip(name):

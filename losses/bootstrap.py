@@ -1,0 +1,50 @@
+"""Bootstrapping: labels mixed with what the network itself believes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor
+
+from losses.base import ClassificationLoss, full_float, require
+from losses.label_probability import mean_over_labels
+from utils.types import Task
+
+DEFAULT_BETA = {"soft": 0.95, "hard": 0.8}
+
+
+class BootstrapLoss(ClassificationLoss):
+    """Cross entropy against a label that is partly the network's own prediction, so that wrong labels weigh less.
+
+        L = -sum_k (beta q_k + (1 - beta) z_k) log p_k,   z = p (soft) or onehot(argmax p) (hard),   p = softmax(scores)
+
+    Scores are logits; prediction is their argmax. beta = 1 is cross entropy. In soft mode the gradient runs through z
+    as well, which adds entropy minimisation: held constant, z would only scale the gradient of cross entropy by beta.
+
+    Args:
+        mode: "soft" or "hard".
+        beta: weight of the label, 0 to 1; None is the paper's, 0.95 for soft and 0.8 for hard.
+
+    Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (q) -> scalar, mean over B.
+    Raises: ValueError if mode is unknown or beta is outside 0 to 1.
+    Source: Reed et al. 2014, "Training Deep Neural Networks on Noisy Labels with Bootstrapping", arXiv:1412.6596.
+    Deviations: none; log p is computed from the scores, not from clamped probabilities.
+    """
+
+    calibrated = False
+
+    def __init__(
+        self, task: Task | None = None, *, mode: Literal["soft", "hard"] = "soft", beta: float | None = None
+    ) -> None:
+        super().__init__(task)
+        if mode not in DEFAULT_BETA:
+            raise ValueError(f"mode must be soft or hard, got {mode!r}")
+        beta = DEFAULT_BETA[mode] if beta is None else beta
+        require("beta", beta, 0 <= beta <= 1, "0 to 1")
+        self.mode, self.beta = mode, beta
+
+    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        log_p = full_float(scores).log_softmax(dim=-1)
+        label = log_p.gather(1, target[:, None]).squeeze(1) if target.ndim == 1 else log_p
+        own = (log_p.exp() * log_p).sum(dim=-1) if self.mode == "soft" else log_p.max(dim=-1).values  # [B]
+        return -self.beta * mean_over_labels(label, target) - (1 - self.beta) * own.mean()

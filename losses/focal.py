@@ -1,0 +1,43 @@
+"""Focal loss: cross entropy that turns away from samples already learnt."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from losses.base import require
+from losses.label_probability import LabelProbabilityLoss
+from utils.types import Task
+
+
+class FocalLoss(LabelProbabilityLoss):
+    """Weighs the cross entropy of a sample by how far it is from certain.
+
+        L = -alpha (1 - p_y)^gamma log p_y,        p = softmax(scores)
+
+    Scores are logits; prediction is their argmax. gamma = 0, alpha = 1 is cross entropy. The loss is no proper score:
+    its minimum is less confident than the label's distribution, so the probabilities are a convention.
+
+    Args:
+        gamma: how fast certain samples fade, >= 0. Paper: 2.
+        alpha: factor of the whole, > 0. Paper: 0.25 for the foreground of its detector; 1 here.
+
+    Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
+    Raises: ValueError if gamma < 0 or alpha <= 0.
+    Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", arXiv:1708.02002, eq. 5.
+    Deviations: softmax over the classes where the paper has one sigmoid each; alpha is one number for all classes.
+    """
+
+    calibrated = False
+
+    def __init__(self, task: Task | None = None, *, gamma: float = 2.0, alpha: float = 1.0) -> None:
+        super().__init__(task)
+        require("gamma", gamma, gamma >= 0, ">= 0")
+        require("alpha", alpha, alpha > 0, "> 0")
+        self.gamma, self.alpha = gamma, alpha
+
+    def cost(self, cross_entropy: Tensor) -> Tensor:
+        missing = -torch.expm1(-cross_entropy)  # 1 - p
+        # For gamma < 1 the power has an infinite slope at 0, which times a cross entropy of 0 is not a number.
+        missing = missing.clamp_min(torch.finfo(missing.dtype).tiny)
+        return self.alpha * missing**self.gamma * cross_entropy
