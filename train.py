@@ -69,8 +69,9 @@ def run(options: argparse.Namespace) -> None:
 
     logs.configure(config.loglevel, config.logging_dir)
     if options.check:
+        found = runner.check(config)  # before anything is printed: a mistake stands alone
         print(config.to_yaml())
-        print(runner.check(config))
+        print(found)
     else:
         runner.train(config, fresh=options.fresh)
 

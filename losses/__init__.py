@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems
+from utils.lookup import Entry, did_you_mean, keywords, load_entry, parameter_problems
 from utils.types import ConfigError, Task
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ def build_loss(name: str, task: Task | None = None, /, **params: Any) -> Classif
     if problems:
         raise ConfigError("\n".join(f"loss_params.{key}: {text}" for key, text in problems.items()))
     try:
-        return TorchLoss(name, task, **params) if name in TORCH_LOSSES else constructor(task, **params)
+        if name in TORCH_LOSSES:
+            return TorchLoss(name, task, **params)
+        return constructor(task, **params) if "task" in keywords(constructor) else constructor(**params)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"loss_params: {name} refuses them: {error}") from None

@@ -82,6 +82,8 @@ def prepare(config: Configuration) -> Preparation:
         text = f"{config.loss_function} judges {loss.kind}s, {config.dataset} holds {data_set.kind}s"
         raise config.error({("loss_function",): text})
     data = DataModule(config, data_set, size, views=loss.views)
+    if config.batch_size > len(data.train_rows):
+        LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
     classifier = Classifier(
         network,
         loss,
@@ -90,6 +92,7 @@ def prepare(config: Configuration) -> Preparation:
         functools.partial(_build_scheduler, config),
         channels_last=config.channels_last,
     )
+    _located(config, _try_out, config, data, classifier)
     return Preparation(config, data, classifier, count_parameters(classifier), multiply_adds, not_applied)
 
 
@@ -102,7 +105,10 @@ def check_parameters(config: Configuration) -> None:
 
     def check_optimization() -> None:
         optimizer = optimization.build_optimizer(config.optimizer, [parameter], **config.optimizer_params)
-        optimization.build_scheduler(config.lr_scheduler, optimizer, 2, config.num_epochs, **config.lr_scheduler_params)
+        params = config.lr_scheduler_params
+        schedule = optimization.build_scheduler(config.lr_scheduler, optimizer, 2, config.num_epochs, **params)
+        if schedule is not None:
+            optimization.try_out(schedule, optimizer)
 
     checks: list[Callable[[], Any]] = [
         lambda: build_transforms(config.image_augmentations, "image_augmentations"),
@@ -120,6 +126,24 @@ def check_parameters(config: Configuration) -> None:
                 lines += str(error).splitlines()
     if lines:
         raise config.located(ConfigError("\n".join(lines)))
+
+
+def _try_out(config: Configuration, data: DataModule, classifier: Classifier) -> None:
+    """Put one image through the augmentations and scores through the loss: some parameters fail only then."""
+    try:
+        data.train_stream[(0, 0)]
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        key = "image_augmentations" if config.augment_images else "tensor_augmentations"
+        raise ConfigError(f"{key}: a training image cannot be augmented so: {str(error).splitlines()[0]}") from None
+    loss, num_classes = classifier.loss, len(data.data.classes)
+    try:
+        scores = torch.zeros(2, num_classes, requires_grad=True)
+        loss(scores, torch.tensor([0, 1])).backward()
+        loss.predict(scores), loss.log_probabilities(scores)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        raise ConfigError(
+            f"loss_params: {config.loss_function} fails on scores of {num_classes} classes: {error}"
+        ) from None
 
 
 def _build_data_set(config: Configuration) -> DataSet:

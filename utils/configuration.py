@@ -111,6 +111,9 @@ def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str
     name, _, text = override.partition("=")
     key = tuple(name.strip().split("."))
     place = f"{COMMAND_LINE}: {override}"
+    if not all(key):
+        mistakes.append(Mistake((override,), "expected key=value or key.sub=value", COMMAND_LINE))
+        return
     try:
         value = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError):
@@ -188,6 +191,8 @@ def _explain(error: ValidationError, values: dict[str, Any]) -> list[Mistake]:
             found.append(Mistake(key, f"unknown key{did_you_mean(str(key[-1]), names)}"))
         else:
             allowed.setdefault(key, []).append(_requirement(item["type"], item.get("ctx", {}), item["msg"]))
+    for key in WORDING.keys() & {key[0] for key in allowed}:
+        allowed[(key,)] = [WORDING[key]]
     for key, texts in allowed.items():
         given: Any = values
         for part in key:
@@ -208,6 +213,7 @@ def _key_of(location: tuple[int | str, ...], values: dict[str, Any]) -> Key:
     return tuple(key)
 
 
+WORDING = {"image_size": "one whole number >= 1, a list of two, or null"}
 _REQUIREMENTS = {
     "int_type": "a whole number",
     "float_type": "a number",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import collections.abc
 import difflib
 import functools
 import importlib
 import importlib.util
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,7 +107,8 @@ def parameter_problems(
         params: the user's parameters.
         given: names of parameters that the caller supplies, so neither missing nor the user's to set.
 
-    Returns: parameter name -> what is wrong with it; empty when all fit.
+    Returns: parameter name -> what is wrong with it; empty when all fit. Values are checked where the signature says
+        a plain type.
     """
     given = set(given)
     signature = inspect.signature(constructor).parameters.values()
@@ -117,7 +121,55 @@ def parameter_problems(
         if name not in named and not (takes_any and name not in given):
             allowed = ", ".join(named) or "no parameters"
             problems[name] = f"unknown parameter{did_you_mean(name, named)} (allowed: {allowed})"
+    hints = _type_hints(constructor)
     for name, parameter in named.items():
-        if parameter.default is parameter.empty and name not in params:
-            problems[name] = "missing: it has no default"
+        if name not in params:
+            if parameter.default is parameter.empty:
+                problems[name] = "missing: it has no default"
+        elif name in hints and not _fits(hints[name], params[name]):
+            problems[name] = f"must be {_in_words(hints[name])}, got {params[name]!r}"
     return problems
+
+
+PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+
+
+def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
+    """Return the types that a signature gives; none where they cannot be resolved."""
+    try:
+        function = constructor.__init__ if inspect.isclass(constructor) else constructor
+        return typing.get_type_hints(function, localns=vars(collections.abc))  # some import these for checkers only
+    except (NameError, TypeError, AttributeError):
+        return {}
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    """Tell whether a value of YAML's fits a type; types that are not plain, such as tensors, are not judged."""
+    if hint in PLAIN:
+        if hint is float:
+            return isinstance(value, (int, float)) and not isinstance(value, bool)
+        return isinstance(value, hint) and not (hint is int and isinstance(value, bool))
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_fits(part, value) for part in inner)
+    if origin is typing.Literal:
+        return value in inner
+    if origin in (list, tuple, Iterable, Sequence) and inner and isinstance(value, (list, str, int, float)):
+        return isinstance(value, list) and all(_fits(inner[0], item) for item in value)
+    return not isinstance(value, str) if _is_tensor(hint) else True
+
+
+def _is_tensor(hint: Any) -> bool:
+    return getattr(hint, "__name__", "") == "Tensor"
+
+
+def _in_words(hint: Any) -> str:
+    """Return a type as a user calls it."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_in_words(part) for part in inner if not _is_tensor(part)))
+    if origin is typing.Literal:
+        return " or ".join(map(repr, inner))
+    if origin in (list, tuple, Iterable, Sequence) and inner:
+        return f"a list, each {_in_words(inner[0])}"
+    return PLAIN.get(hint) or getattr(hint, "__name__", str(hint))

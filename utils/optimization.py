@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from utils import schedules
 from utils.lookup import parameter_problems
-from utils.metrics import lower_is_better
+from utils.metrics import MONITORS, lower_is_better
 from utils.types import ConfigError
 
 EVERY_STEP = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
@@ -53,12 +53,27 @@ def build_scheduler(
     if name is None:
         return None
     monitor = params.pop("monitor", "valid/loss") if name == "ReduceLROnPlateau" else None
+    if monitor is not None and monitor not in MONITORS:
+        raise ConfigError(f"lr_scheduler_params.monitor: must be one of {', '.join(MONITORS)}, got {monitor!r}")
     if monitor is not None:
         params.setdefault("mode", "min" if lower_is_better(monitor) else "max")
     scheduler = _build(name, optimizer, steps_per_epoch, num_epochs, params)
     every_step = isinstance(scheduler, EVERY_STEP) or getattr(scheduler, "interval", "epoch") == "step"
     description = {"scheduler": scheduler, "interval": "step" if every_step else "epoch"}
     return description | ({"monitor": monitor} if monitor else {})
+
+
+def try_out(schedule: dict[str, Any], optimizer: Optimizer, steps: int = 3) -> None:
+    """Step a schedule a few times: some parameters are refused only then.
+
+    Raises: ConfigError for parameters that it fails on.
+    """
+    scheduler = schedule["scheduler"]
+    try:
+        for _ in range(steps):
+            scheduler.step(1.0) if "monitor" in schedule else scheduler.step()
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise ConfigError(f"lr_scheduler_params: {type(scheduler).__name__} fails on them: {error}") from None
 
 
 def _build(

@@ -43,5 +43,6 @@ class EpochLines(Callback):
         seconds = time.perf_counter() - self._start
         rate = int(tally.samples) * trainer.world_size / max(seconds, 1e-9)
         shown = "  ".join(f"{text} {known[name]:.4f}" for name, text in SHOWN if name in known)
-        epoch = f"epoch {trainer.current_epoch + 1:>{len(str(trainer.max_epochs))}}/{trainer.max_epochs}"
+        last = (trainer.max_epochs or 1) - 1
+        epoch = f"epoch {trainer.current_epoch:>{len(str(last))}}/{last}"
         print(f"{epoch}  {shown}  {rate:,.0f} images/s  {seconds:.1f} s", flush=True)

@@ -25,6 +25,9 @@ def describe(prepared: Preparation) -> str:
     test, held_out = len(data.data.test), "the test part" if config.select_on == "test" else "held out of training"
     height, width = data.image_size
     shape = f"{config.in_channels} x {height} x {width}"
+    schedule = "constant learning rate"
+    if config.lr_scheduler is not None:
+        schedule = f"{config.lr_scheduler}{_params(config.lr_scheduler_params)}"
     lines = [
         f"data      {config.dataset}: {len(data.train_rows):,} training, {len(data.valid_rows):,} validation "
         f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {shape}",
@@ -33,7 +36,7 @@ def describe(prepared: Preparation) -> str:
         *_parts(network),
         f"loss      {config.loss_function}{_params(config.loss_params)}",
         f"training  {config.optimizer}{_params(config.optimizer_params)}, "
-        f"{config.lr_scheduler or 'constant learning rate'}{_params(config.lr_scheduler_params)}, "
+        f"{schedule}, "
         f"{config.num_epochs} epochs of batches of {config.batch_size}, seed {config.seed}",
     ]
     return "\n".join(lines)
@@ -120,10 +123,11 @@ def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> 
         ("test macro F1", f"{100 * summary['test/f1']:.2f} %"),
         ("test loss", f"{summary['test/loss']:.4f}"),
         ("test cross entropy", f"{summary['test/cross_entropy']:.4f}"),
-        ("validation accuracy", f"{100 * summary['valid/accuracy']:.2f} %"),
         ("selected", f"epoch {summary['selected_epoch']} (counted from 0), by {config.monitor} on {split}"),
         ("training", f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s"),
     ]
+    if summary["selected_on"] == "valid":
+        rows.insert(-2, ("validation accuracy", f"{100 * summary['valid/accuracy']:.2f} %"))
     if summary["test/rejected"] > 0:
         rows.insert(1, ("test rejected", f"{100 * summary['test/rejected']:.2f} %"))
     lines = [f"  {name:<20} {value}" for name, value in rows]

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytorch_lightning as pl
 import torch
+from filelock import FileLock, Timeout
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
@@ -62,6 +63,7 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     trackers: list[Tracker] = []
     record = RunRecord(folder, trackers, config.monitor)
     trainer = build_trainer(config, record)
+    lock = _lock(folder) if trainer.is_global_zero else None
     resume = folder.last if folder.last.is_file() else None
     if trainer.is_global_zero:
         write_atomically(folder.config, config.to_yaml())
@@ -88,7 +90,23 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     finally:
         for tracker in trackers:
             tracker.finalize(status)
+        if lock is not None:
+            lock.release()
     return folder, summary
+
+
+def _lock(folder: RunFolder) -> FileLock:
+    """Take the run's folder for this process; the system frees the lock of a process that dies.
+
+    Raises: ConfigError if another process trains this run.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.path / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ConfigError(f"{folder.path}: another process trains this run; wait for it, or give --fresh") from None
+    return lock
 
 
 def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
@@ -100,8 +118,11 @@ def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
         patience = config.early_stopping_patience
         callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
     precision = automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
-    if config.batch_size < 2 * (config.devices if isinstance(config.devices, int) else 1) * config.num_nodes:
-        raise config.error({("batch_size",): f"must leave each of {config.devices} devices 2 images a step"})
+    devices = config.num_nodes * (config.devices if isinstance(config.devices, int) else 1)
+    if config.batch_size < 2 * devices:
+        key = "devices" if config.was_set("devices") else "batch_size"
+        text = f"each of {devices} devices needs 2 images a step, batch_size is {config.batch_size}"
+        raise config.error({(key,): text})
     try:
         return pl.Trainer(
             max_epochs=config.num_epochs,

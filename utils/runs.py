@@ -79,7 +79,7 @@ class RunFolder:
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows([{**row, "epoch": int(row["epoch"])} for row in rows])
         write_atomically(self.metrics, text.getvalue())
 
 

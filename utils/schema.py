@@ -148,7 +148,8 @@ class Configuration(BaseModel):
         """Return where a key stands, such as "config.yml:57", or the nearest key above it."""
         while key and key not in self._places:
             key = key[:-1]
-        return self._places.get(key, "configuration")
+        below = [place for other, place in self._places.items() if key and other[: len(key)] == key]
+        return COMMAND_LINE if COMMAND_LINE in below else self._places.get(key, "configuration")
 
     def error(self, mistakes: Mapping[Key, str]) -> ConfigError:
         """Build the error that names all mistakes with their places."""

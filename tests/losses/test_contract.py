@@ -10,7 +10,8 @@ from torch import nn
 from torch.autograd import gradcheck
 
 from losses import LOSSES, NOT_CLASSIFICATION, TORCH_LOSSES, build_loss
-from utils.lookup import class_names, load_entry
+from losses.base import ClassificationLoss
+from utils.lookup import Entry, class_names, load_entry
 from utils.types import REJECTED, Batch, ConfigError, Outputs, Task
 
 K, N, D = 5, 6, 8
@@ -216,3 +217,20 @@ def test_docstring_gives_source_and_deviations(name):
     text = load_entry(LOSSES[name]).__doc__
     for word in ("Source:", "Deviations:", "Shapes:", "Raises:"):
         assert word in text
+
+
+def test_a_loss_that_needs_no_task_need_not_take_one(monkeypatch):
+    class Plain(ClassificationLoss):
+        def __init__(self, *, scale: float = 1.0) -> None:
+            super().__init__()
+            self.scale = scale
+
+        def forward(self, scores, target: Any):
+            return self.scale * nn.functional.cross_entropy(scores, target)
+
+    monkeypatch.setitem(LOSSES, "Plain", Entry("somewhere:Plain", "for this test"))
+    monkeypatch.setattr("losses.load_entry", lambda entry: Plain)
+    scores, target = samples()
+    assert build_loss("Plain", None, scale=2)(scores, target) == 2 * nn.functional.cross_entropy(scores, target)
+    with pytest.raises(ConfigError, match=r"loss_params\.scale: must be a number, got 'abc'"):
+        build_loss("Plain", None, scale="abc")

@@ -164,7 +164,7 @@ def test_wrong_parameters_of_schedulers_are_named(name, params, message):
     [
         ("AdamW", {"momentum": 0.9}, "optimizer_params.momentum: unknown parameter"),
         ("SGD", {"lr": -1}, "SGD refuses them: Invalid learning rate"),
-        ("SGD", {"lr": "fast"}, "SGD refuses them"),
+        ("SGD", {"lr": "fast"}, "optimizer_params.lr: must be a number, got 'fast'"),
     ],
 )
 def test_wrong_parameters_of_optimizers_are_named(name, params, message):

@@ -202,6 +202,16 @@ def test_every_key_that_can_change_the_result_changes_the_folder(quick):
     assert run_folder(quick(notes="x", trackers="[mlflow]", num_workers=2, data_path="y"), "data") == base
 
 
+def test_a_second_process_leaves_a_run_that_is_being_trained(quick):
+    config = quick()
+    prepared = building.prepare(config)
+    lock = runner._lock(run_folder(config, prepared.data.fingerprint))
+    with pytest.raises(ConfigError, match="another process trains this run"):
+        runner.train(config)
+    lock.release()
+    assert runner.train(quick(num_epochs=1))[1]["epochs_run"] == 1
+
+
 class Killed(Exception):
     """Stands for a run that dies."""
 
@@ -341,8 +351,38 @@ def test_two_devices_take_the_steps_of_one(quick, tmp_path):
             {"image_size": "[1, 1]", "architecture": "torchvision/alexnet"},
             r"image_size: the architecture cannot",
         ),
-        ({"batch_size": "1"}, r"command line: batch_size: must leave each of 1 devices 2 images"),
+        ({"batch_size": "1"}, r"command line: batch_size: each of 1 devices needs 2 images"),
         ({"accelerator": "tpu"}, r"accelerator: tpu"),
+        ({"devices": "99", "batch_size": "64"}, r"command line: devices: each of 99 devices needs 2 images"),
+        (
+            {"loss_params": "{label_smoothing: abc}"},
+            r"loss_params.label_smoothing: must be a number, got",
+        ),
+        (
+            {"loss_params": "{weight: [1, 2]}"},
+            r"command line: loss_params: CrossEntropyLoss fails on scores",
+        ),
+        ({"optimizer_params": "{lr: abc}"}, r"command line: optimizer_params.lr: must be a number, got 'abc'"),
+        (
+            {"lr_scheduler": "StepLR", "lr_scheduler_params": "{step_size: x}"},
+            r"command line: lr_scheduler_params.step_size: must be a whole number, got 'x'",
+        ),
+        (
+            {"lr_scheduler": "StepLR", "lr_scheduler_params": "{step_size: 0}"},
+            r"lr_scheduler_params: StepLR fails",
+        ),
+        (
+            {"lr_scheduler": "MultiStepLR", "lr_scheduler_params": "{milestones: [a]}"},
+            r"lr_scheduler_params.milestones: must be a list, each a whole number",
+        ),
+        (
+            {"lr_scheduler": "ReduceLROnPlateau", "lr_scheduler_params": "{monitor: valid/foo}"},
+            r"lr_scheduler_params.monitor: must be one of valid/loss",
+        ),
+        (
+            {"augment_images": "true", "image_augmentations": "{RandomCrop: {size: 100}}"},
+            r"command line: image_augmentations: a training image cannot be augmented so: Required crop size",
+        ),
     ],
 )
 def test_wrong_parameters_are_told_with_their_place_before_training(quick, changes, message):
