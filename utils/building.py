@@ -139,7 +139,8 @@ def _try_out(config: Configuration, data: DataModule, classifier: Classifier) ->
     try:
         scores = torch.zeros(2, num_classes, requires_grad=True)
         loss(scores, torch.tensor([0, 1])).backward()
-        loss.predict(scores), loss.log_probabilities(scores)
+        loss.predict(scores)
+        loss.log_probabilities(scores)
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         raise ConfigError(
             f"loss_params: {config.loss_function} fails on scores of {num_classes} classes: {error}"
