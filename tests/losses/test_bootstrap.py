@@ -51,7 +51,7 @@ def test_the_gradient_runs_through_the_belief():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"mode": "medium"}, "mode must be soft or hard, got 'medium'"),
+        ({"mode": "medium"}, "mode: must be 'soft' or 'hard', got 'medium'"),
         ({"beta": 1.5}, "beta must be finite and 0 to 1, got 1.5"),
     ],
 )

@@ -65,8 +65,8 @@ def test_large_scores_stay_finite(variant, power):
     ("params", "message"),
     [
         ({"margin": 0.0}, "margin must be finite and > 0, got 0.0"),
-        ({"variant": "svm"}, "variant must be one of crammer_singer, weston_watkins, got 'svm'"),
-        ({"power": 3}, "power must be 1 or 2, got 3"),
+        ({"variant": "svm"}, "variant: must be 'crammer_singer' or 'weston_watkins', got 'svm'"),
+        ({"power": 3}, "power: must be 1 or 2, got 3"),
     ],
 )
 def test_bad_parameters_are_named(params: dict[str, Any], message):

@@ -130,7 +130,7 @@ def test_warns_when_the_lowest_score_is_not_the_likeliest_class():
         ({"lambda_": 0.0}, "lambda_ must be finite and > 0, got 0.0"),
         ({"lambda_max": 50.0}, "lambda_max must be finite and > lambda_min = 100.0, got 50.0"),
         ({"lambda_min": float("nan")}, "lambda_min must be finite"),
-        ({"alpha": "much"}, "refuses them"),
+        ({"alpha": "much"}, "alpha: must be a number, got 'much'"),
     ],
 )
 def test_bad_parameters_are_named(params, message):
