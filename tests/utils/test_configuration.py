@@ -329,9 +329,8 @@ def test_help_lists_and_mistakes_answer_in_a_quarter_of_a_second(arguments, tmp_
         subprocess.run([sys.executable, *command], cwd=ROOT, env=environment, capture_output=True)
         return time.perf_counter() - start
 
-    # The quickest of several counts: other processes can only make it slower. Importing the library that checks types
+    # One of several pairs must do: other processes can only make either slower. Importing the library that checks types
     # and ranges takes a tenth of a second on a machine of today; where it takes longer, so may we.
     timed("train.py", *arguments)
-    rounds = [(timed("train.py", *arguments), timed("-c", "import pydantic, pydantic.main")) for _ in range(7)]
-    ours, library = (min(seconds) for seconds in zip(*rounds, strict=True))
-    assert ours < 0.25 * max(1, library / 0.1)
+    rounds = [(timed("train.py", *arguments), timed("-c", "import pydantic, pydantic.main")) for _ in range(12)]
+    assert any(ours < 0.25 * max(1, library / 0.1) for ours, library in rounds)
