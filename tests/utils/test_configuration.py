@@ -319,7 +319,7 @@ def test_help_lists_and_mistakes_answer_without_torch(arguments, status):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--list", "losses"], ["batch_sise=3"], ["optimizer=Adm"]])
-def test_help_lists_and_mistakes_answer_in_a_quarter_of_a_second(arguments, tmp_path_factory):
+def test_help_lists_and_mistakes_take_little_longer_than_importing_pydantic(arguments, tmp_path_factory):
     # Modules are compiled once, as for any user, into a folder of the test's own.
     compiled = tmp_path_factory.getbasetemp() / "compiled"
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPYCACHEPREFIX": str(compiled)}
