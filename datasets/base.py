@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 from PIL import Image
 
 from datasets.images import open_image
+from utils.lookup import did_you_mean
+from utils.types import ConfigError
 
 
 @dataclass(frozen=True)
@@ -60,3 +63,32 @@ class DataSet:
     test: ImageTable
     notes: tuple[str, ...] = ()
     kind: str = "image"
+
+
+def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
+    """Return a data set of some of its classes only; label k is then `names[k]`.
+
+    Raises: ConfigError for a name that is no class or stands twice, and for fewer than two.
+    """
+    problems = [
+        f"classes: {name!r} is no class of the data{did_you_mean(name, data_set.classes)}"
+        for name in names
+        if name not in data_set.classes
+    ]
+    problems += [f"classes: {name!r} stands twice" for name in dict.fromkeys(names) if list(names).count(name) > 1]
+    if len(names) < 2:
+        problems.append(f"classes: must name at least two, got {len(names)}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+    new_label = np.full(len(data_set.classes), -1)
+    for label, name in enumerate(names):
+        new_label[data_set.classes.index(name)] = label
+    parts = {part: _relabelled(getattr(data_set, part), new_label) for part in ("train", "test")}
+    return dataclasses.replace(data_set, classes=tuple(names), **parts)
+
+
+def _relabelled(table: ImageTable, new_label: np.ndarray) -> ImageTable:
+    """Return the rows whose label stays. Shapes: new_label [K], -1 for a class that goes."""
+    rows = np.flatnonzero(new_label[table.labels] >= 0)
+    images = table.images[rows] if isinstance(table.images, np.ndarray) else [table.images[row] for row in rows]
+    return ImageTable(images, new_label[table.labels[rows]], None if table.boxes is None else table.boxes[rows])

@@ -11,12 +11,30 @@ if TYPE_CHECKING:
     from losses.base import ClassificationLoss
 
 LOSSES = {
+    "AngularSoftmaxLoss": Entry(
+        "losses.angular_softmax:AngularSoftmaxLoss", "a multiplied angle for the label, unit weights (Liu 2017)"
+    ),
+    "BeYourOwnTeacherLoss": Entry(
+        "losses.be_your_own_teacher:BeYourOwnTeacherLoss", "the deepest classifier teaches shallower ones (Zhang 2019)"
+    ),
+    "BinaryCrossEntropyLoss": Entry(
+        "losses.binary_cross_entropy:BinaryCrossEntropyLoss", "two classes told apart by one score"
+    ),
+    "BinaryOneSidedMarginLoss": Entry(
+        "losses.binary_one_sided_margin:BinaryOneSidedMarginLoss",
+        "two classes, one score, one-sided margins (Karimi 2022)",
+    ),
     "BootstrapLoss": Entry("losses.bootstrap:BootstrapLoss", "labels mixed with the network's own belief (Reed 2014)"),
+    "CenterLoss": Entry("losses.center:CenterLoss", "any loss, and features near their class's centre (Wen 2016)"),
     "CompetingRatioLoss": Entry(
         "losses.competing_ratio:CompetingRatioLoss", "cross entropy and the wrong classes' total (Zhang 2019)"
     ),
     "ComplementCrossEntropyLoss": Entry(
         "losses.complement_cross_entropy:ComplementCrossEntropyLoss", "evens out the wrong classes (Kim 2020)"
+    ),
+    "DataDistortionDistillationLoss": Entry(
+        "losses.data_distortion_distillation:DataDistortionDistillationLoss",
+        "two views of an image teach each other (Xu 2019)",
     ),
     "DisturbLabelLoss": Entry(
         "losses.disturb_label:DisturbLabelLoss", "cross entropy, some labels redrawn at every step (Xie 2016)"
@@ -32,6 +50,12 @@ LOSSES = {
     "LabelSmoothingCrossEntropy": Entry(
         "losses.label_smoothing:LabelSmoothingCrossEntropy", "cross entropy against softened labels (Szegedy 2016)"
     ),
+    "LargeMarginSoftmaxLoss": Entry(
+        "losses.large_margin_softmax:LargeMarginSoftmaxLoss", "a multiplied angle for the label (Liu 2016)"
+    ),
+    "LossTransform": Entry(
+        "losses.loss_transform:LossTransform", "any loss, and replicas near their mean prediction (2025)"
+    ),
     "NegativeLogLikelihoodRatioLoss": Entry(
         "losses.negative_log_likelihood_ratio:NegativeLogLikelihoodRatioLoss",
         "log odds against the right class (Zhu 2018)",
@@ -42,6 +66,13 @@ LOSSES = {
     "OneVsRestCrossEntropyLoss": Entry(
         "losses.one_vs_rest:OneVsRestCrossEntropyLoss", "binary cross entropy of each softmax probability"
     ),
+    "OnlineLabelSmoothingLoss": Entry(
+        "losses.online_label_smoothing:OnlineLabelSmoothingLoss",
+        "soft labels from the last epoch's right predictions (Zhang 2021)",
+    ),
+    "PairwiseConfusionLoss": Entry(
+        "losses.pairwise_confusion:PairwiseConfusionLoss", "any loss, and classes predicted alike (Dubey 2018)"
+    ),
     "SoftMarginSoftmaxLoss": Entry(
         "losses.soft_margin_softmax:SoftMarginSoftmaxLoss", "cross entropy won by a margin (Liang 2017)"
     ),
@@ -50,6 +81,13 @@ LOSSES = {
     ),
     "TamedCrossEntropyLoss": Entry(
         "losses.tamed_cross_entropy:TamedCrossEntropyLoss", "fades for samples far off; reconstructed (Martinez 2018)"
+    ),
+    "TeacherFreeDistillationLoss": Entry(
+        "losses.teacher_free_distillation:TeacherFreeDistillationLoss",
+        "a teacher made by hand, or the network itself (Yuan 2020)",
+    ),
+    "TripletLoss": Entry(
+        "losses.triplet:TripletLoss", "any loss, and triplets of features apart by a margin (Schroff 2015)"
     ),
 }
 

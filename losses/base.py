@@ -6,9 +6,9 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
-from utils.types import Batch, Outputs, Sequences, Task
+from utils.types import Batch, ConfigError, Outputs, Sequences, Task
 
 
 class ClassificationLoss(nn.Module):
@@ -24,6 +24,8 @@ class ClassificationLoss(nn.Module):
     Attributes:
         views: augmented replicas wanted per training image.
         sampling: how training indices are drawn: "shuffle", "repeated" or "class_balanced".
+        repeats: times that an image stands in a batch, each time augmented anew, under "repeated".
+        samples_per_class: images of each class that a batch holds, under "class_balanced".
         stages: positions of the feature maps wanted among the network's own, shallow to deep; negative from the end.
         soft_targets: accepts [B, K] probabilities as the target.
         kind: "image" or "sequence"; must match the data set.
@@ -32,6 +34,8 @@ class ClassificationLoss(nn.Module):
 
     views: int = 1
     sampling: str = "shuffle"
+    repeats: int = 3
+    samples_per_class: int = 4
     stages: tuple[int, ...] = ()
     soft_targets: bool = True
     kind: ClassVar[str] = "image"
@@ -82,6 +86,24 @@ def as_probabilities(target: Tensor, num_classes: int, dtype: torch.dtype) -> Te
 def full_float(scores: Tensor) -> Tensor:
     """Return scores in float32 or better: a loss computed in half precision loses its small and its large values."""
     return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+
+
+def sum_over_ranks(*tensors: Tensor) -> None:
+    """Replace each tensor by its sum over the processes of a run, in place; nothing to do for one process alone."""
+    if distributed.is_available() and distributed.is_initialized():
+        for tensor in tensors:
+            distributed.all_reduce(tensor)
+
+
+def num_features(task: Task, loss: str) -> int:
+    """Return D, the width of the features that the last layer reads.
+
+    Raises: ConfigError if the architecture's last layer is not linear, so that there is no one vector for an image.
+    """
+    if not isinstance(task.classifier, nn.Linear):
+        kind = type(task.classifier).__name__
+        raise ConfigError(f"architecture: its last layer is a {kind}, {loss} needs a linear one")
+    return task.classifier.in_features
 
 
 def require(name: str, value: float, fits: bool, allowed: str) -> None:

@@ -56,19 +56,7 @@ class OneSidedMarginLoss(ClassificationLoss):
         reject: bool = False,
     ) -> None:
         super().__init__(task)
-        for name, value, fits, allowed in (
-            ("alpha", alpha, alpha >= 0, ">= 0"),
-            ("lambda_", lambda_, lambda_ > 0, "> 0"),
-            ("lambda_min", lambda_min, lambda_min >= 0, ">= 0"),
-            ("lambda_max", lambda_max, lambda_max > lambda_min, f"> lambda_min = {lambda_min}"),
-        ):
-            require(name, value, fits, allowed)
-        if alpha >= lambda_:
-            warnings.warn(
-                f"OneSidedMarginLoss: alpha = {alpha} >= lambda_ = {lambda_}: among negative scores the lowest one is "
-                "not the likeliest class; choose lambda_ > alpha",
-                stacklevel=2,
-            )
+        check_margins(type(self).__name__, alpha, lambda_, lambda_max, lambda_min)
         self.alpha, self.lambda_, self.lambda_max, self.lambda_min = alpha, lambda_, lambda_max, lambda_min
         self.soft, self.normalize_negatives, self.reject = soft, normalize_negatives, reject
 
@@ -105,6 +93,23 @@ class OneSidedMarginLoss(ClassificationLoss):
         if not self.reject:
             return best
         return torch.where((self.label_costs(scores) > 0).all(dim=-1), REJECTED, best)
+
+
+def check_margins(loss: str, alpha: float, lambda_: float, lambda_max: float, lambda_min: float) -> None:
+    """Check the parameters of a one-sided margin; warn if the lowest score is not everywhere the likeliest.
+
+    Raises: ValueError if one is out of range.
+    """
+    require("alpha", alpha, alpha >= 0, ">= 0")
+    require("lambda_", lambda_, lambda_ > 0, "> 0")
+    require("lambda_min", lambda_min, lambda_min >= 0, ">= 0")
+    require("lambda_max", lambda_max, lambda_max > lambda_min, f"> lambda_min = {lambda_min}")
+    if alpha >= lambda_:
+        warnings.warn(
+            f"{loss}: alpha = {alpha} >= lambda_ = {lambda_}: among negative scores the lowest one is "
+            "not the likeliest class; choose lambda_ > alpha",
+            stacklevel=3,
+        )
 
 
 def _label_costs(scores: Tensor, hinge, loss: OneSidedMarginLoss, weight: float) -> Tensor:

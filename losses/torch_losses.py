@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from losses import TORCH_LOSSES
-from losses.base import ClassificationLoss, as_probabilities
+from losses.base import ClassificationLoss, as_probabilities, full_float
 from utils.types import ConfigError, Task
 
 LOGITS = {"CrossEntropyLoss", "NLLLoss", "KLDivLoss"}
@@ -55,6 +55,7 @@ class TorchLoss(ClassificationLoss):
         self.soft_targets = name not in {"MultiMarginLoss", "NLLLoss", "MultiLabelMarginLoss", "SoftMarginLoss"}
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+        scores = full_float(scores)
         inputs = scores.log_softmax(dim=-1) if self.name in LOG_SOFTMAX_INPUT else scores
         if self.name == "BCELoss":
             inputs = scores.sigmoid()

@@ -59,6 +59,11 @@ class Classifier(pl.LightningModule):
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         if channels_last:
             network.to(memory_format=torch.channels_last)
+        # Each rank counts its own samples, and a loss sums its state itself: DDP must not copy rank 0's over them.
+        own = (self.train_tally, "train_tally"), (self.judge_tally, "judge_tally"), (loss, "loss")
+        self._ddp_params_and_buffers_to_ignore = [
+            f"{prefix}.{name}" for module, prefix in own for name, _ in module.named_buffers()
+        ]
 
     @property
     def head(self) -> nn.Module:

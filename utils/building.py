@@ -14,7 +14,7 @@ from torch import nn
 
 from datasets import DATASETS, build_dataset
 from datasets.augmentation import build_transforms
-from datasets.base import DataSet
+from datasets.base import DataSet, keep_classes
 from datasets.data_module import DataModule, common_size
 from losses import build_loss
 from losses.base import ClassificationLoss
@@ -73,11 +73,13 @@ def prepare(config: Configuration) -> Preparation:
     multiply_adds = _located(config, _count, network, size, config.in_channels)
 
     seed_all(derive_seed(config.seed, "loss"))
-    task = Task(len(data_set.classes), len(data_set.train), network.get_classifier())
+    load_network = functools.partial(_load_network, config, len(data_set.classes))
+    task = Task(len(data_set.classes), len(data_set.train), network.get_classifier(), load_network=load_network)
     loss = _located(config, build_loss, config.loss_function, task, **config.loss_params)
     if loss.stages:
-        task = dataclasses.replace(task, stage_channels=_stage_channels(network, loss, size, config.in_channels))
-        loss = build_loss(config.loss_function, task, **config.loss_params)
+        channels = _located(config, _stage_channels, network, loss, size, config.in_channels)
+        task = dataclasses.replace(task, stage_channels=channels)
+        loss = _located(config, build_loss, config.loss_function, task, **config.loss_params)
     if loss.kind != data_set.kind:
         text = f"{config.loss_function} judges {loss.kind}s, {config.dataset} holds {data_set.kind}s"
         raise config.error({("loss_function",): text})
@@ -129,15 +131,18 @@ def check_parameters(config: Configuration) -> None:
 
 
 def _try_out(config: Configuration, data: DataModule, classifier: Classifier) -> None:
-    """Put one image through the augmentations and scores through the loss: some parameters fail only then."""
+    """Put one image through the augmentations and its scores through the loss: some parameters fail only then."""
     try:
         data.train_stream[(0, 0)]
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
         key = "image_augmentations" if config.augment_images else "tensor_augmentations"
         raise ConfigError(f"{key}: a training image cannot be augmented so: {str(error).splitlines()[0]}") from None
     loss, num_classes = classifier.loss, len(data.data.classes)
+    with torch.no_grad():
+        scores = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size)).scores
+    classifier.train()
     try:
-        scores = torch.zeros(2, num_classes, requires_grad=True)
+        scores.requires_grad_()
         loss(scores, torch.tensor([0, 1])).backward()
         loss.predict(scores)
         loss.log_probabilities(scores)
@@ -152,7 +157,8 @@ def _build_data_set(config: Configuration) -> DataSet:
     for key in DATA_KEYS:
         if key not in taken and config.was_set(key) and key != "stanford_data_path":
             LOG.warning("%s: %s has no effect on dataset: %s", config.place((key,)), key, config.dataset)
-    return build_dataset(config.dataset, **{key: getattr(config, key) for key in DATA_KEYS if key in taken})
+    data_set = build_dataset(config.dataset, **{key: getattr(config, key) for key in DATA_KEYS if key in taken})
+    return data_set if config.classes is None else keep_classes(data_set, [str(name) for name in config.classes])
 
 
 def _build_network(config: Configuration, num_classes: int) -> Any:
@@ -170,6 +176,12 @@ def _build_network(config: Configuration, num_classes: int) -> Any:
         weights_path=config.weights_path,
         **config.architecture_params,
     )
+
+
+def _load_network(config: Configuration, num_classes: int, weights_path: str) -> nn.Module:
+    """Return a network as the run's, with the weights of a file."""
+    changes = {"pretrained": False, "weights_path": weights_path, "dropout": None}
+    return _build_network(config.model_copy(update=changes), num_classes)
 
 
 def _build_optimizer(config: Configuration, parameters: Any) -> torch.optim.Optimizer:
@@ -193,7 +205,11 @@ def _count(network: nn.Module, size: tuple[int, int], in_channels: int) -> int:
 @torch.no_grad()
 def _stage_channels(network: Any, loss: ClassificationLoss, size: tuple[int, int], in_channels: int) -> tuple[int, ...]:
     was_training = network.training
-    _, maps = network.eval().forward_intermediates(torch.zeros(1, in_channels, *size), indices=list(loss.stages))
+    try:
+        _, maps = network.eval().forward_intermediates(torch.zeros(1, in_channels, *size), indices=list(loss.stages))
+    except (AssertionError, IndexError, ValueError) as error:
+        text = f"the architecture has no feature maps at {list(loss.stages)}: {str(error).splitlines()[0]}"
+        raise ConfigError(f"loss_params.stages: {text}") from None
     network.train(was_training)
     return tuple(each.shape[1] for each in maps)
 

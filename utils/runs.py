@@ -11,6 +11,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -89,12 +90,23 @@ def fingerprint(config: Configuration, data_fingerprint: str) -> str:
     Data and initial weights enter by their content, not by where they lie.
     """
     values = config.model_dump(exclude={*WITHOUT_INFLUENCE, "weights_path"})
-    weights = ""
-    if config.weights_path is not None:
-        with open(config.weights_path, "rb") as file:
-            weights = hashlib.file_digest(file, "sha256").hexdigest()
-    text = "\n".join([json.dumps(values, sort_keys=True, default=str), data_fingerprint, weights])
+    weights = [_file_digest(path) for path in (config.weights_path, *_paths_in(config.loss_params)) if path is not None]
+    text = "\n".join([json.dumps(values, sort_keys=True, default=str), data_fingerprint, *(weights or [""])])
     return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+
+def _paths_in(params: dict[str, Any]) -> Iterator[str]:
+    """Yield the files that parameters name, such as a teacher's weights."""
+    for key, value in params.items():
+        if isinstance(value, dict):
+            yield from _paths_in(value)
+        elif isinstance(value, str) and key.endswith("_path"):
+            yield value
+
+
+def _file_digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False) -> RunFolder:

@@ -54,6 +54,7 @@ class Configuration(BaseModel):
     stanford_data_path: str = "input/stanford"
     download: bool = False
     verify_checksums: bool = True
+    classes: list[str | int] | None = None
     flowers_train: Literal["trainval", "train"] = "trainval"
     valid_fraction: Share = 0.1
     select_on: Literal["valid", "test"] = "valid"

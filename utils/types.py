@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,9 +71,11 @@ class Task:
         num_samples: rows of the training part.
         classifier: the network's own last layer, features -> K scores.
         stage_channels: channels of the feature maps that the loss asked for.
+        load_network: file of weights -> the run's network with them, images to scores; None outside a run.
     """
 
     num_classes: int
     num_samples: int
     classifier: nn.Module
     stage_channels: tuple[int, ...] = ()
+    load_network: Callable[[str], nn.Module] | None = None

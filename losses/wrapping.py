@@ -1,0 +1,77 @@
+"""What losses share that add something to another loss, their base, and leave the rest to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from losses import build_loss
+from losses.base import ClassificationLoss
+from utils.types import Batch, ConfigError, Outputs, Task
+
+
+class WrappingLoss(ClassificationLoss):
+    """The frame of losses that add terms to a base; a member overrides `added_terms`.
+
+    Head, judgement, probabilities, prediction and state are the base's. What both ask of the data must agree.
+
+    Args:
+        base: name of any other loss of images.
+        base_params: its hyperparameters.
+
+    Raises: ConfigError for a base that is unknown, refuses its parameters or asks for other batches.
+    """
+
+    def __init__(self, task: Task | None, base: str, base_params: dict[str, Any] | None) -> None:
+        super().__init__(task)
+        name = type(self).__name__
+        try:
+            self.base = build_loss(base, task, **(base_params or {}))
+        except ConfigError as error:
+            text = str(error).replace("loss_params.", "loss_params.base_params.")
+            raise ConfigError(text.replace("loss_function:", "loss_params.base:")) from None
+        if self.base.kind != self.kind:
+            raise ConfigError(f"loss_params.base: {base} judges {self.base.kind}s, {name} judges {self.kind}s")
+        if any(type(inner) is type(self) for inner in self.base.modules()):
+            raise ConfigError(f"loss_params.base: {name} cannot wrap {name}")
+        self.views, self.sampling, self.stages = self.base.views, self.base.sampling, self.base.stages
+        self.repeats, self.samples_per_class = self.base.repeats, self.base.samples_per_class
+        self.calibrated = self.base.calibrated
+        self.soft_targets = type(self).soft_targets and self.base.soft_targets
+
+    def ask_for_views(self, views: int) -> None:
+        """Ask for replicas of each training image. Raises: ConfigError if the base asks for another number."""
+        if self.base.views not in (1, views):
+            ours, theirs = type(self).__name__, type(self.base).__name__
+            raise ConfigError(f"loss_params.base: {ours} takes {views} views of an image, {theirs} {self.base.views}")
+        self.views = views
+
+    def ask_for_sampling(self, sampling: str) -> None:
+        """Ask for a way to draw training images. Raises: ConfigError if the base asks for another."""
+        if self.base.sampling not in ("shuffle", sampling):
+            ours, theirs = type(self).__name__, type(self.base).__name__
+            raise ConfigError(f"loss_params.base: {ours} draws {sampling} batches, {theirs} {self.base.sampling} ones")
+        self.sampling = sampling
+
+    def make_head(self, task: Task) -> nn.Module:
+        return self.base.make_head(task)
+
+    def forward(self, scores: Tensor, target: Any) -> Tensor:
+        return self.base(scores, target)
+
+    def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        return self.base.terms(outputs, batch) | self.added_terms(outputs, batch)
+
+    def added_terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """Return what is minimised beside the base's terms. Shapes: as `terms`."""
+        raise NotImplementedError
+
+    def log_probabilities(self, scores: Tensor) -> Tensor:
+        return self.base.log_probabilities(scores)
+
+    def predict(self, scores: Tensor) -> Tensor:
+        return self.base.predict(scores)
+
+    def on_epoch_end(self) -> None:
+        self.base.on_epoch_end()

@@ -1,0 +1,62 @@
+"""Any loss by name with something to judge: its head's scores, features and feature maps that fit together."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from losses import build_loss
+from losses.base import ClassificationLoss
+from utils.types import Batch, Outputs, Task
+
+K, N, D = 5, 6, 8
+BINARY = {"BinaryCrossEntropyLoss", "BinaryOneSidedMarginLoss"}
+
+
+def classes_of(name: str, classes: int = K) -> int:
+    """Return the number of classes nearest to the wish that a loss can have."""
+    return 2 if name in BINARY else classes
+
+
+def make(name: str, classes: int = K, **params: Any) -> ClassificationLoss:
+    """Build a loss for features of D numbers, with feature maps if it asks for some."""
+    torch.manual_seed(0)
+    classes = classes_of(name, classes)
+    task = Task(classes, 24, nn.Linear(D, classes))
+    loss = build_loss(name, task, **params)
+    if loss.stages:
+        channels = tuple(range(3, 3 + len(loss.stages)))
+        loss = build_loss(name, dataclasses.replace(task, stage_channels=channels), **params)
+    return loss
+
+
+def samples(name: str, classes: int = K, dtype=torch.float32, size: int = N) -> tuple[Tensor, Tensor]:
+    """Return scores as wide as the loss's, and labels."""
+    torch.manual_seed(1)
+    classes = classes_of(name, classes)
+    width = 1 if name in BINARY else classes
+    return torch.randn(size, width, dtype=dtype), torch.arange(size) % classes
+
+
+def outputs_of(loss: ClassificationLoss, scores: Tensor, features: Tensor | None = None) -> Outputs:
+    """Return what a network might give beside these scores."""
+    size = len(scores)
+    if features is None:
+        features = torch.linspace(-1, 1, size * D, device=scores.device).reshape(size, D).to(scores.dtype)
+    maps = [torch.linspace(-1, 1, size * c * 4).reshape(size, c, 2, 2) for c in range(3, 3 + len(loss.stages))]
+    return Outputs(scores, features, tuple(maps))
+
+
+def batch_of(target: Tensor, views: int = 1) -> Batch:
+    """Return a batch with this target, whose samples stand in `views` rows each."""
+    size = len(target)
+    return Batch(torch.zeros(size, 1, 2, 2), target, torch.arange(size) // views)
+
+
+def trained(loss: ClassificationLoss, scores: Tensor, target: Tensor, features: Tensor | None = None) -> Tensor:
+    """Return what training minimises."""
+    terms = loss.terms(outputs_of(loss, scores, features), batch_of(target, loss.views))
+    return torch.stack(list(terms.values())).sum()
