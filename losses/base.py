@@ -29,6 +29,7 @@ class ClassificationLoss(nn.Module):
         stages: positions of the feature maps wanted among the network's own, shallow to deep; negative from the end.
         soft_targets: accepts [B, K] probabilities as the target.
         kind: "image" or "sequence"; must match the data set.
+        num_classes: how many classes the data must have; None for any number.
         calibrated: the probabilities are a posterior, not a convention.
     """
 
@@ -39,6 +40,7 @@ class ClassificationLoss(nn.Module):
     stages: tuple[int, ...] = ()
     soft_targets: bool = True
     kind: ClassVar[str] = "image"
+    num_classes: ClassVar[int | None] = None
     calibrated: bool = True
 
     def __init__(self, task: Task | None = None) -> None:

@@ -16,9 +16,11 @@ class BinaryLoss(ClassificationLoss):
     Raises: ConfigError if the data has not two classes.
     """
 
+    num_classes = 2
+
     def __init__(self, task: Task | None = None) -> None:
         super().__init__(task)
-        if task is not None and task.num_classes != 2:
+        if task is not None and task.num_classes != self.num_classes:
             raise ConfigError(
                 f"loss_function: {type(self).__name__} tells two classes apart, the data has {task.num_classes}; "
                 "choose two by `classes: [one, other]`"

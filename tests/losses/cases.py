@@ -8,17 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from losses import build_loss
+from losses import LOSSES, build_loss
 from losses.base import ClassificationLoss
+from utils.lookup import load_entry
 from utils.types import Batch, Outputs, Task
 
 K, N, D = 5, 6, 8
-BINARY = {"BinaryCrossEntropyLoss", "BinaryOneSidedMarginLoss"}
 
 
 def classes_of(name: str, classes: int = K) -> int:
     """Return the number of classes nearest to the wish that a loss can have."""
-    return 2 if name in BINARY else classes
+    return (load_entry(LOSSES[name]).num_classes if name in LOSSES else None) or classes
 
 
 def make(name: str, classes: int = K, **params: Any) -> ClassificationLoss:
@@ -37,8 +37,8 @@ def samples(name: str, classes: int = K, dtype=torch.float32, size: int = N) -> 
     """Return scores as wide as the loss's, and labels."""
     torch.manual_seed(1)
     classes = classes_of(name, classes)
-    width = 1 if name in BINARY else classes
-    return torch.randn(size, width, dtype=dtype), torch.arange(size) % classes
+    head = make(name, classes).make_head(Task(classes, 24, nn.Linear(D, classes)))
+    return torch.randn(size, head.out_features, dtype=dtype), torch.arange(size) % classes  # type: ignore
 
 
 def outputs_of(loss: ClassificationLoss, scores: Tensor, features: Tensor | None = None) -> Outputs:

@@ -1,0 +1,95 @@
+"""Accuracy of every loss on one configuration: python benchmarks/accuracy.py [FILE] [key=value ...]
+
+Each loss runs with its default parameters, once a seed; a run that is finished is not run again, so that the table
+grows while it is being measured. FILE is config_template.yml unless given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])  # else benchmarks/losses.py is what `import losses` finds
+
+from losses import LOSSES
+from utils import runner
+from utils.catalogue import NAME_CHECKS
+from utils.configuration import read_configuration
+from utils.files import write_atomically
+from utils.lookup import load_entry
+from utils.runs import environment
+from utils.types import ConfigError, TrainingError
+
+TEMPLATE = Path(__file__).resolve().parents[1] / "config_template.yml"
+FIXED = ("trackers=[]", "loglevel=WARNING")
+
+
+def changes_for(loss: str, overrides: Sequence[str], two_classes: Sequence[str]) -> list[str]:
+    """Return what a loss's run changes in the file; losses of one score get two classes."""
+    needs_two = load_entry(LOSSES[loss]).num_classes == 2
+    return [*overrides, *FIXED, f"loss_function={loss}", *([f"classes={list(two_classes)}"] if needs_two else [])]
+
+
+def summary_of(file: str, overrides: Sequence[str], seed: int) -> dict[str, Any] | str:
+    """Train a run unless it is finished and return its summary, or why there is none."""
+    try:
+        config = read_configuration(file, [*overrides, f"seed={seed}"], NAME_CHECKS)
+        return runner.train(config)[1]
+    except (ConfigError, TrainingError) as error:
+        return str(error).splitlines()[0]
+
+
+def row(loss: str, results: Sequence[dict[str, Any] | str]) -> str:
+    """Return a loss's line of the table: mean ± std in per cent, or what went wrong."""
+    done = [each for each in results if isinstance(each, dict)]
+    failed = [each for each in results if isinstance(each, str)]
+    if not done:
+        return f"| {loss} | {failed[0]} | | | |"
+    accuracy = [100 * each["test/accuracy"] for each in done]
+    spread = f" ± {statistics.stdev(accuracy):.2f}" if len(accuracy) > 1 else ""
+    cross_entropy = statistics.mean(each["test/cross_entropy"] for each in done)
+    seconds = statistics.median(each["seconds"] for each in done)
+    note = f"; {len(failed)} failed: {failed[0]}" if failed else ""
+    middle = f"{statistics.mean(accuracy):.2f}{spread} | {len(done)}{note} | {cross_entropy:.3f} | {seconds:.0f}"
+    return f"| {loss} | {middle} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("words", nargs="*", metavar="FILE | key=value", help="the configuration, and what to change")
+    parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=list(LOSSES), metavar="NAME")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
+    parser.add_argument("--two-classes", nargs=2, default=["3", "8"], metavar="NAME", help="for losses of one score")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="keep the table there, after every loss")
+    arguments = parser.parse_intermixed_args()
+    files = [word for word in arguments.words if "=" not in word]
+    overrides = [word for word in arguments.words if "=" in word]
+    file = files[0] if files else str(TEMPLATE)
+    logging.getLogger("lossbench").setLevel(logging.WARNING)
+
+    config = read_configuration(file, overrides, NAME_CHECKS)
+    facts = environment(config.accelerator, config.precision, "")
+    packages = ", ".join(f"{name} {facts['packages'][name]}" for name in ("torch", "pytorch-lightning", "timm"))
+    heading = (
+        f"`{' '.join([Path(file).name, *overrides])}`, default parameters, seeds {arguments.seeds}: mean ± std; "
+        f"checkpoint selected on the {config.select_on} part; losses of one score tell {' from '.join(arguments.two_classes)}. "
+        f"Commit {facts['git_commit'][:7]}, Python {facts['python']}, {packages}, accelerator {config.accelerator}."
+    )
+    lines = [heading, "", "| loss | test accuracy, % | n | test cross entropy | seconds |", "|---|---|---|---|---|"]
+    print("\n".join(lines), flush=True)
+    for loss in arguments.losses:
+        changes = changes_for(loss, overrides, arguments.two_classes)
+        lines.append(row(loss, [summary_of(file, changes, seed) for seed in arguments.seeds]))
+        print(lines[-1], flush=True)
+        if arguments.write:
+            write_atomically(arguments.write, "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
