@@ -78,7 +78,8 @@ def main() -> None:
     packages = ", ".join(f"{name} {facts['packages'][name]}" for name in ("torch", "pytorch-lightning", "timm"))
     heading = (
         f"`{' '.join([Path(file).name, *overrides])}`, default parameters, seeds {arguments.seeds}: mean ± std; "
-        f"checkpoint selected on the {config.select_on} part; losses of one score tell {' from '.join(arguments.two_classes)}. "
+        f"checkpoint selected on the {config.select_on} part; losses of one score tell "
+        f"{' from '.join(arguments.two_classes)}. "
         f"Commit {facts['git_commit'][:7]}, Python {facts['python']}, {packages}, accelerator {config.accelerator}."
     )
     lines = [heading, "", "| loss | test accuracy, % | n | test cross entropy | seconds |", "|---|---|---|---|---|"]
