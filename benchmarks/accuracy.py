@@ -27,7 +27,7 @@ from utils.runs import environment
 from utils.types import ConfigError, TrainingError
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "config_template.yml"
-FIXED = ("trackers=[]", "loglevel=WARNING")
+FIXED = ("trackers=[]",)
 
 
 def changes_for(loss: str, overrides: Sequence[str], two_classes: Sequence[str]) -> list[str]:
@@ -71,7 +71,8 @@ def main() -> None:
     files = [word for word in arguments.words if "=" not in word]
     overrides = [word for word in arguments.words if "=" in word]
     file = files[0] if files else str(TEMPLATE)
-    logging.getLogger("lossbench").setLevel(logging.WARNING)
+    for name in ("lossbench", "pytorch_lightning"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
     config = read_configuration(file, overrides, NAME_CHECKS)
     facts = environment(config.accelerator, config.precision, "")
