@@ -31,6 +31,7 @@ class ClassificationLoss(nn.Module):
         kind: "image" or "sequence"; must match the data set.
         num_classes: how many classes the data must have; None for any number.
         calibrated: the probabilities are a posterior, not a convention.
+        score_scale: the order of differences between scores, for pictures.
     """
 
     views: int = 1
@@ -42,6 +43,7 @@ class ClassificationLoss(nn.Module):
     kind: ClassVar[str] = "image"
     num_classes: ClassVar[int | None] = None
     calibrated: bool = True
+    score_scale: ClassVar[float] = 1.0
 
     def __init__(self, task: Task | None = None) -> None:
         super().__init__()

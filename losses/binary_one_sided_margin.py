@@ -39,6 +39,7 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
     """
 
     calibrated = False
+    score_scale = 100.0
 
     def __init__(
         self,

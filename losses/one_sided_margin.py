@@ -42,6 +42,7 @@ class OneSidedMarginLoss(ClassificationLoss):
     """
 
     calibrated = False
+    score_scale = 100.0
 
     def __init__(
         self,

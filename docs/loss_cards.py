@@ -1,0 +1,228 @@
+"""Write docs/losses.md and a picture of each loss from the losses themselves: python docs/loss_cards.py
+
+What the page says stands in the losses' docstrings and signatures, so it cannot drift from them; a test compares.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT) if __name__ == "__main__" else sys.path[0]
+
+from losses import LOSSES, TORCH_LOSSES, build_loss  # noqa: E402 - the project's root must be found first
+from losses.base import ClassificationLoss  # noqa: E402
+from utils.files import atomic_file, write_atomically  # noqa: E402
+from utils.lookup import load_entry  # noqa: E402
+from utils.types import Batch, Outputs, Task  # noqa: E402
+
+PAGE, PICTURES = ROOT / "docs" / "losses.md", ROOT / "docs" / "losses"
+RESULTS = ROOT / "benchmarks" / "results"
+SECTIONS = ("Args", "Shapes", "Use", "Raises", "Source", "Deviations")
+CLASSES = 10
+WARM_UP = 600  # steps: annealed margins and learnt soft labels are drawn as they are late in training
+FEW, DRAWS = 24, 200  # draws to see whether a loss is random, and averaged where it is
+
+
+def main() -> None:
+    write_atomically(PAGE, page())
+    for name in LOSSES:
+        draw(name, PICTURES / f"{name}.png")
+
+
+def page() -> str:
+    """Return the text of docs/losses.md."""
+    parts = ["# Losses\n", INTRODUCTION]
+    parts += [f"- [{name}](#{name.lower()}): {entry.summary}" for name, entry in LOSSES.items()]
+    parts += ["", *accuracy(), *(card(name) for name in LOSSES)]
+    parts += ["## Losses of torch.nn\n", "By their class names, with the parameters of torch's documentation.\n"]
+    parts += [f"- `{name}`: {summary}" for name, summary in TORCH_LOSSES.items()]
+    return "\n".join(parts) + "\n"
+
+
+INTRODUCTION = """Written by `python docs/loss_cards.py` from the docstrings. `loss_function: NAME` chooses a loss,
+`loss_params` sets its parameters; parameters that are not given have the defaults below.
+
+In the pictures ten classes compete: the best wrong class is 4 above the others, and the label's distance from it is
+drawn to the right. Blue is what training minimises late in training, orange what `valid/loss` judges where that
+differs, grey is cross entropy. A loss that compares images sees three more, one of the same class and two of another,
+predicted right; one that takes several views sees the others predicted right.
+"""
+
+
+def accuracy() -> list[str]:
+    """Return the tables of benchmarks/accuracy.py that are kept."""
+    files = sorted(RESULTS.glob("accuracy-*.md"))
+    parts = ["## Accuracy\n"] if files else []
+    for file in files:
+        parts += [file.read_text(encoding="utf-8")]
+    return parts
+
+
+def card(name: str) -> str:
+    """Return a loss's section."""
+    constructor = load_entry(LOSSES[name])
+    text = sections(inspect.getdoc(constructor) or "")
+    parts = [f"## {name}\n", f"![{name}: penalty against the margin](losses/{name}.png)\n", description(text[""])]
+    if rows := parameters(constructor, text.get("Args", "")):
+        parts += ["| parameter | default | meaning |", "|---|---|---|", *rows, ""]
+    parts += [f"**{heading}:** {one_line(text[heading])}\n" for heading in SECTIONS[1:] if heading in text]
+    return "\n".join(parts)
+
+
+def sections(docstring: str) -> dict[str, str]:
+    """Return heading -> text of a docstring's sections, "" for what stands before the first."""
+    pieces = re.split(rf"^({'|'.join(SECTIONS)}): *", docstring, flags=re.MULTILINE)
+    return {"": pieces[0].strip()} | {
+        heading: text.strip("\n") for heading, text in zip(pieces[1::2], pieces[2::2], strict=True)
+    }
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def description(text: str) -> str:
+    """Return paragraphs, equations (indented in the docstring) as code."""
+    parts = []
+    for paragraph in re.split(r"\n\s*\n", text):
+        if paragraph.startswith("    "):
+            parts.append(f"```text\n{textwrap.dedent(paragraph)}\n```")
+        else:
+            parts.append(paragraph)
+    return "\n\n".join(parts) + "\n"
+
+
+def parameters(constructor: Any, text: str) -> list[str]:
+    """Return a row for each parameter, with the default of the signature."""
+    defaults = inspect.signature(constructor).parameters
+    rows = []
+    for entry in re.split(r"^    (?=\w)", textwrap.dedent(text).replace("\n    ", " "), flags=re.MULTILINE):
+        for line in filter(None, entry.splitlines()):
+            names, _, meaning = line.partition(": ")
+            given = [defaults[each.strip()].default for each in names.split(",")]
+            shown = ", ".join("null" if value is None else str(value) for value in given)
+            rows.append(f"| `{names}` | `{shown}` | {one_line(meaning)} |".replace("|p", "\\|p"))
+    return rows
+
+
+class Subject:
+    """A loss late in training, asked what single images cost.
+
+    Args:
+        name: a key of `LOSSES`.
+    """
+
+    def __init__(self, name: str) -> None:
+        torch.manual_seed(0)
+        self.classes = load_entry(LOSSES[name]).num_classes or CLASSES
+        classifier = nn.Linear(self.classes, self.classes)
+        task = Task(self.classes, 100, classifier)
+        self.loss = build_loss(name, task)
+        if self.loss.stages:
+            self.loss = build_loss(name, dataclasses.replace(task, stage_channels=(1,) * len(self.loss.stages)))
+        head: Any = self.loss.make_head(task)
+        if head is not classifier and head.out_features == self.classes:
+            nn.init.eye_(head.weight)
+        self.scale = self.loss.score_scale
+        self.lowest_wins = self.loss.predict(torch.eye(3, head.out_features)[:1]).item() != 0
+        self.one_score = head.out_features == 1
+        for _ in range(WARM_UP):
+            self.loss.terms(*self.batch(0.0))
+        self.loss.on_epoch_end()
+
+    def scores(self, margins: Tensor, label: int) -> Tensor:
+        """Return scores in which the label leads the best wrong class by a margin. Shapes: [N] -> [N, K]."""
+        if self.one_score:
+            return self.scale * margins[:, None]
+        scores = torch.zeros(len(margins), self.classes)
+        scores[:, (label + 1) % self.classes] = 4.0
+        scores[:, label] = 4.0 + margins
+        return self.scale * (7.0 - scores if self.lowest_wins else scores)
+
+    def batch(self, margin: float, label: int = 1) -> tuple[Outputs, Batch]:
+        """Return the image and three companions, one of its class and two of another, and all their views."""
+        views = self.loss.views
+        half = 2 * views
+        margins = torch.full((2 * half,), -2.0 if self.one_score else 2.0)
+        margins[0] = margin
+        other = (label + 1) % self.classes
+        scores = torch.cat([self.scores(margins[:half], label), self.scores(margins[half:], other)])
+        target = torch.tensor([label, other]).repeat_interleave(half)
+        maps = tuple(torch.zeros(2 * half, 1, 1, 1) for _ in self.loss.stages)
+        features = scores if not self.one_score else torch.zeros(2 * half, self.classes)
+        index = torch.arange(4).repeat_interleave(views)
+        return Outputs(scores, features, maps), Batch(torch.zeros(2 * half, 1, 1, 1), target, index)
+
+    def judged(self, margin: float, label: int = 1) -> float:
+        """Return what `forward` gives for the image alone."""
+        outputs, batch = self.batch(margin, label)
+        return self.loss(outputs.scores[:1], batch.target[:1]).item()  # type: ignore
+
+    def trained(self, margin: float, label: int = 1) -> float:
+        """Return what training minimises, without what the companions cost alone."""
+        outputs, batch = self.batch(margin, label)
+        size = len(outputs.scores)
+        alone = self.loss(outputs.scores[1:], batch.target[1:]).item() * (size - 1)  # type: ignore
+
+        def once(seed: int) -> float:
+            torch.manual_seed(seed)
+            return sum(copy.deepcopy(self.loss).terms(outputs, batch).values()).item() * size - alone  # type: ignore
+
+        few = [once(seed) for seed in range(FEW)]
+        return few[0] if len(set(few)) == 1 else sum(map(once, range(DRAWS))) / DRAWS
+
+
+@torch.no_grad()
+def draw(name: str, path: Path) -> None:
+    """Draw the penalty of an image against its margin."""
+    subject = Subject(name)
+    margins = torch.linspace(-8, 8, 33).tolist()
+    figure = Figure(figsize=(4.6, 2.9), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    x = [subject.scale * margin for margin in margins]
+    if subject.one_score:
+        for label, colour in ((1, "#0072B2"), (0, "#D55E00")):
+            values = [subject.judged(margin, label) for margin in margins]
+            axes.plot(x, values, color=colour, label=f"{('first', 'second')[label]} class")
+        axes.set_xlabel("score")
+    else:
+        _draw_margins(axes, subject, x, margins)
+    axes.set_ylabel("loss")
+    axes.set_title(name, fontsize=10)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    path.parent.mkdir(exist_ok=True)
+    with atomic_file(path) as file:
+        figure.savefig(file, format="png", metadata={"Software": None})
+
+
+def _draw_margins(axes: Any, subject: Subject, x: list[float], margins: list[float]) -> None:
+    trained = [subject.trained(margin) for margin in margins]
+    judged = [subject.judged(margin) for margin in margins]
+    if subject.scale == ClassificationLoss.score_scale:
+        target = torch.ones(len(margins), dtype=torch.int64)
+        plain = nn.functional.cross_entropy(subject.scores(torch.tensor(margins), 1), target, reduction="none")
+        axes.plot(x, plain.tolist(), color="#bbbbbb", linewidth=3, label="cross entropy")
+    if any(abs(a - b) > 1e-3 * max(map(abs, trained)) for a, b in zip(trained, judged, strict=True)):
+        axes.plot(x, judged, color="#D55E00", linestyle="--", label="judged")
+    axes.plot(x, trained, color="#0072B2", label="trained")
+    side = "below" if subject.lowest_wins else "above"
+    axes.set_xlabel(f"label's score {side} the best other's")
+
+
+if __name__ == "__main__":
+    main()
