@@ -24,7 +24,7 @@ from models.flops import count_multiply_adds, count_parameters
 from utils import optimization
 from utils.lookup import keywords, load_entry
 from utils.runs import check_writable
-from utils.schema import Configuration
+from utils.schema import KEYS, Configuration
 from utils.seeding import derive_seed, seed_all
 from utils.types import ConfigError, Task
 
@@ -157,7 +157,7 @@ def _build_data_set(config: Configuration) -> DataSet:
 
 def _build_network(config: Configuration, num_classes: int) -> Any:
     given = {"name": "architecture", "num_classes": "the data", "in_channels": "convert_to_grayscale"}
-    given |= {key: f"{key}, a key of its own" for key in type(config).model_fields}
+    given |= {key: f"{key}, a key of its own" for key in KEYS}
     if keys := sorted(config.architecture_params.keys() & given.keys()):
         raise ConfigError("\n".join(f"architecture_params.{key}: comes from {given[key]}" for key in keys))
     return build_model(

@@ -88,7 +88,7 @@ def fingerprint(config: Configuration, data_fingerprint: str) -> str:
 
     Data and initial weights enter by their content, not by where they lie.
     """
-    values = config.model_dump(exclude={*WITHOUT_INFLUENCE, "weights_path"})
+    values = config.values(without={*WITHOUT_INFLUENCE, "weights_path"})
     weights = ""
     if config.weights_path is not None:
         with open(config.weights_path, "rb") as file:
