@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
+from msgspec import structs
 from torch import nn
 
 from datasets import DATASETS, build_dataset
@@ -24,7 +25,7 @@ from models.flops import count_multiply_adds, count_parameters
 from utils import optimization
 from utils.lookup import keywords, load_entry
 from utils.runs import check_writable
-from utils.schema import Configuration
+from utils.schema import KEYS, Configuration
 from utils.seeding import derive_seed, seed_all
 from utils.types import ConfigError, Task
 
@@ -163,7 +164,7 @@ def _build_data_set(config: Configuration) -> DataSet:
 
 def _build_network(config: Configuration, num_classes: int) -> Any:
     given = {"name": "architecture", "num_classes": "the data", "in_channels": "convert_to_grayscale"}
-    given |= {key: f"{key}, a key of its own" for key in type(config).model_fields}
+    given |= {key: f"{key}, a key of its own" for key in KEYS}
     if keys := sorted(config.architecture_params.keys() & given.keys()):
         raise ConfigError("\n".join(f"architecture_params.{key}: comes from {given[key]}" for key in keys))
     return build_model(
@@ -181,7 +182,7 @@ def _build_network(config: Configuration, num_classes: int) -> Any:
 def _load_network(config: Configuration, num_classes: int, weights_path: str) -> nn.Module:
     """Return a network as the run's, with the weights of a file."""
     changes = {"pretrained": False, "weights_path": weights_path, "dropout": None}
-    return _build_network(config.model_copy(update=changes), num_classes)
+    return _build_network(structs.replace(config, **changes), num_classes)
 
 
 def _build_optimizer(config: Configuration, parameters: Any) -> torch.optim.Optimizer:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
+import msgspec
 import yaml
-from pydantic import ValidationError
 
-from utils.lookup import did_you_mean
-from utils.schema import COMMAND_LINE, Configuration, Key, Mistake, Normalization, list_mistakes
+from utils.lookup import did_you_mean, in_words
+from utils.schema import COMMAND_LINE, KEYS, Configuration, Key, Mistake, Normalization, list_mistakes
 from utils.types import ConfigError
 
 
@@ -37,20 +37,16 @@ def read_configuration(
     _merge_spellings(values, places, mistakes)
     for key in [key for key, value in values.items() if value is None and _is_mapping(key)]:
         del values[key]  # `loss_params:` with nothing behind it is an empty mapping
-    configuration = None
-    try:
-        configuration = Configuration.model_validate(values)
-    except ValidationError as error:
-        mistakes += _explain(error, values)
+    misfits = _check_types(Configuration, values)
+    mistakes += misfits
     for key, check in (name_checks or {}).items():
-        default = Configuration.model_fields[key].get_default(call_default_factory=True)
-        mistakes += _check_names(key, values.get(key, default), check)
+        mistakes += _check_names(key, values.get(key, Configuration.default(key)), check)
+    configuration = None if misfits else msgspec.convert(values, Configuration)
     if configuration is not None:
         mistakes += _check_together(configuration)
     if mistakes or configuration is None:
         raise ConfigError(list_mistakes(places, mistakes))
-    configuration._places = places
-    return configuration
+    return msgspec.structs.replace(configuration, _places=places)
 
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -123,8 +119,8 @@ def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str
     target = values
     for depth, part in enumerate(key[:-1], start=1):
         if target.get(part) is None:
-            default = Configuration.model_fields.get(part) if depth == 1 else None
-            target[part] = dict(default.default) if default is not None and isinstance(default.default, dict) else {}
+            default = Configuration.default(part) if depth == 1 and part in KEYS else None
+            target[part] = default if isinstance(default, dict) else {}
             places.setdefault(key[:depth], place)
         target = target[part]
         if not isinstance(target, dict):
@@ -148,8 +144,7 @@ def _merge_spellings(values: dict[str, Any], places: dict[Key, str], mistakes: l
 
 
 def _is_mapping(key: str) -> bool:
-    field = Configuration.model_fields.get(key)
-    return field is not None and isinstance(field.default, (dict, Normalization))
+    return key in KEYS and isinstance(Configuration.default(key), (dict, Normalization))
 
 
 def _check_names(key: str, given: Any, check: Callable[[str], str | None]) -> list[Mistake]:
@@ -180,67 +175,30 @@ def _check_together(config: Configuration) -> list[Mistake]:
     return found
 
 
-def _explain(error: ValidationError, values: dict[str, Any]) -> list[Mistake]:
-    """Turn pydantic's findings into one sentence a key."""
-    allowed: dict[Key, list[str]] = {}
+def _check_types(kind: Any, value: Any, key: Key = ()) -> list[Mistake]:
+    """Find all that does not fit a type; a mapping's entries are taken one by one, as msgspec stops at the first."""
     found: list[Mistake] = []
-    for item in error.errors(include_url=False):
-        key = _key_of(item["loc"], values)
-        if item["type"] == "extra_forbidden":
-            names = Configuration.model_fields if len(key) == 1 else Normalization.model_fields
-            found.append(Mistake(key, f"unknown key{did_you_mean(str(key[-1]), names)}"))
-        else:
-            allowed.setdefault(key, []).append(_requirement(item["type"], item.get("ctx", {}), item["msg"]))
-    for key in WORDING.keys() & {key[0] for key in allowed}:
-        allowed[(key,)] = [WORDING[key]]
-    for key, texts in allowed.items():
-        given: Any = values
-        for part in key:
-            given = given[part] if isinstance(given, dict) and part in given else None
-        found.append(Mistake(key, f"must be {' or '.join(dict.fromkeys(texts))}, got {_show(given)}"))
+    if isinstance(value, dict):
+        entries = _entry_types(kind, value)
+        for name, inner in value.items():
+            below = (*key, str(name))
+            if name in entries:
+                found += _check_types(entries[name], inner, below)
+            else:
+                found.append(Mistake(below, f"unknown key{did_you_mean(str(name), entries)}"))
+    if not found:
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            found.append(Mistake(key, f"must be {in_words(kind)}, got {_show(value)}"))
     return found
 
 
-def _key_of(location: tuple[int | str, ...], values: dict[str, Any]) -> Key:
-    """Return the part of pydantic's location that the user wrote; the rest names branches of a union."""
-    key: list[str] = []
-    level: Any = values
-    for part in location:
-        if key and not (isinstance(level, dict) and part in level):
-            break
-        key.append(str(part))
-        level = level.get(part) if isinstance(level, dict) else None
-    return tuple(key)
-
-
-WORDING = {"image_size": "one whole number >= 1, a list of two, or null"}
-_REQUIREMENTS = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "a text",
-    "dict_type": "a mapping of parameters",
-    "list_type": "a list",
-    "model_type": "a mapping with mean and std",
-    "missing": "given",
-    "finite_number": "finite",
-}
-_BOUNDS = {
-    "greater_than_equal": (">= {ge}"),
-    "greater_than": ("> {gt}"),
-    "less_than_equal": ("<= {le}"),
-    "less_than": ("< {lt}"),
-    "too_short": ("a list of at least {min_length}"),
-    "too_long": ("a list of at most {max_length}"),
-    "literal_error": ("{expected}"),
-}
-
-
-def _requirement(kind: str, context: Mapping[str, Any], message: str) -> str:
-    if kind in _BOUNDS:
-        whole = {key: int(value) for key, value in context.items() if isinstance(value, float) and value == int(value)}
-        return _BOUNDS[kind].format(**{**context, **whole})
-    return _REQUIREMENTS.get(kind, message)
+def _entry_types(kind: Any, value: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the types of the entries that a mapping may have: a struct's own, or one for all that are there."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return {name: hint for name, hint in kind.__annotations__.items() if name[0] != "_"}
+    return dict.fromkeys(value, get_args(kind)[1] if get_origin(kind) is dict else Any)
 
 
 def _show(value: Any) -> str:

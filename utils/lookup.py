@@ -76,7 +76,7 @@ def timm_architectures() -> tuple[str, ...]:
     if spec is None or not spec.submodule_search_locations:
         return ()
     files = Path(spec.submodule_search_locations[0], "models").glob("*.py")
-    pattern = re.compile(r"^@register_model\s*\ndef (\w+)", re.MULTILINE)
+    pattern = re.compile(r"\n@register_model\s*\ndef (\w+)")  # with ^ for \n, five times as slow
     return tuple(sorted({name for file in files for name in pattern.findall(file.read_text(encoding="utf-8"))}))
 
 
@@ -87,7 +87,7 @@ def torchvision_architectures() -> tuple[str, ...]:
     if spec is None or not spec.submodule_search_locations:
         return ()
     files = Path(spec.submodule_search_locations[0], "models").glob("*.py")
-    pattern = re.compile(r"^@register_model\(\)\n(?:@.*\n)*def (\w+)", re.MULTILINE)
+    pattern = re.compile(r"\n@register_model\(\)\n(?:@.*\n)*def (\w+)")
     names = {name for file in files for name in pattern.findall(file.read_text(encoding="utf-8"))}
     return tuple(sorted(f"torchvision/{name}" for name in names))
 
@@ -127,11 +127,12 @@ def parameter_problems(
             if parameter.default is parameter.empty:
                 problems[name] = "missing: it has no default"
         elif name in hints and not _fits(hints[name], params[name]):
-            problems[name] = f"must be {_in_words(hints[name])}, got {params[name]!r}"
+            problems[name] = f"must be {in_words(hints[name])}, got {params[name]!r}"
     return problems
 
 
-PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+PLAIN = {int: "whole number", float: "number", str: "text"}
+SEQUENCES = (list, tuple, Iterable, Sequence)
 
 
 def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
@@ -145,7 +146,7 @@ def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
 
 def _fits(hint: Any, value: Any) -> bool:
     """Tell whether a value of YAML's fits a type; types that are not plain, such as tensors, are not judged."""
-    if hint in PLAIN:
+    if hint in PLAIN or hint in (bool, type(None)):
         if hint is float:
             return isinstance(value, (int, float)) and not isinstance(value, bool)
         return isinstance(value, hint) and not (hint is int and isinstance(value, bool))
@@ -154,7 +155,7 @@ def _fits(hint: Any, value: Any) -> bool:
         return any(_fits(part, value) for part in inner)
     if origin is typing.Literal:
         return value in inner
-    if origin in (list, tuple, Iterable, Sequence) and inner and isinstance(value, (list, str, int, float)):
+    if origin in SEQUENCES and inner and isinstance(value, (list, str, int, float)):
         return isinstance(value, list) and all(_fits(inner[0], item) for item in value)
     return not isinstance(value, str) if _is_tensor(hint) else True
 
@@ -163,13 +164,44 @@ def _is_tensor(hint: Any) -> bool:
     return getattr(hint, "__name__", "") == "Tensor"
 
 
-def _in_words(hint: Any) -> str:
-    """Return a type as a user calls it."""
+def in_words(hint: Any) -> str:
+    """Return a type as a user calls it, such as "a whole number >= 1, 'auto' or null"."""
+    return _either(_alternatives(hint))
+
+
+def _either(words: Iterable[str]) -> str:
+    *others, last = dict.fromkeys(words)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _alternatives(hint: Any, many: bool = False) -> list[str]:
+    """Return what a value of this type may be; with `many`, what several may be, to stand behind "list of"."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    article, plural = ("", "s") if many else ("a ", "")
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_in_words(part) for part in inner if not _is_tensor(part)))
+        return [words for part in inner if not _is_tensor(part) for words in _alternatives(part, many)]
     if origin is typing.Literal:
-        return " or ".join(map(repr, inner))
-    if origin in (list, tuple, Iterable, Sequence) and inner:
-        return f"a list, each {_in_words(inner[0])}"
-    return PLAIN.get(hint) or getattr(hint, "__name__", str(hint))
+        return [repr(value) for value in inner]
+    if hint is bool:
+        return ["true", "false"]
+    if hint is type(None):
+        return ["null"]
+    if origin is typing.Annotated:
+        (words,) = _alternatives(inner[0], many)
+        return [_bounded(words, inner[1])]
+    if origin in SEQUENCES and inner:
+        return [f"{article}list{plural} of {_either(_alternatives(inner[0], many=True))}"]
+    if origin is dict:
+        return [f"{article}mapping{plural} of parameters"]
+    if fields := getattr(hint, "__struct_fields__", None):
+        return [f"{article}mapping{plural} with {' and '.join(fields)}"]
+    return [f"{article}{PLAIN[hint]}{plural}" if hint in PLAIN else getattr(hint, "__name__", str(hint))]
+
+
+def _bounded(words: str, meta: Any) -> str:
+    """Add how large a number must be, or how long a list; `meta` is a `msgspec.Meta`."""
+    if meta.min_length is not None:
+        words = words.replace("list of", f"list of {meta.min_length}")
+    bounds = {">=": meta.ge, ">": meta.gt, "<=": meta.le, "<": meta.lt}
+    told = [f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None]
+    return f"{words} {' and '.join(told)}".rstrip()

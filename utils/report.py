@@ -59,7 +59,7 @@ def flat_parameters(prepared: Preparation) -> dict[str, str | int | float | bool
     """Return the configuration, one level deep, and what follows from it: the columns of a dashboard."""
     config = prepared.config
     flat: dict[str, str | int | float | bool | None] = {}
-    for key, value in config.model_dump(exclude={"neptune_api_token", "notes", "tags"}).items():
+    for key, value in config.values(without={"neptune_api_token", "notes", "tags"}).items():
         if isinstance(value, dict):
             flat |= {f"{key}.{name}": _scalar(inner) for name, inner in value.items()}
         else:

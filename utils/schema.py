@@ -1,16 +1,14 @@
 """The keys of a configuration: types, ranges, defaults, and where each stands."""
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: the annotations are the types that values are checked against.
 
-import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
 
-os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for plugins takes half of the start-up
-
+import msgspec
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from msgspec import Meta, Struct, field
 
 from utils.types import ConfigError
 
@@ -29,23 +27,22 @@ WITHOUT_INFLUENCE = frozenset(
 
 Key = tuple[str, ...]
 Params = dict[str, Any]
-Positive = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Meta(ge=1)]
+Share = Annotated[float, Meta(ge=0, lt=1)]
 
 
-class Normalization(BaseModel):
+class Normalization(Struct, frozen=True, forbid_unknown_fields=True):
     """Per-channel mean and standard deviation, on pixels from 0 to 1."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     mean: list[float]
-    std: list[Annotated[float, Field(gt=0)]]
+    std: list[Annotated[float, Meta(gt=0)]]
 
 
-class Configuration(BaseModel):
+class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every key of a configuration file with its type, range and default; config_template.yml says what each means."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    _places: dict[Key, str] = PrivateAttr(default_factory=dict)
+    _places: dict[Key, str] = {}
+    """Where each key stands; not a key itself."""
 
     # Data
     dataset: str = "stanford_cars"
@@ -60,11 +57,17 @@ class Configuration(BaseModel):
     select_on: Literal["valid", "test"] = "valid"
 
     # Images
-    image_size: Positive | Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = [227, 227]
+    image_size: Positive | Annotated[list[Positive], Meta(min_length=2, max_length=2)] | None = field(
+        default_factory=lambda: [227, 227]
+    )
     convert_to_grayscale: bool = False
     normalize: bool = True
-    normalization_params_rgb: Normalization = Normalization(mean=[0.4707, 0.4602, 0.4550], std=[0.2594, 0.2585, 0.2635])
-    normalization_params_grayscale: Normalization = Normalization(mean=[0.4627], std=[0.2545])
+    normalization_params_rgb: Normalization = field(
+        default_factory=lambda: Normalization(mean=[0.4707, 0.4602, 0.4550], std=[0.2594, 0.2585, 0.2635])
+    )
+    normalization_params_grayscale: Normalization = field(
+        default_factory=lambda: Normalization(mean=[0.4627], std=[0.2545])
+    )
     crop_to_bboxes: bool | Literal["all"] = False
     erase_background: bool = False
     augment_images: bool = False
@@ -85,14 +88,14 @@ class Configuration(BaseModel):
     loss_params: Params = {}
 
     # Training
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     batch_size: Positive = 64
     num_epochs: Positive = 200
     optimizer: str = "AdamW"
-    optimizer_params: Params = {"lr": 0.001}
+    optimizer_params: Params = field(default_factory=lambda: {"lr": 0.001})
     lr_scheduler: str | None = None
     lr_scheduler_params: Params = {}
-    gradient_clip_norm: Annotated[float, Field(gt=0)] | None = None
+    gradient_clip_norm: Annotated[float, Meta(gt=0)] | None = None
     accumulate_batches: Positive = 1
     monitor: str = "valid/accuracy"
     early_stopping_patience: Positive | None = None
@@ -105,13 +108,13 @@ class Configuration(BaseModel):
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"] = "auto"
     compile: bool = False
     channels_last: bool = False
-    num_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    num_workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"
 
     # Results
     output_path: str = "output"
     loglevel: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     logging_dir: str = "logs"
-    trackers: list[str] = ["mlflow"]
+    trackers: list[str] = field(default_factory=lambda: ["mlflow"])
     mlflow_uri: str | None = None
     experiment_name: str = "lossbench"
     run_name: str | None = None
@@ -141,9 +144,17 @@ class Configuration(BaseModel):
             return None
         return self.normalization_params_grayscale if self.convert_to_grayscale else self.normalization_params_rgb
 
+    @classmethod
+    def default(cls, key: str) -> Any:
+        return getattr(cls(), key)
+
+    def values(self, without: Collection[str] = ()) -> dict[str, Any]:
+        """Return key -> value in copies of YAML's own types, some keys left out."""
+        return msgspec.to_builtins({key: getattr(self, key) for key in KEYS if key not in without})
+
     def was_set(self, key: str) -> bool:
         """Tell whether the file or the command line gives a key another value than its default."""
-        return key in self.model_fields_set and getattr(self, key) != type(self).model_fields[key].default
+        return getattr(self, key) != self.default(key)
 
     def place(self, key: Key) -> str:
         """Return where a key stands, such as "config.yml:57", or the nearest key above it."""
@@ -161,14 +172,17 @@ class Configuration(BaseModel):
         lines = []
         for line in dict.fromkeys(str(error).splitlines()):
             key = tuple(line.partition(": ")[0].split("."))
-            lines.append(f"{self.place(key)}: {line}" if key[0] in type(self).model_fields else line)
+            lines.append(f"{self.place(key)}: {line}" if key[0] in KEYS else line)
         return ConfigError("\n".join(lines))
 
     def to_yaml(self) -> str:
         """Return the merged configuration as YAML, secrets left out."""
-        values = self.model_dump(exclude=set(SECRETS))
+        values = self.values(without=SECRETS)
         values["mlflow_uri"] = without_password(self.mlflow_uri)
         return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+
+
+KEYS = tuple(name for name in Configuration.__struct_fields__ if name != "_places")
 
 
 class Mistake(NamedTuple):
@@ -180,10 +194,7 @@ class Mistake(NamedTuple):
 
 def without_password(uri: str | None) -> str | None:
     """Return an address without the user and password that it may carry."""
-    if uri is None or "@" not in uri:
-        return uri
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return uri and re.sub(r"(?<=://)[^/?#]*@", "", uri)
 
 
 def list_mistakes(places: Mapping[Key, str], mistakes: Sequence[Mistake]) -> str:

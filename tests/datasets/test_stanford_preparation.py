@@ -465,7 +465,7 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     assert "--allow-partial" in done.stdout
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "argparse" in imported
-    assert not {"numpy", "PIL", "scipy", "torch", "yaml", "pydantic"} & imported
+    assert not {"numpy", "PIL", "scipy", "torch", "yaml", "msgspec"} & imported
 
 
 def test_the_real_samples_agree_whichever_layout_they_come_in(tmp_path: Path, sample: Callable[[str], Path]) -> None:

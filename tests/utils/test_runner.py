@@ -373,7 +373,7 @@ def test_two_devices_take_the_steps_of_one(quick, tmp_path):
         ),
         (
             {"lr_scheduler": "MultiStepLR", "lr_scheduler_params": "{milestones: [a]}"},
-            r"lr_scheduler_params.milestones: must be a list, each a whole number",
+            r"lr_scheduler_params.milestones: must be a list of whole numbers",
         ),
         (
             {"lr_scheduler": "ReduceLROnPlateau", "lr_scheduler_params": "{monitor: valid/foo}"},

@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import json
 import math
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -178,7 +180,7 @@ def read_wandb(run: TrackedRun, config: SimpleNamespace) -> Stored:
                 "/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item
             }
             for key in history.keys() & {"train/loss", "valid/accuracy"}:
-                metrics.setdefault(key, []).append((history["_step"], history[key]))
+                metrics.setdefault(key, []).append((history["epoch"], history[key]))
     return Stored(params, metrics, " ".join(texts))
 
 
@@ -330,6 +332,25 @@ def test_mlflow_starts_anew_when_its_store_is_another(run: TrackedRun, output: P
     assert tracker.active
     assert tracker.version == json.loads((run.folder / "trackers.json").read_text())["mlflow"]
     assert tracker.version != "0123456789abcdef0123456789abcdef"
+
+
+def test_wandb_records_curves_over_the_epoch_and_nothing_of_the_machine(
+    run: TrackedRun, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if importlib.util.find_spec("wandb") is None:
+        pytest.skip("the package wandb is not installed")
+    monkeypatch.setattr(socket, "gethostname", lambda: "machine-of-mine")
+    monkeypatch.setattr(sys, "argv", ["train.py", "run_name=told-on-the-command-line"])
+    tracker = build("wandb", run, make_config(output))
+    tracker.log_metrics({"train/loss": 0.5}, 0)
+    tracker.log_metrics({"train/loss": 0.25}, 7)
+    tracker.finalize("success")
+    stored = read_wandb(run, make_config(output))
+    assert stored.metrics == {"train/loss": [(0, 0.5), (7, 0.25)]}
+    assert re.search(r'glob_name: "\*"\s+step_metric: "epoch"', stored.text)
+    assert "global_step" not in stored.text
+    assert "machine-of-mine" not in stored.text
+    assert "told-on-the-command-line" not in stored.text
 
 
 def test_no_secret_is_written(
