@@ -24,6 +24,8 @@ class ClassificationLoss(nn.Module):
     Attributes:
         views: augmented replicas wanted per training image.
         sampling: how training indices are drawn: "shuffle", "repeated" or "class_balanced".
+        repeats: with "repeated": times that each image of a batch is drawn into it, each time augmented anew.
+        samples_per_class: with "class_balanced": samples of each class that a batch holds.
         stages: positions of the feature maps wanted among the network's own, shallow to deep; negative from the end.
         soft_targets: accepts [B, K] probabilities as the target.
         kind: "image" or "sequence"; must match the data set.
@@ -32,6 +34,8 @@ class ClassificationLoss(nn.Module):
 
     views: int = 1
     sampling: str = "shuffle"
+    repeats: int = 3
+    samples_per_class: int = 4
     stages: tuple[int, ...] = ()
     soft_targets: bool = True
     kind: ClassVar[str] = "image"
