@@ -57,6 +57,7 @@ class Configuration(BaseModel):
     flowers_train: Literal["trainval", "train"] = "trainval"
     valid_fraction: Share = 0.1
     select_on: Literal["valid", "test"] = "valid"
+    label_noise: Share = 0.0
 
     # Images
     image_size: Positive | Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = [227, 227]
@@ -70,6 +71,8 @@ class Configuration(BaseModel):
     image_augmentations: dict[str, Params] = {}
     augment_tensors: bool = False
     tensor_augmentations: dict[str, Params] = {}
+    mixing: str | None = None
+    mixing_params: Params = {}
 
     # Network
     architecture: str = "ghostnet"
