@@ -1,4 +1,4 @@
-"""Data sets by name. To add one: write its file, add its line to `DATASETS`."""
+"""Data sets, transforms and mixings by name. To add one: write its file, add its line to its table."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from utils.types import ConfigError
 
 if TYPE_CHECKING:
     from datasets.base import DataSet
+    from datasets.mixing import Mixing
 
 DATASETS = {
     "digits": Entry("datasets.digits:digits", "1,797 handwritten digits of 8x8, part of scikit-learn: no download"),
@@ -19,6 +20,14 @@ DATASETS = {
         "datasets.stanford_cars:stanford_cars", "16,185 cars in 196 classes, with boxes (Krause 2013), prepared first"
     ),
     "image_folder": Entry("datasets.image_folder:image_folder", "your images: data_path/{train,test}/<class>/*.jpg"),
+}
+
+TRANSFORMS = {"CutOut": Entry("datasets.cutout:CutOut", "one square set to 0 after normalisation (DeVries 2017)")}
+"""Transforms of our own; all others are torchvision's."""
+
+MIXINGS = {
+    "MixUp": Entry("datasets.mixup:MixUp", "each image and label averaged with another's (Zhang 2017)"),
+    "CutMix": Entry("datasets.cutmix:CutMix", "a box of each image replaced by another's (Yun 2019)"),
 }
 
 
@@ -44,3 +53,27 @@ def build_dataset(name: str, /, **params: Any) -> DataSet:
     if problems := parameter_problems(function, params):
         raise ConfigError("\n".join(f"{name}.{key}: {text}" for key, text in problems.items()))
     return function(**params)
+
+
+def check_mixing_name(name: str) -> str | None:
+    """Return what is wrong with a mixing's name, or None; imports nothing."""
+    if name in MIXINGS:
+        return None
+    return f"unknown mixing {name!r}{did_you_mean(name, MIXINGS)} (python train.py --list mixing)"
+
+
+def build_mixing(name: str, /, **params: Any) -> Mixing:
+    """Build a mixing by its name.
+
+    Args:
+        name: a key of `MIXINGS`.
+        params: its parameters.
+
+    Raises: ConfigError for an unknown name, and naming every parameter that it does not take or that is out of range.
+    """
+    if problem := check_mixing_name(name):
+        raise ConfigError(f"mixing: {problem}")
+    constructor = load_entry(MIXINGS[name])
+    if problems := parameter_problems(constructor, params):
+        raise ConfigError("\n".join(f"mixing_params.{key}: {text}" for key, text in problems.items()))
+    return constructor(**params)

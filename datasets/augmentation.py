@@ -1,4 +1,4 @@
-"""Transforms from their configuration: a mapping of torchvision.transforms names to parameters, in order."""
+"""Transforms from their configuration: a mapping of names, ours or torchvision.transforms', to parameters, in order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from utils.lookup import parameter_problems
+from datasets import TRANSFORMS
+from utils.lookup import did_you_mean, load_entry, parameter_problems
 from utils.types import ConfigError
 
 
@@ -17,7 +18,7 @@ def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) ->
 
     Args:
         chain: name -> parameters. A transform of transforms (RandomApply, RandomChoice, RandomOrder) takes a chain as
-            its `transforms`.
+            its `transforms`; those that work on normalised tensors cannot stand in such a chain.
         key: the configuration's key, for messages.
 
     Raises: ConfigError naming each parameter that a transform does not take and each transform that cannot be built.
@@ -25,14 +26,22 @@ def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) ->
     built, problems = [], []
     for name, given in chain.items():
         params = dict(given or {})
-        constructor = getattr(transforms, name)
+        constructor = load_entry(TRANSFORMS[name]) if name in TRANSFORMS else getattr(transforms, name, None)
+        if constructor is None:  # one inside another: those at the top were checked with the other names
+            near = did_you_mean(name, [*TRANSFORMS, *vars(transforms)])
+            problems.append(f"{key}.{name}: unknown transform {name!r}{near} (python train.py --list transforms)")
+            continue
         unfit = parameter_problems(constructor, params)
         problems += [f"{key}.{name}.{param}: {text}" for param, text in unfit.items()]
         if unfit:
             continue
         try:
             if isinstance(params.get("transforms"), Mapping):
-                params["transforms"] = build_transforms(params["transforms"], f"{key}.{name}.transforms")
+                inner = f"{key}.{name}.transforms"
+                params["transforms"] = build_transforms(params["transforms"], inner)
+                late = [type(each).__name__ for each in params["transforms"] if is_late(each)]
+                if late:
+                    raise ConfigError(f"{inner}.{late[0]}: comes after normalisation, so not inside {name}")
             if isinstance(params.get("interpolation"), str):
                 params["interpolation"] = InterpolationMode(params["interpolation"])
             built.append(constructor(**params))
@@ -43,3 +52,8 @@ def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) ->
     if problems:
         raise ConfigError("\n".join(problems))
     return built
+
+
+def is_late(transform: Callable[[Any], Any]) -> bool:
+    """Tell whether a transform works on normalised tensors."""
+    return getattr(transform, "after_normalization", False)

@@ -90,5 +90,5 @@ def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
 def _relabelled(table: ImageTable, new_label: np.ndarray) -> ImageTable:
     """Return the rows whose label stays. Shapes: new_label [K], -1 for a class that goes."""
     rows = np.flatnonzero(new_label[table.labels] >= 0)
-    images = table.images[rows] if isinstance(table.images, np.ndarray) else [table.images[row] for row in rows]
+    images = table.images[rows] if isinstance(table.images, np.ndarray) else [table.images[int(row)] for row in rows]
     return ImageTable(images, new_label[table.labels[rows]], None if table.boxes is None else table.boxes[rows])

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from torch.utils.data import DataLoader
 
+from datasets import build_mixing
 from datasets.base import DataSet, ImageTable
 from datasets.images import check_images, image_size
-from datasets.sampling import EpochBatches, ResumableLoader, stratified_split
+from datasets.label_noise import symmetric_noise
+from datasets.mixing import draw_partners
+from datasets.sampling import (
+    SAMPLINGS,
+    ClassBalancedBatches,
+    EpochBatches,
+    RepeatedBatches,
+    ResumableLoader,
+    stratified_split,
+)
 from datasets.stream import ImageStream, Preprocessing
 from utils.schema import Configuration
-from utils.types import ConfigError, DataError
+from utils.seeding import derive_seed
+from utils.types import Batch, ConfigError, DataError
 
 
 class DataModule(pl.LightningDataModule):
@@ -27,13 +41,33 @@ class DataModule(pl.LightningDataModule):
         data: the data set.
         image_size: height and width of the images that the network sees.
         views: augmented replicas of each training image that the loss asks for.
+        sampling: how the loss asks training images to be drawn, one of `SAMPLINGS`.
+        group_size: with "repeated" the draws of each image of a batch, with "class_balanced" the samples of each class.
 
-    Raises: DataError if labels and classes do not fit or a part is empty.
+    Attributes:
+        train_rows, valid_rows: rows trained on, of the training part, and validated on.
+        train_table: the training part with the labels that are trained on, some of them wrong with `label_noise`.
+        mixing: what mixes training batches, or None.
+
+    Raises: DataError if labels and classes do not fit or a part is empty; ConfigError for a mixing that cannot be
+            built or label noise with a single class.
     """
 
-    def __init__(self, config: Configuration, data: DataSet, image_size: tuple[int, int], views: int = 1) -> None:
+    def __init__(
+        self,
+        config: Configuration,
+        data: DataSet,
+        image_size: tuple[int, int],
+        views: int = 1,
+        sampling: str = "shuffle",
+        group_size: int = 1,
+    ) -> None:
         super().__init__()
+        if sampling not in SAMPLINGS:
+            raise ValueError(f"sampling must be one of {', '.join(SAMPLINGS)}, got {sampling!r}")
         self.config, self.data, self.image_size, self.views = config, data, image_size, views
+        self.sampling, self.group_size = sampling, group_size
+        self.mixing = None if config.mixing is None else build_mixing(config.mixing, **config.mixing_params)
         _check_labels(data)
         everything = np.arange(len(data.train))
         if config.select_on == "test":
@@ -45,12 +79,23 @@ class DataModule(pl.LightningDataModule):
                 f"{config.dataset}: {len(data.train)} training images leave {len(self.train_rows)} to train on and "
                 f"{len(self.valid_rows)} to validate on; change valid_fraction (now {config.valid_fraction})"
             )
+        self.train_table = data.train
+        if config.label_noise > 0:
+            labels = symmetric_noise(
+                data.train.labels, self.train_rows, config.label_noise, len(data.classes), config.seed
+            )
+            self.train_table = replace(data.train, labels=labels)
+
+    @property
+    def wrong_rows(self) -> np.ndarray:
+        """The rows of the training part that are trained on with a wrong label, ascending."""
+        return np.flatnonzero(self.train_table.labels != self.data.train.labels)
 
     @property
     def train_stream(self) -> ImageStream:
         config = self.config
         return ImageStream(
-            self.data.train,
+            self.train_table,
             self.train_rows,
             Preprocessing.of(config, training=True),
             image_augmentations=config.image_augmentations if config.augment_images else None,
@@ -73,7 +118,7 @@ class DataModule(pl.LightningDataModule):
         """What the data is, by content where it is in memory, else by file names, sizes, labels and boxes."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update("\n".join(self.data.classes).encode())
-        for table in (self.data.train, self.data.test):
+        for table in (self.train_table, self.data.test):
             digest.update(np.ascontiguousarray(table.labels).tobytes())
             digest.update(b"" if table.boxes is None else np.ascontiguousarray(table.boxes).tobytes())
             if isinstance(table.images, np.ndarray):
@@ -99,10 +144,46 @@ class DataModule(pl.LightningDataModule):
         return min(cores, 8)
 
     def train_dataloader(self) -> ResumableLoader:
-        batches = EpochBatches(
-            len(self.train_rows), self.config.batch_size, self.config.seed, *self._rank_and_world_size()
-        )
+        batches = self.epoch_batches(*self._rank_and_world_size())
         return ResumableLoader(self.train_stream, batches, self._position, **self._loader_options())
+
+    def epoch_batches(self, rank: int = 0, world_size: int = 1) -> EpochBatches:
+        """Return which training images each step sees, on one device among all.
+
+        Raises: ConfigError if batches are too small for the loss's groups.
+        """
+        options = (self.config.batch_size, self.config.seed, rank, world_size)
+        if self.sampling == "repeated":
+            return RepeatedBatches(len(self.train_rows), *options, group_size=self.group_size)
+        if self.sampling == "class_balanced":
+            labels = self.train_table.labels[self.train_rows]
+            return ClassBalancedBatches(labels, *options, group_size=self.group_size)
+        return EpochBatches(len(self.train_rows), *options)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a batch and, in training, mix it: there, where it costs least.
+
+        Partners are drawn before, from the rows in the host's memory, so that nothing waits for a GPU.
+        """
+        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
+        if self.trainer is None or not self.trainer.training:
+            return moved
+        return self.mix(moved, batch.index, *self._position(), self.trainer.global_rank)
+
+    def mix(self, batch: Batch, index: torch.Tensor, epoch: int, step: int, rank: int = 0) -> Batch:
+        """Mix a training batch if the configuration says so.
+
+        A pure function of the batch and (seed, epoch, step): what is mixed, how much and where is one for the whole
+        step, on all devices; partners come from the device's own part of the batch and so depend on its rank too.
+
+        Args:
+            batch: on any device. index: `batch.index`, in the host's memory.
+        """
+        if self.mixing is None:
+            return batch
+        seed = self.config.seed
+        partner = draw_partners(index, seed, "partners", epoch, step, rank).to(batch.image.device, non_blocking=True)
+        return self.mixing(batch, len(self.data.classes), partner, derive_seed(seed, "mixing", epoch, step))
 
     def val_dataloader(self) -> DataLoader:
         return self._evaluation_loader(self.valid_stream)

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms import functional as tf
 
-from datasets.augmentation import build_transforms
+from datasets.augmentation import build_transforms, is_late
 from datasets.base import ImageTable
+from datasets.sampling import Key
 from utils.schema import Configuration
 from utils.seeding import derive_seed, seed_cpu
 from utils.types import Batch
@@ -84,13 +85,14 @@ class Preprocessing:
 class ImageStream(Dataset[Batch]):
     """Rows of a table as samples.
 
-    What a sample looks like depends on (seed, epoch, row, view) alone.
+    What a sample looks like depends on (seed, epoch, row, view) alone. Repeats of a row in an epoch are further views.
 
     Args:
         table: the part of the data set.
         rows: which of its rows, [N]; sample n is row rows[n].
         preprocessing: what is done alike to all.
         image_augmentations, tensor_augmentations: chains of transforms, before and after the conversion to a tensor.
+            Those that work on normalised tensors, such as CutOut, come last, wherever they stand.
         views: replicas of each image, each augmented on its own.
         seed: the run's seed.
     """
@@ -108,27 +110,33 @@ class ImageStream(Dataset[Batch]):
     ) -> None:
         self.table, self.rows, self.preprocessing = table, np.asarray(rows, dtype=np.int64), preprocessing
         self.image_chain = build_transforms(image_augmentations or {}, "image_augmentations")
-        self.tensor_chain = build_transforms(tensor_augmentations or {}, "tensor_augmentations")
+        chain = build_transforms(tensor_augmentations or {}, "tensor_augmentations")
+        self.tensor_chain = [transform for transform in chain if not is_late(transform)]
+        self.late_chain = [transform for transform in chain if is_late(transform)]
         self.views, self.seed = views, seed
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, key: int | tuple[int, int]) -> Batch:
-        """Return sample `position`, or `(epoch, position)`. Shapes: image [V, C, H, W], target [], index []."""
-        epoch, position = key if isinstance(key, tuple) else (0, key)
+    def __getitem__(self, key: int | Key) -> Batch:
+        """Return sample `position`, or one of `EpochBatches`. Shapes: image [V, C, H, W], target [], index []."""
+        epoch, position, *repeats = key if isinstance(key, tuple) else (0, key)
+        first = self.views * (repeats[0] if repeats else 0)
         row = int(self.rows[position])
         box = None if self.table.boxes is None else self.table.boxes[row]
         image = self.preprocessing.prepare(self.table.load(row), box)
-        views = torch.stack([self._view(image, epoch, row, view) for view in range(self.views)])
+        views = torch.stack([self._view(image, epoch, row, first + view) for view in range(self.views)])
         return Batch(views, torch.tensor(int(self.table.labels[row])), torch.tensor(row))
 
     def _view(self, image: Image.Image, epoch: int, row: int, view: int) -> Tensor:
-        if self.image_chain or self.tensor_chain:
+        if self.image_chain or self.tensor_chain or self.late_chain:
             seed_cpu(derive_seed(self.seed, "augment", epoch, row, view))
         for transform in self.image_chain:
             image = transform(image)
         tensor = tf.to_tensor(image)
         for transform in self.tensor_chain:
             tensor = transform(tensor)
-        return self.preprocessing.normalize(tensor)
+        tensor = self.preprocessing.normalize(tensor)
+        for transform in self.late_chain:
+            tensor = transform(tensor)
+        return tensor

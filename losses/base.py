@@ -24,8 +24,8 @@ class ClassificationLoss(nn.Module):
     Attributes:
         views: augmented replicas wanted per training image.
         sampling: how training indices are drawn: "shuffle", "repeated" or "class_balanced".
-        repeats: times that an image stands in a batch, each time augmented anew, under "repeated".
-        samples_per_class: images of each class that a batch holds, under "class_balanced".
+        repeats: with "repeated": times that each image of a batch is drawn into it, each time augmented anew.
+        samples_per_class: with "class_balanced": samples of each class that a batch holds.
         stages: positions of the feature maps wanted among the network's own, shallow to deep; negative from the end.
         soft_targets: accepts [B, K] probabilities as the target.
         kind: "image" or "sequence"; must match the data set.

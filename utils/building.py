@@ -13,7 +13,7 @@ import torch
 from msgspec import structs
 from torch import nn
 
-from datasets import DATASETS, build_dataset
+from datasets import DATASETS, build_dataset, build_mixing
 from datasets.augmentation import build_transforms
 from datasets.base import DataSet, keep_classes
 from datasets.data_module import DataModule, common_size
@@ -84,7 +84,12 @@ def prepare(config: Configuration) -> Preparation:
     if loss.kind != data_set.kind:
         text = f"{config.loss_function} judges {loss.kind}s, {config.dataset} holds {data_set.kind}s"
         raise config.error({("loss_function",): text})
-    data = DataModule(config, data_set, size, views=loss.views)
+    if config.label_noise > 0 and data_set.kind != "image":
+        raise config.error({("label_noise",): f"replaces classes, {config.dataset} holds {data_set.kind}s"})
+    groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
+    group_size = groups.get(loss.sampling, 1)
+    data = _located(config, DataModule, config, data_set, size, loss.views, loss.sampling, group_size)
+    _located(config, data.epoch_batches, 0, num_devices(config))
     if config.batch_size > len(data.train_rows):
         LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
     classifier = Classifier(
@@ -116,7 +121,8 @@ def check_parameters(config: Configuration) -> None:
     checks: list[Callable[[], Any]] = [
         lambda: build_transforms(config.image_augmentations, "image_augmentations"),
         lambda: build_transforms(config.tensor_augmentations, "tensor_augmentations"),
-        lambda: build_loss(config.loss_function, None, **config.loss_params),
+        lambda: _check_loss(config),
+        lambda: _check_mixing(config),
         check_optimization,
     ]
     lines = []
@@ -129,6 +135,27 @@ def check_parameters(config: Configuration) -> None:
                 lines += str(error).splitlines()
     if lines:
         raise config.located(ConfigError("\n".join(lines)))
+
+
+def num_devices(config: Configuration) -> int:
+    """Return how many devices share a batch; `auto` counts as one, since the machine is not asked before training."""
+    return config.num_nodes * (config.devices if isinstance(config.devices, int) else 1)
+
+
+def _check_loss(config: Configuration) -> None:
+    """Build the loss and check that it takes what the mixing gives."""
+    loss = build_loss(config.loss_function, None, **config.loss_params)
+    if config.mixing is None:
+        return
+    if loss.kind != "image":
+        raise ConfigError(f"mixing: {config.loss_function} judges {loss.kind}s, {config.mixing} mixes images")
+    if not loss.soft_targets:
+        raise ConfigError(f"mixing: {config.loss_function} takes no soft labels, as {config.mixing} gives them")
+
+
+def _check_mixing(config: Configuration) -> None:
+    if config.mixing is not None:
+        build_mixing(config.mixing, **config.mixing_params)
 
 
 def _try_out(config: Configuration, data: DataModule, classifier: Classifier) -> None:
@@ -144,7 +171,10 @@ def _try_out(config: Configuration, data: DataModule, classifier: Classifier) ->
     classifier.train()
     try:
         scores.requires_grad_()
-        loss(scores, torch.tensor([0, 1])).backward()
+        target = torch.tensor([0, 1])
+        loss(scores, target).backward()
+        if config.mixing is not None:
+            loss(scores, torch.nn.functional.one_hot(target, num_classes).float()).backward()
         loss.predict(scores)
         loss.log_probabilities(scores)
     except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
@@ -220,6 +250,7 @@ def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:
         "crop_to_bboxes": config.crop_to_bboxes and not has_boxes and f"dataset: {config.dataset} has no boxes",
         "erase_background": config.erase_background and not config.crop_to_bboxes and "crop_to_bboxes is false",
         "lr_scheduler_params": config.lr_scheduler_params and not config.lr_scheduler and "lr_scheduler is not set",
+        "mixing_params": config.mixing_params and not config.mixing and "mixing is not set",
         "image_augmentations": config.augment_images and not config.image_augmentations and "it is empty",
         "tensor_augmentations": config.augment_tensors and not config.tensor_augmentations and "it is empty",
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from datasets import DATASETS, check_dataset_name
+from datasets import DATASETS, MIXINGS, TRANSFORMS, check_dataset_name, check_mixing_name
 from losses import LOSSES, TORCH_LOSSES, check_loss_name
 from models import ALIASES, ARCHITECTURES, check_architecture_name
 from utils.lookup import class_names, did_you_mean, timm_architectures, torchvision_architectures
@@ -29,6 +29,7 @@ UNUSABLE_TRANSFORMS = {
     "ToPILImage": "images are converted between image_augmentations and tensor_augmentations anyway",
     "ConvertImageDtype": "images are converted between image_augmentations and tensor_augmentations anyway",
 }
+TENSORS_ONLY = dict.fromkeys(TRANSFORMS, "it works on tensors: give it in tensor_augmentations")
 NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoAugmentPolicy", "InterpolationMode"}
 
 
@@ -46,10 +47,15 @@ def schedulers() -> dict[str, str]:
 
 
 def transforms() -> dict[str, str]:
-    """Return transform -> where it comes from."""
+    """Return torchvision's transform -> where it comes from."""
     modules = ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment")
     found = {name: "torchvision.transforms" for module in modules for name in class_names(module)}
     return _without(found, UNUSABLE_TRANSFORMS)
+
+
+def tensor_transforms() -> dict[str, str]:
+    """Return transform of tensors -> where it comes from; ours work on nothing else."""
+    return transforms() | {name: entry.summary for name, entry in TRANSFORMS.items()}
 
 
 def _without(found: Mapping[str, str], unusable: Iterable[str]) -> dict[str, str]:
@@ -84,8 +90,9 @@ NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
     "loss_function": check_loss_name,
     "optimizer": _check("optimizer", optimizers, UNUSABLE_OPTIMIZERS),
     "lr_scheduler": _check("scheduler", schedulers),
-    "image_augmentations": _check("transform", transforms, UNUSABLE_TRANSFORMS),
-    "tensor_augmentations": _check("transform", transforms, UNUSABLE_TRANSFORMS),
+    "image_augmentations": _check("transform", transforms, UNUSABLE_TRANSFORMS | TENSORS_ONLY),
+    "tensor_augmentations": _check("transform", tensor_transforms, UNUSABLE_TRANSFORMS),
+    "mixing": check_mixing_name,
     "trackers": _check("tracker", lambda: TRACKERS),
     "monitor": _check_monitor,
 }
@@ -108,7 +115,8 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "architectures": _architectures,
     "optimizers": optimizers,
     "schedulers": schedulers,
-    "transforms": transforms,
+    "transforms": tensor_transforms,
+    "mixing": lambda: {name: entry.summary for name, entry in MIXINGS.items()},
     "metrics": lambda: {name: entry.summary for name, entry in METRICS.items()},
     "trackers": lambda: {name: entry.summary for name, entry in TRACKERS.items()},
 }

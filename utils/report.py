@@ -12,7 +12,7 @@ from datasets.data_module import DataModule
 from models import resolve_architecture
 from utils.callbacks import RunRecord
 from utils.pictures import plot_augmentations, plot_confusion, plot_curves
-from utils.runs import RunFolder, fingerprint, runtime
+from utils.runs import RunFolder, fingerprint, runtime, write_csv
 from utils.schema import Configuration, without_password
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def describe(prepared: Preparation) -> str:
     lines = [
         f"data      {config.dataset}: {len(data.train_rows):,} training, {len(data.valid_rows):,} validation "
         f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {shape}",
+        *_corruptions(prepared),
         f"network   {resolve_architecture(config.architecture)}: {prepared.num_parameters:,} parameters, "
         f"{prepared.multiply_adds / 1e6:,.1f} M multiply-adds an image",
         *_parts(network),
@@ -40,6 +41,18 @@ def describe(prepared: Preparation) -> str:
         f"{config.num_epochs} epochs of batches of {config.batch_size}, seed {config.seed}",
     ]
     return "\n".join(lines)
+
+
+def _corruptions(prepared: Preparation) -> list[str]:
+    """Return a line for each thing that training does to labels."""
+    config, data = prepared.config, prepared.data
+    lines = []
+    if config.label_noise > 0:
+        wrong = f"{len(data.wrong_rows):,} of {len(data.train_rows):,} training labels"
+        lines.append(f"          {wrong} replaced by another class (label_noise: {config.label_noise})")
+    if config.mixing is not None:
+        lines.append(f"          batches mixed by {config.mixing}{_params(config.mixing_params)}")
+    return lines
 
 
 def _parts(network: Any, limit: int = 12) -> list[str]:
@@ -109,6 +122,9 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
         "loss_function": config.loss_function,
         "seed": config.seed,
         "fingerprint": fingerprint(config, prepared.data.fingerprint),
+        "label_noise": config.label_noise,
+        "wrong_labels": len(prepared.data.wrong_rows),
+        "mixing": config.mixing,
         "not_applied": list(prepared.not_applied),
         "notes": list(prepared.data.data.notes),
     }
@@ -144,6 +160,16 @@ def _dashboard(config: Configuration) -> list[str]:
     return ["dashboard   make dashboard" + ("" if config.output_path == "output" else f" OUTPUT={config.output_path}")]
 
 
+def write_label_noise(data: DataModule, folder: RunFolder) -> None:
+    """Write which images are trained on with a wrong label, if any are: their row, their true label and that one."""
+    true, trained = data.data.train.labels, data.train_table.labels
+    if len(data.wrong_rows):
+        rows = [
+            {"index": row, "true_label": true[row], "trained_label": trained[row]} for row in data.wrong_rows.tolist()
+        ]
+        write_csv(folder.label_noise, rows)
+
+
 def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_views: int = 6) -> None:
     """Draw what the network sees in its first epochs: a row an image, as stored and then augmented."""
     stream = data.train_stream
@@ -156,8 +182,14 @@ def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_v
         ]
         for position in chosen
     ]
-    labels = [data.data.classes[data.data.train.labels[row]] for row in rows]
+    labels = [_label(data, row) for row in rows]
     plot_augmentations([data.data.train.load(row) for row in rows], views, labels, path)
+
+
+def _label(data: DataModule, row: int) -> str:
+    """Return the class that a training image is trained on as and, where that is wrong, which it is."""
+    trained, true = (data.data.classes[table.labels[row]] for table in (data.train_table, data.data.train))
+    return trained if trained == true else f"{trained} (noise; truly {true})"
 
 
 def draw_results(

@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from losses.base import ClassificationLoss
 from utils import report
-from utils.building import Preparation, prepare
+from utils.building import Preparation, num_devices, prepare
 from utils.callbacks import FiniteLoss, RunRecord, StepSeed
 from utils.checkpoints import AtomicCheckpointIO, load_checkpoint
 from utils.files import write_atomically
@@ -69,6 +69,7 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
         write_atomically(folder.config, config.to_yaml())
         facts = environment(_device_name(trainer), trainer.precision, prepared.data.fingerprint)
         write_json(folder.environment, facts)
+        report.write_label_noise(prepared.data, folder)
         report.draw_augmentations(prepared.data, folder.picture("augmentations"))
         trackers += _open_trackers(prepared, folder, facts)
     LOG.info("%s", report.describe(prepared))
@@ -118,7 +119,7 @@ def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
         patience = config.early_stopping_patience
         callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
     precision = automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
-    devices = config.num_nodes * (config.devices if isinstance(config.devices, int) else 1)
+    devices = num_devices(config)
     if config.batch_size < 2 * devices:
         key = "devices" if config.was_set("devices") else "batch_size"
         text = f"each of {devices} devices needs 2 images a step, batch_size is {config.batch_size}"

@@ -11,7 +11,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -58,6 +58,10 @@ class RunFolder:
     def predictions(self) -> Path:
         return self.path / "predictions.parquet"
 
+    @property
+    def label_noise(self) -> Path:
+        return self.path / "label_noise.csv"
+
     def picture(self, name: str) -> Path:
         return self.path / f"{name}.png"
 
@@ -77,11 +81,7 @@ class RunFolder:
             return [{name: float(value) for name, value in row.items() if value != ""} for row in csv.DictReader(file)]
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
-        writer.writeheader()
-        writer.writerows([{**row, "epoch": int(row["epoch"])} for row in rows])
-        write_atomically(self.metrics, text.getvalue())
+        write_csv(self.metrics, [{**row, "epoch": int(row["epoch"])} for row in rows])
 
 
 def fingerprint(config: Configuration, data_fingerprint: str) -> str:
@@ -162,6 +162,15 @@ def environment(device: str, precision: str, data_fingerprint: str) -> dict[str,
 def runtime() -> str:
     """Return "colab" or "local", the thesis's column."""
     return "colab" if "COLAB_RELEASE_TAG" in os.environ or "google.colab" in sys.modules else "local"
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows under a line with the names of all their columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue())
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -55,6 +55,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     flowers_train: Literal["trainval", "train"] = "trainval"
     valid_fraction: Share = 0.1
     select_on: Literal["valid", "test"] = "valid"
+    label_noise: Share = 0.0
 
     # Images
     image_size: Positive | Annotated[list[Positive], Meta(min_length=2, max_length=2)] | None = field(
@@ -74,6 +75,8 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     image_augmentations: dict[str, Params] = {}
     augment_tensors: bool = False
     tensor_augmentations: dict[str, Params] = {}
+    mixing: str | None = None
+    mixing_params: Params = {}
 
     # Network
     architecture: str = "ghostnet"

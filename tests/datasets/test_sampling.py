@@ -8,7 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.sampling import EpochBatches, ResumableLoader, stratified_split
+from datasets.sampling import (
+    SAMPLINGS,
+    ClassBalancedBatches,
+    EpochBatches,
+    RepeatedBatches,
+    ResumableLoader,
+    stratified_split,
+)
+from losses import LOSSES
+from utils.lookup import load_entry
+from utils.types import ConfigError
 
 
 def order(**options) -> list[list[int]]:
@@ -107,3 +117,151 @@ def test_split_depends_on_its_seed_alone():
     np.random.seed(2)
     assert np.array_equal(first, stratified_split(labels, 0.2, seed=4)[1])
     assert not np.array_equal(first, stratified_split(labels, 0.2, seed=5)[1])
+
+
+# -------------------------------------------------------------------------------------- repeated and class-balanced
+
+LABELS = np.repeat(np.arange(6), [40, 20, 12, 9, 2, 1])
+
+
+def repeated(samples: int = 84, batch_size: int = 12, group_size: int = 3, **options) -> RepeatedBatches:
+    return RepeatedBatches(samples, batch_size, 1, group_size=group_size, **options)
+
+
+def balanced(labels: np.ndarray = LABELS, batch_size: int = 12, group_size: int = 3, **options) -> ClassBalancedBatches:
+    return ClassBalancedBatches(labels, batch_size, 1, group_size=group_size, **options)
+
+
+GROUPED = pytest.mark.parametrize("make", [repeated, balanced])
+
+
+@GROUPED
+def test_grouped_batches_depend_on_seed_and_epoch_alone(make):
+    first, second = make(), make()
+    torch.manual_seed(9)
+    np.random.seed(9)
+    assert list(first) == list(first) == list(second)
+    second.epoch = 1
+    assert list(first) != list(second)
+    assert {key[0] for batch in second for key in batch} == {1}
+
+
+@GROUPED
+@pytest.mark.parametrize("start", [1, 4, 6])
+def test_an_epoch_of_groups_can_be_entered_at_any_batch(make, start):
+    batches = make()
+    whole = list(batches)
+    batches.start = start
+    assert list(batches) == whole[start:]
+
+
+@GROUPED
+@pytest.mark.parametrize("batch_size", [12, 13, 40, 84, 100])
+def test_an_epoch_of_groups_has_as_many_draws_and_steps_as_a_shuffled_one(make, batch_size):
+    sizes = [len(batch) for batch in make(batch_size=batch_size)]
+    shuffled = [len(batch) for batch in EpochBatches(84, batch_size, 1)]
+    assert sum(sizes) == 84
+    assert len(sizes) == len(make(batch_size=batch_size))
+    assert sizes == shuffled
+
+
+@GROUPED
+@pytest.mark.parametrize("batch_size", [12, 14, 37])
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+def test_devices_share_the_groups_of_one_device(make, batch_size, world_size):
+    alone = list(make(batch_size=batch_size))
+    ranks = [list(make(batch_size=batch_size, rank=rank, world_size=world_size)) for rank in range(world_size)]
+    for step, parts in enumerate(zip(*ranks, strict=True)):
+        assert all(len(part) >= 3 for part in parts)
+        if step < len(ranks[0]) - 1:  # the last batch may have joined the one before it
+            assert sorted(key for part in parts for key in part) == sorted(alone[step])
+    draws = [key for rank in ranks for batch in rank for key in batch]
+    assert len(draws) == len(set(draws)) == 84
+
+
+@pytest.mark.parametrize(("batch_size", "copies"), [(12, {3}), (13, {3, 4}), (14, {3, 4})])
+def test_a_batch_holds_each_of_its_images_the_same_times_and_no_image_stands_in_two(batch_size, copies):
+    seen = set()
+    for batch in list(repeated(batch_size=batch_size))[:-1]:
+        positions = [position for _, position, _ in batch]
+        assert {positions.count(position) for position in positions} == copies
+        assert len(set(positions)) == batch_size // 3
+        assert not seen & set(positions)
+        seen |= set(positions)
+        assert {repeat for _, _, repeat in batch} == set(range(max(copies)))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_copies_of_an_image_stay_on_one_device(world_size):
+    for step in zip(*(repeated(rank=r, world_size=world_size) for r in range(world_size)), strict=True):
+        images = [{position for _, position, _ in part} for part in step]
+        assert sum(map(len, images)) == len(set().union(*images))
+
+
+def test_one_repeat_sees_every_sample_once():
+    assert sorted(p for batch in repeated(group_size=1) for _, p, _ in batch) == list(range(84))
+
+
+@pytest.mark.parametrize("samples", [1, 2, 5, 200])
+def test_no_epoch_is_empty(samples):
+    assert sum(len(batch) for batch in repeated(samples, batch_size=256)) == samples
+    assert sum(len(batch) for batch in balanced(np.arange(samples) % 2, batch_size=256)) == samples
+
+
+def test_a_batch_holds_p_classes_of_k_samples():
+    for batch in balanced():
+        counts = np.bincount(LABELS[[position for _, position, _ in batch]])
+        assert sorted(counts[counts > 0]) == [3, 3, 3, 3]
+
+
+def test_classes_and_their_samples_come_in_turn():
+    draws = [position for batch in balanced() for _, position, _ in batch]
+    per_class = np.bincount(LABELS[draws])
+    assert per_class.max() - per_class.min() <= 3
+    times = np.bincount(draws, minlength=len(LABELS))
+    for name in range(6):
+        of_class = times[name == LABELS]
+        assert of_class.max() - of_class.min() <= 1
+
+
+def test_a_batch_holds_a_sample_twice_only_if_its_class_is_too_small():
+    for batch in balanced():
+        positions = [position for _, position, _ in batch]
+        assert all(LABELS[p] >= 4 for p in positions if positions.count(p) > 1)
+
+
+def test_what_is_drawn_again_in_an_epoch_is_another_repeat():
+    draws = [key for batch in balanced() for key in batch]
+    assert len(set(draws)) == len(draws)
+    alone = [repeat for _, position, repeat in draws if position == 83]  # the only sample of its class
+    assert len(alone) >= 12
+    assert alone == list(range(len(alone)))
+
+
+def test_fewer_classes_than_groups_give_two_groups():
+    labels = np.arange(100) % 2
+    for batch in balanced(labels, batch_size=20, group_size=5):
+        positions = [position for _, position, _ in batch]
+        assert np.bincount(labels[positions]).tolist() == [10, 10]
+        assert len(set(positions)) == 20
+
+
+@GROUPED
+def test_a_batch_too_small_for_a_group_on_each_device_is_refused(make):
+    with pytest.raises(ConfigError, match="batch_size: must be >= 6, got 5: the loss asks for groups of 3 images"):
+        make(batch_size=5, world_size=2)
+    with pytest.raises(ConfigError, match="batch_size: must be >= 3, got 2"):
+        make(batch_size=2)
+
+
+def test_too_few_images_for_the_devices_are_refused():
+    with pytest.raises(ConfigError, match="devices: 5 training images make no group of 3 for each of 2 devices"):
+        repeated(5, world_size=2)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_ask_for_a_sampling_that_is_known(name):
+    loss = load_entry(LOSSES[name])
+    assert loss.sampling in SAMPLINGS
+    assert loss.repeats >= 1
+    assert loss.samples_per_class >= 1

@@ -250,6 +250,15 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
         ("trackers: [mlfow]\n", "config.yml:1: trackers: unknown tracker 'mlfow'; did you mean 'mlflow'?"),
         ("optimizer: Lookahead\n", "config.yml:1: optimizer: Lookahead cannot be used: it wraps another optimizer"),
         ("tensor_augmentations: {Lambda: {}}\n", "tensor_augmentations.Lambda: Lambda cannot be used: it needs code"),
+        ("label_noise: 1.0\n", "config.yml:1: label_noise: must be < 1, got 1.0"),
+        ("label_noise: -0.1\n", "config.yml:1: label_noise: must be >= 0, got -0.1"),
+        (
+            "mixing: Cutmix\n",
+            "config.yml:1: mixing: unknown mixing 'Cutmix'; did you mean 'CutMix'? (python train.py --list mixing)",
+        ),
+        ("mixing_params: 1\n", "config.yml:1: mixing_params: must be a mapping of parameters, got 1"),
+        ("tensor_augmentations: {Cutout: {}}\n", "tensor_augmentations.Cutout: unknown transform 'Cutout'; did"),
+        ("image_augmentations: {CutOut: {}}\n", "image_augmentations.CutOut: CutOut cannot be used: it works on"),
         ("a: [1,\n", "config.yml:2: not valid YAML"),
         ("a: !!python/object:os.system x\n", "not valid YAML"),
         ("- 1\n", "config.yml:1: expected `key: value` lines, got [1]"),
@@ -346,7 +355,10 @@ def test_names_read_from_the_libraries_sources_are_what_they_export():
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [(["--help"], 0), (["--list"], 0), (["--list", "losses"], 0), (["batch_sise=3"], 2), (["optimizer=Adm"], 2)],
+    [
+        *((["--help"], 0), (["--list"], 0), (["--list", "losses"], 0), (["--list", "mixing"], 0)),
+        *((["batch_sise=3"], 2), (["optimizer=Adm"], 2), (["mixing=Mixup"], 2)),
+    ],
 )
 def test_help_lists_and_mistakes_answer_without_torch(arguments, status):
     code = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import signal
@@ -14,15 +15,18 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from torch.utils.data import default_collate
 
 import train
 from datasets.sampling import EpochBatches
+from losses.torch_losses import TorchLoss
+from models.classifier import Classifier
 from utils import building, logs, runner
 from utils.callbacks import RunRecord
 from utils.checkpoints import load_checkpoint
 from utils.configuration import read_configuration
 from utils.runs import RunFolder, run_folder
-from utils.types import ConfigError, TrainingError
+from utils.types import Batch, ConfigError, TrainingError
 
 ROOT = Path(__file__).resolve().parents[2]
 SUMMARY = {
@@ -249,6 +253,98 @@ def test_an_interrupted_run_goes_on_to_the_result_it_would_have_had(quick, tmp_p
     }
 
 
+# ----------------------------------------------------------------------------------- mixed, noisy and otherwise drawn
+
+MIXED = {"mixing": "CutMix", "mixing_params": "{probability: 1.0}", "label_noise": 0.2}
+
+
+class Observed(Exception):
+    """Ends a run that has shown what it was to show."""
+
+
+def observe_training(monkeypatch, steps: int) -> list[Batch]:
+    """Return the list that the batches of training steps will stand in."""
+    seen: list[Batch] = []
+
+    def observe(self, batch, batch_idx):
+        seen.append(batch)
+        if len(seen) == steps:
+            raise Observed
+        return original(self, batch, batch_idx)
+
+    original = Classifier.training_step
+    monkeypatch.setattr(Classifier, "training_step", observe)
+    return seen
+
+
+def test_training_batches_are_mixed_and_those_of_evaluation_are_not(quick, monkeypatch):
+    judged = []
+    original = Classifier._judge
+    monkeypatch.setattr(Classifier, "_judge", lambda self, batch: judged.append(batch) or original(self, batch))
+    config = quick(**MIXED)
+    seen = observe_training(monkeypatch, 13)
+    with pytest.raises(Observed):
+        runner.train(config)
+    data = building.prepare(config).data
+    for epoch, step, batch in ((0, 0, seen[0]), (0, 10, seen[10]), (1, 1, seen[12])):
+        batches = data.epoch_batches()
+        batches.epoch = epoch
+        plain = default_collate([data.train_stream[key] for key in list(batches)[step]])
+        expected = data.mix(plain, plain.index, epoch, step)
+        assert torch.equal(expected.image, batch.image)
+        assert torch.equal(expected.target, batch.target)  # type: ignore[arg-type]
+        assert not torch.equal(plain.image, batch.image)
+    assert judged
+    assert all(batch.target.ndim == 1 for batch in judged)
+
+
+@pytest.mark.parametrize("sampling", ["repeated", "class_balanced"])
+def test_a_mixed_noisy_run_drawn_in_groups_goes_on_as_if_it_had_not_died(quick, tmp_path, monkeypatch, sampling):
+    monkeypatch.setattr(TorchLoss, "sampling", sampling)
+    whole, expected = runner.train(quick(**MIXED, output_path=tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        observe_training(patch, 15)  # it dies in the middle of the second epoch
+        with pytest.raises(Observed):
+            runner.train(quick(**MIXED, output_path=tmp_path / "parts"))
+    parts, found = runner.train(quick(**MIXED, output_path=tmp_path / "parts"))
+    a, b = load_checkpoint(whole.last)["state_dict"], load_checkpoint(parts.last)["state_dict"]
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert found["train/loss"] == expected["train/loss"]
+    assert expected["epochs_run"] == 2
+
+
+def test_a_noisy_run_says_which_labels_were_wrong(quick, caplog):
+    folder, summary = runner.train(quick(num_epochs=1, label_noise=0.3))
+    with folder.label_noise.open(newline="") as file:
+        rows = [{name: int(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    data = building.prepare(quick(label_noise=0.3)).data
+    assert [row["index"] for row in rows] == data.wrong_rows.tolist()
+    assert [row["true_label"] for row in rows] == data.data.train.labels[data.wrong_rows].tolist()
+    assert [row["trained_label"] for row in rows] == data.train_table.labels[data.wrong_rows].tolist()
+    assert len(rows) == summary["wrong_labels"] == round(0.3 * 1294)
+    assert summary["label_noise"] == 0.3
+    assert "388 of 1,294 training labels replaced by another class (label_noise: 0.3)" in caplog.text
+
+
+def test_a_clean_run_leaves_no_list_of_wrong_labels(finished):
+    folder, summary = finished
+    assert not folder.label_noise.exists()
+    assert (summary["label_noise"], summary["wrong_labels"], summary["mixing"]) == (0.0, 0, None)
+
+
+def test_cutout_reaches_the_network(quick):
+    chain = {"augment_tensors": "true", "tensor_augmentations": "{CutOut: {length: 4}}"}
+    image = building.prepare(quick(**chain)).data.train_stream[(0, 0)].image
+    assert 4 <= (image == 0).sum() <= 16
+
+
+def test_too_small_a_batch_for_the_loss_s_groups_is_told_before_training(quick, monkeypatch):
+    monkeypatch.setattr(TorchLoss, "sampling", "class_balanced")
+    monkeypatch.setattr(TorchLoss, "samples_per_class", 8)
+    with pytest.raises(ConfigError, match="command line: batch_size: must be >= 16, got 8"):
+        building.prepare(quick(batch_size=8, devices=2))
+
+
 # ---------------------------------------------------------------------------------------------------------- training
 
 
@@ -291,11 +387,13 @@ def test_settings_that_an_architecture_cannot_take_are_told_and_recorded(quick, 
 
 
 def test_settings_without_effect_earn_a_warning(quick, caplog):
-    building.prepare(quick(erase_background="true", download="true", lr_scheduler_params="{gamma: 1}"))
+    useless = {"lr_scheduler_params": "{gamma: 1}", "mixing_params": "{alpha: 1}"}
+    building.prepare(quick(erase_background="true", download="true", **useless))
     for text in (
         "erase_background has no effect: crop_to_bboxes is false",
         "download has no effect on dataset: digits",
         "lr_scheduler_params has no effect: lr_scheduler is not set",
+        "mixing_params has no effect: mixing is not set",
     ):
         assert text in caplog.text
 
@@ -350,6 +448,20 @@ def test_two_devices_take_the_steps_of_one(quick, tmp_path):
         (
             {"image_size": "[1, 1]", "architecture": "torchvision/alexnet"},
             r"image_size: the architecture cannot",
+        ),
+        ({"mixing": "MixUp", "mixing_params": "{alpha: 0}"}, r"command line: mixing_params.alpha: must be > 0"),
+        ({"mixing": "CutMix", "mixing_params": "{alfa: 1}"}, r"command line: mixing_params.alfa: unknown parameter"),
+        (
+            {"mixing": "MixUp", "loss_function": "HingeLoss"},
+            r"command line: mixing: HingeLoss takes no soft labels",
+        ),
+        (
+            {"mixing": "MixUp", "loss_function": "MultiMarginLoss"},
+            r"command line: mixing: MultiMarginLoss takes no soft labels",
+        ),
+        (
+            {"augment_tensors": "true", "tensor_augmentations": "{CutOut: {length: 0}}"},
+            r"command line: tensor_augmentations.CutOut: CutOut refuses its parameters",
         ),
         ({"batch_size": "1"}, r"command line: batch_size: each of 1 devices needs 2 images"),
         ({"accelerator": "tpu"}, r"accelerator: tpu"),

@@ -61,6 +61,9 @@ class Tally(nn.Module):
 
         Shapes: loss [] (the batch's mean), prediction [B], target [B] int64 or [B, K] probabilities,
         log_probabilities [B, K] where the tally judges.
+
+        A soft label counts as its likeliest class: under MixUp or CutMix the image with the larger share, of equal
+        shares the first class.
         """
         label = target.argmax(dim=-1) if target.ndim == 2 else target
         right = prediction == label

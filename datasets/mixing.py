@@ -1,0 +1,87 @@
+"""What MixUp and CutMix share: partners, a share, soft labels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from utils.seeding import derive_seed
+from utils.types import Batch, ConfigError
+
+
+class Mixing:
+    """Mixes every image of a batch with a partner's and their labels in the same shares.
+
+        label = kept * onehot(y) + (1 - kept) * onehot(y_partner)
+
+    A batch is mixed or left as it is as a whole, and by one share: both papers' code. All views of a sample, and all
+    copies of an image in the batch, get partners of one image, so that replicas keep one label between them. A partner
+    may be the image itself.
+
+    Args:
+        alpha: of Beta(alpha, alpha), which the share is drawn from, > 0; small: hardly mixed, large: halves.
+        probability: share of the batches that are mixed, 0 to 1.
+
+    Raises: ConfigError naming each parameter that is out of range.
+    """
+
+    def __init__(self, alpha: float, probability: float) -> None:
+        problems = []
+        if not (alpha > 0 and math.isfinite(alpha)):
+            problems.append(f"mixing_params.alpha: must be > 0 and finite, got {alpha}")
+        if not 0 <= probability <= 1:
+            problems.append(f"mixing_params.probability: must be 0 to 1, got {probability}")
+        if problems:
+            raise ConfigError("\n".join(problems))
+        self.alpha, self.probability = alpha, probability
+
+    def __call__(self, batch: Batch, num_classes: int, partner: Tensor, seed: int) -> Batch:
+        """Mix a batch on the device where it lies.
+
+        Args:
+            batch: with classes as its target.
+            num_classes: K.
+            partner: position in the batch of each sample's partner.
+            seed: what is random depends on it alone.
+
+        Shapes: image [B, V, C, H, W], target [B] int64, partner [B] int64 -> the same with target [B, K] float32.
+        """
+        assert isinstance(batch.target, Tensor)
+        random = np.random.default_rng(seed)
+        label = F.one_hot(batch.target, num_classes).float()  # [B, K]
+        if random.random() >= self.probability:
+            return batch._replace(target=label)
+        image, kept = self.blend(batch.image, partner, random.beta(self.alpha, self.alpha), random)
+        return batch._replace(image=image, target=kept * label + (1 - kept) * label[partner])
+
+    def blend(self, image: Tensor, partner: Tensor, share: float, random: np.random.Generator) -> tuple[Tensor, float]:
+        """Return the mixed images and the share of each that is its own.
+
+        Shapes: image [B, V, C, H, W], partner [B] -> [B, V, C, H, W].
+        """
+        raise NotImplementedError
+
+
+def draw_partners(index: Tensor, *seeds: int | str) -> Tensor:
+    """Draw a partner for each sample: images change places as wholes, so that copies of one get copies of one other.
+
+    Without copies it is a random permutation. A copy's partner is the other image's copy of the same number, counted
+    round where there are fewer.
+
+    Args:
+        index: the samples' rows in their data set, [B].
+        seeds: what the result depends on, beside the index.
+
+    Returns: positions in the batch, [B].
+    """
+    _, image, copies = np.unique(index.cpu().numpy(), return_inverse=True, return_counts=True)
+    place = np.argsort(image, kind="stable")  # the samples, those of one image side by side
+    first = np.cumsum(copies) - copies  # where in `place` an image begins
+    number = np.empty_like(place)  # of the sample among its image's copies
+    number[place] = np.arange(len(place)) - first[image[place]]
+    other = np.random.default_rng(derive_seed(*seeds)).permutation(len(copies))[image]
+    return torch.from_numpy(place[first[other] + number % copies[other]])

@@ -1,0 +1,157 @@
+"""What training is fed: mixed, corrupted and drawn as pure functions of (seed, epoch, step)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from datasets import build_dataset
+from datasets.data_module import DataModule
+from datasets.sampling import ClassBalancedBatches, EpochBatches, RepeatedBatches, ResumableLoader
+from utils.types import Batch
+
+AUGMENTED = {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 25}}"}
+DRAWN = {"repeated": 3, "class_balanced": 4}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return build_dataset("digits")
+
+
+@pytest.fixture
+def module(quick, digits):
+    """Return a function that builds the data of a quick run, drawn as the loss asks."""
+
+    def build(sampling: str = "shuffle", views: int = 1, **changes) -> DataModule:
+        return DataModule(quick(**changes), digits, (8, 8), views, sampling, DRAWN.get(sampling, 1))
+
+    return build
+
+
+def first_batches(data: DataModule, epoch: int = 0, start: int = 0, workers: int = 0) -> list[Batch]:
+    """Return the epoch's first three batches, from `start` on, as a loader gives them."""
+    batches = data.epoch_batches()
+    loader = ResumableLoader(data.train_stream, batches, lambda: (epoch, start), num_workers=workers)
+    return [batch for batch, _ in zip(loader, range(3 - start), strict=False)]
+
+
+def equal(a: Batch, b: Batch) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(a, b, strict=True))  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------------------------------------------------- drawing
+
+
+def test_the_loss_s_wish_decides_how_images_are_drawn(module):
+    kinds = {"shuffle": EpochBatches, "repeated": RepeatedBatches, "class_balanced": ClassBalancedBatches}
+    for sampling, kind in kinds.items():
+        batches = module(sampling).epoch_batches()
+        assert type(batches) is kind
+        assert batches.group_size == DRAWN.get(sampling, 1)
+        assert len(batches) == len(module().epoch_batches())
+    with pytest.raises(ValueError, match="sampling must be one of shuffle, repeated, class_balanced, got 'random'"):
+        module("random")
+
+
+@pytest.mark.parametrize("sampling", DRAWN)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_of_groups_is_the_same_whole_resumed_and_by_workers(module, sampling, workers):
+    data = module(sampling, **AUGMENTED)
+    whole = first_batches(data, epoch=2)
+    for start in (1, 2):
+        parts = first_batches(data, epoch=2, start=start, workers=workers)
+        assert all(equal(a, b) for a, b in zip(parts, whole[start:], strict=True))
+
+
+def test_repeats_of_an_image_are_its_further_views(module):
+    data, once = module("repeated", views=2, **AUGMENTED), module(views=8, **AUGMENTED)
+    batch = first_batches(data, epoch=1)[0]
+    row = int(batch.index[0])
+    position = int(np.flatnonzero(data.train_rows == row)[0])
+    copies = batch.image[batch.index == row]  # [R, V, C, H, W]
+    assert torch.equal(copies.flatten(0, 1), once.train_stream[(1, position)].image[: copies.shape[0] * 2])
+    assert not torch.equal(copies[0], copies[1])
+
+
+def test_class_balanced_batches_count_the_labels_trained_on(module):
+    data = module("class_balanced", label_noise=0.5)
+    batch = first_batches(data)[0]
+    # 128 images are 32 groups of 4, ten classes three or four times
+    assert set(np.bincount(np.asarray(batch.target)).tolist()) == {12, 16}
+
+
+# ------------------------------------------------------------------------------------------------------ label noise
+
+
+def test_noise_is_on_the_rows_trained_on_and_nowhere_else(module, digits):
+    data = module(label_noise=0.4)
+    assert len(data.wrong_rows) == round(0.4 * len(data.train_rows))
+    assert set(data.wrong_rows) <= set(data.train_rows)
+    trained = np.array([int(data.train_stream[n].target) for n in range(len(data.train_rows))])
+    true = digits.train.labels[data.train_rows]
+    assert np.array_equal(data.train_rows[trained != true], data.wrong_rows)
+    assert np.array_equal([int(sample.target) for sample in data.valid_stream], digits.train.labels[data.valid_rows])
+    assert np.array_equal([int(sample.target) for sample in data.test_stream], digits.test.labels)
+
+
+def test_noise_leaves_the_split_and_the_pixels(module):
+    clean, noisy = module(**AUGMENTED), module(label_noise=0.4, **AUGMENTED)
+    assert np.array_equal(clean.train_rows, noisy.train_rows)
+    a, b = first_batches(clean)[0], first_batches(noisy)[0]
+    assert torch.equal(a.image, b.image)
+    assert torch.equal(a.index, b.index)
+
+
+def test_noise_changes_the_fingerprint_of_the_data(module):
+    prints = [module(**change).fingerprint for change in ({}, {"label_noise": 0.2}, {"label_noise": 0.4})]
+    assert len(set(prints)) == 3
+    assert module(label_noise=0.0).fingerprint == prints[0]
+    assert module(label_noise=0.2).fingerprint == prints[1]
+
+
+# ----------------------------------------------------------------------------------------------------------- mixing
+
+
+@pytest.mark.parametrize("mixing", ["MixUp", "CutMix"])
+def test_mixing_is_a_function_of_seed_epoch_and_step(module, mixing):
+    data = module(mixing=mixing, mixing_params="{probability: 1.0}")
+    batch = first_batches(data)[0]
+    first = data.mix(batch, batch.index, 1, 2)
+    torch.manual_seed(5)
+    np.random.seed(5)
+    assert equal(data.mix(batch, batch.index, 1, 2), first)
+    other_seed = module(mixing=mixing, mixing_params="{probability: 1.0}", seed=1)
+    others = [data.mix(batch, batch.index, 1, 3), data.mix(batch, batch.index, 2, 2)]
+    others.append(other_seed.mix(batch, batch.index, 1, 2))
+    assert not any(torch.equal(other.target, first.target) for other in others)
+
+
+def test_devices_mix_by_one_share_with_partners_of_their_own(module):
+    data = module(mixing="MixUp")
+    batch = first_batches(data)[0]
+    ranks = [data.mix(batch, batch.index, 0, 0, rank) for rank in (0, 1)]
+    shares = [{round(share, 5) for share in rank.target.flatten().tolist() if 0 < share < 1} for rank in ranks]
+    assert shares[0] == shares[1]
+    assert len(shares[0]) == 2
+    assert not torch.equal(ranks[0].target, ranks[1].target)
+
+
+@pytest.mark.parametrize("mixing", ["MixUp", "CutMix"])
+def test_views_and_copies_of_an_image_keep_one_label(module, mixing):
+    data = module("repeated", views=2, mixing=mixing, mixing_params="{probability: 1.0}")
+    batch = first_batches(data)[0]
+    mixed = data.mix(batch, batch.index, 0, 1)
+    assert mixed.target.shape == (128, 10)
+    for row in set(batch.index.tolist()):
+        copies = mixed.target[batch.index == row]
+        assert torch.equal(copies, copies[:1].expand_as(copies))
+        images = mixed.image[batch.index == row].flatten(0, 1)  # unaugmented, so copies and views are equal pixels
+        assert torch.equal(images, images[:1].expand_as(images))
+
+
+def test_without_mixing_a_batch_is_left_alone(module):
+    data = module()
+    batch = first_batches(data)[0]
+    assert data.mix(batch, batch.index, 0, 0) is batch
