@@ -40,6 +40,8 @@ class AngularSoftmaxLoss(AngularMarginLoss):
         beta_min: smallest weight, >= 0. The authors' code: 5.
 
     Shapes: scores [B, K] float, target [B] int64, features [B, D] -> scalar, mean over B.
+    Use: to learn features whose angles tell classes apart, as for faces or retrieval. It needs more epochs than cross
+        entropy, and the margin only grows as beta falls.
     Raises: ValueError if a parameter is out of range; ConfigError if the architecture's last layer is not linear.
     Source: Liu et al. 2017, "SphereFace: Deep Hypersphere Embedding for Face Recognition", arXiv:1704.08063, eq. 7.
     Deviations: none. No soft labels: the margin belongs to one label.

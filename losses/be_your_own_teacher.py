@@ -46,6 +46,7 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
             deepest map, -1, is the network's own classifier's.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities, stages [B, C_i, H_i, W_i] -> scalar.
+    Use: to train a deep network better at no cost in use: the shallow classifiers are left behind. Training costs more.
     Raises: ValueError if a parameter is out of range; ConfigError if the architecture's last layer is not linear or
         the feature maps are none of images.
     Source: Zhang et al. 2019, "Be Your Own Teacher", ICCV, arXiv:1905.08094, eq. 2 to 7.

@@ -17,6 +17,7 @@ class BinaryCrossEntropyLoss(BinaryLoss):
     cross entropy with scores (0, s).
 
     Shapes: scores [B, 1] or [B] float, target [B] int64 (0 or 1) or [B, 2] probabilities -> scalar, mean over B.
+    Use: for two classes, as the baseline of BinaryOneSidedMarginLoss.
     Raises: ConfigError if the data has not two classes.
     Source: Zhang et al. 2019, arXiv:1907.13349, eq. 4.
     Deviations: none.

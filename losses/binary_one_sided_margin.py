@@ -31,6 +31,7 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
         normalize_negatives: as for several classes; without effect, since there is one wrong class.
 
     Shapes: scores [B, 1] or [B] float, target [B] int64 (0 or 1) or [B, 2] probabilities -> scalar, mean over B.
+    Use: for two classes, to compare one-sided margins with binary cross entropy.
     Raises: ValueError if a parameter is out of range; ConfigError if the data has not two classes. Warns when
         alpha >= lambda_: then very negative scores are the first class's again.
     Source: Karimi et al. 2022, arXiv:2206.01002, eq. 1.

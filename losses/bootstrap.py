@@ -26,6 +26,7 @@ class BootstrapLoss(ClassificationLoss):
         beta: weight of the label, 0 to 1; None is the paper's, 0.95 for soft and 0.8 for hard.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (q) -> scalar, mean over B.
+    Use: where some labels are wrong and how many is not known.
     Raises: ValueError if mode is unknown or beta is outside 0 to 1.
     Source: Reed et al. 2014, "Training Deep Neural Networks on Noisy Labels with Bootstrapping", arXiv:1412.6596.
     Deviations: none; log p is computed from the scores, not from clamped probabilities.

@@ -28,6 +28,7 @@ class CenterLoss(WrappingLoss):
         alpha: rate of the centres, 0 to 1. Paper: 0.5.
 
     Shapes: features [B, D], scores and target as the base's -> scalar, mean over B.
+    Use: where features are compared later (retrieval, verification), or classes vary much within themselves.
     Raises: ValueError if weight or alpha is out of range; ConfigError for a base that cannot be built, or if the
         architecture's last layer is not linear.
     Source: Wen et al. 2016, "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV, eq. 2 to 4.

@@ -31,6 +31,7 @@ class CompetingRatioLoss(LabelProbabilityLoss):
         beta: weight of the ratio, >= 0. Paper: 1.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
+    Use: in place of cross entropy where classes are easily confused; alpha and beta want a search on validation images.
     Raises: ValueError if alpha or beta is negative.
     Source: Zhang et al. 2019, "Competing Ratio Loss for Discriminative Multi-class Image Classification",
         arXiv:1907.13349, eq. 11.

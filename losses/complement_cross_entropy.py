@@ -24,6 +24,7 @@ class ComplementCrossEntropyLoss(ClassificationLoss):
         gamma: weight of the entropy, finite; negative makes the wrong classes even. Paper: -1.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
+    Use: where classes are unbalanced.
     Raises: ValueError if gamma is not finite.
     Source: Kim et al. 2020, "Imbalanced Image Classification with Complement Cross Entropy", arXiv:2009.02189.
     Deviations: the paper's equations were not at hand, so sign, K - 1 and default are unconfirmed. The sign is

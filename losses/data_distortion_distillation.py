@@ -30,6 +30,7 @@ class DataDistortionDistillationLoss(WrappingLoss):
 
     Shapes: scores and target as the base's for 2 B images, views of an image next to each other; features [2 B, D]
         -> scalar.
+    Use: with strong augmentation and time for two views of every image.
     Raises: ValueError if a parameter is out of range; ConfigError for a base that cannot be built or that asks for
         another number of views.
     Source: Xu and Liu 2019, "Data-Distortion Guided Self-Distillation for Deep Neural Networks", AAAI.

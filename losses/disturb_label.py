@@ -24,6 +24,7 @@ class DisturbLabelLoss(ClassificationLoss):
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (replaced by a one-hot label where redrawn)
         -> scalar, mean over B.
+    Use: as a regularizer of small data sets, beside or instead of dropout.
     Raises: ValueError if alpha is outside 0 to 1.
     Source: Xie et al. 2016, "DisturbLabel: Regularizing CNN on the Loss Layer", arXiv:1605.00055.
     Deviations: none.

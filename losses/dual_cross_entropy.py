@@ -25,6 +25,7 @@ class DualCrossEntropyLoss(ClassificationLoss):
         beta: weight of the penalty, >= 0.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
+    Use: to compare with the competing ratio loss, which sums the wrong classes before the logarithm.
     Raises: ValueError if alpha <= 0 or beta < 0.
     Source: Li et al. 2019, "Dual Cross-Entropy Loss for Small-Sample Fine-Grained Vehicle Classification", IEEE
         Transactions on Vehicular Technology 68(5).

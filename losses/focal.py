@@ -23,6 +23,7 @@ class FocalLoss(LabelProbabilityLoss):
         alpha: factor of the whole, > 0. Paper: 0.25 for the foreground of its detector; 1 here.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
+    Use: where easy samples outnumber hard ones by far; on balanced sets cross entropy is rarely worse.
     Raises: ValueError if gamma < 0 or alpha <= 0.
     Source: Lin et al. 2017, "Focal Loss for Dense Object Detection", arXiv:1708.02002, eq. 5.
     Deviations: softmax over the classes where the paper has one sigmoid each; alpha is one number for all classes.

@@ -22,6 +22,7 @@ class GeneralizedCrossEntropyLoss(LabelProbabilityLoss):
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum over labels, weighted) -> scalar, mean
         over B.
+    Use: where labels are wrong; q nearer to 1 stands more noise and learns slower, worse with many classes.
     Raises: ValueError if q is outside its range.
     Source: Zhang and Sabuncu 2018, "Generalized Cross Entropy Loss for Training Deep Neural Networks with Noisy
         Labels", arXiv:1805.07836.

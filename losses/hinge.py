@@ -30,6 +30,7 @@ class HingeLoss(ClassificationLoss):
 
     Shapes: scores [B, K] float, target [B] int64 -> scalar, mean over B. Soft labels are refused: all K labels' losses
         would take K^2 differences.
+    Use: as the classical margin, and the baseline of one-sided margins.
     Raises: ValueError if a parameter is out of range.
     Source: Crammer and Singer 2001, JMLR 2, 265-292; Weston and Watkins 1999, ESANN, 219-224.
     Deviations: none. Where the hinge has its kink the slope is 0.

@@ -21,6 +21,7 @@ class LabelSmoothingCrossEntropy(ClassificationLoss):
         epsilon: share of the label that is spread, 0 to 1. Thesis: 0.1.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar, mean over B.
+    Use: nearly always worth a try; do not distil from a network trained so.
     Raises: ValueError if epsilon is outside 0 to 1.
     Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", arXiv:1512.00567, sec. 7.
     Deviations: none. The thesis's prose gives each wrong class epsilon; its code, the paper and this give epsilon / K.

@@ -26,6 +26,8 @@ class LargeMarginSoftmaxLoss(AngularMarginLoss):
         beta_min: smallest beta, >= 0.
 
     Shapes: scores [B, K] float, target [B] int64, features [B, D] -> scalar, mean over B.
+    Use: to ask for more than a right decision on data that cross entropy learns by heart. Hard to train with margin 4
+        and many classes: lower beta slowly.
     Raises: ValueError if a parameter is out of range; ConfigError if the architecture's last layer is not linear.
     Source: Liu et al. 2016, "Large-Margin Softmax Loss for Convolutional Neural Networks", arXiv:1612.02295,
         eq. 4 to 6.

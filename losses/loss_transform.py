@@ -35,6 +35,7 @@ class LossTransform(WrappingLoss):
         repeated_sampling: draw images repeatedly instead of multiplying the batch.
 
     Shapes: scores and target as the base's, index [N] -> scalar.
+    Use: with strong augmentation; `repeated_sampling` where views times the cost is too much.
     Raises: ValueError if a parameter is out of range; ConfigError for a base that cannot be built or that asks for
         other batches.
     Source: "LossTransform: Reformulating the Loss Function for Contrastive Learning", preprints 202506.1208, 2025.

@@ -17,6 +17,7 @@ class NegativeLogLikelihoodRatioLoss(ClassificationLoss):
     bound, is negative where p_y > 1/2, and scores grow as long as it is trained.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
+    Use: to study the competing ratio loss's limit; it never stops pushing, so regularize and watch validation.
     Raises: nothing; it has no parameters.
     Source: Zhu et al. 2018, arXiv:1804.10690; as in Zhang et al. 2019, arXiv:1907.13349, eq. 9 and 10.
     Deviations: none. Computed from the scores, since 1 - p_y rounds to 0 at a margin of 17 in float32.

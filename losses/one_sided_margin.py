@@ -34,6 +34,8 @@ class OneSidedMarginLoss(ClassificationLoss):
         reject: let `predict` give REJECTED; off, the best class is always given, as in the paper's classification.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar, mean over B.
+    Use: where "none of them" should be recognisable by high costs, or to reproduce the paper. With many classes it
+        starts slower than cross entropy.
     Raises: ValueError if a parameter is out of range. Warns when alpha >= lambda_: then g is not increasing, and the
         lowest score is not everywhere the likeliest class.
     Source: Karimi et al. 2022, arXiv:2206.01002, eq. 3 and 4, sec. 3.

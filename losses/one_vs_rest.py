@@ -17,6 +17,7 @@ class OneVsRestCrossEntropyLoss(ClassificationLoss):
     classes compete. For two classes it is twice the cross entropy.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
+    Use: to compare with the competing ratio loss, as its paper does.
     Raises: nothing; it has no parameters.
     Source: Zhang et al. 2019, arXiv:1907.13349, eq. 5, there "CCE".
     Deviations: the second line of eq. 5 lacks the bar over the wrong classes; their factors are 1 - p_j.

@@ -31,6 +31,8 @@ class OnlineLabelSmoothingLoss(ClassificationLoss):
             never. The code for fine-grained sets: 0.88; the paper has no such rule.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar, mean over B.
+    Use: where classes resemble one another, as in fine-grained sets, and training is long enough for soft labels to
+        settle.
     Raises: ValueError if a parameter is out of range.
     Source: Zhang et al. 2021, "Delving Deep Into Label Smoothing", arXiv:2011.12562, eq. 3 to 8, algorithm 1.
     Deviations: what a class without right predictions gets is the code's rule, the paper has none. The code for

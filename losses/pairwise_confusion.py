@@ -27,6 +27,7 @@ class PairwiseConfusionLoss(WrappingLoss):
         start_epoch: epoch, counted from 0, from which pairs count. OLS's code for CIFAR: 200.
 
     Shapes: scores and target as the base's -> scalar.
+    Use: for fine-grained sets with few images, on pretrained networks.
     Raises: ValueError if weight or start_epoch is negative; ConfigError for a base that cannot be built.
     Source: Dubey et al. 2018, "Pairwise Confusion for Fine-Grained Visual Classification", ECCV, arXiv:1705.08016.
     Deviations: follows the paper (probabilities, squared distance, only pairs of different classes); its code takes

@@ -22,6 +22,7 @@ class SoftMarginSoftmaxLoss(ClassificationLoss):
         margin: m, >= 0.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
+    Use: as the simplest margin: no own layer, no annealing.
     Raises: ValueError if margin is negative.
     Source: Liang et al. 2017, "Soft-Margin Softmax for Deep Classification", ICONIP, doi 10.1007/978-3-319-70096-0_43.
     Deviations: the paper was read in a summary only, which gives no default margin; 0.5 is ours.

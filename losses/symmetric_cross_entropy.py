@@ -27,6 +27,7 @@ class SymmetricCrossEntropyLoss(LabelProbabilityLoss):
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k), A for every wrong class of
         each label, not the logarithm of soft probabilities) -> scalar, mean over B.
+    Use: where labels are wrong; the paper takes alpha 0.1, beta 1 for 10 classes and alpha 6, beta 0.1 for 100.
     Raises: ValueError if a parameter is out of range.
     Source: Wang et al. 2019, "Symmetric Cross Entropy for Robust Learning with Noisy Labels", arXiv:1908.06112.
     Deviations: the paper speaks of A = -4 in places; the default follows the authors' code.

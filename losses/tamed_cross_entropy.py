@@ -21,6 +21,7 @@ class TamedCrossEntropyLoss(LabelProbabilityLoss):
         alpha: how strongly large values bend, >= 0; above 1 the loss is bounded.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
+    Use: where labels are wrong and cross entropy's behaviour should stay.
     Raises: ValueError if alpha is negative.
     Source: Martinez and Stiefelhagen 2018, "Taming the Cross Entropy Loss", arXiv:1810.05075.
     Deviations: a reconstruction. The abstract confirms a robust loss that trains as cross entropy does where labels are

@@ -36,6 +36,7 @@ class TeacherFreeDistillationLoss(ClassificationLoss):
         teacher_path: file of the trained network's weights, such as a run's checkpoints/best.ckpt; needed by self.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
+    Use: in place of label smoothing (regularization), or to train a network a second time (self).
     Raises: ValueError if a parameter is out of range; ConfigError if teacher_path is missing, is given in the other
         mode or does not fit the network.
     Source: Yuan et al. 2020, "Revisiting Knowledge Distillation via Label Smoothing Regularization", CVPR,

@@ -37,6 +37,7 @@ class TripletLoss(WrappingLoss):
         samples_per_class: images of each class in a batch, >= 2.
 
     Shapes: features [B, D], scores as the base's, target [B] int64 -> scalar.
+    Use: where features are compared later; batches must hold several images of each class.
     Raises: ValueError if a parameter is out of range; ConfigError for a base that cannot be built or draws other
         batches.
     Source: Schroff et al. 2015, "FaceNet", arXiv:1503.03832, eq. 1 to 3; batch hard: Hermans et al. 2017,

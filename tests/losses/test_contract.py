@@ -254,7 +254,7 @@ def test_reduction_must_leave_one_number(name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_docstring_gives_source_and_deviations(name):
     text = load_entry(LOSSES[name]).__doc__
-    for word in ("Source:", "Deviations:", "Shapes:", "Raises:"):
+    for word in ("Source:", "Deviations:", "Shapes:", "Raises:", "Use:"):
         assert word in text
 
 

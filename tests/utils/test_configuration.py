@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+import resource
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -250,8 +250,8 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
         ("trackers: [mlfow]\n", "config.yml:1: trackers: unknown tracker 'mlfow'; did you mean 'mlflow'?"),
         ("optimizer: Lookahead\n", "config.yml:1: optimizer: Lookahead cannot be used: it wraps another optimizer"),
         ("tensor_augmentations: {Lambda: {}}\n", "tensor_augmentations.Lambda: Lambda cannot be used: it needs code"),
-        ("label_noise: 1.0\n", "config.yml:1: label_noise: must be < 1, got 1.0"),
-        ("label_noise: -0.1\n", "config.yml:1: label_noise: must be >= 0, got -0.1"),
+        ("label_noise: 1.0\n", "config.yml:1: label_noise: must be a number >= 0 and < 1, got 1.0"),
+        ("label_noise: -0.1\n", "config.yml:1: label_noise: must be a number >= 0 and < 1, got -0.1"),
         (
             "mixing: Cutmix\n",
             "config.yml:1: mixing: unknown mixing 'Cutmix'; did you mean 'CutMix'? (python train.py --list mixing)",
@@ -386,9 +386,11 @@ def test_help_lists_and_mistakes_answer_in_a_quarter_of_a_second(arguments, tmp_
     environment = {"PYTHONPYCACHEPREFIX": str(tmp_path_factory.getbasetemp() / "compiled")}
 
     def seconds() -> float:
-        start = time.perf_counter()
+        """Return the processor's time, which other processes lengthen less than the clock's."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "train.py", *arguments], cwd=ROOT, env=environment, capture_output=True)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     seconds()
-    assert any(seconds() < 0.25 for _ in range(40))  # one must do: other processes can only make it slower
+    assert any(seconds() < 0.25 for _ in range(20))  # one must do: other processes can only make it slower
