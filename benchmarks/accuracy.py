@@ -17,7 +17,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # else benchmarks/losses.py is what `import losses` finds
 
-from losses import LOSSES
+from losses import LOSSES, TORCH_LOSSES
 from utils import runner
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
@@ -32,7 +32,7 @@ FIXED = ("trackers=[]",)
 
 def changes_for(loss: str, overrides: Sequence[str], two_classes: Sequence[str]) -> list[str]:
     """Return what a loss's run changes in the file; losses of one score get two classes."""
-    needs_two = load_entry(LOSSES[loss]).num_classes == 2
+    needs_two = loss in LOSSES and load_entry(LOSSES[loss]).num_classes == 2
     return [*overrides, *FIXED, f"loss_function={loss}", *([f"classes={list(two_classes)}"] if needs_two else [])]
 
 
@@ -63,7 +63,8 @@ def row(loss: str, results: Sequence[dict[str, Any] | str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="FILE | key=value", help="the configuration, and what to change")
-    parser.add_argument("--losses", nargs="+", default=list(LOSSES), choices=list(LOSSES), metavar="NAME")
+    names = [*LOSSES, *TORCH_LOSSES]
+    parser.add_argument("--losses", nargs="+", default=["CrossEntropyLoss", *LOSSES], choices=names, metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     parser.add_argument("--two-classes", nargs=2, default=["3", "8"], metavar="NAME", help="for losses of one score")
     parser.add_argument("--write", type=Path, metavar="FILE", help="keep the table there, after every loss")
