@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-FOLDS, FOLDED_FROM = 3, 64
+FOLDS, FOLDED_FROM = 2, 64
 """How often a row of factors is folded into half its length, and from what length on that pays."""
 
 
@@ -23,7 +23,7 @@ def smoothed_cross_entropy(scores: Tensor, label: Tensor, smoothing: float) -> T
     """Return each sample's F.cross_entropy with label smoothing. Shapes: scores [B, K], label [B] int64 -> [B]."""
     if _transformed():
         return F.cross_entropy(scores, label, reduction="none", label_smoothing=smoothing)
-    return -_SmoothedPick.apply(scores.log_softmax(dim=-1), label[:, None], smoothing)  # type: ignore
+    return _SmoothedCrossEntropy.apply(scores, label[:, None], smoothing)  # type: ignore
 
 
 def log_odds_against(scores: Tensor, label: Tensor) -> Tensor:
@@ -47,21 +47,23 @@ def softplus_sum(x: Tensor) -> Tensor:
     return F.softplus(x).sum(dim=-1) if _transformed() else _SoftplusSum.apply(x)  # type: ignore
 
 
-class _SmoothedPick(Function):
-    """(1 - smoothing) x_y + smoothing mean_k x_k; its slope is the smoothed label."""
+class _SmoothedCrossEntropy(Function):
+    """-(1 - smoothing) log p_y - smoothing mean_k log p_k; its slope is p minus the smoothed label."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, label: Tensor, smoothing: float) -> Tensor:
-        ctx.save_for_backward(label)
-        ctx.smoothing, ctx.num_classes = smoothing, x.shape[-1]
-        return (1 - smoothing) * x.gather(1, label).squeeze(1) + smoothing * x.mean(dim=-1)
+    def forward(ctx, scores: Tensor, label: Tensor, smoothing: float) -> Tensor:
+        log_p = scores.log_softmax(dim=-1)
+        ctx.save_for_backward(scores, label, log_p)
+        ctx.own, ctx.each = 1 - smoothing, smoothing / scores.shape[-1]
+        return (-ctx.own * log_p.gather(1, label).squeeze(1)).sub_(log_p.sum(dim=-1), alpha=ctx.each)
 
     @staticmethod
     def backward(ctx, slope: Tensor):
-        (label,) = ctx.saved_tensors
+        scores, label, log_p = ctx.saved_tensors
+        p = scores.softmax(dim=-1) if torch.is_grad_enabled() else log_p.exp()
         slope = slope[:, None]
-        everywhere = slope.expand(-1, ctx.num_classes) * (ctx.smoothing / ctx.num_classes)  # [B, K]
-        return everywhere.scatter_add_(1, label, (1 - ctx.smoothing) * slope), None, None
+        gradient = (p * slope).sub_(slope, alpha=ctx.each)
+        return gradient.scatter_add_(1, label, -ctx.own * slope), None, None
 
 
 class _LogOddsAgainst(Function):

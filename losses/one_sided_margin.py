@@ -79,7 +79,7 @@ class OneSidedMarginLoss(ClassificationLoss):
         return self.lambda_ / (num_classes - 1) if self.normalize_negatives else self.lambda_
 
     def _own_cost(self, scores: Tensor, hinge: Callable[[Tensor], Tensor]) -> Tensor:
-        return hinge(scores - self.lambda_min) + self.alpha * hinge(-scores)
+        return hinge(scores - self.lambda_min).add(hinge(-scores), alpha=self.alpha)
 
     def label_costs(self, scores: Tensor) -> Tensor:
         """Return g, by which label k costs more than "none of them". Shapes: [B, K] -> [B, K]."""
@@ -94,13 +94,13 @@ class OneSidedMarginLoss(ClassificationLoss):
         missing = self.lambda_max - scores  # [B, K], to what a wrong class must reach
         if target.ndim == 1:
             own_cost = self._own_cost(scores.gather(1, target[:, None]).squeeze(1), hinge)  # [B]
-            missing = missing.scatter(1, target[:, None], -math.inf)
+            missing = missing.scatter_(1, target[:, None], -math.inf)
             negatives = fused.softplus_sum(missing) if self.soft else F.relu(missing).sum(dim=-1)  # [B]
         else:
             q = target.to(scores.dtype)
             own_cost = (q * self._own_cost(scores, hinge)).sum(dim=-1)  # [B]
             negatives = ((1 - q) * hinge(missing)).sum(dim=-1)  # [B]
-        return (own_cost + self._negative_weight(scores.shape[-1]) * negatives).mean()
+        return own_cost.add(negatives, alpha=self._negative_weight(scores.shape[-1])).mean()
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """Return log p over the K classes, "none of them" left out. Shapes: [B, K] -> [B, K]."""
