@@ -114,3 +114,9 @@ def test_a_class_left_out_carries_no_entropy():
 def test_softplus_of_minus_infinity_adds_nothing():
     x = torch.tensor([[2.0, -math.inf]], dtype=torch.float64)
     assert fused.softplus_sum(x).item() == pytest.approx(math.log1p(math.exp(2.0)), rel=1e-15)
+
+
+def test_compiled_is_the_same_in_one_graph(pair):
+    scores, label = samples()
+    compiled = torch.compile(pair[0], backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(scores, label), pair[1](scores, label), rtol=1e-8, atol=1e-8)
