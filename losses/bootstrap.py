@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import Tensor
-from torch.nn import functional as F
 
-from losses import fused
 from losses.base import ClassificationLoss, full_float, require
+from losses.label_probability import mean_over_labels
 from utils.types import Task
 
 DEFAULT_BETA = {"soft": 0.95, "hard": 0.8}
@@ -45,10 +44,7 @@ class BootstrapLoss(ClassificationLoss):
         self.mode, self.beta = mode, beta
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        scores = full_float(scores)
-        label_cost = F.cross_entropy(scores, target if target.ndim == 1 else target.to(scores.dtype))
-        if self.mode == "soft":
-            own_cost = fused.entropy(scores).mean()
-        else:
-            own_cost = F.cross_entropy(scores, scores.argmax(dim=-1))
-        return self.beta * label_cost + (1 - self.beta) * own_cost
+        log_p = full_float(scores).log_softmax(dim=-1)
+        label = log_p.gather(1, target[:, None]).squeeze(1) if target.ndim == 1 else log_p
+        own = (log_p.exp() * log_p).sum(dim=-1) if self.mode == "soft" else log_p.max(dim=-1).values  # [B]
+        return -self.beta * mean_over_labels(label, target) - (1 - self.beta) * own.mean()

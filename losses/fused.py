@@ -106,7 +106,8 @@ class _Entropy(Function):
             below = scores - scores.amax(dim=-1, keepdim=True)
             moment = below.clamp_min(torch.finfo(below.dtype).min) * p
             mean = moment.sum(dim=-1)
-        return (p * mean[:, None]).sub_(moment).mul(slope[:, None])
+        slope = slope[:, None]
+        return (p * (mean[:, None] * slope)).addcmul_(moment, slope, value=-1)
 
 
 class _SoftplusSum(Function):

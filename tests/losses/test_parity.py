@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from sklearn.metrics import hinge_loss, log_loss
-from timm.loss import LabelSmoothingCrossEntropy as TimmLabelSmoothing
-from timm.loss import SoftTargetCrossEntropy
+from timm.loss.cross_entropy import LabelSmoothingCrossEntropy as TimmLabelSmoothing
+from timm.loss.cross_entropy import SoftTargetCrossEntropy
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_hinge_loss
