@@ -1,18 +1,26 @@
-"""Speed of every loss beside torch's cross entropy: python benchmarks/losses.py [--quick] [--json FILE]"""
+"""Speed and memory of the losses beside torch's cross entropy: python benchmarks/losses.py [NAME ...] [--quick]"""
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import functools
+import itertools
 import json
+import os
 import platform
 import statistics
 import sys
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.profiler import ProfilerActivity, profile
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # else this file is what `import losses` finds
@@ -20,74 +28,175 @@ if __name__ == "__main__":
 from losses import LOSSES, build_loss
 from utils.types import Batch, Outputs, Task
 
-BATCH, CLASSES = 256, (10, 100, 196, 1000)
+BATCH, CLASSES = 256, (10, 100, 196, 1000, 21841)
 REFERENCE = "F.cross_entropy"
+LARGEST_KEPT = 31 * 2**20
+"""Bytes; freeing one such block teaches glibc to keep smaller ones, as in any training process, for the next step."""
+
+Step = Callable[[], None]
 
 
-def step_of(name: str, classes: int):
+@dataclass(frozen=True)
+class Result:
+    """One loss at one number of classes; ratios are to the cross entropy timed just before it.
+
+    Attributes:
+        low, middle, high: quartiles of the time's ratio.
+        bytes: peak of forward and backward beyond the scores, the target and what the loss holds.
+        memory: its ratio to cross entropy's.
+    """
+
+    low: float
+    middle: float
+    high: float
+    bytes: int
+    memory: float
+
+
+def step_of(name: str, classes: int, device: str = "cpu", compiled: bool = False) -> Step:
     """Return a function that trains one step: what the loss minimises, and its gradient in the scores."""
     generator = torch.Generator().manual_seed(0)
-    scores = torch.randn(BATCH, classes, generator=generator).requires_grad_()
-    target = torch.randint(classes, (BATCH,), generator=generator)
-    batch = Batch(torch.zeros(BATCH, 1), target, torch.arange(BATCH))
-    loss = None if name == REFERENCE else build_loss(name, Task(classes, BATCH, nn.Linear(1, classes)))
+    scores = torch.randn(BATCH, classes, generator=generator).to(device).requires_grad_()
+    target = torch.randint(classes, (BATCH,), generator=generator).to(device)
+    batch = Batch(torch.zeros(BATCH, 1, device=device), target, torch.arange(BATCH, device=device))
+    loss = None if name == REFERENCE else build_loss(name, Task(classes, BATCH, nn.Linear(1, classes))).to(device)
+
+    def value_of(scores: torch.Tensor) -> torch.Tensor:
+        if loss is None:
+            return F.cross_entropy(scores, target)
+        return functools.reduce(torch.add, loss.terms(Outputs(scores, scores), batch).values())
+
+    if compiled:  # code of its own, else all of them share one cache, which is searched in order and overflows
+        value_of.__code__ = value_of.__code__.replace(co_name=f"{name}_{classes}")
+    trained = torch.compile(value_of, dynamic=False) if compiled else value_of
 
     def step() -> None:
+        trained(scores).backward()
         scores.grad = None
-        if loss is None:
-            value = F.cross_entropy(scores, target)
-        else:
-            value = torch.stack(list(loss.terms(Outputs(scores, scores), batch).values())).sum()
-        value.backward()
 
     return step
 
 
-def seconds_per_step(step, steps: int) -> float:
+def seconds_per_step(step: Step, steps: int, device: str = "cpu") -> float:
+    """Return the seconds of the processor, which other processes do not lengthen; on a GPU those of the clock."""
+    if device == "cpu":
+        start = time.process_time()
+        for _ in range(steps):
+            step()
+        return (time.process_time() - start) / steps
+    torch.cuda.synchronize()
     start = time.perf_counter()
     for _ in range(steps):
         step()
+    torch.cuda.synchronize()
     return (time.perf_counter() - start) / steps
 
 
-def measure(classes: int, rounds: int, steps: int) -> tuple[float, dict[str, list[float]]]:
-    """Return cross entropy's median seconds and each loss's ratios to the cross entropy timed just before it."""
-    reference, *ours = (step_of(name, classes) for name in (REFERENCE, *LOSSES))
+def peak_bytes(step: Step, device: str = "cpu") -> int:
+    """Return the most memory that a step holds at once beyond what was there before it, the gradient included."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        step()
+    events: list[Any] = recorded.profiler.kineto_results.events()  # type: ignore
+    changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
+    return max(itertools.accumulate(change for _, change in sorted(changes, key=lambda entry: entry[0])))
+
+
+def measure(
+    names: Sequence[str], classes: int, rounds: int, seconds: float, device: str = "cpu", compiled: bool = False
+) -> tuple[float, int, dict[str, Result]]:
+    """Return cross entropy's median seconds and peak bytes, and each loss beside it.
+
+    Args:
+        rounds: how often every loss is timed, each time right after cross entropy.
+        seconds: what cross entropy may take in a round, rounded to whole steps.
+    """
+    reference, *ours = (step_of(name, classes, device, compiled) for name in (REFERENCE, *names))
     for step in (reference, *ours):
-        seconds_per_step(step, 3)
-    seconds: list[float] = []
-    ratios: dict[str, list[float]] = {name: [] for name in LOSSES}
+        seconds_per_step(step, 3, device)
+    steps = max(1, round(seconds / seconds_per_step(reference, 3, device)))
+    taken: list[float] = []
+    ratios: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(rounds):
-        for name, step in zip(LOSSES, ours, strict=True):
-            seconds.append(seconds_per_step(reference, steps))
-            ratios[name].append(seconds_per_step(step, steps) / seconds[-1])
-    return statistics.median(seconds), ratios
+        for name, step in zip(names, ours, strict=True):
+            taken.append(seconds_per_step(reference, steps, device))
+            ratios[name].append(seconds_per_step(step, steps, device) / taken[-1])
+    of_reference = peak_bytes(reference, device)
+    results = {}
+    for name, step in zip(names, ours, strict=True):
+        held = peak_bytes(step, device)
+        low, middle, high = statistics.quantiles(ratios[name], n=4)
+        results[name] = Result(low, middle, high, held, held / of_reference)
+    return statistics.median(taken), of_reference, results
+
+
+def environment(device: str) -> str:
+    """Return what the numbers depend on, in a line."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    load = f", load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""
+    place = f"{processor}, 1 thread{load}" if device == "cpu" else torch.cuda.get_device_name()
+    return f"{datetime.date.today()}, torch {torch.__version__}, Python {platform.python_version()}, {place}"
+
+
+def table(head: str, rows: dict[str, list[str]]) -> str:
+    """Return a Markdown table with a column for every number of classes."""
+    columns = [
+        [head, *rows],
+        *([f"K = {k}", *cells] for k, cells in zip(CLASSES, zip(*rows.values(), strict=True), strict=True)),
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        for line in zip(*columns, strict=True)
+    ]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="losses to measure; all by default")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: within a minute")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write name -> median ratio")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--compile", action="store_true", help="compile the losses and cross entropy")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number by loss and number of classes")
     arguments = parser.parse_args()
+    if unknown := [name for name in arguments.names if name not in LOSSES]:
+        parser.error(f"unknown loss {', '.join(unknown)}; choose from {', '.join(LOSSES)}")
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no GPU")
+    names = arguments.names or list(LOSSES)
     torch.set_num_threads(1)
-    rounds, steps = (11, 10) if arguments.quick else (41, 30)
-    print(f"batch {BATCH}, float32, forward + backward; ratio to {REFERENCE}: median [quartiles], n = {rounds} rounds")
-    print(f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, 1 thread")
-    cells: dict[str, list[str]] = {name: [] for name in (REFERENCE, *LOSSES)}
-    medians: dict[str, float] = {}
-    for classes in CLASSES:
-        seconds, ratios = measure(classes, rounds, steps)
-        cells[REFERENCE].append(f"{seconds * 1e6:.0f} us")
-        for name in LOSSES:
-            low, middle, high = statistics.quantiles(ratios[name], n=4)
-            medians[f"{name}/{classes}"] = middle
-            cells[name].append(f"{middle:.2f} [{low:.2f}, {high:.2f}]")
-    width = max(map(len, cells))
-    print(f"{'K':<{width}}" + "".join(f"{classes:>22}" for classes in CLASSES))
-    for name, row in cells.items():
-        print(f"{name:<{width}}" + "".join(f"{cell:>22}" for cell in row))
+    torch.empty(LARGEST_KEPT, dtype=torch.uint8)
+    rounds, seconds = (5, 0.005) if arguments.quick else (21, 0.02)
+    measured = [measure(names, classes, rounds, seconds, arguments.device, arguments.compile) for classes in CLASSES]
+    print(f"Forward and backward, batch {BATCH}, float32{', compiled' if arguments.compile else ''}.")
+    print(environment(arguments.device) + ".")
+    print(f"Time: ratio to {REFERENCE}, median [quartiles] of {rounds} rounds, each beside cross entropy.\n")
+    reference = {REFERENCE: [f"{seconds * 1e6:.0f} us" for seconds, _, _ in measured]}
+    rows = {
+        name: [f"{r.middle:.2f} [{r.low:.2f}, {r.high:.2f}]" for r in (results[name] for _, _, results in measured)]
+        for name in names
+    }
+    print(table("time", reference | rows))
+    print(f"\nPeak memory beyond the scores, the gradient included: ratio to {REFERENCE}.\n")
+    reference = {REFERENCE: [f"{held / 2**20:.2f} MiB" for _, held, _ in measured]}
+    print(table("memory", reference | {n: [f"{results[n].memory:.2f}" for _, _, results in measured] for n in names}))
     if arguments.json:
-        arguments.json.write_text(json.dumps(medians, indent=2) + "\n", encoding="utf-8")
+        numbers = {
+            f"{name}/{classes}": asdict(results[name])
+            for classes, (_, _, results) in zip(CLASSES, measured, strict=True)
+            for name in names
+        }
+        arguments.json.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

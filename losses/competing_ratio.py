@@ -46,7 +46,7 @@ class CompetingRatioLoss(LabelProbabilityLoss):
         self.calibrated = beta == 0
 
     def cost(self, cross_entropy: Tensor) -> Tensor:
-        return cross_entropy + self.beta * torch.log(self.alpha - torch.expm1(-cross_entropy))
+        return cross_entropy.add(torch.log(self.alpha - torch.expm1(-cross_entropy)), alpha=self.beta)
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
         if self.alpha >= EXACT_BELOW:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from losses import fused
 from losses.base import ClassificationLoss, full_float, require
 from losses.label_probability import mean_over_labels
 from utils.types import Task
@@ -48,9 +51,7 @@ class ComplementCrossEntropyLoss(ClassificationLoss):
 
 def complement_entropy(scores: Tensor, label: Tensor) -> Tensor:
     """Return the entropy of the classes other than the label. Shapes: scores [B, K], label [B] int64 -> [B]."""
-    others = scores.scatter(1, label[:, None], float("-inf")).log_softmax(dim=-1)
-    others = others.scatter(1, label[:, None], 0.0)  # 1 log 1 = 0, where exp(-inf) * -inf is not a number
-    return -(others.exp() * others).sum(dim=-1)
+    return fused.entropy(scores.scatter(1, label[:, None], -math.inf))
 
 
 def complement_entropies(scores: Tensor) -> Tensor:

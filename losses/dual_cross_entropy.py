@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, as_probabilities, full_float, require
+from losses.base import ClassificationLoss, full_float, require
 from utils.types import Task
 
 
@@ -42,6 +42,6 @@ class DualCrossEntropyLoss(ClassificationLoss):
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = full_float(scores)
-        q = as_probabilities(target, scores.shape[-1], scores.dtype)
         penalty = math.log(self.alpha) + torch.log1p(scores.softmax(dim=-1) / self.alpha)  # [B, K]
-        return F.cross_entropy(scores, target) + self.beta * ((1 - q) * penalty).sum(dim=-1).mean()
+        of_wrong = penalty.scatter(1, target[:, None], 0.0) if target.ndim == 1 else (1 - target) * penalty
+        return F.cross_entropy(scores, target) + self.beta * of_wrong.sum(dim=-1).mean()

@@ -39,6 +39,6 @@ class FocalLoss(LabelProbabilityLoss):
 
     def cost(self, cross_entropy: Tensor) -> Tensor:
         missing = -torch.expm1(-cross_entropy)  # 1 - p
-        # For gamma < 1 the power has an infinite slope at 0, which times a cross entropy of 0 is not a number.
-        missing = missing.clamp_min(torch.finfo(missing.dtype).tiny)
-        return self.alpha * missing**self.gamma * cross_entropy
+        if self.gamma < 1:  # the power has an infinite slope at 0, which times a cross entropy of 0 is not a number
+            missing = missing.clamp_min(torch.finfo(missing.dtype).tiny)
+        return missing**self.gamma * (self.alpha * cross_entropy)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from losses import fused
 from losses.base import ClassificationLoss, full_float
 
 
@@ -43,7 +44,7 @@ def log_odds_against(scores: Tensor, target: Tensor) -> Tensor:
     Shapes: scores [B, K], target [B] int64 -> [B], of that label; target [B, K] -> [B, K], of every label.
     """
     if target.ndim == 1:
-        return logsumexp_without(scores, target) - scores.gather(1, target[:, None]).squeeze(1)
+        return fused.log_odds_against(scores, target)
     log_p = scores.log_softmax(dim=-1)
     return log_complements(log_p) - log_p
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from losses import fused
 from losses.base import ClassificationLoss, full_float
 from utils.types import Task
 
@@ -34,4 +35,7 @@ class LabelSmoothingCrossEntropy(ClassificationLoss):
         self.epsilon = epsilon
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(full_float(scores), target, label_smoothing=self.epsilon)
+        scores = full_float(scores)
+        if target.ndim == 1:
+            return fused.smoothed_cross_entropy(scores, target, self.epsilon).mean()
+        return F.cross_entropy(scores, target, label_smoothing=self.epsilon)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from losses import fused
 from losses.base import ClassificationLoss, full_float, require
 from utils.types import REJECTED, Task
 
@@ -66,22 +69,29 @@ class OneSidedMarginLoss(ClassificationLoss):
     def _negative_weight(self, num_classes: int) -> float:
         return self.lambda_ / (num_classes - 1) if self.normalize_negatives else self.lambda_
 
+    def _own_cost(self, scores: Tensor, hinge: Callable[[Tensor], Tensor]) -> Tensor:
+        return hinge(scores - self.lambda_min).add(hinge(-scores), alpha=self.alpha)
+
     def label_costs(self, scores: Tensor) -> Tensor:
         """Return g, by which label k costs more than "none of them". Shapes: [B, K] -> [B, K]."""
         scores = full_float(scores)
-        return _label_costs(scores, F.softplus, self, self._negative_weight(scores.shape[-1]))
+        weight = self._negative_weight(scores.shape[-1])
+        return self._own_cost(scores, F.softplus) - weight * F.softplus(self.lambda_max - scores)
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
         # bfloat16 has a resolution of 4 near lambda_max, and float16 overflows in the sum over 111 classes.
         scores = full_float(scores)
         hinge = F.softplus if self.soft else F.relu
-        weight = self._negative_weight(scores.shape[-1])
-        all_negative = weight * hinge(self.lambda_max - scores).sum(dim=-1)  # [B]
+        missing = self.lambda_max - scores  # [B, K], to what a wrong class must reach
         if target.ndim == 1:
-            own_cost = _label_costs(scores.gather(1, target[:, None]), hinge, self, weight).squeeze(1)  # [B]
+            own_cost = self._own_cost(scores.gather(1, target[:, None]).squeeze(1), hinge)  # [B]
+            missing = missing.scatter_(1, target[:, None], -math.inf)
+            negatives = fused.softplus_sum(missing) if self.soft else F.relu(missing).sum(dim=-1)  # [B]
         else:
-            own_cost = (target.to(scores.dtype) * _label_costs(scores, hinge, self, weight)).sum(dim=-1)  # [B]
-        return (all_negative + own_cost).mean()
+            q = target.to(scores.dtype)
+            own_cost = (q * self._own_cost(scores, hinge)).sum(dim=-1)  # [B]
+            negatives = ((1 - q) * hinge(missing)).sum(dim=-1)  # [B]
+        return own_cost.add(negatives, alpha=self._negative_weight(scores.shape[-1])).mean()
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """Return log p over the K classes, "none of them" left out. Shapes: [B, K] -> [B, K]."""
@@ -113,7 +123,3 @@ def check_margins(loss: str, alpha: float, lambda_: float, lambda_max: float, la
             "not the likeliest class; choose lambda_ > alpha",
             stacklevel=3,
         )
-
-
-def _label_costs(scores: Tensor, hinge, loss: OneSidedMarginLoss, weight: float) -> Tensor:
-    return hinge(scores - loss.lambda_min) + loss.alpha * hinge(-scores) - weight * hinge(loss.lambda_max - scores)

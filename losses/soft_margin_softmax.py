@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -46,5 +47,5 @@ def with_margin(scores: Tensor, target: Tensor, margin: float) -> Tensor:
     """Return the cross entropy of scores of which the label's is lowered. Shapes: [B, K], [B] or [B, K] -> scalar."""
     if target.ndim == 2:
         return mean_over_labels(F.softplus(margin + log_odds_against(scores, target)), target)
-    lowered = scores.gather(1, target[:, None]) - margin
-    return F.cross_entropy(scores.scatter(1, target[:, None], lowered), target)
+    lowering = torch.full_like(target, -margin, dtype=scores.dtype)[:, None]  # [B, 1]
+    return F.cross_entropy(scores.scatter_add(1, target[:, None], lowering), target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -91,7 +92,7 @@ class Classifier(pl.LightningModule):
         outputs = self(flat.image)
         with full_precision(outputs.scores):
             terms = self.loss.terms(outputs, flat)
-            total = torch.stack(list(terms.values())).sum()
+            total = functools.reduce(torch.add, terms.values())
             if batch_idx == 0:
                 self.train_tally.reset()
             with torch.no_grad():

@@ -1,13 +1,43 @@
-"""The benchmark of the losses times every entry."""
+"""The benchmark of the losses: what it times, and that its memory is the true one."""
 
 from __future__ import annotations
 
-from benchmarks.losses import measure
+import pytest
+import torch
+
+from benchmarks.losses import BATCH, REFERENCE, measure, peak_bytes, step_of, table
 from losses import LOSSES
 
 
-def test_every_loss_gets_a_ratio_a_round():
-    seconds, ratios = measure(classes=10, rounds=2, steps=1)
+def test_every_loss_gets_its_numbers():
+    seconds, held, results = measure(list(LOSSES), classes=10, rounds=2, seconds=0.0)
     assert seconds > 0
-    assert ratios.keys() == LOSSES.keys()
-    assert all(len(taken) == 2 and min(taken) > 0 for taken in ratios.values())
+    assert held > 0
+    assert results.keys() == LOSSES.keys()
+    for result in results.values():
+        assert 0 < result.low <= result.middle <= result.high
+        assert result.memory == result.bytes / held
+
+
+def test_memory_of_cross_entropy_is_three_score_tables():
+    # log p, the gradient in it and the gradient in the scores, besides a few numbers a sample.
+    step = step_of(REFERENCE, 1000)
+    step()
+    assert peak_bytes(step) == pytest.approx(3 * BATCH * 1000 * 4, rel=0.01)
+
+
+def test_memory_is_what_is_held_at_once():
+    def step() -> None:
+        for _ in range(3):
+            torch.empty(1000, dtype=torch.uint8)
+        first, second = torch.empty(2000, dtype=torch.uint8), torch.empty(3000, dtype=torch.uint8)
+        del first, second
+
+    assert peak_bytes(step) == 5000
+
+
+def test_table_is_aligned_markdown():
+    lines = table("time", {"Loss": ["1", "2", "3", "4", "5.55"]}).splitlines()
+    assert lines[0].startswith("| time | K = 10 |")
+    assert lines[1].startswith("|------|--------|")
+    assert len({len(line) for line in lines}) == 1
