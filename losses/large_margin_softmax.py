@@ -58,5 +58,6 @@ class LargeMarginSoftmaxLoss(AngularMarginLoss):
         return self.head.weight[target].to(features.dtype).norm(dim=1) * features.norm(dim=1)
 
     def plain_share(self) -> Tensor:
-        beta = (self.beta * self.beta_decay ** self.steps.float()).clamp(min=self.beta_min)
+        before = (self.steps - 1).float()  # this step is counted already
+        beta = (self.beta * self.beta_decay**before).clamp(min=self.beta_min)
         return beta / (1 + beta)

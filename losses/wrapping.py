@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,8 +30,8 @@ class WrappingLoss(ClassificationLoss):
         try:
             self.base = build_loss(base, task, **(base_params or {}))
         except ConfigError as error:
-            text = str(error).replace("loss_params.", "loss_params.base_params.")
-            raise ConfigError(text.replace("loss_function:", "loss_params.base:")) from None
+            text = re.sub(r"^loss_params(?=[.:])", "loss_params.base_params", str(error), flags=re.MULTILINE)
+            raise ConfigError(re.sub(r"^loss_function:", "loss_params.base:", text, flags=re.MULTILINE)) from None
         if self.base.kind != self.kind:
             raise ConfigError(f"loss_params.base: {base} judges {self.base.kind}s, {name} judges {self.kind}s")
         if any(type(inner) is type(self) for inner in self.base.modules()):

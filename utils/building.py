@@ -210,9 +210,14 @@ def _build_network(config: Configuration, num_classes: int) -> Any:
 
 
 def _load_network(config: Configuration, num_classes: int, weights_path: str) -> nn.Module:
-    """Return a network as the run's, with the weights of a file."""
+    """Return a network as the run's, with the weights of a file; they must hold the last layer too."""
     changes = {"pretrained": False, "weights_path": weights_path, "dropout": None}
-    return _build_network(structs.replace(config, **changes), num_classes)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="weights_path: .* it stays fresh")
+        try:
+            return _build_network(structs.replace(config, **changes), num_classes)
+        except UserWarning as warning:
+            raise ConfigError(str(warning).replace("it stays fresh", "they must be the same")) from None
 
 
 def _build_optimizer(config: Configuration, parameters: Any) -> torch.optim.Optimizer:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from losses import LOSSES, build_loss
 from losses.base import ClassificationLoss
 from utils.lookup import load_entry
-from utils.types import Batch, Outputs, Task
+from utils.types import Batch, ConfigError, Outputs, Task
 
 K, N, D = 5, 6, 8
 
@@ -56,7 +57,35 @@ def batch_of(target: Tensor, views: int = 1) -> Batch:
     return Batch(torch.zeros(size, 1, 2, 2), target, torch.arange(size) // views)
 
 
+def terms_of(
+    loss: ClassificationLoss,
+    scores: Tensor,
+    target: Tensor,
+    *,
+    features: Tensor | None = None,
+    index: Tensor | None = None,
+    image: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """Take a training step's terms; what is not given is made up."""
+    batch = batch_of(target, loss.views)
+    batch = Batch(batch.image if image is None else image, target, batch.index if index is None else index)
+    return loss.terms(outputs_of(loss, scores, features), batch)
+
+
 def trained(loss: ClassificationLoss, scores: Tensor, target: Tensor, features: Tensor | None = None) -> Tensor:
     """Return what training minimises."""
-    terms = loss.terms(outputs_of(loss, scores, features), batch_of(target, loss.views))
-    return torch.stack(list(terms.values())).sum()
+    return torch.stack(list(terms_of(loss, scores, target, features=features).values())).sum()
+
+
+def feature_batch(size: int = 9, classes: int = K) -> tuple[Tensor, Tensor, Tensor]:
+    """Return scores [B, K] and features [B, D] in float64 and labels [B]: some repeat, the last class is absent."""
+    torch.manual_seed(4)
+    scores, features = torch.randn(size, classes).double(), torch.randn(size, D).double()
+    return scores, features, torch.randint(classes - 1, (size,))
+
+
+def refused(name: str, params: dict[str, Any]) -> str:
+    """Return the message with which a loss's parameters are refused."""
+    with pytest.raises(ConfigError) as error:
+        build_loss(name, None, **params)
+    return str(error.value)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import Any
 
 import pytest
 import torch
+from processes import in_two_processes
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,28 +17,35 @@ from losses import LOSSES, TORCH_LOSSES, build_loss
 from losses.base import ClassificationLoss
 from models import build_model
 from models.classifier import Classifier, repeat_views
+from utils.lookup import load_entry
 from utils.types import Batch, Sequences, Task
 
 K = 4
 
 
 def make(loss: ClassificationLoss | str, **options) -> Classifier:
+    """Return a classifier of K classes, or of two for losses that take no more."""
     torch.manual_seed(0)
-    network = build_model("test_resnet", K, 1)
-    task = Task(K, 8, network.get_classifier(), options.pop("stage_channels", ()))
+    only = load_entry(LOSSES[loss]).num_classes if isinstance(loss, str) and loss in LOSSES else None
+    network = build_model("test_resnet", only or K, 1)
+    task = Task(only or K, 8, network.get_classifier())
     built = build_loss(loss, task) if isinstance(loss, str) else loss
+    if isinstance(loss, str) and built.stages:
+        _, maps = network.forward_intermediates(batch().image[:, 0], indices=list(built.stages))
+        task = dataclasses.replace(task, stage_channels=tuple(each.shape[1] for each in maps))
+        built = build_loss(loss, task)
     return Classifier(network, built, task, lambda parameters: torch.optim.SGD(parameters, lr=0.1), **options)
 
 
-def batch(views: int = 1, size: int = 6) -> Batch:
+def batch(views: int = 1, size: int = 6, classes: int = K) -> Batch:
     torch.manual_seed(1)
-    return Batch(torch.randn(size, views, 1, 16, 16), torch.arange(size) % K, torch.arange(size))
+    return Batch(torch.randn(size, views, 1, 16, 16), torch.arange(size) % classes, torch.arange(size))
 
 
 @pytest.mark.parametrize("name", [*LOSSES, *TORCH_LOSSES])
 def test_every_loss_trains_every_parameter(name):
     classifier = make(name)
-    classifier.training_step(batch(), 0).backward()
+    classifier.training_step(batch(classifier.loss.views, classes=classifier.train_tally.num_classes), 0).backward()
     for parameter, value in classifier.named_parameters():
         assert value.grad is not None, parameter
         assert value.grad.isfinite().all(), parameter
@@ -161,3 +170,26 @@ def test_the_module_is_short_and_names_no_loss():
     assert not [name for name in LOSSES if name in text]
     body = inspect.getsource(Classifier).splitlines()
     assert len(body) <= 160
+
+
+def counts_after_a_step(rank: int) -> dict[str, torch.Tensor]:
+    """Give every rank its own counts and states, let DDP take a step forward; return all buffers."""
+    classifier = make("OnlineLabelSmoothingLoss")
+    with torch.no_grad():
+        for buffer in classifier.buffers():
+            buffer.fill_(rank + 1)
+    parallel = nn.parallel.DistributedDataParallel(classifier)
+    parallel(batch().image[:, 0])
+    return dict(classifier.named_buffers())
+
+
+def test_ddp_keeps_each_rank_s_counts_and_loss_state_and_shares_the_network_s():
+    first, second = in_two_processes(counts_after_a_step)
+    own = {name for name in first if name.startswith(("train_tally.", "judge_tally.", "loss."))}
+    assert {"train_tally.correct", "judge_tally.hits", "loss.sums", "loss.soft"} <= own
+    for name in own:
+        assert (first[name] == 1).all(), name
+        assert (second[name] == 2).all(), name
+    running = [name for name in first if name.endswith("num_batches_tracked")]
+    assert running
+    assert all(first[name] == second[name] == 2 for name in running)  # the first rank's 1, and a step

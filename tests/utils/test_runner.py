@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import logging
 import signal
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -21,30 +19,20 @@ import train
 from datasets.sampling import EpochBatches
 from losses.torch_losses import TorchLoss
 from models.classifier import Classifier
-from utils import building, logs, runner
+from utils import building, runner
 from utils.callbacks import RunRecord
 from utils.checkpoints import load_checkpoint
 from utils.configuration import read_configuration
 from utils.runs import RunFolder, run_folder
 from utils.types import Batch, ConfigError, TrainingError
 
+pytestmark = pytest.mark.usefixtures("plain_log")
+
 ROOT = Path(__file__).resolve().parents[2]
 SUMMARY = {
     *("test/accuracy", "test/loss", "test/cross_entropy", "valid/accuracy", "selected_epoch", "selected_on"),
     *("num_parameters", "flops", "seconds", "images_per_second", "seed", "fingerprint"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _plain_log():
-    """Let pytest see the project's log; Lightning's advice is not the test's matter."""
-    log = logging.getLogger("lossbench")
-    log.propagate, level = True, log.level
-    log.setLevel(logging.INFO)
-    for text in logs.EXPECTED:
-        warnings.filterwarnings("ignore", message=text)
-    yield
-    log.setLevel(level)
 
 
 @pytest.fixture(scope="module")
@@ -404,14 +392,17 @@ def test_a_tracker_that_fails_costs_a_warning_and_not_the_run(quick):
     assert summary["epochs_run"] == 1
 
 
-def test_two_devices_take_the_steps_of_one(quick, tmp_path):
-    """Batch normalisation sees half the batch on each device, so a network without it is compared."""
+def test_two_devices_take_the_steps_of_one(tmp_path):
+    """Batch normalisation sees half the batch on each device, so a network without it is compared.
+
+    The loss has state: what each device gathers must neither be lost nor be overwritten by the first one's.
+    """
     changes = [
         *("dataset=digits", "convert_to_grayscale=true", "image_size=[32, 32]", "architecture=test_vit"),
         *("num_epochs=1", "batch_size=128", "trackers=[]", "accelerator=cpu", "optimizer=SGD"),
-        *("optimizer_params={lr: 0.05}", f"logging_dir={tmp_path}/logs"),
+        *("optimizer_params={lr: 0.05}", f"logging_dir={tmp_path}/logs", "loss_function=OnlineLabelSmoothingLoss"),
     ]
-    rows = []
+    rows, soft_labels = [], []
     for devices in (1, 2):
         command = [sys.executable, "train.py", "config_template.yml", *changes, f"devices={devices}"]
         extra = [f"output_path={tmp_path}/{devices}", "strategy=ddp" if devices == 2 else "strategy=auto"]
@@ -420,6 +411,10 @@ def test_two_devices_take_the_steps_of_one(quick, tmp_path):
         assert done.returncode == 0, done.stderr
         (summary,) = (tmp_path / str(devices)).glob("*/summary.json")
         rows.append(json.loads(summary.read_text()))
+        soft_labels.append(load_checkpoint(summary.parent / "checkpoints" / "last.ckpt")["state_dict"]["loss.soft"])
+    assert rows[0]["train/accuracy"] == pytest.approx(rows[1]["train/accuracy"], abs=0.002)
+    torch.testing.assert_close(soft_labels[0], soft_labels[1], rtol=0, atol=1e-3)
+    assert soft_labels[0].std() > 0.01
     assert rows[0]["train/loss"] == pytest.approx(rows[1]["train/loss"], rel=1e-3)
     assert rows[0]["test/accuracy"] == pytest.approx(rows[1]["test/accuracy"], abs=0.01)
 

@@ -1,0 +1,73 @@
+"""A data set of some of its classes only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from datasets.base import DataSet, ImageTable, keep_classes
+from utils.types import ConfigError
+
+CLASSES = ("ant", "bee", "cat", "dog")
+
+
+def in_memory(labels: list[int]) -> ImageTable:
+    """Every pixel of image i is i."""
+    images = np.arange(len(labels), dtype=np.uint8)[:, None, None].repeat(4, axis=1).repeat(4, axis=2)
+    return ImageTable(images, np.array(labels))
+
+
+def as_files(labels: list[int]) -> ImageTable:
+    """Image i is the file i.jpg, its box starts at i."""
+    boxes = np.arange(len(labels))[:, None] + np.array([0, 0, 5, 5])
+    return ImageTable([Path(f"{i}.jpg") for i in range(len(labels))], np.array(labels), boxes)
+
+
+def test_labels_follow_the_order_of_the_names():
+    data = keep_classes(DataSet(CLASSES, in_memory([0, 1, 2, 3, 2]), in_memory([2, 0])), ["cat", "ant"])
+    assert data.classes == ("cat", "ant")
+    assert data.train.labels.tolist() == [1, 0, 0]
+    assert data.test.labels.tolist() == [0, 1]
+
+
+def test_images_in_memory_stay_beside_their_labels():
+    data = keep_classes(DataSet(CLASSES, in_memory([3, 0, 1, 3, 2]), in_memory([3, 1])), ["dog", "bee"])
+    assert isinstance(data.train.images, np.ndarray)
+    assert data.train.images[:, 0, 0].tolist() == [0, 2, 3]
+    assert data.train.labels.tolist() == [0, 1, 0]
+
+
+def test_files_and_boxes_stay_beside_their_labels():
+    data = keep_classes(DataSet(CLASSES, as_files([1, 0, 2, 1]), as_files([2, 1])), ["bee", "cat"])
+    assert data.train.images == [Path("0.jpg"), Path("2.jpg"), Path("3.jpg")]
+    assert data.train.boxes is not None
+    assert data.train.boxes.tolist() == [[0, 0, 5, 5], [2, 2, 7, 7], [3, 3, 8, 8]]
+    assert data.train.labels.tolist() == [0, 1, 0]
+    assert data.test.labels.tolist() == [1, 0]
+
+
+def test_all_names_in_their_order_change_nothing():
+    data = DataSet(CLASSES, as_files([1, 0, 2, 3]), as_files([2, 1]), notes=("a note",))
+    kept = keep_classes(data, CLASSES)
+    assert kept.classes == data.classes
+    assert kept.notes == data.notes
+    assert kept.train.labels.tolist() == data.train.labels.tolist()
+    assert kept.train.images == data.train.images
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["cat", "dgo"], "classes: 'dgo' is no class of the data; did you mean 'dog'?"),
+        (["cat", "dog", "cat"], "classes: 'cat' stands twice"),
+        (["cat"], "classes: must name at least two, got 1"),
+        ([], "classes: must name at least two, got 0"),
+        (["zebra"], "classes: 'zebra' is no class of the data\nclasses: must name at least two, got 1"),
+    ],
+)
+def test_wrong_names_are_told_all_at_once(names, message):
+    with pytest.raises(ConfigError) as error:
+        keep_classes(DataSet(CLASSES, in_memory([0]), in_memory([1])), names)
+    assert str(error.value) == message

@@ -1,0 +1,129 @@
+"""Be your own teacher: its equation against loops, what is held constant, its limits."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from by_loops import cross_entropy, mean, softmax, squared_distance
+from cases import K, feature_batch, make, outputs_of, refused, terms_of
+from torch import Tensor
+from torch.nn import functional as F
+
+from losses import build_loss
+from losses.be_your_own_teacher import BeYourOwnTeacherLoss
+from utils.types import ConfigError
+
+NAME = "BeYourOwnTeacherLoss"
+
+
+def own_teacher(**params) -> BeYourOwnTeacherLoss:
+    loss = make(NAME, **params)
+    assert isinstance(loss, BeYourOwnTeacherLoss)
+    return loss.eval()  # batch normalisation by its running statistics, the same at every call
+
+
+def step(loss: BeYourOwnTeacherLoss, scores: Tensor, features: Tensor, target: Tensor) -> dict[str, Tensor]:
+    return terms_of(loss, scores.float(), target, features=features.float())
+
+
+def shallow_outputs(loss: BeYourOwnTeacherLoss, scores: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return each shallow classifier's features and scores."""
+    maps = outputs_of(loss, scores.float()).stages
+    return [classifier(each) for classifier, each in zip(loss.shallow, maps, strict=True)]
+
+
+@pytest.mark.parametrize("params", [{}, {"alpha": 0.4, "temperature": 2.0, "feature_weight": 0.3}])
+@pytest.mark.parametrize("soft", [False, True])
+def test_equals_the_equation(params, soft):
+    scores, features, target = feature_batch()
+    loss = own_teacher(**params)
+    alpha, temperature = params.get("alpha", 0.1), params.get("temperature", 3.0)
+    if soft:
+        target = torch.rand(len(target), K).softmax(dim=-1)
+    shallow = [(f.tolist(), z.tolist()) for f, z in shallow_outputs(loss, scores)]
+    deep, labels, deepest = scores.tolist(), target.tolist(), features.tolist()
+    label = sum(
+        mean([cross_entropy(z, y) for z, y in zip(each, labels, strict=True)])
+        for each in (deep, *(z for _, z in shallow))
+    )
+    teaching = sum(
+        mean(
+            [
+                cross_entropy([v / temperature for v in own], softmax([v / temperature for v in teacher]))
+                for own, teacher in zip(z, deep, strict=True)
+            ]
+        )
+        for _, z in shallow
+    )
+    distance = sum(mean([squared_distance(*pair) for pair in zip(f, deepest, strict=True)]) for f, _ in shallow)
+    found = step(loss, scores, features, target)
+    assert found["label"].item() == pytest.approx((1 - alpha) * label, rel=1e-5)
+    assert found["teaching"].item() == pytest.approx(alpha * temperature**2 * teaching, rel=1e-5)
+    assert found["features"].item() == pytest.approx(params.get("feature_weight", 0.0) * distance, rel=1e-5)
+
+
+def test_alpha_0_is_the_sum_of_every_classifier_s_cross_entropy():
+    scores, features, target = feature_batch()
+    loss = own_teacher(alpha=0.0)
+    expected = F.cross_entropy(scores, target).float()
+    for _, z in shallow_outputs(loss, scores):
+        expected = expected + F.cross_entropy(z, target)
+    total = torch.stack(list(step(loss, scores, features, target).values())).sum()
+    torch.testing.assert_close(total, expected)
+
+
+def test_the_deepest_learns_from_the_label_alone():
+    scores, features, target = feature_batch()
+    scores.requires_grad_()
+    features.requires_grad_()
+    terms = step(own_teacher(alpha=0.4, feature_weight=0.3), scores, features, target)
+    torch.stack(list(terms.values())).sum().backward()
+    expected = 0.6 * (scores.detach().softmax(dim=-1) - F.one_hot(target, K)) / len(target)
+    torch.testing.assert_close(scores.grad, expected, rtol=1e-5, atol=1e-7)
+    assert features.grad is None or (features.grad == 0).all()
+
+
+def test_shallow_classifiers_learn_from_label_and_teacher():
+    scores, features, target = feature_batch()
+    loss = own_teacher(alpha=1.0)
+    terms = step(loss, scores, features, target)
+    assert terms["label"].item() == 0
+    terms["teaching"].backward()
+    for name, parameter in loss.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_judging_and_prediction_are_the_deepest_s():
+    scores, _, target = feature_batch()
+    loss = own_teacher()
+    torch.testing.assert_close(loss(scores, target), F.cross_entropy(scores, target))
+    assert torch.equal(loss.predict(scores), scores.argmax(dim=-1))
+
+
+def test_each_feature_map_has_a_classifier_of_its_width():
+    loss = own_teacher(stages=[-3, -2])
+    assert loss.stages == (-3, -2)
+    assert [classifier.project.in_channels for classifier in loss.shallow] == [3, 4]  # type: ignore[union-attr]
+
+
+def test_training_without_the_channels_is_told():
+    scores, features, target = feature_batch()
+    loss = build_loss(NAME)
+    with pytest.raises(ConfigError, match=r"loss_params\.stages: the loss was built without the channels"):
+        terms_of(loss, scores, target, features=features)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"alpha": 1.1}, "alpha must be finite and 0 to 1, got 1.1"),
+        ({"temperature": 0.0}, "temperature must be finite and > 0, got 0.0"),
+        ({"feature_weight": -1.0}, "feature_weight must be finite and >= 0, got -1.0"),
+        ({"stages": []}, "stages must name at least one feature map, each once, got []"),
+        ({"stages": [-2, -2]}, "stages must name at least one feature map, each once, got [-2, -2]"),
+        ({"stages": ["deep"]}, "loss_params.stages: must be a list"),
+    ],
+)
+def test_bad_parameters_are_named(params, message):
+    assert message in refused(NAME, params)

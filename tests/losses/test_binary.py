@@ -1,0 +1,61 @@
+"""Losses of one score for two classes: what their frame promises."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cases import D, make
+from torch import nn
+
+from losses import build_loss
+from utils.types import ConfigError, Task
+
+BINARY = ["BinaryCrossEntropyLoss", "BinaryOneSidedMarginLoss"]
+
+
+@pytest.fixture(params=BINARY)
+def loss(request):
+    return make(request.param).double()
+
+
+def one_score() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scores [B, 1] on both sides of every threshold, and labels."""
+    return torch.linspace(-900, 900, 13, dtype=torch.float64)[:, None], torch.arange(13) % 2
+
+
+def test_last_layer_is_a_linear_one_with_one_score(loss):
+    head = loss.make_head(Task(2, 10, nn.Linear(D, 2)))
+    assert (head.in_features, head.out_features) == (D, 1)
+
+
+def test_scores_with_and_without_an_axis_of_one_are_the_same(loss):
+    scores, target = one_score()
+    assert torch.equal(loss(scores[:, 0], target), loss(scores, target))
+    assert torch.equal(loss.predict(scores[:, 0]), loss.predict(scores))
+
+
+def test_soft_labels_weigh_both_labels(loss):
+    scores, _ = one_score()
+    share = torch.linspace(0, 1, 13, dtype=torch.float64)
+    first, second = (torch.stack([loss(s[None], torch.tensor([label])) for s in scores]) for label in (0, 1))
+    found = loss(scores, torch.stack([1 - share, share], dim=-1))
+    torch.testing.assert_close(found, ((1 - share) * first + share * second).mean())
+
+
+def test_prediction_is_the_likelier_class(loss):
+    scores, _ = one_score()
+    log_p = loss.log_probabilities(scores)
+    torch.testing.assert_close(log_p.exp().sum(dim=-1), torch.ones(13, dtype=torch.float64))
+    apart = log_p[:, 0] != log_p[:, 1]
+    assert apart.sum() >= 12
+    assert torch.equal(loss.predict(scores)[apart], log_p.argmax(dim=-1)[apart])
+
+
+@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize("classes", [3, 10])
+def test_data_of_more_classes_are_refused_with_the_way_out(name, classes):
+    with pytest.raises(ConfigError) as error:
+        build_loss(name, Task(classes, 10, nn.Linear(D, classes)))
+    assert str(error.value) == (
+        f"loss_function: {name} tells two classes apart, the data has {classes}; choose two by `classes: [one, other]`"
+    )

@@ -1,0 +1,104 @@
+"""Every loss by name trains a network on real images, from the configuration to what the run leaves."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from losses import LOSSES
+from utils import runner
+from utils.checkpoints import load_checkpoint
+from utils.lookup import load_entry
+from utils.schema import Configuration
+from utils.types import ConfigError
+
+pytestmark = pytest.mark.usefixtures("plain_log")
+PARAMS = {  # margins of a size that a few steps reach
+    "BinaryOneSidedMarginLoss": "{lambda_min: 1, lambda_max: 6}",
+    "OneSidedMarginLoss": "{lambda_min: 1, lambda_max: 6}",
+}
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Pictures take longer than training here and have tests of their own."""
+    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+
+
+@pytest.fixture
+def small(quick, no_pictures) -> Callable[..., Configuration]:
+    """Return a function that reads a configuration of one epoch on a few classes."""
+
+    def read(num_classes: int = 4, **changes) -> Configuration:
+        classes = ["3", "8", "0", "6"][:num_classes]
+        return quick(**({"classes": classes, "num_epochs": 1, "batch_size": 16, "valid_fraction": 0.3} | changes))
+
+    return read
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_trains_on_digits(small, name):
+    few = load_entry(LOSSES[name]).num_classes or 4
+    folder, summary = runner.train(small(few, loss_function=name, loss_params=PARAMS.get(name, "{}")))
+    table = pq.read_table(folder.predictions).to_pydict()
+    right = sum(p == t for p, t in zip(table["prediction"], table["target"], strict=True))
+    assert {*table["target"]} == {*range(few)}
+    assert summary["test/accuracy"] == right / len(table["target"])
+    assert summary["test/accuracy"] > 1.5 / few
+    assert math.isfinite(summary["test/loss"])
+    assert math.isfinite(summary["test/cross_entropy"])
+    (row,) = folder.read_metrics()
+    assert row["valid/accuracy"] == summary["valid/accuracy"]
+    assert json.loads(folder.summary.read_text())["test/loss"] == summary["test/loss"]
+
+
+def test_a_trained_network_teaches_its_like(small):
+    taught, first = runner.train(small())
+    params = f"{{mode: self, teacher_path: {taught.best}}}"
+    folder, second = runner.train(small(loss_function="TeacherFreeDistillationLoss", loss_params=params))
+    teacher, kept = (load_checkpoint(each.best)["state_dict"] for each in (taught, folder))
+    names = [name for name in teacher if name.startswith("network.")]
+    assert names
+    for name in names:
+        assert torch.equal(kept[name.replace("network.", "loss.teacher.", 1)], teacher[name]), name
+    assert second["test/accuracy"] > 0.5
+    assert second["num_parameters"] == first["num_parameters"]
+
+
+def test_a_teacher_that_is_not_there_is_told_with_its_place(small):
+    params = "{mode: self, teacher_path: gone.ckpt}"
+    with pytest.raises(ConfigError, match=r"command line: loss_params\.teacher_path: .*gone\.ckpt"):
+        runner.train(small(loss_function="TeacherFreeDistillationLoss", loss_params=params))
+
+
+def test_a_teacher_of_other_classes_or_without_a_last_layer_is_refused(small):
+    for change in ({"num_classes": 3}, {"loss_function": "LargeMarginSoftmaxLoss"}):
+        other, _ = runner.train(small(**change))
+        params = f"{{mode: self, teacher_path: {other.best}}}"
+        with pytest.raises(ConfigError, match=r"command line: loss_params\.teacher_path: .* last layer.* the same"):
+            runner.train(small(loss_function="TeacherFreeDistillationLoss", loss_params=params))
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("CenterLoss", "{base: HingLoss}", r"command line: loss_params\.base: unknown loss 'HingLoss'; did you mean"),
+        ("CenterLoss", "{base: HingeLoss, base_params: {a: 1}}", r"command line: loss_params\.base_params\.a: unknown"),
+        ("BinaryCrossEntropyLoss", "{}", r"command line: loss_function: .* tells two classes apart, the data has 4"),
+        (
+            "CenterLoss",
+            "{base: BinaryCrossEntropyLoss}",
+            r"command line: loss_params\.base: .* two classes apart",
+        ),
+        ("BeYourOwnTeacherLoss", "{stages: [-9]}", r"command line: loss_params\.stages: the architecture has no"),
+    ],
+)
+def test_what_does_not_fit_the_run_is_told_with_its_place(small, name, params, message):
+    with pytest.raises(ConfigError, match=message):
+        runner.train(small(loss_function=name, loss_params=params))
