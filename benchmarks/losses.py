@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import functools
 import itertools
@@ -13,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,17 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # else this file is what `import losses` finds
 
 from losses import LOSSES, build_loss
+from losses.base import ClassificationLoss
+from utils.lookup import load_entry
 from utils.types import Batch, Outputs, Task
 
-BATCH, CLASSES = 256, (10, 100, 196, 1000, 21841)
+BATCH, CLASSES, FEATURES = 256, (10, 100, 196, 1000, 21841), 64
 REFERENCE = "F.cross_entropy"
 LARGEST_KEPT = 31 * 2**20
 """Bytes; freeing one such block teaches glibc to keep smaller ones, as in any training process, for the next step."""
+
+MEASURED = [name for name in LOSSES if load_entry(LOSSES[name]).num_classes is None]
+"""Losses for any number of classes; those of one score for two have no cross entropy of K classes beside them."""
 
 Step = Callable[[], None]
 
@@ -53,18 +59,29 @@ class Result:
     memory: float
 
 
+def build(name: str, classes: int) -> ClassificationLoss:
+    """Build a loss for features of `FEATURES` numbers; feature maps, where it asks for some, have one pixel."""
+    task = Task(classes, BATCH, nn.Linear(FEATURES, classes))
+    stages = build_loss(name).stages
+    return build_loss(name, dataclasses.replace(task, stage_channels=(1,) * len(stages)))
+
+
 def step_of(name: str, classes: int, device: str = "cpu", compiled: bool = False) -> Step:
     """Return a function that trains one step: what the loss minimises, and its gradient in the scores."""
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(BATCH, classes, generator=generator).to(device).requires_grad_()
     target = torch.randint(classes, (BATCH,), generator=generator).to(device)
-    batch = Batch(torch.zeros(BATCH, 1, device=device), target, torch.arange(BATCH, device=device))
-    loss = None if name == REFERENCE else build_loss(name, Task(classes, BATCH, nn.Linear(1, classes))).to(device)
+    loss = None if name == REFERENCE else build(name, classes).to(device)
+    views, stages = (loss.views, len(loss.stages)) if loss is not None else (1, 0)
+    target = target[: BATCH // views].repeat_interleave(views)  # the batch is of 256 rows, views of an image included
+    features = torch.randn(BATCH, FEATURES, generator=generator).to(device).requires_grad_()
+    maps = tuple(torch.zeros(BATCH, 1, 1, 1, device=device) for _ in range(stages))
+    batch = Batch(torch.zeros(BATCH, 1, device=device), target, torch.arange(BATCH, device=device) // views)
 
     def value_of(scores: torch.Tensor) -> torch.Tensor:
         if loss is None:
             return F.cross_entropy(scores, target)
-        return functools.reduce(torch.add, loss.terms(Outputs(scores, scores), batch).values())
+        return functools.reduce(torch.add, loss.terms(Outputs(scores, features, maps), batch).values())
 
     if compiled:  # code of its own, else all of them share one cache, which is searched in order and overflows
         value_of.__code__ = value_of.__code__.replace(co_name=f"{name}_{classes}")
@@ -72,7 +89,7 @@ def step_of(name: str, classes: int, device: str = "cpu", compiled: bool = False
 
     def step() -> None:
         trained(scores).backward()
-        scores.grad = None
+        scores.grad = features.grad = None
 
     return step
 
@@ -167,13 +184,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: within a minute")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compile", action="store_true", help="compile the losses and cross entropy")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number by loss and number of classes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write loss/classes -> median ratio")
     arguments = parser.parse_args()
-    if unknown := [name for name in arguments.names if name not in LOSSES]:
-        parser.error(f"unknown loss {', '.join(unknown)}; choose from {', '.join(LOSSES)}")
+    if unknown := [name for name in arguments.names if name not in MEASURED]:
+        parser.error(f"unknown loss {', '.join(unknown)}; choose from {', '.join(MEASURED)}")
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch sees no GPU")
-    names = arguments.names or list(LOSSES)
+    names = arguments.names or MEASURED
     torch.set_num_threads(1)
     torch.empty(LARGEST_KEPT, dtype=torch.uint8)
     rounds, seconds = (5, 0.005) if arguments.quick else (21, 0.02)
@@ -192,7 +209,7 @@ def main() -> None:
     print(table("memory", reference | {n: [f"{results[n].memory:.2f}" for _, _, results in measured] for n in names}))
     if arguments.json:
         numbers = {
-            f"{name}/{classes}": asdict(results[name])
+            f"{name}/{classes}": results[name].middle
             for classes, (_, _, results) in zip(CLASSES, measured, strict=True)
             for name in names
         }

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.losses import BATCH, REFERENCE, measure, peak_bytes, step_of, table
+from benchmarks.losses import BATCH, MEASURED, REFERENCE, measure, peak_bytes, step_of, table
 from losses import LOSSES
 
 
 def test_every_loss_gets_its_numbers():
-    seconds, held, results = measure(list(LOSSES), classes=10, rounds=2, seconds=0.0)
+    seconds, held, results = measure(MEASURED, classes=10, rounds=2, seconds=0.0)
     assert seconds > 0
     assert held > 0
-    assert results.keys() == LOSSES.keys()
+    assert set(LOSSES) - results.keys() == {"BinaryCrossEntropyLoss", "BinaryOneSidedMarginLoss"}
     for result in results.values():
         assert 0 < result.low <= result.middle <= result.high
         assert result.memory == result.bytes / held
