@@ -172,17 +172,25 @@ class Subject:
         return self.loss(outputs.scores[:1], batch.target[:1]).item()  # type: ignore
 
     def trained(self, margin: float, label: int = 1) -> float:
-        """Return what training minimises, without what the companions cost alone."""
+        """Return what training minimises, without what the companions and the image's other views cost alone."""
         outputs, batch = self.batch(margin, label)
-        size = len(outputs.scores)
-        alone = self.loss(outputs.scores[1:], batch.target[1:]).item() * (size - 1)  # type: ignore
+        views = self.loss.views
+        others = [slice(1, views)] if views > 1 else []
+        alone = sum(self.loss(outputs.scores[rows], batch.target[rows]).item() * (views - 1) for rows in others)  # type: ignore
 
         def once(seed: int) -> float:
-            torch.manual_seed(seed)
-            return sum(copy.deepcopy(self.loss).terms(outputs, batch).values()).item() * size - alone  # type: ignore
+            return self.cost(seed, outputs, batch, 0) - self.cost(seed, outputs, batch, views) - alone
 
         few = [once(seed) for seed in range(FEW)]
         return few[0] if len(set(few)) == 1 else sum(map(once, range(DRAWS))) / DRAWS
+
+
+    def cost(self, seed: int, outputs: Outputs, batch: Batch, first: int) -> float:
+        """Return the sum that training minimises over a batch's rows from the first on."""
+        torch.manual_seed(seed)
+        outputs = Outputs(outputs.scores[first:], outputs.features[first:], tuple(m[first:] for m in outputs.stages))
+        batch = Batch(batch.image[first:], batch.target[first:], batch.index[first:])  # type: ignore
+        return sum(copy.deepcopy(self.loss).terms(outputs, batch).values()).item() * len(batch.index)  # type: ignore
 
 
 @torch.no_grad()
