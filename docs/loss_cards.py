@@ -184,7 +184,6 @@ class Subject:
         few = [once(seed) for seed in range(FEW)]
         return few[0] if len(set(few)) == 1 else sum(map(once, range(DRAWS))) / DRAWS
 
-
     def cost(self, seed: int, outputs: Outputs, batch: Batch, first: int) -> float:
         """Return the sum that training minimises over a batch's rows from the first on."""
         torch.manual_seed(seed)

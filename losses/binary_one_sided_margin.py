@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from losses.binary import BinaryLoss
@@ -36,7 +36,8 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
         alpha >= lambda_: then very negative scores are the first class's again.
     Source: Karimi et al. 2022, arXiv:2206.01002, eq. 1.
     Deviations: eq. 2 lacks the factor (1 - y) that eq. 1 has; eq. 1 is followed. The paper gives no threshold; the
-        class that costs less is predicted. Which class is "positive" it does not say either; here the second one.
+        class that costs less is predicted. The last layer's bias starts at that threshold, where neither class is
+        favoured; from 0 the scores need many epochs to get there. Which class is "positive" it does not say either; here the second.
     """
 
     calibrated = False
@@ -61,6 +62,11 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
             )
         self.alpha, self.lambda_, self.lambda_max, self.lambda_min = alpha, lambda_, lambda_max, lambda_min
         self.soft = soft
+
+    def make_head(self, task: Task) -> nn.Module:
+        head = super().make_head(task)
+        nn.init.constant_(head.bias, (self.lambda_min + self.lambda_ * self.lambda_max) / (1 + self.lambda_))  # type: ignore
+        return head
 
     def costs(self, score: Tensor) -> tuple[Tensor, Tensor]:
         hinge = F.softplus if self.soft else F.relu

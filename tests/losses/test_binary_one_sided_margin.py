@@ -8,8 +8,10 @@ import pytest
 import torch
 from by_loops import mean
 from cases import refused
+from torch import nn
 
 from losses.binary_one_sided_margin import BinaryOneSidedMarginLoss
+from utils.types import Task
 
 SETTINGS = [
     {},
@@ -108,3 +110,11 @@ def test_warns_that_one_wrong_class_needs_no_normalization():
 )
 def test_bad_parameters_are_named(params, message):
     assert message in refused("BinaryOneSidedMarginLoss", params)
+
+
+def test_scores_start_where_neither_class_is_favoured():
+    head = BinaryOneSidedMarginLoss(lambda_=0.5).make_head(Task(2, 10, nn.Linear(4, 2)))
+    score = head(torch.zeros(1, 4))
+    assert score.item() == pytest.approx((100 + 0.5 * 600) / 1.5)
+    log_p = BinaryOneSidedMarginLoss(lambda_=0.5).log_probabilities(score)
+    torch.testing.assert_close(log_p.exp(), torch.full((1, 2), 0.5), atol=1e-4, rtol=0)
