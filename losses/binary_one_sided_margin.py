@@ -37,7 +37,8 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
     Source: Karimi et al. 2022, arXiv:2206.01002, eq. 1.
     Deviations: eq. 2 lacks the factor (1 - y) that eq. 1 has; eq. 1 is followed. The paper gives no threshold; the
         class that costs less is predicted. The last layer's bias starts at that threshold, where neither class is
-        favoured; from 0 the scores need many epochs to get there. Which class is "positive" it does not say either; here the second.
+        favoured; from 0 the scores need many epochs to get there. Which class is "positive" it does not say either;
+        here the second.
     """
 
     calibrated = False
