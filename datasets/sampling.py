@@ -155,6 +155,8 @@ class ClassBalancedBatches(GroupedBatches):
 
     Args: as `GroupedBatches`, and labels: the class of each sample, [N].
 
+    Raises: ConfigError also if a device's part of a batch would be of one class, with nothing to tell apart.
+
     Source: Hermans et al. 2017, "In Defense of the Triplet Loss for Person Re-Identification", arXiv:1703.07737, sec. 2
         ("P classes, K images").
     """
@@ -170,6 +172,11 @@ class ClassBalancedBatches(GroupedBatches):
         group_size: int,
     ) -> None:
         super().__init__(len(labels), batch_size, seed, rank, world_size, group_size=group_size)
+        if batch_size < 2 * group_size * world_size:
+            raise ConfigError(
+                f"batch_size: must be >= {2 * group_size * world_size}, got {batch_size}: the loss asks for "
+                f"{group_size} images of each of two classes or more for each of {world_size} devices"
+            )
         self.labels = labels
 
     def _groups(self, sizes: list[int]) -> Iterator[list[list[Key]]]:

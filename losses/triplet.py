@@ -24,7 +24,7 @@ class TripletLoss(WrappingLoss):
     - semi_hard: for every anchor and positive, the nearest negative that is farther than the positive; the farthest
       negative where none is;
     - hard: for every anchor, its farthest positive and its nearest negative (batch hard);
-    - all: every triplet whose value is not 0.
+    - all: every triplet whose value is not 0. Memory grows with the cube of the batch, else with its square.
 
     Scores, probabilities and prediction are the base's. weight = 0 is the base.
 
@@ -86,16 +86,16 @@ def triplet_loss(features: Tensor, target: Tensor, margin: float, mining: str) -
 def squared_distances(points: Tensor) -> Tensor:
     """Return the squared distances of points to one another. Shapes: [B, D] -> [B, B].
 
-    The differences are squared one by one: |a|^2 + |b|^2 - 2ab loses the digits of small distances.
+    From the differences themselves: |a|^2 + |b|^2 - 2ab loses the digits of small distances.
     """
-    return (points[:, None, :] - points).square().sum(dim=-1)
+    return torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
 
 
 def _semi_hard(distance: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
-    farther = negative[:, None, :] & (distance[:, None, :] > distance[:, :, None])  # [anchor, positive, negative]
-    nearest = torch.where(farther, distance[:, None, :], torch.inf).amin(dim=-1)
-    farthest = torch.where(negative, distance, -torch.inf).amax(dim=-1, keepdim=True)
-    apart = torch.where(farther.any(dim=-1), nearest, farthest)  # [anchor, positive]
+    negatives = torch.where(negative, distance, torch.inf).sort(dim=-1).values  # [anchor, nearest first]
+    nearer = torch.searchsorted(negatives.detach(), distance.detach(), right=True)  # [anchor, positive], how many
+    last = negative.sum(dim=-1, keepdim=True) - 1
+    apart = negatives.gather(1, torch.minimum(nearer, last).clamp(min=0))  # [anchor, positive]
     return _mean(F.relu(distance - apart + margin), positive & negative.any(dim=-1, keepdim=True))
 
 

@@ -114,7 +114,9 @@ def check_parameters(config: Configuration) -> None:
     def check_optimization() -> None:
         optimizer = optimization.build_optimizer(config.optimizer, [parameter], **config.optimizer_params)
         params = config.lr_scheduler_params
-        schedule = optimization.build_scheduler(config.lr_scheduler, optimizer, 2, config.num_epochs, **params)
+        schedule = optimization.build_scheduler(
+            config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **params
+        )
         if schedule is not None:
             optimization.try_out(schedule, optimizer)
 

@@ -17,6 +17,9 @@ from utils.types import ConfigError
 
 EVERY_STEP = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
 
+STEPS_TRIED = 3
+"""Steps that a schedule is tried with before a run; no epoch is taken to be shorter."""
+
 
 def build_optimizer(name: str, parameters: Iterable[nn.Parameter], /, **params: Any) -> Optimizer:
     """Build an optimizer of torch.optim, or of timm.optim where torch has none of that name.
@@ -63,14 +66,14 @@ def build_scheduler(
     return description | ({"monitor": monitor} if monitor else {})
 
 
-def try_out(schedule: dict[str, Any], optimizer: Optimizer, steps: int = 3) -> None:
+def try_out(schedule: dict[str, Any], optimizer: Optimizer) -> None:
     """Step a schedule a few times: some parameters are refused only then.
 
     Raises: ConfigError for parameters that it fails on.
     """
     scheduler = schedule["scheduler"]
     try:
-        for _ in range(steps):
+        for _ in range(STEPS_TRIED):
             scheduler.step(1.0) if "monitor" in schedule else scheduler.step()
     except (TypeError, ValueError, ArithmeticError) as error:
         raise ConfigError(f"lr_scheduler_params: {type(scheduler).__name__} fails on them: {error}") from None

@@ -166,7 +166,7 @@ def test_an_epoch_of_groups_has_as_many_draws_and_steps_as_a_shuffled_one(make, 
 
 
 @GROUPED
-@pytest.mark.parametrize("batch_size", [12, 14, 37])
+@pytest.mark.parametrize("batch_size", [24, 26, 37])
 @pytest.mark.parametrize("world_size", [2, 3, 4])
 def test_devices_share_the_groups_of_one_device(make, batch_size, world_size):
     alone = list(make(batch_size=batch_size))
@@ -177,6 +177,11 @@ def test_devices_share_the_groups_of_one_device(make, batch_size, world_size):
             assert sorted(key for part in parts for key in part) == sorted(alone[step])
     draws = [key for rank in ranks for batch in rank for key in batch]
     assert len(draws) == len(set(draws)) == 84
+
+
+def test_a_class_balanced_batch_of_one_class_is_refused():
+    with pytest.raises(ConfigError, match=r"batch_size: must be >= 6, got 5: .* 3 images of each of two classes"):
+        balanced(batch_size=5)
 
 
 @pytest.mark.parametrize(("batch_size", "copies"), [(12, {3}), (13, {3, 4}), (14, {3, 4})])

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from utils.catalogue import optimizers, schedulers
-from utils.optimization import build_optimizer, build_scheduler
+from utils.optimization import STEPS_TRIED, build_optimizer, build_scheduler, try_out
 from utils.schedules import CosineWarmupRestarts, factor_schedule
 from utils.types import ConfigError
 
@@ -170,3 +170,13 @@ def test_wrong_parameters_of_schedulers_are_named(name, params, message):
 def test_wrong_parameters_of_optimizers_are_named(name, params, message):
     with pytest.raises(ConfigError, match=message):
         build_optimizer(name, [nn.Parameter(torch.ones(2, 2))], **params)
+
+
+def test_a_schedule_is_tried_on_no_fewer_steps_than_a_run_of_one_epoch_has():
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    optimizer.step()  # torch warns of a schedule that goes first
+    schedule = build_scheduler("OneCycleLR", optimizer, STEPS_TRIED, 1, max_lr=0.1)
+    assert schedule is not None
+    try_out(schedule, optimizer)
+    assert schedule["scheduler"].last_epoch == STEPS_TRIED
