@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import statistics
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from utils.configuration import read_configuration
 from utils.files import write_atomically
 from utils.lookup import load_entry
 from utils.runs import environment
-from utils.types import ConfigError, TrainingError
+from utils.types import ConfigError, TrainingError, UserError
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "config_template.yml"
 FIXED = ("trackers=[]",)
@@ -60,7 +61,16 @@ def row(loss: str, results: Sequence[dict[str, Any] | str]) -> str:
     return f"| {loss} | {middle} |"
 
 
-def main() -> None:
+def main() -> int:
+    try:
+        return measure()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def measure() -> int:
+    """Print the table and return the exit status: 1 if a loss has no result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="FILE | key=value", help="the configuration, and what to change")
     names = [*LOSSES, *TORCH_LOSSES]
@@ -71,7 +81,7 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
     files = [word for word in arguments.words if "=" not in word]
     overrides = [word for word in arguments.words if "=" in word]
-    file = files[0] if files else str(TEMPLATE)
+    file = files[0] if files else os.path.relpath(TEMPLATE)
     for name in ("lossbench", "pytorch_lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -92,7 +102,8 @@ def main() -> None:
         print(lines[-1], flush=True)
         if arguments.write:
             write_atomically(arguments.write, "\n".join(lines) + "\n")
+    return int(any("| | | |" in line for line in lines))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler says on every use that it starts and stops
+
 import torch
 from torch import nn
 from torch.nn import functional as F

@@ -71,7 +71,7 @@ def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
     Raises: ConfigError for a name that is no class or stands twice, and for fewer than two.
     """
     problems = [
-        f"classes: {name!r} is no class of the data{did_you_mean(name, data_set.classes)}"
+        f"classes: {name!r} is no class of the data{did_you_mean(name, data_set.classes)}{_some(data_set.classes)}"
         for name in names
         if name not in data_set.classes
     ]
@@ -85,6 +85,11 @@ def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
         new_label[data_set.classes.index(name)] = label
     parts = {part: _relabelled(getattr(data_set, part), new_label) for part in ("train", "test")}
     return dataclasses.replace(data_set, classes=tuple(names), **parts)
+
+
+def _some(classes: Sequence[str], shown: int = 12) -> str:
+    more = f", and {len(classes) - shown} more" if len(classes) > shown else ""
+    return f"; it has {', '.join(classes[:shown])}{more}"
 
 
 def _relabelled(table: ImageTable, new_label: np.ndarray) -> ImageTable:

@@ -35,9 +35,9 @@ class AngularSoftmaxLoss(AngularMarginLoss):
 
     Args:
         margin: m, 1 to 4. Paper: 4.
-        beta: weight of the plain score at the start, >= 0. The authors' code: 1500.
-        beta_decay: how fast it falls, >= 0, per step. The authors' code: 0.1.
-        beta_min: smallest weight, >= 0. The authors' code: 5.
+        beta: weight of the plain score at the start, >= 0. A public PyTorch implementation: 1500; authors' code: 1000.
+        beta_decay: how fast it falls, >= 0, per step. The same: 0.1; authors' code: 0.12.
+        beta_min: smallest weight, >= 0. Both: 5.
 
     Shapes: scores [B, K] float, target [B] int64, features [B, D] -> scalar, mean over B.
     Use: to learn features whose angles tell classes apart, as for faces or retrieval. It needs more epochs than cross

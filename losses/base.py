@@ -105,8 +105,10 @@ def num_features(task: Task, loss: str) -> int:
     Raises: ConfigError if the architecture's last layer is not linear, so that there is no one vector for an image.
     """
     if not isinstance(task.classifier, nn.Linear):
-        kind = type(task.classifier).__name__
-        raise ConfigError(f"architecture: its last layer is a {kind}, {loss} needs a linear one")
+        raise ConfigError(
+            f"architecture: {loss} needs a network whose last layer is linear, so that an image has one vector of "
+            "features; SqueezeNet's, for one, is a convolution"
+        )
     return task.classifier.in_features
 
 

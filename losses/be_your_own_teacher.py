@@ -50,7 +50,8 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
     Raises: ValueError if a parameter is out of range; ConfigError if the architecture's last layer is not linear or
         the feature maps are none of images.
     Source: Zhang et al. 2019, "Be Your Own Teacher", ICCV, arXiv:1905.08094, eq. 2 to 7.
-    Deviations: works on the stages of any network, so the shallow classifiers are one 1x1 convolution instead of a
+    Deviations: alpha weighs the deepest classifier's label too, as in a public implementation. Works on the stages of
+        any network, so the shallow classifiers are one 1x1 convolution instead of a
         chain of bottlenecks. The teaching is a cross entropy, which has the KL divergence's gradient.
     """
 

@@ -33,7 +33,8 @@ class TeacherFreeDistillationLoss(ClassificationLoss):
         temperature: T, > 0; null for 20 or 6. The same.
         multiplier: >= 0; null for 1 or 0.5. The same: 100 and 50, before its division by 100 classes.
         a: probability of the label in the teacher made by hand, 0 to 1. Paper: >= 0.9; code: 0.99.
-        teacher_path: file of the trained network's weights, such as a run's checkpoints/best.ckpt; needed by self.
+        teacher_path: file of the trained network's weights, such as a run's checkpoints/best.ckpt; needed by self. It
+            was trained by a loss whose scores are logits.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
     Use: in place of label smoothing (regularization), or to train a network a second time (self).

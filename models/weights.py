@@ -64,7 +64,7 @@ def _first(names: list[str]) -> str:
 
 def _read(weights_path: str | Path) -> dict[str, Tensor]:
     if "://" in str(weights_path):
-        raise ConfigError(f"weights_path: must be a local file, got {weights_path}")
+        raise ConfigError(f"weights_path: must be a local file, got {str(weights_path)!r}")
     path = Path(weights_path).expanduser()
     if path.suffix not in _SUFFIXES:
         raise ConfigError(f"weights_path: must end in one of {', '.join(_SUFFIXES)}, got {weights_path}")
@@ -81,8 +81,10 @@ def _read(weights_path: str | Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ConfigError(f"weights_path: {weights_path} cannot be read as a file of tensors: {reason}") from None
+        # What torch says of a pickle is its advice to switch the check off.
+        reason = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0]
+        problem = f"cannot be read as a file of tensors and nothing else{': ' if reason else ''}{reason}"
+        raise ConfigError(f"weights_path: {weights_path} {problem}") from None
     return _state_dict(content, weights_path)
 
 

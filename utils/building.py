@@ -7,9 +7,11 @@ import functools
 import logging
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+import yaml
 from msgspec import structs
 from torch import nn
 
@@ -211,8 +213,23 @@ def _build_network(config: Configuration, num_classes: int) -> Any:
     )
 
 
+def _num_stages(network: Any) -> int:
+    """Return how many feature maps a network says that it has, 0 if it does not say."""
+    return len(getattr(network, "feature_info", ()))
+
+
 def _load_network(config: Configuration, num_classes: int, weights_path: str) -> nn.Module:
-    """Return a network as the run's, with the weights of a file; they must hold the last layer too."""
+    """Return a network as the run's, with the weights of a file, which must hold the last layer too.
+
+    Raises: ConfigError also if a run left the file whose loss does not read the highest score as the likeliest class.
+    """
+    run = Path(weights_path).parent.parent / "config.yml"
+    if run.is_file():
+        trained = yaml.safe_load(run.read_text(encoding="utf-8"))
+        name, params = trained["loss_function"], trained["loss_params"]
+        one_hot = torch.eye(num_classes)
+        if not torch.equal(build_loss(name, None, **params).predict(one_hot), torch.arange(num_classes)):
+            raise ConfigError(f"weights_path: was trained by {name}, whose highest score is not the likeliest class")
     changes = {"pretrained": False, "weights_path": weights_path, "dropout": None}
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="weights_path: .* it stays fresh")
@@ -246,7 +263,9 @@ def _stage_channels(network: Any, loss: ClassificationLoss, size: tuple[int, int
     try:
         _, maps = network.eval().forward_intermediates(torch.zeros(1, in_channels, *size), indices=list(loss.stages))
     except (AssertionError, IndexError, ValueError) as error:
-        text = f"the architecture has no feature maps at {list(loss.stages)}: {str(error).splitlines()[0]}"
+        number = _num_stages(network)
+        allowed = f"; it has {number}: {-number} to {number - 1}" if number else f": {str(error).splitlines()[0]}"
+        text = f"the architecture has no feature maps at {list(loss.stages)}{allowed}"
         raise ConfigError(f"loss_params.stages: {text}") from None
     network.train(was_training)
     return tuple(each.shape[1] for each in maps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -33,7 +34,7 @@ class _ToScreen(logging.Handler):
 def configure(level: str, folder: str) -> None:
     """Send the project's log to the screen and to <folder>/lossbench.log, and warnings into it as one line each."""
     log = logging.getLogger("lossbench")
-    log.setLevel(level)
+    log.setLevel(level if os.environ.get("LOCAL_RANK", "0") == "0" else logging.ERROR)  # one process speaks for all
     log.propagate = False
     for handler in list(log.handlers):
         log.removeHandler(handler)

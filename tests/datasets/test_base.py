@@ -60,11 +60,14 @@ def test_all_names_in_their_order_change_nothing():
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (["cat", "dgo"], "classes: 'dgo' is no class of the data; did you mean 'dog'?"),
+        (["cat", "dgo"], "classes: 'dgo' is no class of the data; did you mean 'dog'?; it has ant, bee, cat, dog"),
         (["cat", "dog", "cat"], "classes: 'cat' stands twice"),
         (["cat"], "classes: must name at least two, got 1"),
         ([], "classes: must name at least two, got 0"),
-        (["zebra"], "classes: 'zebra' is no class of the data\nclasses: must name at least two, got 1"),
+        (
+            ["owl"],
+            "classes: 'owl' is no class of the data; it has ant, bee, cat, dog\nclasses: must name at least two, got 1",
+        ),
     ],
 )
 def test_wrong_names_are_told_all_at_once(names, message):

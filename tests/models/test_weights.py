@@ -96,7 +96,7 @@ def test_mismatch_names_the_layers(source, tmp_path):
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("https://example.org/weights.pt", "must be a local file, got https://example.org/weights.pt"),
+        ("https://example.org/weights.pt", "must be a local file, got 'https://example.org/weights.pt'"),
         ("weights.npz", "must end in one of .pt, .pth, .ckpt, .safetensors, got weights.npz"),
         ("/nowhere/weights.pt", "there is no file /nowhere/weights.pt"),
     ],

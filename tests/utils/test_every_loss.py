@@ -102,3 +102,10 @@ def test_a_teacher_of_other_classes_or_without_a_last_layer_is_refused(small):
 def test_what_does_not_fit_the_run_is_told_with_its_place(small, name, params, message):
     with pytest.raises(ConfigError, match=message):
         runner.train(small(loss_function=name, loss_params=params))
+
+
+def test_a_teacher_whose_lowest_score_wins_is_refused(small):
+    folder, _ = runner.train(small(loss_function="OneSidedMarginLoss"))
+    params = {"mode": "self", "teacher_path": str(folder.best)}
+    with pytest.raises(ConfigError, match=r"loss_params\.teacher_path: was trained by OneSidedMarginLoss"):
+        runner.train(small(loss_function="TeacherFreeDistillationLoss", loss_params=params))
