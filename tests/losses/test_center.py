@@ -129,7 +129,7 @@ def test_centres_survive_a_checkpoint():
 
 
 def test_an_architecture_without_one_feature_vector_is_refused():
-    with pytest.raises(ConfigError, match="architecture: its last layer is a Conv2d, CenterLoss needs a linear one"):
+    with pytest.raises(ConfigError, match="architecture: CenterLoss needs a network whose last layer is linear"):
         build_loss("CenterLoss", Task(K, 10, nn.Conv2d(D, K, 1)))
 
 

@@ -19,7 +19,6 @@ from utils.types import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 PARAMS = {  # margins of a size that a few steps reach
-    "BinaryOneSidedMarginLoss": "{lambda_min: 1, lambda_max: 6}",
     "OneSidedMarginLoss": "{lambda_min: 1, lambda_max: 6}",
 }
 
