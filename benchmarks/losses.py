@@ -119,7 +119,7 @@ def peak_bytes(step: Step, device: str = "cpu") -> int:
         before = torch.cuda.memory_allocated()
         step()
         return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as recorded:
         step()
     events: list[Any] = recorded.profiler.kineto_results.events()  # type: ignore
     changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
