@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import datetime
 import functools
 import itertools
@@ -63,9 +62,8 @@ class Result:
 
 def build(name: str, classes: int) -> ClassificationLoss:
     """Build a loss for features of `FEATURES` numbers; feature maps, where it asks for some, have one pixel."""
-    task = Task(classes, BATCH, nn.Linear(FEATURES, classes))
-    stages = build_loss(name).stages
-    return build_loss(name, dataclasses.replace(task, stage_channels=(1,) * len(stages)))
+    task = Task(classes, BATCH, nn.Linear(FEATURES, classes), stage_channels=lambda stages: (1,) * len(stages))
+    return build_loss(name, task)
 
 
 def step_of(name: str, classes: int, device: str = "cpu", compiled: bool = False) -> Step:

@@ -6,7 +6,6 @@ What the page says stands in the losses' docstrings and signatures, so it cannot
 from __future__ import annotations
 
 import copy
-import dataclasses
 import inspect
 import re
 import sys
@@ -129,10 +128,8 @@ class Subject:
         torch.manual_seed(0)
         self.classes = load_entry(LOSSES[name]).num_classes or CLASSES
         classifier = nn.Linear(self.classes, self.classes)
-        task = Task(self.classes, 100, classifier)
+        task = Task(self.classes, 100, classifier, stage_channels=lambda stages: (1,) * len(stages))
         self.loss = build_loss(name, task)
-        if self.loss.stages:
-            self.loss = build_loss(name, dataclasses.replace(task, stage_channels=(1,) * len(self.loss.stages)))
         head: Any = self.loss.make_head(task)
         if head is not classifier and head.out_features == self.classes:
             nn.init.eye_(head.weight)

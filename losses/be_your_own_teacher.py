@@ -72,12 +72,11 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
             raise ValueError(f"stages must name at least one feature map, each once, got {list(stages)}")
         self.alpha, self.temperature, self.feature_weight = alpha, temperature, feature_weight
         self.stages = tuple(stages)
-        channels = () if task is None else task.stage_channels
-        self.shallow = nn.ModuleList(
-            ShallowClassifier(width, num_features(task, type(self).__name__), task.num_classes)
-            for width in channels
-            if task is not None
-        )
+        self.shallow = nn.ModuleList()
+        if task is not None and task.stage_channels is not None:
+            width, classes = num_features(task, type(self).__name__), task.num_classes
+            channels = task.stage_channels(self.stages)
+            self.shallow.extend(ShallowClassifier(each, width, classes) for each in channels)
 
     def forward(self, scores: Tensor, target: Any) -> Tensor:
         return F.cross_entropy(full_float(scores), target)

@@ -20,7 +20,6 @@ from datasets.augmentation import build_transforms
 from datasets.base import DataSet, keep_classes
 from datasets.data_module import DataModule, common_size
 from losses import build_loss
-from losses.base import ClassificationLoss
 from models import build_model
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
@@ -76,13 +75,14 @@ def prepare(config: Configuration) -> Preparation:
     multiply_adds = _located(config, _count, network, size, config.in_channels)
 
     seed_all(derive_seed(config.seed, "loss"))
-    load_network = functools.partial(_load_network, config, len(data_set.classes))
-    task = Task(len(data_set.classes), len(data_set.train), network.get_classifier(), load_network=load_network)
+    task = Task(
+        len(data_set.classes),
+        len(data_set.train),
+        network.get_classifier(),
+        functools.partial(_stage_channels, network, (1, config.in_channels, *size)),
+        functools.partial(_load_network, config, len(data_set.classes)),
+    )
     loss = _located(config, build_loss, config.loss_function, task, **config.loss_params)
-    if loss.stages:
-        channels = _located(config, _stage_channels, network, loss, size, config.in_channels)
-        task = dataclasses.replace(task, stage_channels=channels)
-        loss = _located(config, build_loss, config.loss_function, task, **config.loss_params)
     if loss.kind != data_set.kind:
         text = f"{config.loss_function} judges {loss.kind}s, {config.dataset} holds {data_set.kind}s"
         raise config.error({("loss_function",): text})
@@ -258,14 +258,15 @@ def _count(network: nn.Module, size: tuple[int, int], in_channels: int) -> int:
 
 
 @torch.no_grad()
-def _stage_channels(network: Any, loss: ClassificationLoss, size: tuple[int, int], in_channels: int) -> tuple[int, ...]:
+def _stage_channels(network: Any, image_shape: tuple[int, ...], stages: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the channels of the feature maps at these positions, for which the network sees one image."""
     was_training = network.training
     try:
-        _, maps = network.eval().forward_intermediates(torch.zeros(1, in_channels, *size), indices=list(loss.stages))
+        _, maps = network.eval().forward_intermediates(torch.zeros(image_shape), indices=list(stages))
     except (AssertionError, IndexError, ValueError) as error:
         number = _num_stages(network)
         allowed = f"; it has {number}: {-number} to {number - 1}" if number else f": {str(error).splitlines()[0]}"
-        text = f"the architecture has no feature maps at {list(loss.stages)}{allowed}"
+        text = f"the architecture has no feature maps at {list(stages)}{allowed}"
         raise ConfigError(f"loss_params.stages: {text}") from None
     network.train(was_training)
     return tuple(each.shape[1] for each in maps)

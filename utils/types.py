@@ -70,12 +70,12 @@ class Task:
         num_classes: K.
         num_samples: rows of the training part.
         classifier: the network's own last layer, features -> K scores.
-        stage_channels: channels of the feature maps that the loss asked for.
+        stage_channels: positions of the network's feature maps -> their channels; None where there are none.
         load_network: file of weights -> the run's network with them, images to scores; None outside a run.
     """
 
     num_classes: int
     num_samples: int
     classifier: nn.Module
-    stage_channels: tuple[int, ...] = ()
+    stage_channels: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None
     load_network: Callable[[str], nn.Module] | None = None

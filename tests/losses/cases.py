@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -26,12 +25,8 @@ def make(name: str, classes: int = K, **params: Any) -> ClassificationLoss:
     """Build a loss for features of D numbers, with feature maps if it asks for some."""
     torch.manual_seed(0)
     classes = classes_of(name, classes)
-    task = Task(classes, 24, nn.Linear(D, classes))
-    loss = build_loss(name, task, **params)
-    if loss.stages:
-        channels = tuple(range(3, 3 + len(loss.stages)))
-        loss = build_loss(name, dataclasses.replace(task, stage_channels=channels), **params)
-    return loss
+    task = Task(classes, 24, nn.Linear(D, classes), stage_channels=lambda stages: tuple(range(3, 3 + len(stages))))
+    return build_loss(name, task, **params)
 
 
 def samples(name: str, classes: int = K, dtype=torch.float32, size: int = N) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 from typing import Any
 
@@ -28,12 +27,13 @@ def make(loss: ClassificationLoss | str, **options) -> Classifier:
     torch.manual_seed(0)
     only = load_entry(LOSSES[loss]).num_classes if isinstance(loss, str) and loss in LOSSES else None
     network = build_model("test_resnet", only or K, 1)
-    task = Task(only or K, 8, network.get_classifier())
+
+    def stage_channels(stages: tuple[int, ...]) -> tuple[int, ...]:
+        _, maps = network.forward_intermediates(batch().image[:, 0], indices=list(stages))
+        return tuple(each.shape[1] for each in maps)
+
+    task = Task(only or K, 8, network.get_classifier(), stage_channels)
     built = build_loss(loss, task) if isinstance(loss, str) else loss
-    if isinstance(loss, str) and built.stages:
-        _, maps = network.forward_intermediates(batch().image[:, 0], indices=list(built.stages))
-        task = dataclasses.replace(task, stage_channels=tuple(each.shape[1] for each in maps))
-        built = build_loss(loss, task)
     return Classifier(network, built, task, lambda parameters: torch.optim.SGD(parameters, lr=0.1), **options)
 
 
