@@ -70,7 +70,7 @@ def main() -> int:
 
 
 def measure() -> int:
-    """Print the table and return the exit status: 1 if a loss has no result."""
+    """Print the table and return the exit status: 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="FILE | key=value", help="the configuration, and what to change")
     names = [*LOSSES, *TORCH_LOSSES]
@@ -96,13 +96,16 @@ def measure() -> int:
     )
     lines = [heading, "", "| loss | test accuracy, % | n | test cross entropy | seconds |", "|---|---|---|---|---|"]
     print("\n".join(lines), flush=True)
+    failed = False
     for loss in arguments.losses:
         changes = changes_for(loss, overrides, arguments.two_classes)
-        lines.append(row(loss, [summary_of(file, changes, seed) for seed in arguments.seeds]))
+        results = [summary_of(file, changes, seed) for seed in arguments.seeds]
+        failed |= any(isinstance(each, str) for each in results)
+        lines.append(row(loss, results))
         print(lines[-1], flush=True)
         if arguments.write:
             write_atomically(arguments.write, "\n".join(lines) + "\n")
-    return int(any("| | | |" in line for line in lines))
+    return int(failed)
 
 
 if __name__ == "__main__":
