@@ -138,7 +138,8 @@ SEQUENCES = (list, tuple, Iterable, Sequence)
 def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
     """Return the types that a signature gives; none where they cannot be resolved."""
     try:
-        function = constructor.__init__ if inspect.isclass(constructor) else constructor
+        function = constructor.func if isinstance(constructor, functools.partial) else constructor
+        function = function.__init__ if inspect.isclass(function) else function
         return typing.get_type_hints(function, localns=vars(collections.abc))  # some import these for checkers only
     except (NameError, TypeError, AttributeError):
         return {}

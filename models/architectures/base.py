@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from utils.types import ConfigError
+
 
 class Network(nn.Module):
     """A network that answers to timm's contract: image -> `stages` -> `head` -> `classifier`.
@@ -17,8 +19,10 @@ class Network(nn.Module):
         classifier: features -> scores [B, K].
         num_features: width of the features.
         to_map: a stage's output -> feature map [B, C, H, W], where they differ (tokens, channels last).
+        min_size: least height and width of an image, px.
 
     Shapes: image [B, in_channels, H, W] -> scores [B, K].
+    Raises: ConfigError, when used, for an image that is too small.
     """
 
     def __init__(
@@ -28,6 +32,7 @@ class Network(nn.Module):
         classifier: nn.Module,
         num_features: int,
         to_map: Callable[[Tensor], Tensor] | None = None,
+        min_size: int = 1,
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
@@ -36,9 +41,11 @@ class Network(nn.Module):
         self.num_features = num_features
         self.head_hidden_size = num_features  # timm's name for the width of what the classifier sees
         self.to_map = to_map
+        self.min_size = min_size
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return what the last stage gives, before pooling."""
+        self._check_size(x)
         for stage in self.stages:
             x = stage(x)
         return x
@@ -75,6 +82,7 @@ class Network(nn.Module):
         """
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
+        self._check_size(x)
         taken = _stage_indices(len(self.stages), indices)
         maps = []
         for i, stage in enumerate(self.stages):
@@ -84,6 +92,11 @@ class Network(nn.Module):
             if i in taken:
                 maps.append(x if self.to_map is None else self.to_map(x))
         return maps if intermediates_only else (x, maps)
+
+    def _check_size(self, x: Tensor) -> None:
+        height, width = x.shape[-2:]
+        if min(height, width) < self.min_size:
+            raise ConfigError(f"images must be at least {self.min_size} px high and wide, got {height} x {width}")
 
     def get_classifier(self) -> nn.Module:
         """Return the last layer: features -> scores."""

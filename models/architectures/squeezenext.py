@@ -6,19 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.architectures.base import BatchNorm2d, Network, initialize, pool_to_vector
-from utils.types import ConfigError
 
 _MIN_SIZE = 9
-
-
-class _Stem(nn.Sequential):
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(*_conv_norm_relu(in_channels, out_channels, 7, stride=2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        if min(x.shape[-2:]) < _MIN_SIZE:
-            raise ConfigError(f"squeezenext: images must be at least {_MIN_SIZE} px high and wide, got {x.shape[-2:]}")
-        return super().forward(x)
 
 
 class _Block(nn.Module):
@@ -54,7 +43,7 @@ def _conv_norm_relu(
 
 def _squeezenext(num_classes: int, in_channels: int, width: float, blocks: tuple[int, ...]) -> Network:
     channels = int(64 * width)
-    stages: list[list[nn.Module]] = [[_Stem(in_channels, channels)]]
+    stages: list[list[nn.Module]] = [[*_conv_norm_relu(in_channels, channels, 7, stride=2)]]
     stage: list[nn.Module] = [nn.MaxPool2d(2)]
     for base, stride, count in zip((32, 64, 128, 256), (1, 2, 2, 2), blocks, strict=True):
         out = int(base * width)
@@ -66,7 +55,8 @@ def _squeezenext(num_classes: int, in_channels: int, width: float, blocks: tuple
     features = int(128 * width)
     stages[-1] += _conv_norm_relu(channels, features, 1)
     classifier = nn.Linear(features, num_classes)
-    network = Network((nn.Sequential(*stage) for stage in stages), pool_to_vector(), classifier, features)
+    stack = (nn.Sequential(*stage) for stage in stages)
+    network = Network(stack, pool_to_vector(), classifier, features, min_size=_MIN_SIZE)
     initialize(network)
     return network
 
@@ -79,7 +69,6 @@ def squeezenext23_1_0(num_classes: int, in_channels: int = 3) -> Network:
         in_channels: channels of the image.
 
     Shapes: image [B, in_channels, H, W], at least 9 px -> scores [B, K]; features [B, 128 * width].
-    Raises: ConfigError at the first smaller image.
     Source: Gholami et al. 2018, "SqueezeNext: Hardware-Aware Neural Network Design", arXiv:1803.10615.
     Deviations: convolutions have biases; a global average instead of a fixed 4x4 one, so that any size works.
     """

@@ -1,16 +1,19 @@
-"""Laws over every architecture written here."""
+"""Laws over every architecture written here, on the smallest images that it takes."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from models import ARCHITECTURES, build_model
-from models.flops import count_parameters
+from models.flops import count_parameters, meta_copy
 from utils.types import ConfigError
 
-SIZE = 9  # px, the smallest that all of them take
+ONE_OF_EACH_FILE = {entry.location.partition(":")[0]: name for name, entry in reversed(ARCHITECTURES.items())}.values()
+SHORTER: dict[str, dict[str, Any]] = {"densenet_bc_cifar": {"depth": 16}}
+"""Where tracing each layer takes long, and fewer layers are of the same kinds."""
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -19,12 +22,18 @@ def network(request):
     return build_model(request.param, 5).eval()
 
 
-def images(*shape):
+def images(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
+def smallest(network: Any, count: int, at_least: int = 1) -> Tensor:
+    """Return images of the least size that the network takes, or of a larger one."""
+    size = max(network.min_size, at_least)
+    return images(count, 3, size, size)
+
+
 def test_contract_has_the_promised_shapes(network):
-    x = images(2, 3, SIZE, SIZE)
+    x = smallest(network, 2)
     maps = network.forward_features(x)
     assert maps.shape[0] == 2
     assert network.forward_head(maps, pre_logits=True).shape == (2, network.num_features)
@@ -33,22 +42,24 @@ def test_contract_has_the_promised_shapes(network):
 
 
 def test_scores_are_the_classifier_of_the_features(network):
-    x = images(2, 3, 17, 17)
+    x = smallest(network, 2, at_least=9)
     features = network.forward_head(network.forward_features(x), pre_logits=True)
     assert torch.equal(network.get_classifier()(features), network(x))
     assert torch.equal(network.forward_head(network.forward_features(x)), network(x))
 
 
 def test_intermediates_run_from_shallow_to_deep_and_end_in_the_features(network):
-    x = images(1, 3, 64, 64)
+    x = smallest(network, 2, at_least=9)
     features, maps = network.forward_intermediates(x)
     assert torch.equal(features, network.forward_features(x))
     assert torch.equal(maps[-1], features)
+    without_data: Any = meta_copy(network)
+    _, maps = without_data.forward_intermediates(torch.empty(1, 3, 64, 64, device="meta"))
     assert [m.shape[-1] for m in maps] == sorted({m.shape[-1] for m in maps}, reverse=True)
 
 
 def test_intermediates_are_chosen_as_in_timm(network):
-    x = images(1, 3, SIZE, SIZE)
+    x = smallest(network, 1)
     every = network.forward_intermediates(x, intermediates_only=True)
     for indices, wanted in ((2, every[-2:]), ([0, -1], [every[0], every[-1]]), ((-1, 0), [every[0], every[-1]])):
         chosen = network.forward_intermediates(x, indices=indices, intermediates_only=True)
@@ -60,14 +71,14 @@ def test_intermediates_are_chosen_as_in_timm(network):
 
 def test_intermediate_that_is_not_there_is_refused(network):
     with pytest.raises(IndexError, match=f"there are {len(network.stages)} stages, asked for 99"):
-        network.forward_intermediates(images(1, 3, SIZE, SIZE), indices=[99])
+        network.forward_intermediates(smallest(network, 1), indices=[99])
     with pytest.raises(ValueError, match="output_fmt must be 'NCHW', got 'NLC'"):
-        network.forward_intermediates(images(1, 3, SIZE, SIZE), output_fmt="NLC")
+        network.forward_intermediates(smallest(network, 1), output_fmt="NLC")
 
 
 def test_every_parameter_gets_a_gradient(network):
     trained = copy.deepcopy(network).train()
-    trained(images(4, 3, 17, 17)).square().sum().backward()
+    trained(smallest(network, 4, at_least=9)).square().sum().backward()
     grads = {name: parameter.grad for name, parameter in trained.named_parameters()}
     assert [name for name, grad in grads.items() if grad is None or not grad.isfinite().all()] == []
     assert all(grads[name].any() for name in grads if name.startswith("classifier") or name.endswith("0.0.weight"))
@@ -75,14 +86,14 @@ def test_every_parameter_gets_a_gradient(network):
 
 def test_batch_of_one_trains(network):
     trained = copy.deepcopy(network).train()
-    scores = trained(images(1, 3, SIZE, SIZE))
+    scores = trained(smallest(network, 1))
     scores.sum().backward()
     assert scores.isfinite().all()
     assert all(value.isfinite().all() for value in trained.state_dict().values())
 
 
 def test_state_dict_restores_the_scores(network):
-    x = images(2, 3, SIZE, SIZE)
+    x = smallest(network, 2)
     other = copy.deepcopy(network)
     for parameter in other.parameters():
         nn.init.zeros_(parameter)
@@ -92,7 +103,7 @@ def test_state_dict_restores_the_scores(network):
 
 
 def test_reset_classifier_changes_the_last_layer_alone(network):
-    x = images(2, 3, SIZE, SIZE)
+    x = smallest(network, 2)
     other = copy.deepcopy(network)
     other.reset_classifier(7)
     assert other(x).shape == (2, 7)
@@ -128,17 +139,64 @@ def test_what_was_not_given_is_not_reported(network):
     assert network.not_applied == ()
 
 
-@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if not name.startswith("squeezenext")])
-def test_image_may_be_as_small_as_a_pixel(name):
-    network = build_model(name, 3, in_channels=1)
-    for size in (1, 8):
-        assert network.train()(images(1, 1, size, size)).shape == (1, 3)
-        assert network.eval()(images(2, 1, size, size)).isfinite().all()
+def test_too_small_an_image_is_refused_with_the_least_size(network):
+    least = network.min_size
+    for size in ((least - 1, least), (least, least - 1)):
+        text = f"images must be at least {least} px high and wide, got {size[0]} x {size[1]}"
+        with pytest.raises(ConfigError, match=text):
+            network(images(1, 3, *size))
+        with pytest.raises(ConfigError, match=text):
+            network.forward_intermediates(images(1, 3, *size))
 
 
-def test_squeezenext_names_the_smallest_image():
-    with pytest.raises(ConfigError, match="squeezenext: images must be at least 9 px high and wide"):
-        build_model("squeezenext23_1_0", 2)(images(2, 3, 8, 8))
+def test_images_need_not_be_square_nor_even(network):
+    x = smallest(network, 2, at_least=9)
+    wider = torch.cat([x, x[..., :3]], dim=-1)
+    assert network(wider).isfinite().all()
+    assert network(wider.mT).isfinite().all()
+
+
+def test_channels_last_changes_nothing_but_the_layout(network):
+    x = smallest(network, 2, at_least=9)
+    other = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    torch.testing.assert_close(other(x.to(memory_format=torch.channels_last)), network(x), rtol=1e-3, atol=1e-4)
+
+
+def test_bfloat16_is_near_float32(network):
+    x = smallest(network, 2, at_least=9)
+    with torch.no_grad():
+        exact = network(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = network(x).float()
+    assert (rounded - exact).norm() < 0.1 * exact.norm()
+
+
+def exported_scores(network: nn.Module, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return torch.export.export(network, (x,)).module()(x)
+
+
+@pytest.fixture(scope="module", params=ONE_OF_EACH_FILE)
+def traced(request):
+    torch.manual_seed(0)
+    return build_model(request.param, 5, **SHORTER.get(request.param, {})).eval()
+
+
+def test_export_gives_the_same_scores(traced):
+    x = smallest(traced, 2)
+    torch.testing.assert_close(exported_scores(traced, x), traced(x))
+
+
+def test_compiler_takes_it_in_one_piece(traced):
+    x = smallest(traced, 2)
+    torch._dynamo.reset()
+    torch.testing.assert_close(torch.compile(traced, backend="eager", fullgraph=True)(x), traced(x))
+
+
+@pytest.mark.torture
+def test_export_gives_the_same_scores_of_every_network(network):
+    x = smallest(network, 2)
+    torch.testing.assert_close(exported_scores(network, x), network(x))
 
 
 @pytest.mark.parametrize(
@@ -193,3 +251,61 @@ def test_unknown_parameter_is_refused(name):
 def test_ours_have_no_pretrained_weights():
     with pytest.raises(ConfigError, match="no published weights of ghostnet; give a file as weights_path"):
         build_model("ghost", 2, pretrained=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "counts"),
+    [
+        ("resnet29_bottleneck", {}, (313_114, 336_244)),
+        ("resnet56_bottleneck", {}, (591_322, 614_452)),
+        ("resnet74_bottleneck", {}, (776_794, 799_924)),
+        ("resnet110_bottleneck", {}, (1_147_738, 1_170_868)),
+        ("resnet164_bottleneck", {}, (1_704_154, 1_727_284)),
+        ("resnet164_bottleneck", {"pre_activation": True}, (1_703_258, 1_726_388)),
+        ("resnet56_basic", {}, (855_770, 861_620)),
+        ("resnet74_basic", {}, (1_147_418, 1_153_268)),
+        ("resnet110_basic", {}, (1_730_714, 1_736_564)),
+        ("resnet164_basic", {}, (2_605_658, 2_611_508)),
+        ("resnet34_cifar", {}, (21_282_122, 21_328_292)),
+        ("resnet50_cifar", {}, (23_520_842, 23_705_252)),
+        ("resnet101_cifar", {}, (42_512_970, 42_697_380)),
+        ("resnext29_2x64d", {}, (9_128_778, 9_221_028)),
+        ("resnext29_32x4d", {}, (4_774_218, 4_866_468)),
+        ("vgg16_bn_cifar", {}, (14_728_266, 14_774_436)),
+        ("vgg16_cifar", {}, (14_719_818, 14_765_988)),
+        ("vgg19_bn_cifar", {}, (20_040_522, 20_086_692)),
+        ("vgg19_cifar", {}, (20_029_514, 20_075_684)),
+        ("densenet_bc_cifar", {}, (769_162, 800_032)),
+        ("densenet_bc_cifar", {"depth": 190, "growth": 40}, (25_624_430, 25_821_620)),
+        ("wrn28_10", {}, (36_479_194, 36_536_884)),
+        ("nllr_net", {}, (1_250_858, 1_297_028)),
+    ],
+)
+def test_networks_for_small_images_have_the_known_sizes_at_10_and_100_classes(name, params, counts):
+    with torch.device("meta"):
+        assert tuple(count_parameters(build_model(name, classes, **params)) for classes in (10, 100)) == counts
+
+
+def test_pre_activation_ends_in_one_normalisation_of_all():
+    network = build_model("resnet20_basic", 5, pre_activation=True).eval()
+    features = network.forward_features(images(2, 3, 8, 8))
+    assert (features >= 0).all()
+    assert (features == 0).any()
+
+
+def test_dropout_between_the_convolutions_of_a_block():
+    network = build_model("wrn28_10", 5, block_dropout=0.3)
+    assert [module.p for module in network.modules() if isinstance(module, nn.Dropout)] == 12 * [0.3] + [0.0]
+
+
+@pytest.mark.parametrize(("params", "text"), [({"depth": 99}, "depth must be 6n"), ({"growth": 0}, "growth must be 1")])
+def test_densenet_of_no_such_depth_is_refused(params, text):
+    with pytest.raises(ConfigError, match=f"architecture_params: densenet_bc_cifar refuses them: {text}"):
+        build_model("densenet_bc_cifar", 2, **params)
+
+
+def test_parameter_of_another_type_is_refused():
+    with pytest.raises(ConfigError, match=r"architecture_params\.pre_activation: must be true or false, got 'yes'"):
+        build_model("resnet20_basic", 2, pre_activation="yes")
+    with pytest.raises(ConfigError, match=r"architecture_params\.width: unknown parameter"):
+        build_model("resnet20_basic", 2, width=32)
