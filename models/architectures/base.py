@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,8 +19,13 @@ class Network(nn.Module):
         num_features: width of the features.
         to_map: a stage's output -> feature map [B, C, H, W], where they differ (tokens, channels last).
 
-    Shapes: image [B, in_channels, H, W] -> scores [B, K].
+    Shapes: image [B, in_channels, H, W] -> scores [B, K]; of a sequence, with T steps between B and what follows.
+
+    Attributes:
+        kind: "image" or "sequence", what the scores are of; must match the data set.
     """
+
+    kind: ClassVar[str] = "image"
 
     def __init__(
         self,
