@@ -24,6 +24,7 @@ ARCHITECTURES = {
     "hardnet68ds": Entry("models.architectures.hardnet:hardnet68ds", "HarDNet-68, depthwise separable (Chao 2019)"),
     "hardnet85": Entry("models.architectures.hardnet:hardnet85", "HarDNet-85 (Chao 2019)"),
     "hardnet85ds": Entry("models.architectures.hardnet:hardnet85ds", "HarDNet-85, depthwise separable (Chao 2019)"),
+    "san15": Entry("models.architectures.san:san15", "SAN-15, pairwise self-attention (Zhao 2020)"),
     "squeezenext23_1_0": Entry(
         "models.architectures.squeezenext:squeezenext23_1_0", "SqueezeNext-23, width 1 (Gholami 2018)"
     ),
