@@ -24,6 +24,8 @@ ARCHITECTURES = {
     "hardnet68ds": Entry("models.architectures.hardnet:hardnet68ds", "HarDNet-68, depthwise separable (Chao 2019)"),
     "hardnet85": Entry("models.architectures.hardnet:hardnet85", "HarDNet-85 (Chao 2019)"),
     "hardnet85ds": Entry("models.architectures.hardnet:hardnet85ds", "HarDNet-85, depthwise separable (Chao 2019)"),
+    "lprnet": Entry("models.architectures.lprnet:lprnet", "LPRNet: reads plates, for sequences (Zherzdev 2018)"),
+    "lprnet_small": Entry("models.architectures.lprnet:lprnet_small", "LPRNet of 16 to 32 channels, for sequences"),
     "san15": Entry("models.architectures.san:san15", "SAN-15, pairwise self-attention (Zhao 2020)"),
     "squeezenext23_1_0": Entry(
         "models.architectures.squeezenext:squeezenext23_1_0", "SqueezeNext-23, width 1 (Gholami 2018)"
