@@ -16,108 +16,58 @@ from utils.lookup import (
 )
 from utils.types import ConfigError
 
-ARCHITECTURES = {
-    "densenet_bc_cifar": Entry(
-        "models.architectures.densenet_cifar:densenet_bc_cifar",
-        "DenseNet-BC of free depth and growth for 32 px (Huang 2017)",
-    ),
-    "ghostnet": Entry("models.architectures.ghostnet:ghostnet", "GhostNet with features of free width (Han 2020)"),
-    "hardnet39": Entry("models.architectures.hardnet:hardnet39", "HarDNet-39DS's plan with full convolutions"),
-    "hardnet39ds": Entry("models.architectures.hardnet:hardnet39ds", "HarDNet-39, depthwise separable (Chao 2019)"),
-    "hardnet68": Entry("models.architectures.hardnet:hardnet68", "HarDNet-68 (Chao 2019)"),
-    "hardnet68ds": Entry("models.architectures.hardnet:hardnet68ds", "HarDNet-68, depthwise separable (Chao 2019)"),
-    "hardnet85": Entry("models.architectures.hardnet:hardnet85", "HarDNet-85 (Chao 2019)"),
-    "hardnet85ds": Entry("models.architectures.hardnet:hardnet85ds", "HarDNet-85, depthwise separable (Chao 2019)"),
-    "nllr_net": Entry("models.architectures.nllr_net:nllr_net", "four convolutions, two linear layers (Zhu 2018)"),
-    "resnet20_basic": Entry(
-        "models.architectures.resnet_cifar:resnet20_basic", "ResNet-20 of two-layer blocks for 32 px (He 2016)"
-    ),
-    "resnet32_basic": Entry(
-        "models.architectures.resnet_cifar:resnet32_basic", "ResNet-32 of two-layer blocks for 32 px (He 2016)"
-    ),
-    "resnet44_basic": Entry(
-        "models.architectures.resnet_cifar:resnet44_basic", "ResNet-44 of two-layer blocks for 32 px (He 2016)"
-    ),
-    "resnet56_basic": Entry(
-        "models.architectures.resnet_cifar:resnet56_basic", "ResNet-56 of two-layer blocks for 32 px (He 2016)"
-    ),
-    "resnet74_basic": Entry(
-        "models.architectures.resnet_cifar:resnet74_basic", "ResNet-74 of two-layer blocks for 32 px (He 2016)"
-    ),
-    "resnet110_basic": Entry(
-        "models.architectures.resnet_cifar:resnet110_basic", "ResNet-110 of two-layer blocks for 32 px (He 2016)"
-    ),
-    "resnet164_basic": Entry(
-        "models.architectures.resnet_cifar:resnet164_basic", "ResNet-164 of two-layer blocks for 32 px (He 2016)"
-    ),
-    "resnet20_bottleneck": Entry(
-        "models.architectures.resnet_cifar:resnet20_bottleneck", "ResNet-20 of bottlenecks for 32 px (He 2016)"
-    ),
-    "resnet29_bottleneck": Entry(
-        "models.architectures.resnet_cifar:resnet29_bottleneck", "ResNet-29 of bottlenecks for 32 px (He 2016)"
-    ),
-    "resnet56_bottleneck": Entry(
-        "models.architectures.resnet_cifar:resnet56_bottleneck", "ResNet-56 of bottlenecks for 32 px (He 2016)"
-    ),
-    "resnet74_bottleneck": Entry(
-        "models.architectures.resnet_cifar:resnet74_bottleneck", "ResNet-74 of bottlenecks for 32 px (He 2016)"
-    ),
-    "resnet110_bottleneck": Entry(
-        "models.architectures.resnet_cifar:resnet110_bottleneck", "ResNet-110 of bottlenecks for 32 px (He 2016)"
-    ),
-    "resnet164_bottleneck": Entry(
-        "models.architectures.resnet_cifar:resnet164_bottleneck", "ResNet-164 of bottlenecks for 32 px (He 2016)"
-    ),
-    "resnet18_cifar": Entry(
-        "models.architectures.resnet_cifar:resnet18_cifar", "ResNet-18 with a small first layer for 32 px (He 2016)"
-    ),
-    "resnet34_cifar": Entry(
-        "models.architectures.resnet_cifar:resnet34_cifar", "ResNet-34 with a small first layer for 32 px (He 2016)"
-    ),
-    "resnet50_cifar": Entry(
-        "models.architectures.resnet_cifar:resnet50_cifar", "ResNet-50 with a small first layer for 32 px (He 2016)"
-    ),
-    "resnet101_cifar": Entry(
-        "models.architectures.resnet_cifar:resnet101_cifar", "ResNet-101 with a small first layer for 32 px (He 2016)"
-    ),
-    "resnext29_2x64d": Entry(
-        "models.architectures.resnext_cifar:resnext29_2x64d",
-        "ResNeXt-29 of 2 groups of 64 channels for 32 px (Xie 2017)",
-    ),
-    "resnext29_32x4d": Entry(
-        "models.architectures.resnext_cifar:resnext29_32x4d",
-        "ResNeXt-29 of 32 groups of 4 channels for 32 px (Xie 2017)",
-    ),
-    "squeezenext23_1_0": Entry(
-        "models.architectures.squeezenext:squeezenext23_1_0", "SqueezeNext-23, width 1 (Gholami 2018)"
-    ),
-    "squeezenext23_1_0v5": Entry(
-        "models.architectures.squeezenext:squeezenext23_1_0v5", "SqueezeNext-23v5, width 1 (Gholami 2018)"
-    ),
-    "squeezenext23_2_0": Entry(
-        "models.architectures.squeezenext:squeezenext23_2_0", "SqueezeNext-23, width 2 (Gholami 2018)"
-    ),
-    "squeezenext23_2_0v5": Entry(
-        "models.architectures.squeezenext:squeezenext23_2_0v5", "SqueezeNext-23v5, width 2 (Gholami 2018)"
-    ),
-    "vgg16_bn_cifar": Entry(
-        "models.architectures.vgg_cifar:vgg16_bn_cifar",
-        "VGG-16 with normalisation and one linear layer for 32 px (Simonyan 2015)",
-    ),
-    "vgg16_cifar": Entry(
-        "models.architectures.vgg_cifar:vgg16_cifar", "VGG-16 with one linear layer for 32 px (Simonyan 2015)"
-    ),
-    "vgg19_bn_cifar": Entry(
-        "models.architectures.vgg_cifar:vgg19_bn_cifar",
-        "VGG-19 with normalisation and one linear layer for 32 px (Simonyan 2015)",
-    ),
-    "vgg19_cifar": Entry(
-        "models.architectures.vgg_cifar:vgg19_cifar", "VGG-19 with one linear layer for 32 px (Simonyan 2015)"
-    ),
-    "wrn28_10": Entry(
-        "models.architectures.wide_resnet:wrn28_10", "wide ResNet of 28 layers for 32 px (Zagoruyko 2016)"
-    ),
+_NAMES_BY_FILE = {
+    "densenet_cifar": {"densenet_bc_cifar": "DenseNet-BC for 32 px, of free depth and growth (Huang 2017)"},
+    "ghostnet": {"ghostnet": "GhostNet with features of free width (Han 2020)"},
+    "hardnet": {
+        "hardnet39": "HarDNet-39DS's plan with full convolutions",
+        "hardnet39ds": "HarDNet-39, depthwise separable (Chao 2019)",
+        "hardnet68": "HarDNet-68 (Chao 2019)",
+        "hardnet68ds": "HarDNet-68, depthwise separable (Chao 2019)",
+        "hardnet85": "HarDNet-85 (Chao 2019)",
+        "hardnet85ds": "HarDNet-85, depthwise separable (Chao 2019)",
+    },
+    "lprnet": {
+        "lprnet": "LPRNet: reads plates, for sequences (Zherzdev 2018)",
+        "lprnet_small": "LPRNet of 16 to 32 channels, for sequences",
+    },
+    "nllr_net": {"nllr_net": "four convolutions and two linear layers, for 32 px (Zhu 2018)"},
+    "resnet_cifar": {
+        **{
+            f"resnet{n}_basic": f"ResNet-{n} for 32 px, of pairs of 3x3 (He 2016)"
+            for n in (20, 32, 44, 56, 74, 110, 164)
+        },
+        **{
+            f"resnet{n}_bottleneck": f"ResNet-{n} for 32 px, of bottlenecks (He 2016)"
+            for n in (20, 29, 56, 74, 110, 164)
+        },
+        **{f"resnet{n}_cifar": f"ResNet-{n} with a first layer for 32 px (He 2016)" for n in (18, 34, 50, 101)},
+    },
+    "resnext_cifar": {
+        "resnext29_2x64d": "ResNeXt-29 for 32 px, 2 groups of 64 channels (Xie 2017)",
+        "resnext29_32x4d": "ResNeXt-29 for 32 px, 32 groups of 4 channels (Xie 2017)",
+    },
+    "san": {"san15": "SAN-15, pairwise self-attention (Zhao 2020)"},
+    "squeezenext": {
+        "squeezenext23_1_0": "SqueezeNext-23, width 1 (Gholami 2018)",
+        "squeezenext23_1_0v5": "SqueezeNext-23v5, width 1 (Gholami 2018)",
+        "squeezenext23_2_0": "SqueezeNext-23, width 2 (Gholami 2018)",
+        "squeezenext23_2_0v5": "SqueezeNext-23v5, width 2 (Gholami 2018)",
+    },
+    "vgg_cifar": {
+        "vgg16_bn_cifar": "VGG16 for 32 px, batch-normalised, one linear layer (Simonyan 2015)",
+        "vgg16_cifar": "VGG16 for 32 px, one linear layer (Simonyan 2015)",
+        "vgg19_bn_cifar": "VGG19 for 32 px, batch-normalised, one linear layer (Simonyan 2015)",
+        "vgg19_cifar": "VGG19 for 32 px, one linear layer (Simonyan 2015)",
+    },
+    "wide_resnet": {"wrn28_10": "wide ResNet of 28 layers for 32 px (Zagoruyko 2016)"},
 }
+ARCHITECTURES = {
+    name: Entry(f"models.architectures.{file}:{name}", summary)
+    for file, names in _NAMES_BY_FILE.items()
+    for name, summary in names.items()
+}
+"""Our own networks; each is a function of its own name in its file."""
 
 ALIASES = {
     "ghost": "ghostnet",

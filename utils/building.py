@@ -68,6 +68,11 @@ def prepare(config: Configuration) -> Preparation:
 
     seed_all(derive_seed(config.seed, "network"))
     network = _located(config, _build_network, config, len(data_set.classes))
+    kind = getattr(network, "kind", "image")  # the libraries' networks classify images
+    if kind != data_set.kind:
+        raise config.error(
+            {("architecture",): f"{config.architecture} reads {kind}s, {config.dataset} holds {data_set.kind}s"}
+        )
     not_applied: tuple[str, ...] = network.not_applied
     for key in not_applied:
         LOG.warning("%s: %s has no effect on %s", config.place((key,)), key, config.architecture)

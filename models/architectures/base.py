@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,9 +22,14 @@ class Network(nn.Module):
         to_map: a stage's output -> feature map [B, C, H, W], where they differ (tokens, channels last).
         min_size: least height and width of an image, px.
 
-    Shapes: image [B, in_channels, H, W] -> scores [B, K].
+    Shapes: image [B, in_channels, H, W] -> scores [B, K]; of a sequence, with T steps between B and what follows.
     Raises: ConfigError, when used, for an image that is too small.
+
+    Attributes:
+        kind: "image" or "sequence", what the scores are of; must match the data set.
     """
+
+    kind: ClassVar[str] = "image"
 
     def __init__(
         self,
@@ -32,7 +38,7 @@ class Network(nn.Module):
         classifier: nn.Module,
         num_features: int,
         to_map: Callable[[Tensor], Tensor] | None = None,
-        min_size: int = 1,
+        min_size: tuple[int, int] = (1, 1),
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
@@ -94,9 +100,10 @@ class Network(nn.Module):
         return maps if intermediates_only else (x, maps)
 
     def _check_size(self, x: Tensor) -> None:
-        height, width = x.shape[-2:]
-        if min(height, width) < self.min_size:
-            raise ConfigError(f"images must be at least {self.min_size} px high and wide, got {height} x {width}")
+        (height, width), (least_height, least_width) = x.shape[-2:], self.min_size
+        if height < least_height or width < least_width:
+            least = f"{least_height} px high and {least_width} px wide"
+            raise ConfigError(f"images must be at least {least}, got {height} x {width}")
 
     def get_classifier(self) -> nn.Module:
         """Return the last layer: features -> scores."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from models.architectures.base import BatchNorm2d, Network, initialize, pool_to_vector
 
-_MIN_SIZE = 9
+_MIN_SIZE = (9, 9)  # px
 
 
 class _Block(nn.Module):
