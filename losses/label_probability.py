@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from losses import fused
 from losses.base import ClassificationLoss, full_float
@@ -27,7 +26,7 @@ class LabelProbabilityLoss(ClassificationLoss):
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = full_float(scores)
         if target.ndim == 1:
-            return self.cost(F.cross_entropy(scores, target, reduction="none")).mean()
+            return self.cost(fused.cross_entropies(scores, target)).mean()
         return mean_over_labels(self.cost(-scores.log_softmax(dim=-1)), target)
 
 

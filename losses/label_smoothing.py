@@ -37,5 +37,5 @@ class LabelSmoothingCrossEntropy(ClassificationLoss):
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = full_float(scores)
         if target.ndim == 1:
-            return fused.smoothed_cross_entropy(scores, target, self.epsilon).mean()
+            return fused.smoothed_cross_entropy(scores, target, self.epsilon)
         return F.cross_entropy(scores, target, label_smoothing=self.epsilon)

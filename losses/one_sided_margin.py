@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 
@@ -81,17 +80,15 @@ class OneSidedMarginLoss(ClassificationLoss):
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
         # bfloat16 has a resolution of 4 near lambda_max, and float16 overflows in the sum over 111 classes.
         scores = full_float(scores)
+        weight = self._negative_weight(scores.shape[-1])
+        if target.ndim == 1 and self.soft:
+            return fused.one_sided_margin(scores, target, self.lambda_min, self.lambda_max, self.alpha, weight)
         hinge = F.softplus if self.soft else F.relu
-        missing = self.lambda_max - scores  # [B, K], to what a wrong class must reach
-        if target.ndim == 1:
-            own_cost = self._own_cost(scores.gather(1, target[:, None]).squeeze(1), hinge)  # [B]
-            missing = missing.scatter_(1, target[:, None], -math.inf)
-            negatives = fused.softplus_sum(missing) if self.soft else F.relu(missing).sum(dim=-1)  # [B]
-        else:
-            q = target.to(scores.dtype)
-            own_cost = (q * self._own_cost(scores, hinge)).sum(dim=-1)  # [B]
-            negatives = ((1 - q) * hinge(missing)).sum(dim=-1)  # [B]
-        return own_cost.add(negatives, alpha=self._negative_weight(scores.shape[-1])).mean()
+        q = F.one_hot(target, scores.shape[-1]) if target.ndim == 1 else target
+        q = q.to(scores.dtype)
+        own_cost = (q * self._own_cost(scores, hinge)).sum(dim=-1)  # [B]
+        negatives = ((1 - q) * hinge(self.lambda_max - scores)).sum(dim=-1)  # [B]
+        return own_cost.add(negatives, alpha=weight).mean()
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """Return log p over the K classes, "none of them" left out. Shapes: [B, K] -> [B, K]."""
