@@ -17,6 +17,7 @@ class Network(nn.Module):
         classifier: features -> scores [B, K].
         num_features: width of the features.
         to_map: a stage's output -> feature map [B, C, H, W], where they differ (tokens, channels last).
+        image_size: H = W, or (H, W), px, of the images that it was made for; others may fit as well.
 
     Shapes: image [B, in_channels, H, W] -> scores [B, K].
     """
@@ -28,6 +29,7 @@ class Network(nn.Module):
         classifier: nn.Module,
         num_features: int,
         to_map: Callable[[Tensor], Tensor] | None = None,
+        image_size: int | tuple[int, int] = 224,
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
@@ -36,6 +38,7 @@ class Network(nn.Module):
         self.num_features = num_features
         self.head_hidden_size = num_features  # timm's name for the width of what the classifier sees
         self.to_map = to_map
+        self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return what the last stage gives, before pooling."""
