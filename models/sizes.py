@@ -55,11 +55,10 @@ def as_csv(sizes: Mapping[str, Size]) -> str:
 
 
 def short_number(count: int | None) -> str:
-    """Return a count in thousands, millions or billions: "4.2 M"; "-" for None."""
+    """Return a count with three digits, as in "4.20 M"; "-" for None."""
     if count is None:
         return "-"
-    for unit, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+    for unit, letter in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
         if count >= 0.9995 * unit:
-            digits = f"{count / unit:#.3g}" if count < 999.5 * unit else f"{count / unit:.0f}"
-            return f"{digits.rstrip('.')} {letter}"
+            return f"{count / unit:#.3g}".rstrip(".") + f" {letter}"
     return str(count)

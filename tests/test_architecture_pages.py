@@ -99,8 +99,10 @@ def test_the_page_has_a_row_for_every_network_it_names():
 
 @pytest.mark.parametrize(
     ("number", "shown"),
-    [(None, "-"), (0, "0"), (999, "999"), (999_499, "999 k"), (999_500, "1.00 M"), (138_357_544, "138 M")],
+    [
+        *((None, "-"), (0, "0"), (999, "999"), (999_499, "999 k"), (999_500, "1.00 M"), (138_357_544, "138 M")),
+        (1_250 * 10**9, "1.25 T"),
+    ],
 )
 def test_numbers_have_three_digits(number, shown):
     assert short_number(number) == shown
-    assert short_number(1_250 * 10**9) == "1250 G"
