@@ -60,7 +60,6 @@ TWINS = {
     "torchvision/mobilenet_v3_large": "mobilenetv3_large_100",
     "torchvision/mobilenet_v3_small": "mobilenetv3_small_100",
     "torchvision/regnet_y_400mf": "regnety_004",
-    "torchvision/regnet_y_800mf": "regnety_008",
     "torchvision/swin_t": "swin_tiny_patch4_window7_224",
     "torchvision/vit_b_16": "vit_base_patch16_224",
 }
