@@ -129,7 +129,7 @@ def _costs(size: Size | None, source: str) -> str:
     if size is None:
         return f"{'':10}  {'':13}  {'':7}  {source}"
     if size.problem:
-        return f"{source}, not supported: {size.problem}"
+        return f"not supported: {size.problem.partition(',')[0]}"  # the clause that leaves it within a line
     return (
         f"{short_number(size.parameters):>10}  {short_number(size.multiply_adds):>13}  {size.image_size:>7}  {source}"
     )
