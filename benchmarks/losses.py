@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import functools
-import itertools
 import json
-import os
-import platform
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler says on every use that it starts and stops
 
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.profiler import ProfilerActivity, profile
 
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # else this file is what `import losses` finds
 
+from benchmarks.measuring import Step, environment, peak_bytes, prepare, seconds_per_step, table
 from losses import LOSSES, build_loss
 from losses.base import ClassificationLoss
 from utils.lookup import load_entry
@@ -34,13 +26,9 @@ from utils.types import Batch, Outputs, Task
 
 BATCH, CLASSES, FEATURES = 256, (10, 100, 196, 1000, 21841), 64
 REFERENCE = "F.cross_entropy"
-LARGEST_KEPT = 31 * 2**20
-"""Bytes; freeing one such block teaches glibc to keep smaller ones, as in any training process, for the next step."""
 
 MEASURED = [name for name in LOSSES if load_entry(LOSSES[name]).num_classes is None]
 """Losses for any number of classes; those of one score for two have no cross entropy of K classes beside them."""
-
-Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -94,36 +82,6 @@ def step_of(name: str, classes: int, device: str = "cpu", compiled: bool = False
     return step
 
 
-def seconds_per_step(step: Step, steps: int, device: str = "cpu") -> float:
-    """Return the seconds of the processor, which other processes do not lengthen; on a GPU those of the clock."""
-    if device == "cpu":
-        start = time.process_time()
-        for _ in range(steps):
-            step()
-        return (time.process_time() - start) / steps
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(steps):
-        step()
-    torch.cuda.synchronize()
-    return (time.perf_counter() - start) / steps
-
-
-def peak_bytes(step: Step, device: str = "cpu") -> int:
-    """Return the most memory that a step holds at once beyond what was there before it, the gradient included."""
-    if device != "cpu":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        return torch.cuda.max_memory_allocated() - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as recorded:
-        step()
-    events: list[Any] = recorded.profiler.kineto_results.events()  # type: ignore
-    changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
-    return max(itertools.accumulate(change for _, change in sorted(changes, key=lambda entry: entry[0])))
-
-
 def measure(
     names: Sequence[str], classes: int, rounds: int, seconds: float, device: str = "cpu", compiled: bool = False
 ) -> tuple[float, int, dict[str, Result]]:
@@ -152,32 +110,6 @@ def measure(
     return statistics.median(taken), of_reference, results
 
 
-def environment(device: str) -> str:
-    """Return what the numbers depend on, in a line."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.processor() or platform.machine()
-    load = f", load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""
-    place = f"{processor}, 1 thread{load}" if device == "cpu" else torch.cuda.get_device_name()
-    return f"{datetime.date.today()}, torch {torch.__version__}, Python {platform.python_version()}, {place}"
-
-
-def table(head: str, rows: dict[str, list[str]]) -> str:
-    """Return a Markdown table with a column for every number of classes."""
-    columns = [
-        [head, *rows],
-        *([f"K = {k}", *cells] for k, cells in zip(CLASSES, zip(*rows.values(), strict=True), strict=True)),
-    ]
-    widths = [max(map(len, column)) for column in columns]
-    lines = [
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
-        for line in zip(*columns, strict=True)
-    ]
-    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="losses to measure; all by default")
@@ -190,9 +122,8 @@ def main() -> None:
         parser.error(f"unknown loss {', '.join(unknown)}; choose from {', '.join(MEASURED)}")
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch sees no GPU")
-    names = arguments.names or MEASURED
-    torch.set_num_threads(1)
-    torch.empty(LARGEST_KEPT, dtype=torch.uint8)
+    names, headings = arguments.names or MEASURED, [f"K = {classes}" for classes in CLASSES]
+    prepare()
     rounds, seconds = (5, 0.005) if arguments.quick else (21, 0.02)
     measured = [measure(names, classes, rounds, seconds, arguments.device, arguments.compile) for classes in CLASSES]
     print(f"Forward and backward, batch {BATCH}, float32{', compiled' if arguments.compile else ''}.")
@@ -203,10 +134,11 @@ def main() -> None:
         name: [f"{r.middle:.2f} [{r.low:.2f}, {r.high:.2f}]" for r in (results[name] for _, _, results in measured)]
         for name in names
     }
-    print(table("time", reference | rows))
+    print(table(("time", *headings), reference | rows))
     print(f"\nPeak memory beyond the scores, the gradient included: ratio to {REFERENCE}.\n")
     reference = {REFERENCE: [f"{held / 2**20:.2f} MiB" for _, held, _ in measured]}
-    print(table("memory", reference | {n: [f"{results[n].memory:.2f}" for _, _, results in measured] for n in names}))
+    rows = {name: [f"{results[name].memory:.2f}" for _, _, results in measured] for name in names}
+    print(table(("memory", *headings), reference | rows))
     if arguments.json:
         numbers = {
             f"{name}/{classes}": results[name].middle

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT) if __name__ == "__main__" else sys.path[0]
 
-from losses import LOSSES, TORCH_LOSSES, build_loss  # noqa: E402 - the project's root must be found first
+from docs.docstrings import SECTIONS, one_line, sections  # noqa: E402 - the project's root must be found first
+from losses import LOSSES, TORCH_LOSSES, build_loss  # noqa: E402
 from losses.base import ClassificationLoss  # noqa: E402
 from utils.files import atomic_file, write_atomically  # noqa: E402
 from utils.lookup import load_entry  # noqa: E402
@@ -29,7 +30,6 @@ from utils.types import Batch, Outputs, Task  # noqa: E402
 
 PAGE, PICTURES = ROOT / "docs" / "losses.md", ROOT / "docs" / "losses"
 RESULTS = ROOT / "benchmarks" / "results"
-SECTIONS = ("Args", "Shapes", "Use", "Raises", "Source", "Deviations")
 CLASSES = 10
 WARM_UP = 600  # steps: annealed margins and learnt soft labels are drawn as they are late in training
 FEW, DRAWS = 24, 200  # draws to see whether a loss is random, and averaged where it is
@@ -79,18 +79,6 @@ def card(name: str) -> str:
         parts += ["| parameter | default | meaning |", "|---|---|---|", *rows, ""]
     parts += [f"**{heading}:** {one_line(text[heading])}\n" for heading in SECTIONS[1:] if heading in text]
     return "\n".join(parts)
-
-
-def sections(docstring: str) -> dict[str, str]:
-    """Return heading -> text of a docstring's sections, "" for what stands before the first."""
-    pieces = re.split(rf"^({'|'.join(SECTIONS)}): *", docstring, flags=re.MULTILINE)
-    return {"": pieces[0].strip()} | {
-        heading: text.strip("\n") for heading, text in zip(pieces[1::2], pieces[2::2], strict=True)
-    }
-
-
-def one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def description(text: str) -> str:

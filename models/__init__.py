@@ -123,7 +123,7 @@ def build_model(
 
     For any image x, `get_classifier()(forward_head(forward_features(x), pre_logits=True))` equals `forward(x)` in
     eval mode. The network's attribute `not_applied` names those of `dropout` and `output_channels` that were given
-    and that it cannot take.
+    and that it cannot take; `image_size` is the height and width, px, that it was made for.
 
     Args:
         name: one of `architecture_names()`; of equal names ours come first. timm's may carry a tag of weights.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterable, Mapping
 
 from datasets import DATASETS, MIXINGS, TRANSFORMS, check_dataset_name, check_mixing_name
 from losses import LOSSES, TORCH_LOSSES, check_loss_name
-from models import ALIASES, ARCHITECTURES, check_architecture_name
+from models import ALIASES, ARCHITECTURES, check_architecture_name, resolve_architecture
+from models.sizes import CLASSES, Size, read_sizes, short_number
 from utils.lookup import class_names, did_you_mean, timm_architectures, torchvision_architectures
 from utils.metrics import METRICS, MONITORS
 from utils.trackers import TRACKERS
@@ -99,11 +102,37 @@ NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
 """Configuration key -> what is wrong with a name given there, or None."""
 
 
-def _architectures() -> dict[str, str]:
-    ours = {name: entry.summary for name, entry in ARCHITECTURES.items()}
-    aliases = {name: f"the thesis's name of {target}" for name, target in ALIASES.items()}
-    torchvision = dict.fromkeys(torchvision_architectures(), "torchvision")
-    return ours | aliases | torchvision | dict.fromkeys(timm_architectures(), "timm")
+def _architectures() -> dict[str, dict[str, str]]:
+    """Return, section by section, architecture -> where it comes from."""
+    return {
+        "ours": {name: entry.summary for name, entry in ARCHITECTURES.items()},
+        "the thesis's short names": {name: f"short for {target}" for name, target in ALIASES.items()},
+        "torchvision": dict.fromkeys(torchvision_architectures(), "torchvision"),
+        "timm": dict.fromkeys(timm_architectures(), "timm"),
+    }
+
+
+def _architecture_table() -> str:
+    sizes = read_sizes()
+    parts = [f"Trainable parameters at {CLASSES} classes, multiply-adds for one colour image of the size shown (px)."]
+    for heading, rows in _architectures().items():
+        width = max(map(len, [heading, *rows]))
+        lines = [f"{heading + ':':<{width + 2}}  parameters  multiply-adds    image"]
+        for name, source in rows.items():
+            lines.append(f"  {name:<{width}}  {_costs(sizes.get(resolve_architecture(name)), source)}")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _costs(size: Size | None, source: str) -> str:
+    """Return three cells, blank for a network that was not counted, and the source; or why it is not supported."""
+    if size is None:
+        return f"{'':10}  {'':13}  {'':7}  {source}"
+    if size.problem:
+        return f"not supported: {size.problem.partition(',')[0]}"  # the clause that leaves it within a line
+    return (
+        f"{short_number(size.parameters):>10}  {short_number(size.multiply_adds):>13}  {size.image_size:>7}  {source}"
+    )
 
 
 LISTS: dict[str, Callable[[], dict[str, str]]] = {
@@ -112,7 +141,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
         | {name: f"torch.nn: {summary}" for name, summary in TORCH_LOSSES.items()}
     ),
     "datasets": lambda: {name: entry.summary for name, entry in DATASETS.items()},
-    "architectures": _architectures,
+    "architectures": lambda: functools.reduce(operator.or_, _architectures().values()),
     "optimizers": optimizers,
     "schedulers": schedulers,
     "transforms": tensor_transforms,
@@ -124,6 +153,8 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
 
 def list_names(table: str) -> str:
     """Return one line for each name of a table, or of all tables but timm's and torchvision's long ones for "all".
+
+    Architectures come in sections, with what they cost.
 
     Raises: ConfigError for an unknown table.
     """
@@ -137,6 +168,8 @@ def list_names(table: str) -> str:
                 rows = shown | {f"and {hidden} of torchvision and timm": "python train.py --list architectures"}
             parts.append(f"{name}:\n{_table(rows)}")
         return "\n\n".join(parts)
+    if table == "architectures":
+        return _architecture_table()
     if table not in LISTS:
         raise ConfigError(f"--list {table}: unknown table{did_you_mean(table, LISTS)}; one of {', '.join(LISTS)}")
     return _table(LISTS[table]())

@@ -92,6 +92,11 @@ def torchvision_architectures() -> tuple[str, ...]:
     return tuple(sorted(f"torchvision/{name}" for name in names))
 
 
+def without_partial(constructor: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function or class itself where some of its parameters are given by `functools.partial`."""
+    return constructor.func if isinstance(constructor, functools.partial) else constructor
+
+
 def keywords(constructor: Callable[..., Any]) -> frozenset[str]:
     """Return the names of a function's parameters."""
     return frozenset(inspect.signature(constructor).parameters)
@@ -138,7 +143,7 @@ SEQUENCES = (list, tuple, Iterable, Sequence)
 def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
     """Return the types that a signature gives; none where they cannot be resolved."""
     try:
-        function = constructor.func if isinstance(constructor, functools.partial) else constructor
+        function = without_partial(constructor)
         function = function.__init__ if inspect.isclass(function) else function
         return typing.get_type_hints(function, localns=vars(collections.abc))  # some import these for checkers only
     except (NameError, TypeError, AttributeError):

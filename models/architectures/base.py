@@ -21,6 +21,7 @@ class Network(nn.Module):
         num_features: width of the features.
         to_map: a stage's output -> feature map [B, C, H, W], where they differ (tokens, channels last).
         min_size: least height and width of an image, px.
+        image_size: H = W, or (H, W), px, of the images that it was made for; others may fit as well.
 
     Shapes: image [B, in_channels, H, W] -> scores [B, K]; of a sequence, with T steps between B and what follows.
     Raises: ConfigError, when used, for an image that is too small.
@@ -38,7 +39,9 @@ class Network(nn.Module):
         classifier: nn.Module,
         num_features: int,
         to_map: Callable[[Tensor], Tensor] | None = None,
+        *,
         min_size: tuple[int, int] = (1, 1),
+        image_size: int | tuple[int, int] = 224,
     ) -> None:
         super().__init__()
         self.stages = nn.ModuleList(stages)
@@ -48,6 +51,7 @@ class Network(nn.Module):
         self.head_hidden_size = num_features  # timm's name for the width of what the classifier sees
         self.to_map = to_map
         self.min_size = min_size
+        self.image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Return what the last stage gives, before pooling."""

@@ -59,7 +59,12 @@ def densenet_bc_cifar(
     stages[-1] += [BatchNorm2d(channels), nn.ReLU()]
     head = pool_to_vector(nn.Dropout(dropout))
     network = Network(
-        (nn.Sequential(*stage) for stage in stages), head, nn.Linear(channels, num_classes), channels, min_size=(4, 4)
+        (nn.Sequential(*stage) for stage in stages),
+        head,
+        nn.Linear(channels, num_classes),
+        channels,
+        min_size=(4, 4),
+        image_size=32,
     )
     initialize(network)
     return network

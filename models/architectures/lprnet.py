@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from models.architectures.base import BatchNorm2d, Network, initialize
 
 _MIN_SIZE = (21, 25)  # px, height and width that leave the last map one pixel
+_MADE_FOR = (24, 94)
 _CONTEXT_POOLS = ((5, 5), (5, 5), ((4, 10), (4, 2)))  # kernel, stride: all but the last of the four maps
 
 
@@ -120,7 +121,9 @@ def lprnet(
         ),
     ]
     features = base_channels + first + third + num_classes
-    network = _LPRNet(stages, _Head(), nn.Linear(features, num_classes), features, _newest, _MIN_SIZE)
+    network = _LPRNet(
+        stages, _Head(), nn.Linear(features, num_classes), features, _newest, min_size=_MIN_SIZE, image_size=_MADE_FOR
+    )
     initialize(network)
     return network
 

@@ -46,6 +46,6 @@ def nllr_net(num_classes: int, in_channels: int = 3, *, dropout: float = 0.5, co
         nn.ReLU(),
         nn.Dropout(dropout),
     )
-    network = Network(stages, head, nn.Linear(_FEATURES, num_classes), _FEATURES, min_size=(10, 10))
+    network = Network(stages, head, nn.Linear(_FEATURES, num_classes), _FEATURES, min_size=(10, 10), image_size=32)
     initialize(network)
     return network

@@ -100,7 +100,8 @@ def residual_network(
     if pre_activation:
         stages[-1] += [BatchNorm2d(channels), nn.ReLU()]
     head = pool_to_vector(nn.Dropout(dropout))
-    network = Network((nn.Sequential(*stage) for stage in stages), head, nn.Linear(channels, num_classes), channels)
+    classifier = nn.Linear(channels, num_classes)
+    network = Network((nn.Sequential(*stage) for stage in stages), head, classifier, channels, image_size=32)
     initialize(network)
     return network
 

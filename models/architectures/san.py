@@ -112,8 +112,8 @@ def san15(num_classes: int, in_channels: int = 3, *, dropout: float = 0.0) -> Ne
         dropout: probability before the last layer; the paper has none.
 
     Shapes: image [B, in_channels, H, W], any size -> scores [B, K]; features [B, 2048].
-    Source: Zhao, Jia and Koltun 2020, "Exploring Self-attention for Image Recognition", arXiv:2004.13621, eq. 2 and
-    3; the relation is subtraction. What the paper leaves open is as in its published code.
+    Source: Zhao, Jia and Koltun 2020, "Exploring Self-attention for Image Recognition", arXiv:2004.13621, sec. 3.1;
+    the relation is subtraction. What the paper leaves open is as in its published code.
     Deviations: the linear map of positions has no bias, which would cancel in their difference. Maps shorter than the
     padding are reflected more than once, and pooling keeps the last row and column of odd maps, so that any size
     works; both change nothing at 224 px. Convolutions start as in our other networks.

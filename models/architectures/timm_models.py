@@ -68,7 +68,8 @@ def build(
     if network is None:
         dropout = None
         network = _create(name, params, num_classes=num_classes, in_chans=in_channels, pretrained=pretrained)
-    image = torch.empty(2, in_channels, *_image_size(network, params), device="meta")
+    network.image_size = _image_size(network, params)
+    image = torch.empty(2, in_channels, *network.image_size, device="meta")
     if problem := contract_problem(network, image):
         raise ConfigError(f"architecture: {name} is not supported: {problem}")
     return network, dropout is not None and (dropout == 0 or _drops(network, image, dropout))
@@ -101,7 +102,7 @@ def _allowed(name: str, constructor: str) -> list[str]:
 
 
 def _image_size(network: Any, params: Mapping[str, Any]) -> tuple[int, int]:
-    """Return a size of image that the network takes."""
+    """Return the height and width, px, of the images that the network was made for."""
     size = params.get("img_size") or network.pretrained_cfg.get("input_size", (3, 224, 224))[1:]
     return (size, size) if isinstance(size, int) else tuple(size)
 
@@ -118,7 +119,7 @@ def contract_problem(network: Any, image: Tensor) -> str | None:
     """
     calls = []
     copy: Any = meta_copy(network).eval()
-    classifier = copy.get_classifier()
+    classifier = copy.get_classifier() if hasattr(copy, "get_classifier") else None
     if not isinstance(classifier, nn.Module) or isinstance(classifier, (nn.ModuleList, nn.ModuleDict, nn.Identity)):
         return "it has several last layers, or none"
     if isinstance(classifier, nn.Conv2d):

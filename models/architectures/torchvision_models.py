@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -226,6 +226,13 @@ def _schema(constructor: Callable[..., nn.Module]) -> Callable[..., None]:
     return schema
 
 
+def _image_size(name: str, net: Any, params: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the height and width, px, that the network takes, or else that its default weights are published for."""
+    size = getattr(net, "image_size", None) or params.get("input_size")
+    size = size or tv.get_model_weights(name).DEFAULT.transforms().crop_size[0]  # type: ignore
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
 def build(
     name: str,
     num_classes: int,
@@ -270,6 +277,7 @@ def build(
     if in_channels != 3 and not getattr(net, "transform_input", False):  # `_Rescale` gives three channels
         _replace_first_conv(net, in_channels, pretrained)
     network = adapt(net)
+    network.image_size = _image_size(name, net, params)
     if next(network.classifier.parameters()).shape[0] != num_classes:
         network.reset_classifier(num_classes)
     layers = [module for module in network.head.modules() if isinstance(module, nn.Dropout)]

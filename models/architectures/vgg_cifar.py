@@ -43,7 +43,7 @@ def _vgg(
             channels = width
         stages.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
     head = pool_to_vector(nn.Dropout(dropout))
-    network = Network(stages, head, nn.Linear(channels, num_classes), channels, min_size=(32, 32))
+    network = Network(stages, head, nn.Linear(channels, num_classes), channels, min_size=(32, 32), image_size=32)
     initialize(network)
     return network
 

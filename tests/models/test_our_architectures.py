@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models import ARCHITECTURES, build_model
+from models.architectures.base import Network, pool_to_vector
 from models.flops import count_parameters, meta_copy
 from utils.types import ConfigError
 
@@ -214,6 +215,13 @@ def test_ghostnet_has_the_thesis_size(output_channels, count):
 def test_grayscale_ghostnet_has_the_thesis_size():
     with torch.device("meta"):
         assert count_parameters(build_model("ghostnet", 196, in_channels=1)) == 4_152_804
+
+
+def test_image_size_is_a_height_and_a_width():
+    body, last = nn.Conv2d(3, 4, 1), nn.Linear(4, 5)
+    assert Network([body], pool_to_vector(), last, 4).image_size == (224, 224)
+    assert Network([body], pool_to_vector(), last, 4, image_size=32).image_size == (32, 32)
+    assert Network([body], pool_to_vector(), last, 4, image_size=(24, 94)).image_size == (24, 94)
 
 
 def test_width_scales_ghostnet_in_steps_of_four():

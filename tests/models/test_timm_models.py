@@ -27,6 +27,7 @@ def test_scores_are_the_classifier_of_the_features(name):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
+        ("qwen3_vit_88m_enc", "it has several last layers, or none"),
         ("levit_128s", "it has several last layers, or none"),
         ("deit_tiny_distilled_patch16_224", "it has several last layers, or none"),
         ("dla34", "its last layer is a convolution"),
@@ -107,6 +108,13 @@ def test_parameters_reach_the_constructor():
     with torch.device("meta"):
         network = build_model("vit_tiny_patch16_224", 5, img_size=32)
         assert network(torch.empty(2, 3, 32, 32)).shape == (2, 5)
+        assert network.image_size == (32, 32)
+
+
+def test_image_size_is_that_of_the_weights():
+    with torch.device("meta"):
+        assert build_model("test_resnet", 5).image_size == (160, 160)
+        assert build_model("efficientnetv2_rw_t", 5).image_size == (224, 224)
 
 
 def test_pretrained_without_network_names_weights_path(monkeypatch):

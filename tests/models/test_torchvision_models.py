@@ -140,6 +140,23 @@ def test_unknown_parameter_is_refused(name):
         build_model(f"torchvision/{name}", 2, norm_laier=2)
 
 
+@pytest.mark.parametrize(
+    ("name", "params", "size"),
+    [
+        ("mobilenet_v3_small", {}, 224),
+        ("efficientnet_b1", {}, 240),
+        ("vit_b_32", {}, 224),
+        ("vit_b_32", {"image_size": 64}, 64),
+        ("maxvit_t", {"input_size": [448, 448]}, 448),
+    ],
+)
+def test_image_size_is_the_published_weights_or_the_networks_own(name, params, size):
+    with torch.device("meta"):
+        network = build_model(f"torchvision/{name}", 5, **params)
+        assert network.image_size == (size, size)
+        assert network.eval()(torch.empty(2, 3, size, size)).shape == (2, 5)
+
+
 def test_refused_value_is_told():
     with pytest.raises(ConfigError, match="architecture_params: torchvision/resnet18 refuses them: "):
         build_model("torchvision/resnet18", 2, replace_stride_with_dilation=[True])

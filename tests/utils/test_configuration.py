@@ -324,9 +324,40 @@ def test_keys_without_influence_are_keys():
 
 @pytest.mark.parametrize("table", LISTS)
 def test_every_table_is_listed_with_a_line_for_each_name(table):
-    lines = list_names(table).splitlines()
-    assert len(lines) == len(LISTS[table]())
+    lines = [line for line in list_names(table).splitlines() if line.startswith("  ")]
+    assert [line.split(maxsplit=1)[0] for line in lines] == list(LISTS[table]())
     assert all(len(line.split(maxsplit=1)) == 2 for line in lines)
+
+
+def test_architectures_are_listed_with_their_costs_ours_first():
+    told, *sections = list_names("architectures").split("\n\n")
+    assert told.startswith("Trainable parameters at 1000 classes, multiply-adds")
+    assert [section.partition(":")[0] for section in sections] == [
+        "ours",
+        "the thesis's short names",
+        "torchvision",
+        "timm",
+    ]
+    rows = {line.split()[0]: line.split()[1:] for section in sections for line in section.splitlines()[1:]}
+    assert rows["ghostnet"][:6] == ["5.18", "M", "141", "M", "224", "GhostNet"]
+    assert rows["ghost"] == ["5.18", "M", "141", "M", "224", "short", "for", "ghostnet"]
+    assert rows["torchvision/vgg16"] == ["138", "M", "15.5", "G", "224", "torchvision"]
+    assert " ".join(rows["dla34"]) == "not supported: its last layer is a convolution"
+
+
+def test_costs_stand_in_columns_within_a_line():
+    for section in list_names("architectures").split("\n\n")[1:]:
+        head, *rows = section.splitlines()
+        place = head.index("image") + len("image")
+        counted = [row for row in rows if row[place - 3 : place].strip().isdigit()]
+        assert len(counted) > 0.9 * len(rows)
+        assert max(map(len, rows)) <= 120
+
+
+def test_a_network_that_was_not_counted_is_listed_without_numbers(monkeypatch):
+    monkeypatch.setattr("utils.catalogue.read_sizes", dict)
+    rows = list_names("architectures").splitlines()
+    assert next(row for row in rows if row.startswith("  vgg16 ")).split() == ["vgg16", "timm"]
 
 
 def test_unknown_table_is_refused_with_the_nearest():

@@ -1,0 +1,81 @@
+"""What the benchmarks share: seconds and bytes of a step, and how they are told."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler says on every use that it starts and stops
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+LARGEST_KEPT = 31 * 2**20
+"""Bytes; freeing one such block teaches glibc to keep smaller ones, as in any training process, for the next step."""
+
+Step = Callable[[], Any]
+
+
+def prepare() -> None:
+    """Compute in one thread, and keep freed memory as a training process does."""
+    torch.set_num_threads(1)
+    torch.empty(LARGEST_KEPT, dtype=torch.uint8)
+
+
+def seconds_per_step(step: Step, steps: int, device: str = "cpu") -> float:
+    """Return the seconds of the processor, which other processes do not lengthen; on a GPU those of the clock."""
+    if device == "cpu":
+        start = time.process_time()
+        for _ in range(steps):
+            step()
+        return (time.process_time() - start) / steps
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    torch.cuda.synchronize()
+    return (time.perf_counter() - start) / steps
+
+
+def peak_bytes(step: Step, device: str = "cpu") -> int:
+    """Return the most memory that a step holds at once beyond what was there before it, the gradient included."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as recorded:
+        step()
+    events: list[Any] = recorded.profiler.kineto_results.events()  # type: ignore
+    changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
+    return max(itertools.accumulate(change for _, change in sorted(changes, key=lambda entry: entry[0])))
+
+
+def environment(device: str) -> str:
+    """Return what the numbers depend on, in a line."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        processor = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor() or platform.machine()
+    load = f", load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""
+    place = f"{processor}, 1 thread{load}" if device == "cpu" else torch.cuda.get_device_name()
+    return f"{datetime.date.today()}, torch {torch.__version__}, Python {platform.python_version()}, {place}"
+
+
+def table(headings: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
+    """Return a Markdown table; a row's name stands in its first column."""
+    columns = list(zip(headings, *((name, *cells) for name, cells in rows.items()), strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
+        for line in zip(*columns, strict=True)
+    ]
+    return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
