@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from losses.base import ClassificationLoss
+from models.single_sample import running_statistics_for_single_values
 from utils.metrics.classification import Tally
 from utils.types import Batch, Outputs, Sequences, Task
 
@@ -89,9 +90,12 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         views = batch.image.shape[1]
         flat = Batch(batch.image.flatten(0, 1), repeat_views(batch.target, views), repeat_views(batch.index, views))
-        outputs = self(flat.image)
+        single = running_statistics_for_single_values(self) if len(flat.image) == 1 else contextlib.nullcontext()
+        with single:
+            outputs = self(flat.image)
+            with full_precision(outputs.scores):
+                terms = self.loss.terms(outputs, flat)
         with full_precision(outputs.scores):
-            terms = self.loss.terms(outputs, flat)
             total = functools.reduce(torch.add, terms.values())
             if batch_idx == 0:
                 self.train_tally.reset()

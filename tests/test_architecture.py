@@ -48,7 +48,7 @@ def allowed(module: str) -> set[str]:
     if module.startswith("datasets"):
         return {"datasets", *LEAVES}
     if module == "models.classifier":
-        return {"losses.base", "utils.metrics", *LEAVES}
+        return {"losses.base", "models.single_sample", "utils.metrics", *LEAVES}
     if module.startswith("models"):
         return {"models.architectures", "models.weights", "models.flops", "models", *LEAVES}
     return OURS

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.types import ConfigError
@@ -134,31 +133,6 @@ def _stage_indices(count: int, indices: int | Sequence[int] | None) -> set[int]:
         if not -count <= i < count:
             raise IndexError(f"there are {count} stages, asked for {i}")
     return {i % count for i in wanted}
-
-
-class BatchNorm1d(nn.BatchNorm1d):
-    """nn.BatchNorm1d that takes a training batch of one sample, by its running statistics.
-
-    PyTorch refuses such a batch, whose variance is zero; an epoch's last batch would stop the run.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _by_running_statistics(self, x) if self.training and _is_single(x) else super().forward(x)
-
-
-class BatchNorm2d(nn.BatchNorm2d):
-    """nn.BatchNorm2d that takes a training batch of one sample with a map of one pixel; see `BatchNorm1d`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return _by_running_statistics(self, x) if self.training and _is_single(x) else super().forward(x)
-
-
-def _is_single(x: Tensor) -> bool:
-    return x.numel() == x.shape[1]
-
-
-def _by_running_statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
-    return F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, False, 0.0, norm.eps)
 
 
 def initialize(network: nn.Module) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.architectures.base import BatchNorm2d, Network, initialize, pool_to_vector
+from models.architectures.base import Network, initialize, pool_to_vector
 
 
 class _DenseLayer(nn.Module):
@@ -21,7 +21,7 @@ class _DenseLayer(nn.Module):
 
 def _norm_relu_conv(in_channels: int, out_channels: int, kernel: int) -> tuple[nn.Module, ...]:
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False)
-    return BatchNorm2d(in_channels), nn.ReLU(), conv
+    return nn.BatchNorm2d(in_channels), nn.ReLU(), conv
 
 
 def densenet_bc_cifar(
@@ -56,7 +56,7 @@ def densenet_bc_cifar(
             layers.append(_DenseLayer(channels, growth))
             channels += growth
         stages.append(layers)
-    stages[-1] += [BatchNorm2d(channels), nn.ReLU()]
+    stages[-1] += [nn.BatchNorm2d(channels), nn.ReLU()]
     head = pool_to_vector(nn.Dropout(dropout))
     network = Network(
         (nn.Sequential(*stage) for stage in stages),

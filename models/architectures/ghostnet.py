@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.architectures.base import BatchNorm1d, BatchNorm2d, Network, initialize, pool_to_vector
+from models.architectures.base import Network, initialize, pool_to_vector
 
 # A row is a bottleneck (kernel, expansion, out, squeeze-and-excitation); each stage but the first opens with stride 2.
 _STAGES = (
@@ -74,9 +74,9 @@ class _Bottleneck(nn.Module):
 
 def _conv_norm(
     in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1
-) -> tuple[nn.Conv2d, BatchNorm2d]:
+) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return conv, BatchNorm2d(out_channels)
+    return conv, nn.BatchNorm2d(out_channels)
 
 
 def _multiple_of_4(channels: float) -> int:
@@ -120,7 +120,7 @@ def ghostnet(
     last = _multiple_of_4(960 * width)
     stages[-1] += [*_conv_norm(channels, last, 1), nn.ReLU()]
     head = pool_to_vector(
-        nn.Linear(last, output_channels, bias=False), BatchNorm1d(output_channels), nn.ReLU(), nn.Dropout(dropout)
+        nn.Linear(last, output_channels, bias=False), nn.BatchNorm1d(output_channels), nn.ReLU(), nn.Dropout(dropout)
     )
     classifier = nn.Linear(output_channels, num_classes)
     network = Network((nn.Sequential(*stage) for stage in stages), head, classifier, output_channels)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architectures.base import BatchNorm2d, Network, initialize, pool_to_vector
+from models.architectures.base import Network, initialize, pool_to_vector
 
 
 class _Plan(NamedTuple):
@@ -75,12 +75,12 @@ class _HarmonicBlock(nn.Module):
 
 def _conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(conv, BatchNorm2d(out_channels), nn.ReLU6())
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU6())
 
 
 def _depthwise(channels: int, stride: int = 1) -> nn.Sequential:
     conv = nn.Conv2d(channels, channels, 3, stride, 1, groups=channels, bias=False)
-    return nn.Sequential(conv, BatchNorm2d(channels))
+    return nn.Sequential(conv, nn.BatchNorm2d(channels))
 
 
 def _separable(in_channels: int, out_channels: int) -> nn.Sequential:

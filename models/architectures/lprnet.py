@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architectures.base import BatchNorm2d, Network, initialize
+from models.architectures.base import Network, initialize
 
 _MIN_SIZE = (21, 25)  # px, height and width that leave the last map one pixel
 _MADE_FOR = (24, 94)
@@ -73,7 +73,7 @@ def _block(in_channels: int, out_channels: int) -> tuple[nn.Module, ...]:
 
 
 def _norm_relu(conv: nn.Conv2d) -> tuple[nn.Module, ...]:
-    return conv, BatchNorm2d(conv.out_channels), nn.ReLU()
+    return conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU()
 
 
 def lprnet(

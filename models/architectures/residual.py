@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architectures.base import BatchNorm2d, Network, initialize, pool_to_vector
+from models.architectures.base import Network, initialize, pool_to_vector
 
 
 class Convolution(NamedTuple):
@@ -26,10 +26,10 @@ class PostActivationBlock(nn.Module):
     def __init__(self, in_channels: int, convolutions: Sequence[Convolution], dropout: float = 0.0) -> None:
         super().__init__()
         out_channels = convolutions[-1].out_channels
-        self.body = nn.Sequential(*_chain(in_channels, convolutions, dropout), BatchNorm2d(out_channels))
+        self.body = nn.Sequential(*_chain(in_channels, convolutions, dropout), nn.BatchNorm2d(out_channels))
         self.shortcut = nn.Sequential()
         if projection := _projection(in_channels, convolutions):
-            self.shortcut = nn.Sequential(projection, BatchNorm2d(out_channels))
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.body(x) + self.shortcut(x))
@@ -40,7 +40,7 @@ class PreActivationBlock(nn.Module):
 
     def __init__(self, in_channels: int, convolutions: Sequence[Convolution], dropout: float = 0.0) -> None:
         super().__init__()
-        self.norm = BatchNorm2d(in_channels)
+        self.norm = nn.BatchNorm2d(in_channels)
         self.body = nn.Sequential(*_chain(in_channels, convolutions, dropout))
         self.projection = _projection(in_channels, convolutions)
 
@@ -88,7 +88,7 @@ def residual_network(
     first = nn.Conv2d(in_channels, stem.out_channels, stem.kernel, stem.stride, stem.kernel // 2, bias=False)
     layers: list[nn.Module] = [first]
     if not pre_activation:
-        layers += [BatchNorm2d(stem.out_channels), nn.ReLU()]
+        layers += [nn.BatchNorm2d(stem.out_channels), nn.ReLU()]
     channels, stages = stem.out_channels, []
     for i, depth in enumerate(depths):
         for j in range(depth):
@@ -98,7 +98,7 @@ def residual_network(
         stages.append(layers)
         layers = []
     if pre_activation:
-        stages[-1] += [BatchNorm2d(channels), nn.ReLU()]
+        stages[-1] += [nn.BatchNorm2d(channels), nn.ReLU()]
     head = pool_to_vector(nn.Dropout(dropout))
     classifier = nn.Linear(channels, num_classes)
     network = Network((nn.Sequential(*stage) for stage in stages), head, classifier, channels, image_size=32)
@@ -111,7 +111,7 @@ def _chain(in_channels: int, convolutions: Sequence[Convolution], dropout: float
     chain: list[nn.Module] = []
     for i, (out_channels, kernel, stride, groups) in enumerate(convolutions):
         if i:
-            chain += [BatchNorm2d(in_channels), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
+            chain += [nn.BatchNorm2d(in_channels), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
         chain.append(nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False))
         in_channels = out_channels
     return chain

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.architectures.base import BatchNorm2d, Network, initialize, pool_to_vector
+from models.architectures.base import Network, initialize, pool_to_vector
 
 _CHANNELS = (64, 256, 512, 1024, 2048)
 _KERNELS = (3, 7, 7, 7, 7)
@@ -29,10 +29,10 @@ class _PairwiseAttention(nn.Module):
         self.beta = nn.Conv2d(channels, channels // 4, 1)
         self.position = nn.Conv2d(2, 2, 1, bias=False)
         self.gamma = nn.Sequential(
-            BatchNorm2d(relations + 2),
+            nn.BatchNorm2d(relations + 2),
             nn.ReLU(),
             nn.Conv2d(relations + 2, relations, 1, bias=False),
-            BatchNorm2d(relations),
+            nn.BatchNorm2d(relations),
             nn.ReLU(),
             nn.Conv2d(relations, channels // 4 // _SHARED, 1),
         )
@@ -77,10 +77,10 @@ class _Block(nn.Module):
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            BatchNorm2d(channels),
+            nn.BatchNorm2d(channels),
             nn.ReLU(),
             _PairwiseAttention(channels, kernel),
-            BatchNorm2d(channels // 4),
+            nn.BatchNorm2d(channels // 4),
             nn.ReLU(),
             nn.Conv2d(channels // 4, channels, 1),
         )
@@ -91,11 +91,11 @@ class _Block(nn.Module):
 
 def _san(num_classes: int, in_channels: int, dropout: float, blocks: tuple[int, ...]) -> Network:
     channels = _CHANNELS[0]
-    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels, 1, bias=False), BatchNorm2d(channels), nn.ReLU()]
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, channels, 1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
     stages = []
     for out, kernel, count in zip(_CHANNELS, _KERNELS, blocks, strict=True):
         layers += [nn.MaxPool2d(2, ceil_mode=True), nn.Conv2d(channels, out, 1, bias=False)]
-        layers += [*(_Block(out, kernel) for _ in range(count)), BatchNorm2d(out), nn.ReLU()]
+        layers += [*(_Block(out, kernel) for _ in range(count)), nn.BatchNorm2d(out), nn.ReLU()]
         stages.append(nn.Sequential(*layers))
         channels, layers = out, []
     network = Network(stages, pool_to_vector(nn.Dropout(dropout)), nn.Linear(channels, num_classes), channels)

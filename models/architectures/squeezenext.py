@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.architectures.base import BatchNorm2d, Network, initialize, pool_to_vector
+from models.architectures.base import Network, initialize, pool_to_vector
 
 _MIN_SIZE = (9, 9)  # px
 
@@ -36,9 +36,9 @@ def _conv_norm_relu(
     kernel: int | tuple[int, int],
     stride: int = 1,
     padding: int | tuple[int, int] = 0,
-) -> tuple[nn.Conv2d, BatchNorm2d, nn.ReLU]:
+) -> tuple[nn.Conv2d, nn.BatchNorm2d, nn.ReLU]:
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding)
-    return conv, BatchNorm2d(out_channels), nn.ReLU()
+    return conv, nn.BatchNorm2d(out_channels), nn.ReLU()
 
 
 def _squeezenext(num_classes: int, in_channels: int, width: float, blocks: tuple[int, ...]) -> Network:

@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import nn
 
-from models.architectures.base import BatchNorm2d, Network, initialize, pool_to_vector
+from models.architectures.base import Network, initialize, pool_to_vector
 
 _CHANNELS = (64, 128, 256, 512, 512)
 
@@ -38,7 +38,7 @@ def _vgg(
     for width, depth in zip(_CHANNELS, depths, strict=True):
         layers: list[nn.Module] = []
         for _ in range(depth):
-            layers += [nn.Conv2d(channels, width, 3, padding=1), *([BatchNorm2d(width)] if batch_norm else [])]
+            layers += [nn.Conv2d(channels, width, 3, padding=1), *([nn.BatchNorm2d(width)] if batch_norm else [])]
             layers.append(nn.ReLU())
             channels = width
         stages.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
