@@ -65,6 +65,12 @@ class DataSet:
     kind: str = "image"
 
 
+def join_tables(tables: Sequence[ImageTable]) -> ImageTable:
+    """Return the rows of tables held in memory, without boxes and of equal image sizes, one table after the other."""
+    images = np.concatenate([np.asarray(table.images) for table in tables])
+    return ImageTable(np.ascontiguousarray(images), np.concatenate([table.labels for table in tables]))
+
+
 def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
     """Return a data set of some of its classes only; label k is then `names[k]`.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.base import DataSet, ImageTable
+from datasets.base import DataSet, ImageTable, join_tables
 from datasets.files import altered_files, download_archive, find_folder, listing, refuse_altered
 from utils.types import DataError
 
@@ -61,8 +61,8 @@ def _cifar(official: Any, label_key: str, data_path: str, download: bool, verify
     notes = refuse_altered(folder, altered_files(folder, md5s), verify_checksums)
 
     classes = _class_names(folder / meta, official.meta["key"])
-    train = _join([_read_batch(folder / name, label_key, len(classes)) for name in train_md5s])
-    test = _join([_read_batch(folder / name, label_key, len(classes)) for name in test_md5s])
+    train = join_tables([_read_batch(folder / name, label_key, len(classes)) for name in train_md5s])
+    test = join_tables([_read_batch(folder / name, label_key, len(classes)) for name in test_md5s])
     if (len(train), len(test)) != (50_000, 10_000):
         notes += (f"a sample: {len(train):,} + {len(test):,} of 50,000 + 10,000 images",)
     return DataSet(classes, train, test, notes)
@@ -91,11 +91,6 @@ def _read_batch(path: Path, label_key: str, num_classes: int) -> ImageTable:
     if wrong := sorted({label for label in labels if not 0 <= label < num_classes}):
         raise DataError(f"{path}: labels outside 0..{num_classes - 1}: {', '.join(map(str, wrong[:20]))}")
     return ImageTable(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(labels, dtype=np.int64))
-
-
-def _join(parts: list[ImageTable]) -> ImageTable:
-    images = np.concatenate([np.asarray(part.images) for part in parts])  # [N, 32, 32, 3]
-    return ImageTable(np.ascontiguousarray(images), np.concatenate([part.labels for part in parts]))
 
 
 def _bytes_dtype(name: Any, align: Any = False, copy: Any = False) -> np.dtype:

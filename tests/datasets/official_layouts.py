@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 import shutil
 from pathlib import Path
@@ -137,4 +138,28 @@ def write_flowers(root: Path, count: int = 8) -> Path:
     half, rest = count // 2, count // 4
     parts = {"tstid": numbers[:half], "trnid": numbers[half:-rest], "valid": numbers[-rest:]}
     savemat(folder / "setid.mat", {name: ids.astype(np.uint16)[None] for name, ids in parts.items()})
+    return root
+
+
+def write_svhn(root: Path) -> Path:
+    """Three .mat files; the value at row r, column c, channel h of image k is k + 10 r + 3 c + h."""
+    root.mkdir(parents=True, exist_ok=True)
+    for part, labels in {"train": [1, 10, 9, 5], "test": [10, 2, 3], "extra": [6, 10]}.items():
+        row, column, channel, image = np.ogrid[:32, :32, :3, : len(labels)]
+        images = ((image + 10 * row + 3 * column + channel) % 256).astype(np.uint8)
+        savemat(root / f"{part}_32x32.mat", {"X": images, "y": np.array(labels, dtype=np.uint8)[:, None]})
+    return root
+
+
+def write_fashion_mnist(root: Path) -> Path:
+    """Four gzipped idx files; pixel p of image k is k + p."""
+    root.mkdir(parents=True, exist_ok=True)
+    for part, labels in {"train": [9, 0, 3, 7, 2], "t10k": [1, 8]}.items():
+        images = ((np.arange(len(labels))[:, None] + np.arange(784)) % 256).astype(np.uint8)
+        for name, head, values in (
+            ("images-idx3", [0x803, len(labels), 28, 28], images.tobytes()),
+            ("labels-idx1", [0x801, len(labels)], bytes(labels)),
+        ):
+            content = b"".join(number.to_bytes(4, "big") for number in head) + values
+            (root / f"{part}-{name}-ubyte.gz").write_bytes(gzip.compress(content))
     return root

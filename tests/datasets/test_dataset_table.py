@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from official_layouts import draw, write_cifar, write_flowers, write_newer
+from official_layouts import draw, write_cifar, write_fashion_mnist, write_flowers, write_newer, write_svhn
 from PIL import Image
 
 import datasets
@@ -40,6 +40,10 @@ BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     "cifar10": lambda folder: build_dataset("cifar10", data_path=str(write_cifar(folder)), verify_checksums=False),
     "cifar100": lambda folder: build_dataset(
         "cifar100", data_path=str(write_cifar(folder, "cifar100")), verify_checksums=False
+    ),
+    "svhn": lambda folder: build_dataset("svhn", data_path=str(write_svhn(folder)), verify_checksums=False),
+    "fashion_mnist": lambda folder: build_dataset(
+        "fashion_mnist", data_path=str(write_fashion_mnist(folder)), verify_checksums=False
     ),
     "flowers102": lambda folder: build_dataset(
         "flowers102", data_path=str(write_flowers(folder)), verify_checksums=False

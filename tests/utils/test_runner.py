@@ -444,6 +444,19 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
             {"image_size": "[1, 1]", "architecture": "torchvision/alexnet"},
             r"image_size: the architecture cannot",
         ),
+        ({"data_params": "{fold: 1}"}, r"command line: data_params.fold: unknown parameter \(allowed: no parameters\)"),
+        (
+            {"dataset": "svhn", "data_params": "{ekstra: true}"},
+            r"command line: data_params.ekstra: unknown parameter; did you mean 'extra'\? \(allowed: extra\)",
+        ),
+        (
+            {"dataset": "svhn", "data_params": "{extra: 1}", "loss_params": "{reduction: 1}"},
+            r"data_params.extra: must be true or false, got 1\n.*loss_params.reduction: must be a text, got 1",
+        ),
+        (
+            {"dataset": "svhn", "data_params": "{data_path: x}"},
+            r"command line: data_params.data_path: comes from data_path, a key of its own",
+        ),
         ({"mixing": "MixUp", "mixing_params": "{alpha: 0}"}, r"command line: mixing_params.alpha: must be > 0"),
         ({"mixing": "CutMix", "mixing_params": "{alfa: 1}"}, r"command line: mixing_params.alfa: unknown parameter"),
         (
