@@ -18,6 +18,10 @@ DATASETS = {
     "svhn": Entry("datasets.svhn:svhn", "99,289 digits of house numbers, 32x32 (Netzer 2011); data_params: extra"),
     "fashion_mnist": Entry("datasets.fashion_mnist:fashion_mnist", "70,000 gray clothes of 28x28 (Xiao 2017)"),
     "flowers102": Entry("datasets.flowers102:flowers102", "8,189 flowers in 102 classes (Nilsback 2008)"),
+    "cub200": Entry("datasets.cub200:cub200", "11,788 birds of 200 species, with boxes (CUB-200-2011, Wah 2011)"),
+    "fgvc_aircraft": Entry(
+        "datasets.fgvc_aircraft:fgvc_aircraft", "10,000 aircraft, with boxes (Maji 2013); data_params: annotation"
+    ),
     "stanford_cars": Entry(
         "datasets.stanford_cars:stanford_cars", "16,185 cars in 196 classes, with boxes (Krause 2013), prepared first"
     ),

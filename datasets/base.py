@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.images import open_image
+from datasets.images import image_size, open_image
 from utils.lookup import did_you_mean
 from utils.types import ConfigError
 
@@ -23,11 +23,13 @@ class ImageTable:
         images: uint8 array [N, H, W] (grayscale) or [N, H, W, 3] (RGB) for sets held in memory, else N paths.
         labels: [N] int64, 0-based, in the order of the data set's `classes`.
         boxes: [N, 4] int64 or None: x1, y1, x2, y2 in pixels, 0-based, x2 and y2 exclusive, inside the image.
+        banner: rows of pixels at the bottom of every file that are no part of the image and are cut off.
     """
 
     images: np.ndarray | Sequence[Path]
     labels: np.ndarray
     boxes: np.ndarray | None = None
+    banner: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -38,7 +40,21 @@ class ImageTable:
         Raises: DataError naming the file if it cannot be decoded.
         """
         image = self.images[row]
-        return Image.fromarray(image) if isinstance(image, np.ndarray) else open_image(image)
+        if isinstance(image, np.ndarray):
+            return Image.fromarray(image)
+        opened = open_image(image)
+        return opened.crop((0, 0, opened.width, opened.height - self.banner)) if self.banner else opened
+
+    def size(self, row: int) -> tuple[int, int]:
+        """Return height and width of the image of a row, read from its file's head only.
+
+        Raises: DataError as `load`, as far as the head tells.
+        """
+        image = self.images[row]
+        if isinstance(image, np.ndarray):
+            return image.shape[0], image.shape[1]
+        width, height = image_size(image)
+        return height - self.banner, width
 
     def name(self, row: int) -> str:
         """Return what to call a row in a message."""
@@ -102,4 +118,5 @@ def _relabelled(table: ImageTable, new_label: np.ndarray) -> ImageTable:
     """Return the rows whose label stays. Shapes: new_label [K], -1 for a class that goes."""
     rows = np.flatnonzero(new_label[table.labels] >= 0)
     images = table.images[rows] if isinstance(table.images, np.ndarray) else [table.images[int(row)] for row in rows]
-    return ImageTable(images, new_label[table.labels[rows]], None if table.boxes is None else table.boxes[rows])
+    boxes = None if table.boxes is None else table.boxes[rows]
+    return dataclasses.replace(table, images=images, labels=new_label[table.labels[rows]], boxes=boxes)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, join_tables
-from datasets.files import altered_files, download_archive, find_folder, listing, refuse_altered
+from datasets.files import altered_files, find_folder, official_archive, refuse_altered
 from utils.types import DataError
 
 
@@ -52,12 +52,7 @@ def _cifar(official: Any, label_key: str, data_path: str, download: bool, verify
     meta = official.meta["filename"]
     md5s = {**train_md5s, **test_md5s, meta: official.meta["md5"]}
     outer, folder = find_folder(data_path, data_path, official.base_folder, meta)
-    if download and _missing(folder, md5s):
-        if folder.name != official.base_folder:
-            raise DataError(f"{folder}: must be called {official.base_folder} for `download: true` to complete it")
-        download_archive(official.url, official.tgz_md5, outer)
-    if missing := _missing(folder, md5s):
-        raise DataError(f"{folder}: missing files:\n{listing(missing)}\n`download: true` fetches them.")
+    official_archive(outer, folder, official.base_folder, md5s, official.url, official.tgz_md5, download)
     notes = refuse_altered(folder, altered_files(folder, md5s), verify_checksums)
 
     classes = _class_names(folder / meta, official.meta["key"])
@@ -66,10 +61,6 @@ def _cifar(official: Any, label_key: str, data_path: str, download: bool, verify
     if (len(train), len(test)) != (50_000, 10_000):
         notes += (f"a sample: {len(train):,} + {len(test):,} of 50,000 + 10,000 images",)
     return DataSet(classes, train, test, notes)
-
-
-def _missing(folder: Path, names: dict[str, str]) -> list[str]:
-    return [name for name in names if not (folder / name).is_file()]
 
 
 def _class_names(path: Path, key: str) -> tuple[str, ...]:

@@ -174,6 +174,31 @@ def download(url: str, md5: str, folder: Path) -> Path:
     return target
 
 
+def official_archive(
+    outer: Path, folder: Path, inner: str, needed: Iterable[str], url: str, md5: str, fetch: bool
+) -> None:
+    """Make sure that what an archive holds is there.
+
+    Args:
+        outer, folder: as `find_folder` gives them.
+        inner: the folder's official name.
+        needed: files and folders in it.
+        fetch: download and unpack the archive if one of them is missing.
+
+    Raises: DataError naming those that are missing.
+    """
+
+    def missing() -> list[str]:
+        return [name for name in needed if not (folder / name).exists()]
+
+    if fetch and missing():
+        if folder.name != inner:
+            raise DataError(f"{folder}: must be called {inner} for `download: true` to complete it")
+        download_archive(url, md5, outer)
+    if lacking := missing():
+        raise DataError(f"{folder}: missing files:\n{listing(lacking)}\n`download: true` fetches them.")
+
+
 def download_archive(url: str, md5: str, folder: Path) -> None:
     """Fetch an archive and unpack it into a folder; files that are there already stay as they are."""
     with progress(None, "unpacking", unit="B") as bar:

@@ -163,3 +163,52 @@ def write_fashion_mnist(root: Path) -> Path:
             content = b"".join(number.to_bytes(4, "big") for number in head) + values
             (root / f"{part}-{name}-ubyte.gz").write_bytes(gzip.compress(content))
     return root
+
+
+BIRDS = ["001.Black_footed_Albatross", "002.Laysan_Albatross", "003.Zebra"]
+"""In the order of classes.txt."""
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_cub(root: Path) -> Path:
+    """Five images of 20x16, the third species first; images 1, 2 and 4 train."""
+    folder = root / "CUB_200_2011"
+    images = [f"{BIRDS[label - 1]}/bird_{k}.jpg" for k, label in enumerate([3, 1, 2, 2, 3], start=1)]
+    for k, image in enumerate(images, start=1):
+        draw(folder / "images" / image, 20 * k)
+    write_lines(folder / "classes.txt", [f"{k} {name}" for k, name in enumerate(BIRDS, start=1)])
+    write_lines(folder / "images.txt", [f"{k} {image}" for k, image in enumerate(images, start=1)])
+    write_lines(folder / "image_class_labels.txt", ["1 3", "2 1", "3 2", "4 2", "5 3"])
+    write_lines(folder / "train_test_split.txt", ["1 1", "2 1", "3 0", "4 1", "5 0"])
+    boxes = ["0.0 0.0 20.0 16.0", "2.0 3.0 5.0 6.0", "1.5 2.5 4.0 4.0", "10.0 9.0 30.0 7.0", "19.0 15.0 1.0 1.0"]
+    write_lines(folder / "bounding_boxes.txt", [f"{k} {box}" for k, box in enumerate(boxes, start=1)])
+    return root
+
+
+def write_aircraft(root: Path) -> Path:
+    """Four images of 40x50 whose lowest 20 rows, the banner, are white; three variants of two manufacturers."""
+    data = root / "fgvc-aircraft-2013b" / "data"
+    rows = [
+        ("0000004", "trainval", "737-700", "Boeing 737", "Boeing", "1 1 40 30"),
+        ("0000002", "trainval", "DR-400", "DR-400", "Robin", "5 6 20 25"),
+        ("0000003", "test", "737-200", "Boeing 737", "Boeing", "2 3 30 31"),
+        ("0000001", "test", "DR-400", "DR-400", "Robin", "10 11 12 13"),
+    ]
+    for image, *_ in rows:
+        pixels = np.full((50, 40, 3), 255, np.uint8)
+        pixels[:30] = 10 * int(image)
+        (data / "images").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(data / "images" / f"{image}.jpg", "JPEG")
+    write_lines(data / "variants.txt", ["737-200", "737-700", "DR-400"])
+    write_lines(data / "families.txt", ["Boeing 737", "DR-400"])
+    write_lines(data / "manufacturers.txt", ["Boeing", "Robin"])
+    for column, level in enumerate(("variant", "family", "manufacturer"), start=2):
+        for part in ("trainval", "test"):
+            lines = [f"{row[0]} {row[column]}" for row in rows if row[1] == part]
+            write_lines(data / f"images_{level}_{part}.txt", lines)
+    write_lines(data / "images_box.txt", [f"{row[0]} {row[5]}" for row in sorted(rows)])
+    return root

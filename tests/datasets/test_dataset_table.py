@@ -10,7 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from official_layouts import draw, write_cifar, write_fashion_mnist, write_flowers, write_newer, write_svhn
+from official_layouts import (
+    draw,
+    write_aircraft,
+    write_cifar,
+    write_cub,
+    write_fashion_mnist,
+    write_flowers,
+    write_newer,
+    write_svhn,
+)
 from PIL import Image
 
 import datasets
@@ -48,6 +57,8 @@ BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     "flowers102": lambda folder: build_dataset(
         "flowers102", data_path=str(write_flowers(folder)), verify_checksums=False
     ),
+    "cub200": lambda folder: build_dataset("cub200", data_path=str(write_cub(folder))),
+    "fgvc_aircraft": lambda folder: build_dataset("fgvc_aircraft", data_path=str(write_aircraft(folder))),
     "stanford_cars": build_stanford,
     "image_folder": build_folder,
 }
