@@ -72,6 +72,7 @@ class DataSet:
         test: the official test part.
         notes: what a reader of the results must know, such as "512 boxes clipped"; told once, kept with the run.
         kind: "image" or "sequence"; must match the loss.
+        ordered: the classes stand in an order that means something, such as ages.
     """
 
     classes: tuple[str, ...]
@@ -79,6 +80,7 @@ class DataSet:
     test: ImageTable
     notes: tuple[str, ...] = ()
     kind: str = "image"
+    ordered: bool = False
 
 
 def join_tables(tables: Sequence[ImageTable]) -> ImageTable:
@@ -102,11 +104,12 @@ def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
         problems.append(f"classes: must name at least two, got {len(names)}")
     if problems:
         raise ConfigError("\n".join(problems))
+    old_labels = [data_set.classes.index(name) for name in names]
     new_label = np.full(len(data_set.classes), -1)
-    for label, name in enumerate(names):
-        new_label[data_set.classes.index(name)] = label
+    new_label[old_labels] = np.arange(len(names))
+    ordered = data_set.ordered and old_labels == sorted(old_labels)
     parts = {part: _relabelled(getattr(data_set, part), new_label) for part in ("train", "test")}
-    return dataclasses.replace(data_set, classes=tuple(names), **parts)
+    return dataclasses.replace(data_set, classes=tuple(names), ordered=ordered, **parts)
 
 
 def _some(classes: Sequence[str], shown: int = 12) -> str:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datasets.base import DataSet, ImageTable, join_tables
+from datasets.base import DataSet, ImageTable, join_tables, keep_classes
 from datasets.files import altered_files, find_folder, official_archive, refuse_altered
-from utils.types import DataError
+from utils.types import ConfigError, DataError
+
+PAPER_PAIR = ("airplane", "truck")
 
 
 def cifar10(*, data_path: str | None = None, download: bool = False, verify_checksums: bool = True) -> DataSet:
@@ -28,6 +31,27 @@ def cifar10(*, data_path: str | None = None, download: bool = False, verify_chec
     from torchvision.datasets import CIFAR10
 
     return _cifar(CIFAR10, "labels", data_path or "input/cifar10", download, verify_checksums)
+
+
+def cifar10_pair(
+    *,
+    data_path: str | None = None,
+    download: bool = False,
+    verify_checksums: bool = True,
+    classes: Sequence[str | int] | None = None,
+) -> DataSet:
+    """Read two classes of CIFAR-10 for the losses of one score: 10,000 + 2,000 images.
+
+    Args:
+        data_path, download, verify_checksums: as of `cifar10`.
+        classes: exactly two names; by default airplane and truck, the pair of the One-Sided Margin paper.
+
+    Raises: ConfigError for other classes; DataError as `cifar10`.
+    """
+    names = [str(name) for name in (PAPER_PAIR if classes is None else classes)]
+    if len(names) != 2:
+        raise ConfigError(f"classes: cifar10_pair takes exactly two, got {len(names)}: {', '.join(names)}")
+    return keep_classes(cifar10(data_path=data_path, download=download, verify_checksums=verify_checksums), names)
 
 
 def cifar100(*, data_path: str | None = None, download: bool = False, verify_checksums: bool = True) -> DataSet:

@@ -25,6 +25,7 @@ from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from utils import optimization
 from utils.lookup import keywords, load_entry, parameter_problems
+from utils.metrics import ORDERED_METRICS
 from utils.runs import check_writable
 from utils.schema import KEYS, Configuration
 from utils.seeding import derive_seed, seed_all
@@ -65,6 +66,8 @@ def prepare(config: Configuration) -> Preparation:
     check_writable(config)
     check_parameters(config)
     data_set = _located(config, _build_data_set, config)
+    if not data_set.ordered:
+        _refuse_ordered_metrics(config)
     _warn_without_effect(config, has_boxes=data_set.train.boxes is not None)
     for note in data_set.notes:
         LOG.warning("%s: %s", config.dataset, note)
@@ -89,6 +92,7 @@ def prepare(config: Configuration) -> Preparation:
         network.get_classifier(),
         functools.partial(_stage_channels, network, (1, config.in_channels, *size)),
         functools.partial(_load_network, config, len(data_set.classes)),
+        data_set.ordered,
     )
     loss = _located(config, build_loss, config.loss_function, task, **config.loss_params)
     if loss.kind != data_set.kind:
@@ -291,6 +295,17 @@ def _stage_channels(network: Any, image_shape: tuple[int, ...], stages: tuple[in
         raise ConfigError(f"loss_params.stages: {text}") from None
     network.train(was_training)
     return tuple(each.shape[1] for each in maps)
+
+
+def _refuse_ordered_metrics(config: Configuration) -> None:
+    monitors = {
+        ("monitor",): config.monitor,
+        ("lr_scheduler_params", "monitor"): str(config.lr_scheduler_params.get("monitor")),
+    }
+    text = f"the classes of {config.dataset} have no order"
+    wrong = {key: text for key, monitor in monitors.items() if monitor.rpartition("/")[2] in ORDERED_METRICS}
+    if wrong:
+        raise config.error(wrong)
 
 
 def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:

@@ -47,6 +47,12 @@ def build_folder(folder: Path) -> DataSet:
 BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     "digits": lambda folder: build_dataset("digits"),
     "cifar10": lambda folder: build_dataset("cifar10", data_path=str(write_cifar(folder)), verify_checksums=False),
+    "cifar10_pair": lambda folder: build_dataset(
+        "cifar10_pair",
+        data_path=str(write_cifar(folder)),
+        verify_checksums=False,
+        classes=["cifar10 class 0", "cifar10 class 1"],
+    ),
     "cifar100": lambda folder: build_dataset(
         "cifar100", data_path=str(write_cifar(folder, "cifar100")), verify_checksums=False
     ),
