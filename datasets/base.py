@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +81,13 @@ class DataSet:
     notes: tuple[str, ...] = ()
     kind: str = "image"
     ordered: bool = False
+
+
+def table_by_class(images: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> ImageTable:
+    """Return the images of each class, class after class; those of other classes are left out."""
+    paths = [path for name in classes for path in images.get(name, ())]
+    counts = [len(images.get(name, ())) for name in classes]
+    return ImageTable(paths, np.repeat(np.arange(len(classes), dtype=np.int64), counts))
 
 
 def join_tables(tables: Sequence[ImageTable]) -> ImageTable:

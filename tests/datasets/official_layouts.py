@@ -212,3 +212,50 @@ def write_aircraft(root: Path) -> Path:
             write_lines(data / f"images_{level}_{part}.txt", lines)
     write_lines(data / "images_box.txt", [f"{row[0]} {row[5]}" for row in sorted(rows)])
     return root
+
+
+ADIENCE_HEAD = "user_id original_image face_id age gender x y dx dy tilt_ang fiducial_yaw_angle fiducial_score"
+ADIENCE_AGES = [
+    ["(0, 2)", "(60, 100)", "35"],
+    ["(25, 32)", "(25, 23)", "None"],
+    ["(38, 43)", "(38, 48)", "13"],
+    ["(4, 6)", "", "56"],
+    ["(15, 20)", "(48, 53)", "(8, 12)"],
+]
+"""Of each fold's three faces, as the official files write them."""
+
+
+def write_adience(root: Path) -> Path:
+    """Five folds of three faces of a person each, in both crops; the darker crop is aligned."""
+    for fold, ages in enumerate(ADIENCE_AGES):
+        rows = []
+        for k, age in enumerate(ages):
+            user, original = f"{fold}0@N0", f"{fold}_{k}_o.jpg"
+            rows.append("\t".join([user, original, str(fold), age, "f", *"1234567"]))
+            draw(root / "aligned" / user / f"landmark_aligned_face.{fold}.{original}", 10 * fold + k)
+            draw(root / "faces" / user / f"coarse_tilt_aligned_face.{fold}.{original}", 200 + 10 * fold + k)
+        write_lines(root / f"fold_{fold}_data.txt", [ADIENCE_HEAD.replace(" ", "\t"), *rows])
+    return root
+
+
+SYNSETS = ["n02119789", "n01440764", "n03000684"]
+"""In the order of the development kit, which is not the alphabet's."""
+
+
+def write_imagenet(root: Path, flat: bool = False) -> Path:
+    """Two training images of each of three classes and four validation images, of the kit's classes 1, 3, 2, 3."""
+    for k, synset in enumerate(SYNSETS):
+        for number in (2, 1):
+            draw(root / "train" / synset / f"{synset}_{number}.JPEG", 40 * k + number)
+    truth = [1, 3, 2, 3]
+    for number, kit_id in enumerate(truth, start=1):
+        folder = root / "val" / ("." if flat else SYNSETS[kit_id - 1])
+        draw(folder / f"ILSVRC2012_val_{number:08d}.JPEG", 10 * number)
+    data = root / "ILSVRC2012_devkit_t12" / "data"
+    write_lines(data / "ILSVRC2012_validation_ground_truth.txt", [str(kit_id) for kit_id in truth])
+    rows = [
+        {"ILSVRC2012_ID": k, "WNID": name, "words": "", "num_children": 0} for k, name in enumerate(SYNSETS, start=1)
+    ]
+    rows.append({"ILSVRC2012_ID": 4, "WNID": "n00001740", "words": "entity", "num_children": 2})
+    savemat(data / "meta.mat", {"synsets": annotation_table(rows).T})
+    return root

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from official_layouts import (
     draw,
+    write_adience,
     write_aircraft,
     write_cifar,
     write_cub,
     write_fashion_mnist,
     write_flowers,
+    write_imagenet,
     write_newer,
     write_svhn,
 )
@@ -65,6 +67,8 @@ BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     ),
     "cub200": lambda folder: build_dataset("cub200", data_path=str(write_cub(folder))),
     "fgvc_aircraft": lambda folder: build_dataset("fgvc_aircraft", data_path=str(write_aircraft(folder))),
+    "adience": lambda folder: build_dataset("adience", data_path=str(write_adience(folder))),
+    "imagenet": lambda folder: build_dataset("imagenet", data_path=str(write_imagenet(folder))),
     "stanford_cars": build_stanford,
     "image_folder": build_folder,
 }
