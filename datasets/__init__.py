@@ -14,8 +14,19 @@ if TYPE_CHECKING:
 DATASETS = {
     "digits": Entry("datasets.digits:digits", "1,797 handwritten digits of 8x8, part of scikit-learn: no download"),
     "cifar10": Entry("datasets.cifar:cifar10", "60,000 photographs of 32x32 in 10 classes (Krizhevsky 2009)"),
+    "cifar10_pair": Entry("datasets.cifar:cifar10_pair", "two classes of CIFAR-10: `classes`, or airplane and truck"),
     "cifar100": Entry("datasets.cifar:cifar100", "60,000 photographs of 32x32 in 100 classes (Krizhevsky 2009)"),
+    "svhn": Entry("datasets.svhn:svhn", "99,289 digits of house numbers, 32x32 (Netzer 2011); data_params: extra"),
+    "fashion_mnist": Entry("datasets.fashion_mnist:fashion_mnist", "70,000 gray clothes of 28x28 (Xiao 2017)"),
     "flowers102": Entry("datasets.flowers102:flowers102", "8,189 flowers in 102 classes (Nilsback 2008)"),
+    "cub200": Entry("datasets.cub200:cub200", "11,788 birds of 200 species, with boxes (CUB-200-2011, Wah 2011)"),
+    "fgvc_aircraft": Entry(
+        "datasets.fgvc_aircraft:fgvc_aircraft", "10,000 aircraft, with boxes (Maji 2013); data_params: annotation"
+    ),
+    "adience": Entry(
+        "datasets.adience:adience", "faces in 8 ordered age classes, 5 folds (Eidinger 2014); data_params: fold, ..."
+    ),
+    "imagenet": Entry("datasets.imagenet:imagenet", "1,331,167 photographs in 1,000 classes (ILSVRC 2012)"),
     "stanford_cars": Entry(
         "datasets.stanford_cars:stanford_cars", "16,185 cars in 196 classes, with boxes (Krause 2013), prepared first"
     ),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from datasets.images import open_image
+from datasets.images import image_size, open_image
 from utils.lookup import did_you_mean
 from utils.types import ConfigError
 
@@ -23,11 +23,13 @@ class ImageTable:
         images: uint8 array [N, H, W] (grayscale) or [N, H, W, 3] (RGB) for sets held in memory, else N paths.
         labels: [N] int64, 0-based, in the order of the data set's `classes`.
         boxes: [N, 4] int64 or None: x1, y1, x2, y2 in pixels, 0-based, x2 and y2 exclusive, inside the image.
+        banner: rows of pixels at the bottom of every file that are no part of the image and are cut off.
     """
 
     images: np.ndarray | Sequence[Path]
     labels: np.ndarray
     boxes: np.ndarray | None = None
+    banner: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -38,7 +40,21 @@ class ImageTable:
         Raises: DataError naming the file if it cannot be decoded.
         """
         image = self.images[row]
-        return Image.fromarray(image) if isinstance(image, np.ndarray) else open_image(image)
+        if isinstance(image, np.ndarray):
+            return Image.fromarray(image)
+        opened = open_image(image)
+        return opened.crop((0, 0, opened.width, opened.height - self.banner)) if self.banner else opened
+
+    def size(self, row: int) -> tuple[int, int]:
+        """Return height and width of the image of a row, read from its file's head only.
+
+        Raises: DataError as `load`, as far as the head tells.
+        """
+        image = self.images[row]
+        if isinstance(image, np.ndarray):
+            return image.shape[0], image.shape[1]
+        width, height = image_size(image)
+        return height - self.banner, width
 
     def name(self, row: int) -> str:
         """Return what to call a row in a message."""
@@ -56,6 +72,7 @@ class DataSet:
         test: the official test part.
         notes: what a reader of the results must know, such as "512 boxes clipped"; told once, kept with the run.
         kind: "image" or "sequence"; must match the loss.
+        ordered: the classes stand in an order that means something, such as ages.
     """
 
     classes: tuple[str, ...]
@@ -63,6 +80,20 @@ class DataSet:
     test: ImageTable
     notes: tuple[str, ...] = ()
     kind: str = "image"
+    ordered: bool = False
+
+
+def table_by_class(images: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> ImageTable:
+    """Return the images of each class, class after class; those of other classes are left out."""
+    paths = [path for name in classes for path in images.get(name, ())]
+    counts = [len(images.get(name, ())) for name in classes]
+    return ImageTable(paths, np.repeat(np.arange(len(classes), dtype=np.int64), counts))
+
+
+def join_tables(tables: Sequence[ImageTable]) -> ImageTable:
+    """Return the rows of tables held in memory, without boxes and of equal image sizes, one table after the other."""
+    images = np.concatenate([np.asarray(table.images) for table in tables])
+    return ImageTable(np.ascontiguousarray(images), np.concatenate([table.labels for table in tables]))
 
 
 def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
@@ -80,11 +111,12 @@ def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
         problems.append(f"classes: must name at least two, got {len(names)}")
     if problems:
         raise ConfigError("\n".join(problems))
+    old_labels = [data_set.classes.index(name) for name in names]
     new_label = np.full(len(data_set.classes), -1)
-    for label, name in enumerate(names):
-        new_label[data_set.classes.index(name)] = label
+    new_label[old_labels] = np.arange(len(names))
+    ordered = data_set.ordered and old_labels == sorted(old_labels)
     parts = {part: _relabelled(getattr(data_set, part), new_label) for part in ("train", "test")}
-    return dataclasses.replace(data_set, classes=tuple(names), **parts)
+    return dataclasses.replace(data_set, classes=tuple(names), ordered=ordered, **parts)
 
 
 def _some(classes: Sequence[str], shown: int = 12) -> str:
@@ -96,4 +128,5 @@ def _relabelled(table: ImageTable, new_label: np.ndarray) -> ImageTable:
     """Return the rows whose label stays. Shapes: new_label [K], -1 for a class that goes."""
     rows = np.flatnonzero(new_label[table.labels] >= 0)
     images = table.images[rows] if isinstance(table.images, np.ndarray) else [table.images[int(row)] for row in rows]
-    return ImageTable(images, new_label[table.labels[rows]], None if table.boxes is None else table.boxes[rows])
+    boxes = None if table.boxes is None else table.boxes[rows]
+    return dataclasses.replace(table, images=images, labels=new_label[table.labels[rows]], boxes=boxes)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from datasets.base import DataSet, ImageTable
-from datasets.files import altered_files, download_archive, find_folder, listing, refuse_altered
-from utils.types import DataError
+from datasets.base import DataSet, ImageTable, join_tables, keep_classes
+from datasets.files import altered_files, find_folder, official_archive, refuse_altered
+from utils.types import ConfigError, DataError
+
+PAPER_PAIR = ("airplane", "truck")
 
 
 def cifar10(*, data_path: str | None = None, download: bool = False, verify_checksums: bool = True) -> DataSet:
@@ -28,6 +31,27 @@ def cifar10(*, data_path: str | None = None, download: bool = False, verify_chec
     from torchvision.datasets import CIFAR10
 
     return _cifar(CIFAR10, "labels", data_path or "input/cifar10", download, verify_checksums)
+
+
+def cifar10_pair(
+    *,
+    data_path: str | None = None,
+    download: bool = False,
+    verify_checksums: bool = True,
+    classes: Sequence[str | int] | None = None,
+) -> DataSet:
+    """Read two classes of CIFAR-10 for the losses of one score: 10,000 + 2,000 images.
+
+    Args:
+        data_path, download, verify_checksums: as of `cifar10`.
+        classes: exactly two names; by default airplane and truck, the pair of the One-Sided Margin paper.
+
+    Raises: ConfigError for other classes; DataError as `cifar10`.
+    """
+    names = [str(name) for name in (PAPER_PAIR if classes is None else classes)]
+    if len(names) != 2:
+        raise ConfigError(f"classes: cifar10_pair takes exactly two, got {len(names)}: {', '.join(names)}")
+    return keep_classes(cifar10(data_path=data_path, download=download, verify_checksums=verify_checksums), names)
 
 
 def cifar100(*, data_path: str | None = None, download: bool = False, verify_checksums: bool = True) -> DataSet:
@@ -52,24 +76,15 @@ def _cifar(official: Any, label_key: str, data_path: str, download: bool, verify
     meta = official.meta["filename"]
     md5s = {**train_md5s, **test_md5s, meta: official.meta["md5"]}
     outer, folder = find_folder(data_path, data_path, official.base_folder, meta)
-    if download and _missing(folder, md5s):
-        if folder.name != official.base_folder:
-            raise DataError(f"{folder}: must be called {official.base_folder} for `download: true` to complete it")
-        download_archive(official.url, official.tgz_md5, outer)
-    if missing := _missing(folder, md5s):
-        raise DataError(f"{folder}: missing files:\n{listing(missing)}\n`download: true` fetches them.")
+    official_archive(outer, folder, official.base_folder, md5s, official.url, official.tgz_md5, download)
     notes = refuse_altered(folder, altered_files(folder, md5s), verify_checksums)
 
     classes = _class_names(folder / meta, official.meta["key"])
-    train = _join([_read_batch(folder / name, label_key, len(classes)) for name in train_md5s])
-    test = _join([_read_batch(folder / name, label_key, len(classes)) for name in test_md5s])
+    train = join_tables([_read_batch(folder / name, label_key, len(classes)) for name in train_md5s])
+    test = join_tables([_read_batch(folder / name, label_key, len(classes)) for name in test_md5s])
     if (len(train), len(test)) != (50_000, 10_000):
         notes += (f"a sample: {len(train):,} + {len(test):,} of 50,000 + 10,000 images",)
     return DataSet(classes, train, test, notes)
-
-
-def _missing(folder: Path, names: dict[str, str]) -> list[str]:
-    return [name for name in names if not (folder / name).is_file()]
 
 
 def _class_names(path: Path, key: str) -> tuple[str, ...]:
@@ -91,11 +106,6 @@ def _read_batch(path: Path, label_key: str, num_classes: int) -> ImageTable:
     if wrong := sorted({label for label in labels if not 0 <= label < num_classes}):
         raise DataError(f"{path}: labels outside 0..{num_classes - 1}: {', '.join(map(str, wrong[:20]))}")
     return ImageTable(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(labels, dtype=np.int64))
-
-
-def _join(parts: list[ImageTable]) -> ImageTable:
-    images = np.concatenate([np.asarray(part.images) for part in parts])  # [N, 32, 32, 3]
-    return ImageTable(np.ascontiguousarray(images), np.concatenate([part.labels for part in parts]))
 
 
 def _bytes_dtype(name: Any, align: Any = False, copy: Any = False) -> np.dtype:

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from datasets import build_mixing
 from datasets.base import DataSet, ImageTable
-from datasets.images import check_images, image_size
+from datasets.images import check_images
 from datasets.label_noise import symmetric_noise
 from datasets.mixing import draw_partners
 from datasets.sampling import (
@@ -221,18 +221,12 @@ def common_size(config: Configuration, data: DataSet) -> tuple[int, int]:
     """
     if config.size is not None:
         return config.size
-    sizes = {_size(image) for table in (data.train, data.test) for image in table.images}
+    sizes = {table.size(row) for table in (data.train, data.test) for row in range(len(table))}
     cut = config.crop_to_bboxes and not config.erase_background and data.train.boxes is not None
     if len(sizes) > 1 or cut:
         found = "are cut to their boxes" if cut else f"are of {len(sizes)} sizes"
         raise ConfigError(f"image_size: the images {found}; give the [height, width] to resize them to")
-    height, width = sizes.pop()
-    return int(height), int(width)
-
-
-def _size(image: np.ndarray | Path) -> tuple[int, ...]:
-    """Return height and width."""
-    return image.shape[:2] if isinstance(image, np.ndarray) else image_size(image)[::-1]
+    return sizes.pop()
 
 
 def _check_labels(data: DataSet) -> None:

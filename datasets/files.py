@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -84,6 +84,79 @@ def refuse_altered(folder: Path, altered: list[str], verify_checksums: bool) -> 
     return (f"files that differ from the official ones (md5): {', '.join(altered)}",)
 
 
+def official_files(
+    folder: Path, files: Mapping[str, tuple[str, str]], fetch: bool, verify_checksums: bool
+) -> tuple[str, ...]:
+    """Make sure that a data set's files are there, and the official ones.
+
+    Args:
+        files: name -> address and md5.
+        fetch: download those that are missing.
+
+    Returns: the note that tells of altered files, or none.
+    Raises: DataError naming the files that are missing or altered.
+    """
+    for name, (url, md5) in files.items():
+        if fetch and not (folder / name).is_file():
+            download(url, md5, folder)
+    if missing := [name for name in files if not (folder / name).is_file()]:
+        raise DataError(f"{folder}: missing files:\n{listing(missing)}\n`download: true` fetches them.")
+    md5s = {name: md5 for name, (_, md5) in files.items()}
+    return refuse_altered(folder, altered_files(folder, md5s), verify_checksums)
+
+
+class Line(NamedTuple):
+    """A line of a list: its number, from 1, and what stands in it."""
+
+    number: int
+    fields: list[str]
+
+
+def read_list(path: Path, columns: int, separator: str | None = None) -> list[Line]:
+    """Read a text file of lines with as many fields as columns; the last field may hold separators.
+
+    Args:
+        separator: what stands between fields; None for any white space.
+
+    Raises: DataError if the file is missing, no text or empty, or listing the lines with too few fields.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text file in UTF-8: {error}") from None
+    lines = [
+        Line(number, line.split(separator, columns - 1))
+        for number, line in enumerate(text.splitlines(), start=1)
+        if line.strip()
+    ]
+    refuse_lines(
+        path, [f"line {n}: {len(fields)} fields, expected {columns}" for n, fields in lines if len(fields) < columns]
+    )
+    if not lines:
+        raise DataError(f"{path}: holds no lines")
+    return lines
+
+
+def refuse_lines(path: Path, problems: Sequence[str]) -> None:
+    """Raise the DataError that lists what is wrong with a file's lines, if there is anything."""
+    if problems:
+        raise DataError(f"{path}: wrong lines:\n{listing(problems)}")
+
+
+def leads_out(name: str) -> bool:
+    """Tell whether a relative path from a list would leave the data set's folder."""
+    path = PurePosixPath(name)
+    return not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name
+
+
+def refuse_missing(folder: Path, images: Sequence[Path]) -> None:
+    """Raise the DataError that lists the images of a data set that are not there, if there are any."""
+    if missing := [image.relative_to(folder) for image in images if not image.is_file()]:
+        raise DataError(f"{folder}: {len(missing):,} of {len(images):,} images are missing:\n{listing(missing)}")
+
+
 def download(url: str, md5: str, folder: Path) -> Path:
     """Fetch a file into a folder with torchvision's downloader, unless it is there already.
 
@@ -99,6 +172,31 @@ def download(url: str, md5: str, folder: Path) -> Path:
             f"{url}: cannot be downloaded to {folder}: {error}\nFetch it by other means and put it there, unpacked."
         ) from None
     return target
+
+
+def official_archive(
+    outer: Path, folder: Path, inner: str, needed: Iterable[str], url: str, md5: str, fetch: bool
+) -> None:
+    """Make sure that what an archive holds is there.
+
+    Args:
+        outer, folder: as `find_folder` gives them.
+        inner: the folder's official name.
+        needed: files and folders in it.
+        fetch: download and unpack the archive if one of them is missing.
+
+    Raises: DataError naming those that are missing.
+    """
+
+    def missing() -> list[str]:
+        return [name for name in needed if not (folder / name).exists()]
+
+    if fetch and missing():
+        if folder.name != inner:
+            raise DataError(f"{folder}: must be called {inner} for `download: true` to complete it")
+        download_archive(url, md5, outer)
+    if lacking := missing():
+        raise DataError(f"{folder}: missing files:\n{listing(lacking)}\n`download: true` fetches them.")
 
 
 def download_archive(url: str, md5: str, folder: Path) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
-from datasets.base import DataSet, ImageTable
+from datasets.base import DataSet, table_by_class
 from datasets.files import list_folder, listing
 from datasets.images import ENDINGS, is_image_name
 from utils.types import ConfigError, DataError
@@ -50,7 +48,7 @@ def image_folder(*, data_path: str | None = None) -> DataSet:
         notes.append(f"{len(untested)} classes have no test images: {_some(untested)}")
     if ignored:
         notes.append(f"{len(ignored)} files ignored: {_some([str(path.relative_to(folder)) for path in ignored])}")
-    return DataSet(classes, _table(train, classes), _table(test, classes), tuple(notes))
+    return DataSet(classes, table_by_class(train, classes), table_by_class(test, classes), tuple(notes))
 
 
 def _images_by_class(folder: Path, ignored: list[Path]) -> dict[str, list[Path]]:
@@ -63,12 +61,6 @@ def _images_by_class(folder: Path, ignored: list[Path]) -> dict[str, list[Path]]
         found[entry.name] = [path for path in content if is_image_name(path) and path.is_file()]
         ignored += [path for path in content if not (is_image_name(path) and path.is_file())]
     return found
-
-
-def _table(found: dict[str, list[Path]], classes: tuple[str, ...]) -> ImageTable:
-    images = [path for name in classes for path in found.get(name, [])]
-    counts = [len(found.get(name, [])) for name in classes]
-    return ImageTable(images, np.repeat(np.arange(len(classes), dtype=np.int64), counts))
 
 
 def _some(names: list[str], limit: int = 5) -> str:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
+from datasets.boxes import clip_boxes, clipping_note
 from datasets.files import list_folder, listing
-from datasets.images import image_size, is_image_name
+from datasets.images import is_image_name
 from utils.types import DataError
 
 NUM_CLASSES = 196
@@ -55,19 +56,18 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
     tables = {}
     clipped: list[str] = []
     for part in rows:
-        boxes, reaching = _boxes(folder / part, rows[part])
-        clipped += reaching
         paths = [folder / part / row.image_fname for row in rows[part]]
-        tables[part] = ImageTable(paths, np.array([row.label - 1 for row in rows[part]], dtype=np.int64), boxes)
+        labels = np.array([row.label - 1 for row in rows[part]], dtype=np.int64)
+        published = [row.box for row in rows[part]]
+        boxes = np.array(published, dtype=np.int64) - [1, 1, 0, 0]  # 1-based inclusive to 0-based exclusive
+        tables[part], reaching = clip_boxes(ImageTable(paths, labels, boxes), published)
+        clipped += reaching
 
-    notes = []
+    notes: list[str] = []
     if any(len(tables[part]) != count for part, count in OFFICIAL_COUNTS.items()):
         found = f"{len(tables['train']):,} + {len(tables['test']):,}"
         notes.append(f"a sample of Stanford Cars: {found} of 8,144 + 8,041 images")
-    if clipped:
-        total = len(tables["train"]) + len(tables["test"])
-        names = ", ".join(clipped[:20]) + (", ..." if len(clipped) > 20 else "")
-        notes.append(f"{len(clipped):,} of {total:,} boxes reached outside their image and were clipped: {names}")
+    notes += clipping_note(clipped, len(tables["train"]) + len(tables["test"]))
     return DataSet(classes, tables["train"], tables["test"], tuple(notes))
 
 
@@ -160,27 +160,3 @@ def _mismatches(folder: Path, rows: list[Row]) -> list[str]:
     return [f"{folder.name}/{name}: no such image" for name in missing] + [
         f"{folder.name}/{name}: no label" for name in extra
     ]
-
-
-def _boxes(folder: Path, rows: list[Row]) -> tuple[np.ndarray, list[str]]:
-    """Return [N, 4] boxes, 0-based with exclusive ends, inside their images, and the names of those clipped."""
-    sizes, problems = [], []
-    for row in rows:
-        try:
-            sizes.append(image_size(folder / row.image_fname))
-        except DataError as error:
-            problems.append(str(error))
-    if problems:
-        raise DataError(f"{len(problems):,} images cannot be used:\n{listing(problems)}")
-    published = np.array([row.box for row in rows], dtype=np.int64)
-    boxes = published - [1, 1, 0, 0]  # 1-based inclusive to 0-based exclusive
-    inside = np.clip(boxes, 0, np.tile(sizes, 2))
-    empty = (inside[:, 2] <= inside[:, 0]) | (inside[:, 3] <= inside[:, 1])
-    if empty.any():
-        problems = [
-            f"{folder.name}/{rows[k].image_fname}: {rows[k].box} in {sizes[k][0]} x {sizes[k][1]} pixels"
-            for k in np.flatnonzero(empty)
-        ]
-        raise DataError(f"{folder}: boxes without area inside their image:\n{listing(problems)}")
-    changed = np.flatnonzero((inside != boxes).any(axis=1))
-    return inside, [f"{folder.name}/{rows[k].image_fname}" for k in changed]

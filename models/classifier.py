@@ -53,7 +53,8 @@ class Classifier(pl.LightningModule):
         self.own_head = None if head is task.classifier else head
         if self.own_head is not None:
             network.reset_classifier(0)  # the architecture's own last layer would be dead weight
-        self.train_tally, self.judge_tally = Tally(task.num_classes, judge=False), Tally(task.num_classes)
+        self.train_tally = Tally(task.num_classes, judge=False)
+        self.judge_tally = Tally(task.num_classes, ordered=task.ordered)
         self.metrics: dict[str, float] = {}
         self._build_optimizer, self._build_scheduler = build_optimizer, build_scheduler
         self._plateau: dict[str, Any] | None = None

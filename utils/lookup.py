@@ -160,7 +160,7 @@ def _fits(hint: Any, value: Any) -> bool:
     if origin in (typing.Union, types.UnionType):
         return any(_fits(part, value) for part in inner)
     if origin is typing.Literal:
-        return value in inner
+        return any(value == each and type(value) is type(each) for each in inner)  # true is not 1
     if origin in SEQUENCES and inner and isinstance(value, (list, str, int, float)):
         return isinstance(value, list) and all(_fits(inner[0], item) for item in value)
     return not isinstance(value, str) if _is_tensor(hint) else True

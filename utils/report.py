@@ -144,9 +144,11 @@ def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> 
     ]
     if summary["selected_on"] == "valid":
         rows.insert(-2, ("validation accuracy", f"{100 * summary['valid/accuracy']:.2f} %"))
+    if "test/one_off_accuracy" in summary:
+        rows.insert(1, ("test one-off accuracy", f"{100 * summary['test/one_off_accuracy']:.2f} %"))
     if summary["test/rejected"] > 0:
         rows.insert(1, ("test rejected", f"{100 * summary['test/rejected']:.2f} %"))
-    lines = [f"  {name:<20} {value}" for name, value in rows]
+    lines = [f"  {name:<21} {value}" for name, value in rows]
     rule = "-" * max(map(len, lines))
     return "\n".join(["", rule, *lines, rule, f"run folder  {folder.path}", *_dashboard(config)])
 

@@ -72,6 +72,7 @@ class Task:
         classifier: the network's own last layer, features -> K scores.
         stage_channels: positions of the network's feature maps -> their channels; None where there are none.
         load_network: file of weights -> the run's network with them, images to scores; None outside a run.
+        ordered: the classes stand in an order that means something, such as ages.
     """
 
     num_classes: int
@@ -79,3 +80,4 @@ class Task:
     classifier: nn.Module
     stage_channels: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None
     load_network: Callable[[str], nn.Module] | None = None
+    ordered: bool = False

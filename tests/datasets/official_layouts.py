@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 import shutil
 from pathlib import Path
@@ -137,4 +138,124 @@ def write_flowers(root: Path, count: int = 8) -> Path:
     half, rest = count // 2, count // 4
     parts = {"tstid": numbers[:half], "trnid": numbers[half:-rest], "valid": numbers[-rest:]}
     savemat(folder / "setid.mat", {name: ids.astype(np.uint16)[None] for name, ids in parts.items()})
+    return root
+
+
+def write_svhn(root: Path) -> Path:
+    """Three .mat files; the value at row r, column c, channel h of image k is k + 10 r + 3 c + h."""
+    root.mkdir(parents=True, exist_ok=True)
+    for part, labels in {"train": [1, 10, 9, 5], "test": [10, 2, 3], "extra": [6, 10]}.items():
+        row, column, channel, image = np.ogrid[:32, :32, :3, : len(labels)]
+        images = ((image + 10 * row + 3 * column + channel) % 256).astype(np.uint8)
+        savemat(root / f"{part}_32x32.mat", {"X": images, "y": np.array(labels, dtype=np.uint8)[:, None]})
+    return root
+
+
+def write_fashion_mnist(root: Path) -> Path:
+    """Four gzipped idx files; pixel p of image k is k + p."""
+    root.mkdir(parents=True, exist_ok=True)
+    for part, labels in {"train": [9, 0, 3, 7, 2], "t10k": [1, 8]}.items():
+        images = ((np.arange(len(labels))[:, None] + np.arange(784)) % 256).astype(np.uint8)
+        for name, head, values in (
+            ("images-idx3", [0x803, len(labels), 28, 28], images.tobytes()),
+            ("labels-idx1", [0x801, len(labels)], bytes(labels)),
+        ):
+            content = b"".join(number.to_bytes(4, "big") for number in head) + values
+            (root / f"{part}-{name}-ubyte.gz").write_bytes(gzip.compress(content))
+    return root
+
+
+BIRDS = ["001.Black_footed_Albatross", "002.Laysan_Albatross", "003.Zebra"]
+"""In the order of classes.txt."""
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
+def write_cub(root: Path) -> Path:
+    """Five images of 20x16, the third species first; images 1, 2 and 4 train."""
+    folder = root / "CUB_200_2011"
+    images = [f"{BIRDS[label - 1]}/bird_{k}.jpg" for k, label in enumerate([3, 1, 2, 2, 3], start=1)]
+    for k, image in enumerate(images, start=1):
+        draw(folder / "images" / image, 20 * k)
+    write_lines(folder / "classes.txt", [f"{k} {name}" for k, name in enumerate(BIRDS, start=1)])
+    write_lines(folder / "images.txt", [f"{k} {image}" for k, image in enumerate(images, start=1)])
+    write_lines(folder / "image_class_labels.txt", ["1 3", "2 1", "3 2", "4 2", "5 3"])
+    write_lines(folder / "train_test_split.txt", ["1 1", "2 1", "3 0", "4 1", "5 0"])
+    boxes = ["0.0 0.0 20.0 16.0", "2.0 3.0 5.0 6.0", "1.5 2.5 4.0 4.0", "10.0 9.0 30.0 7.0", "19.0 15.0 1.0 1.0"]
+    write_lines(folder / "bounding_boxes.txt", [f"{k} {box}" for k, box in enumerate(boxes, start=1)])
+    return root
+
+
+def write_aircraft(root: Path) -> Path:
+    """Four images of 40x50 whose lowest 20 rows, the banner, are white; three variants of two manufacturers."""
+    data = root / "fgvc-aircraft-2013b" / "data"
+    rows = [
+        ("0000004", "trainval", "737-700", "Boeing 737", "Boeing", "1 1 40 30"),
+        ("0000002", "trainval", "DR-400", "DR-400", "Robin", "5 6 20 25"),
+        ("0000003", "test", "737-200", "Boeing 737", "Boeing", "2 3 30 31"),
+        ("0000001", "test", "DR-400", "DR-400", "Robin", "10 11 12 13"),
+    ]
+    for image, *_ in rows:
+        pixels = np.full((50, 40, 3), 255, np.uint8)
+        pixels[:30] = 10 * int(image)
+        (data / "images").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(data / "images" / f"{image}.jpg", "JPEG")
+    write_lines(data / "variants.txt", ["737-200", "737-700", "DR-400"])
+    write_lines(data / "families.txt", ["Boeing 737", "DR-400"])
+    write_lines(data / "manufacturers.txt", ["Boeing", "Robin"])
+    for column, level in enumerate(("variant", "family", "manufacturer"), start=2):
+        for part in ("trainval", "test"):
+            lines = [f"{row[0]} {row[column]}" for row in rows if row[1] == part]
+            write_lines(data / f"images_{level}_{part}.txt", lines)
+    write_lines(data / "images_box.txt", [f"{row[0]} {row[5]}" for row in sorted(rows)])
+    return root
+
+
+ADIENCE_HEAD = "user_id original_image face_id age gender x y dx dy tilt_ang fiducial_yaw_angle fiducial_score"
+ADIENCE_AGES = [
+    ["(0, 2)", "(60, 100)", "35"],
+    ["(25, 32)", "(25, 23)", "None"],
+    ["(38, 43)", "(38, 48)", "13"],
+    ["(4, 6)", "", "56"],
+    ["(15, 20)", "(48, 53)", "(8, 12)"],
+]
+"""Of each fold's three faces, as the official files write them."""
+
+
+def write_adience(root: Path) -> Path:
+    """Five folds of three faces of a person each, in both crops; the darker crop is aligned."""
+    for fold, ages in enumerate(ADIENCE_AGES):
+        rows = []
+        for k, age in enumerate(ages):
+            user, original = f"{fold}0@N0", f"{fold}_{k}_o.jpg"
+            rows.append("\t".join([user, original, str(fold), age, "f", *"1234567"]))
+            draw(root / "aligned" / user / f"landmark_aligned_face.{fold}.{original}", 10 * fold + k)
+            draw(root / "faces" / user / f"coarse_tilt_aligned_face.{fold}.{original}", 200 + 10 * fold + k)
+        write_lines(root / f"fold_{fold}_data.txt", [ADIENCE_HEAD.replace(" ", "\t"), *rows])
+    return root
+
+
+SYNSETS = ["n02119789", "n01440764", "n03000684"]
+"""In the order of the development kit, which is not the alphabet's."""
+
+
+def write_imagenet(root: Path, flat: bool = False) -> Path:
+    """Two training images of each of three classes and four validation images, of the kit's classes 1, 3, 2, 3."""
+    for k, synset in enumerate(SYNSETS):
+        for number in (2, 1):
+            draw(root / "train" / synset / f"{synset}_{number}.JPEG", 40 * k + number)
+    truth = [1, 3, 2, 3]
+    for number, kit_id in enumerate(truth, start=1):
+        folder = root / "val" / ("." if flat else SYNSETS[kit_id - 1])
+        draw(folder / f"ILSVRC2012_val_{number:08d}.JPEG", 10 * number)
+    data = root / "ILSVRC2012_devkit_t12" / "data"
+    write_lines(data / "ILSVRC2012_validation_ground_truth.txt", [str(kit_id) for kit_id in truth])
+    rows = [
+        {"ILSVRC2012_ID": k, "WNID": name, "words": "", "num_children": 0} for k, name in enumerate(SYNSETS, start=1)
+    ]
+    rows.append({"ILSVRC2012_ID": 4, "WNID": "n00001740", "words": "entity", "num_children": 2})
+    savemat(data / "meta.mat", {"synsets": annotation_table(rows).T})
     return root

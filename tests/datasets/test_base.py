@@ -32,6 +32,12 @@ def test_labels_follow_the_order_of_the_names():
     assert data.test.labels.tolist() == [0, 1]
 
 
+@pytest.mark.parametrize(("names", "ordered"), [(["bee", "dog"], True), (["dog", "bee"], False)])
+def test_classes_stay_ordered_in_their_order_only(names, ordered):
+    data = DataSet(CLASSES, in_memory([0, 1, 2, 3]), in_memory([3, 1]), ordered=True)
+    assert keep_classes(data, names).ordered is ordered
+
+
 def test_images_in_memory_stay_beside_their_labels():
     data = keep_classes(DataSet(CLASSES, in_memory([3, 0, 1, 3, 2]), in_memory([3, 1])), ["dog", "bee"])
     assert isinstance(data.train.images, np.ndarray)

@@ -12,8 +12,9 @@ import pytest
 from official_layouts import write_cifar
 from torchvision.datasets import CIFAR10, CIFAR100
 
-from datasets.cifar import cifar10, cifar100
-from utils.types import DataError
+from datasets.base import keep_classes
+from datasets.cifar import cifar10, cifar10_pair, cifar100
+from utils.types import ConfigError, DataError
 
 FOLDER = "cifar-10-batches-py"
 
@@ -115,6 +116,28 @@ def test_content_of_another_shape_is_refused_by_name(tmp_path: Path, content: ob
     (tmp_path / FOLDER / "data_batch_4").write_bytes(pickle.dumps(content))
     with pytest.raises(DataError, match=f"data_batch_4: .*{message}"):
         cifar10(data_path=str(tmp_path), verify_checksums=False)
+
+
+def test_a_pair_is_what_keeping_its_two_classes_gives(tmp_path: Path) -> None:
+    write_cifar(tmp_path)
+    names = ["cifar10 class 9", "cifar10 class 0"]
+    pair = cifar10_pair(data_path=str(tmp_path), verify_checksums=False, classes=names)
+    kept = keep_classes(cifar10(data_path=str(tmp_path), verify_checksums=False), names)
+    assert pair.classes == tuple(names)
+    assert pair.train.labels.tolist() == kept.train.labels.tolist() == [1, 0]
+    assert np.array_equal(np.asarray(pair.train.images), np.asarray(kept.train.images))
+
+
+def test_a_pair_is_airplane_and_truck_by_default_and_never_three(tmp_path: Path) -> None:
+    write_cifar(tmp_path)
+    meta = tmp_path / FOLDER / "batches.meta"
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    meta.write_bytes(pickle.dumps({"label_names": names}))
+    pair = cifar10_pair(data_path=str(tmp_path), verify_checksums=False)
+    assert pair.classes == ("airplane", "truck")
+    assert pair.train.labels.tolist() == [0, 1]
+    with pytest.raises(ConfigError, match="classes: cifar10_pair takes exactly two, got 3: cat, dog, ship"):
+        cifar10_pair(data_path=str(tmp_path), verify_checksums=False, classes=["cat", "dog", "ship"])
 
 
 @pytest.mark.parametrize("share", [0, 0.3, 0.99])

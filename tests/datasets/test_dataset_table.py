@@ -10,7 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from official_layouts import draw, write_cifar, write_flowers, write_newer
+from official_layouts import (
+    draw,
+    write_adience,
+    write_aircraft,
+    write_cifar,
+    write_cub,
+    write_fashion_mnist,
+    write_flowers,
+    write_imagenet,
+    write_newer,
+    write_svhn,
+)
 from PIL import Image
 
 import datasets
@@ -38,12 +49,26 @@ def build_folder(folder: Path) -> DataSet:
 BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     "digits": lambda folder: build_dataset("digits"),
     "cifar10": lambda folder: build_dataset("cifar10", data_path=str(write_cifar(folder)), verify_checksums=False),
+    "cifar10_pair": lambda folder: build_dataset(
+        "cifar10_pair",
+        data_path=str(write_cifar(folder)),
+        verify_checksums=False,
+        classes=["cifar10 class 0", "cifar10 class 1"],
+    ),
     "cifar100": lambda folder: build_dataset(
         "cifar100", data_path=str(write_cifar(folder, "cifar100")), verify_checksums=False
+    ),
+    "svhn": lambda folder: build_dataset("svhn", data_path=str(write_svhn(folder)), verify_checksums=False),
+    "fashion_mnist": lambda folder: build_dataset(
+        "fashion_mnist", data_path=str(write_fashion_mnist(folder)), verify_checksums=False
     ),
     "flowers102": lambda folder: build_dataset(
         "flowers102", data_path=str(write_flowers(folder)), verify_checksums=False
     ),
+    "cub200": lambda folder: build_dataset("cub200", data_path=str(write_cub(folder))),
+    "fgvc_aircraft": lambda folder: build_dataset("fgvc_aircraft", data_path=str(write_aircraft(folder))),
+    "adience": lambda folder: build_dataset("adience", data_path=str(write_adience(folder))),
+    "imagenet": lambda folder: build_dataset("imagenet", data_path=str(write_imagenet(folder))),
     "stanford_cars": build_stanford,
     "image_folder": build_folder,
 }

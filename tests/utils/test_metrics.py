@@ -35,7 +35,7 @@ def count(judged, sizes, tally=None) -> dict[str, float]:
 
 
 def test_metrics_do_not_depend_on_the_batches(judged):
-    whole, parts = count(judged, [N]), count(judged, [64, 32, 6, 1])
+    whole, parts = (count(judged, sizes, Tally(K, ordered=True)) for sizes in ([N], [64, 32, 6, 1]))
     assert whole.keys() == METRICS.keys()
     for name in METRICS:
         assert parts[name] == pytest.approx(whole[name], rel=1e-6), name
@@ -65,6 +65,14 @@ def test_last_small_batch_weighs_by_its_samples():
     tally.update(torch.tensor(5.0), wrong, right, log_p)
     assert tally.compute()["accuracy"] == 0.75  # the mean of the batches' accuracies is 0.5
     assert tally.compute()["loss"] == 2.0
+
+
+def test_one_off_counts_neighbours_and_no_rejected_sample():
+    tally, target = Tally(4, ordered=True), torch.tensor([0, 0, 0, 0, 2, 3])
+    prediction = torch.tensor([0, 1, 2, REJECTED, 3, 0])
+    tally.update(torch.tensor(0.0), prediction, target, torch.zeros(6, 4))
+    assert tally.compute()["one_off_accuracy"] == pytest.approx(3 / 6)
+    assert "one_off_accuracy" not in Tally(4).compute()
 
 
 def test_soft_labels_count_by_their_likeliest_class():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import yaml
 from torch.utils.data import default_collate
 
 import train
+from datasets import build_dataset
 from datasets.sampling import EpochBatches
 from losses.torch_losses import TorchLoss
 from models.classifier import Classifier
@@ -24,7 +26,7 @@ from utils.callbacks import RunRecord
 from utils.checkpoints import load_checkpoint
 from utils.configuration import read_configuration
 from utils.runs import RunFolder, run_folder
-from utils.types import Batch, ConfigError, TrainingError
+from utils.types import Batch, ConfigError, DataError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
@@ -444,6 +446,24 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
             {"image_size": "[1, 1]", "architecture": "torchvision/alexnet"},
             r"image_size: the architecture cannot",
         ),
+        ({"monitor": "valid/one_off_accuracy"}, r"command line: monitor: the classes of digits have no order"),
+        (
+            {"lr_scheduler": "ReduceLROnPlateau", "lr_scheduler_params": "{monitor: valid/one_off_accuracy}"},
+            r"command line: lr_scheduler_params.monitor: the classes of digits have no order",
+        ),
+        ({"data_params": "{fold: 1}"}, r"command line: data_params.fold: unknown parameter \(allowed: no parameters\)"),
+        (
+            {"dataset": "svhn", "data_params": "{ekstra: true}"},
+            r"command line: data_params.ekstra: unknown parameter; did you mean 'extra'\? \(allowed: extra\)",
+        ),
+        (
+            {"dataset": "svhn", "data_params": "{extra: 1}", "loss_params": "{reduction: 1}"},
+            r"data_params.extra: must be true or false, got 1\n.*loss_params.reduction: must be a text, got 1",
+        ),
+        (
+            {"dataset": "svhn", "data_params": "{data_path: x}"},
+            r"command line: data_params.data_path: comes from data_path, a key of its own",
+        ),
         ({"mixing": "MixUp", "mixing_params": "{alpha: 0}"}, r"command line: mixing_params.alpha: must be > 0"),
         ({"mixing": "CutMix", "mixing_params": "{alfa: 1}"}, r"command line: mixing_params.alfa: unknown parameter"),
         (
@@ -495,6 +515,33 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
 def test_wrong_parameters_are_told_with_their_place_before_training(quick, changes, message):
     with pytest.raises(ConfigError, match=message):
         runner.train(quick(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "given"),
+    [
+        ({"dataset": "svhn", "data_params": "{extra: true}"}, {"extra": True}),
+        ({"dataset": "cifar10_pair", "classes": "[cat, dog]"}, {"classes": ["cat", "dog"]}),
+    ],
+)
+def test_a_data_set_gets_the_keys_and_parameters_that_it_takes(quick, monkeypatch, changes, given):
+    found = {}
+
+    def build_dataset(name, **params):
+        found.update(params)
+        raise DataError("enough")
+
+    monkeypatch.setattr(building, "build_dataset", build_dataset)
+    with pytest.raises(DataError, match="enough"):
+        building.prepare(quick(data_path="here", **changes))
+    assert found == {"data_path": "here", "download": False, "verify_checksums": True, **given}
+
+
+def test_ordered_classes_are_judged_one_off_too(quick, monkeypatch):
+    digits = dataclasses.replace(build_dataset("digits"), ordered=True)
+    monkeypatch.setattr(building, "build_dataset", lambda name: digits)
+    _, summary = runner.train(quick(num_epochs=1, monitor="valid/one_off_accuracy"))
+    assert summary["test/accuracy"] < summary["test/one_off_accuracy"] <= 1
 
 
 def test_all_wrong_parameters_are_told_at_once(quick):

@@ -12,11 +12,17 @@ METRICS = {
     ),
     "accuracy": Entry("utils.metrics.classification:accuracy", "share predicted right"),
     "top5_accuracy": Entry("utils.metrics.classification:top5_accuracy", "share with the label among the likeliest 5"),
+    "one_off_accuracy": Entry(
+        "utils.metrics.classification:one_off_accuracy",
+        "share predicted right or one class beside it, where the data set's classes are ordered",
+    ),
     "f1": Entry("utils.metrics.classification:f1", "mean F1 of the classes (macro)"),
     "precision": Entry("utils.metrics.classification:precision", "mean precision of the classes (macro)"),
     "recall": Entry("utils.metrics.classification:recall", "mean recall of the classes (macro)"),
     "rejected": Entry("utils.metrics.classification:rejected", "share predicted to be none of the classes"),
 }
+ORDERED_METRICS = frozenset({"one_off_accuracy"})
+"""Those that only ordered classes have."""
 TRAINING_METRICS = ("loss", "accuracy")
 LOWER_IS_BETTER = frozenset({"loss", "cross_entropy", "rejected"})
 

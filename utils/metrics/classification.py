@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from utils.lookup import load_entry
-from utils.metrics import METRICS, TRAINING_METRICS
+from utils.metrics import METRICS, ORDERED_METRICS, TRAINING_METRICS
 from utils.types import REJECTED
 
 TOP = 5
@@ -21,11 +21,13 @@ class Tally(nn.Module):
     Args:
         num_classes: K.
         judge: also count what only evaluation reports: cross entropy, top-5 and the counts of each class.
+        ordered: the classes are ordered, so that being one class off means something.
     """
 
     samples: Tensor
     loss: Tensor
     correct: Tensor
+    near: Tensor
     rejected: Tensor
     cross_entropy: Tensor
     in_top: Tensor
@@ -33,10 +35,10 @@ class Tally(nn.Module):
     predicted: Tensor
     actual: Tensor
 
-    def __init__(self, num_classes: int, judge: bool = True) -> None:
+    def __init__(self, num_classes: int, judge: bool = True, ordered: bool = False) -> None:
         super().__init__()
-        self.num_classes, self.judge = num_classes, judge
-        for name in ("samples", "correct", "rejected", "in_top"):
+        self.num_classes, self.judge, self.ordered = num_classes, judge, ordered
+        for name in ("samples", "correct", "near", "rejected", "in_top"):
             self.register_buffer(name, torch.zeros((), dtype=torch.int64))
         exact = torch.float32 if torch.backends.mps.is_available() else torch.float64  # Apple's GPUs have no float64
         for name in ("loss", "cross_entropy"):
@@ -73,6 +75,7 @@ class Tally(nn.Module):
         if not self.judge or log_probabilities is None:
             return
         self.rejected += (prediction == REJECTED).sum()
+        self.near += (((prediction - label).abs() <= 1) & (prediction != REJECTED)).sum()
         if target.ndim == 2:
             each = -(target * log_probabilities).sum(dim=-1)
         else:
@@ -93,10 +96,11 @@ class Tally(nn.Module):
 
     def compute(self) -> dict[str, float]:
         """Return every metric that this tally counts for, over all samples since the reset."""
-        here = Tally(self.num_classes, self.judge)  # one transfer each, then plain numbers
+        here = Tally(self.num_classes, self.judge, self.ordered)  # one transfer each, then plain numbers
         here.load_state_dict({name: buffer.cpu() for name, buffer in self.state_dict().items()})
         names = METRICS if self.judge else TRAINING_METRICS
-        return {name: float(load_entry(METRICS[name])(here)) for name in names}
+        left_out = () if self.ordered else ORDERED_METRICS
+        return {name: float(load_entry(METRICS[name])(here)) for name in names if name not in left_out}
 
 
 def loss(tally: Tally) -> Tensor:
@@ -117,6 +121,14 @@ def accuracy(tally: Tally) -> Tensor:
 def top5_accuracy(tally: Tally) -> Tensor:
     """Share of samples whose label is among the five likeliest classes."""
     return tally.in_top.double() / tally.samples
+
+
+def one_off_accuracy(tally: Tally) -> Tensor:
+    """Share of samples predicted as their label or the class next to it, which only ordered classes have.
+
+    Source: Eidinger et al. 2014, "Age and Gender Estimation of Unfiltered Faces", where it is "1-off".
+    """
+    return tally.near.double() / tally.samples
 
 
 def rejected(tally: Tally) -> Tensor:

@@ -1,0 +1,49 @@
+"""Published boxes -> boxes inside their images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from datasets.base import ImageTable
+from datasets.files import listing
+from utils.types import DataError
+
+
+def clip_boxes(table: ImageTable, published: Sequence[object]) -> tuple[ImageTable, list[str]]:
+    """Clip the boxes of a table of files to their images.
+
+    Args:
+        published: [N], each box as its file has it, for messages.
+
+    Returns: the table, and the images whose boxes reached outside, each as folder/name.
+    Raises: DataError listing the images that cannot be read, or else the boxes without area inside their image.
+    """
+    assert table.boxes is not None
+    sizes, problems = [], []
+    for row in range(len(table)):
+        try:
+            sizes.append(table.size(row))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(f"{len(problems):,} images cannot be used:\n{listing(problems)}")
+    heights, widths = np.array(sizes, dtype=np.int64).reshape(-1, 2).T
+    inside = np.clip(table.boxes, 0, np.stack([widths, heights, widths, heights], axis=1))
+    empty = np.flatnonzero((inside[:, 2] <= inside[:, 0]) | (inside[:, 3] <= inside[:, 1])).tolist()
+    if empty:
+        problems = [f"{table.name(k)}: {published[k]} in {widths[k]} x {heights[k]} pixels" for k in empty]
+        raise DataError(f"boxes without area inside their image:\n{listing(problems)}")
+    reaching = np.flatnonzero((inside != table.boxes).any(axis=1)).tolist()
+    return dataclasses.replace(table, boxes=inside), ["/".join(Path(table.name(k)).parts[-2:]) for k in reaching]
+
+
+def clipping_note(clipped: Sequence[str], total: int) -> tuple[str, ...]:
+    """Return the note that tells of boxes that were clipped, or none."""
+    if not clipped:
+        return ()
+    names = ", ".join(clipped[:20]) + (", ..." if len(clipped) > 20 else "")
+    return (f"{len(clipped):,} of {total:,} boxes reached outside their image and were clipped: {names}",)
