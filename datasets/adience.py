@@ -15,7 +15,7 @@ from utils.types import DataError
 
 AGES = ((0, 2), (4, 6), (8, 12), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100))
 MISSPELT = {(25, 23): (25, 32)}
-"""In the fold files as first published."""
+"""Of older copies of the fold files, where newer ones have the right one."""
 FOLDS = range(5)
 PREFIXES = {"aligned": "landmark_aligned_face", "faces": "coarse_tilt_aligned_face"}
 COLUMNS = 12
@@ -53,6 +53,7 @@ def adience(
     Raises: DataError naming the files, lines and images that are missing or cannot be understood.
     Source: Eidinger et al. 2014, "Age and Gender Estimation of Unfiltered Faces", IEEE TIFS; the classes and what is
         left out as in Levi and Hassner 2015, "Age and Gender Classification using Convolutional Neural Networks".
+    Deviations: their code loses the faces whose range older fold files misspell as (25, 23); here they are (25, 32).
     """
     folder = Path(data_path or "input/adience").expanduser()
     lists = [folder / f"fold_{k}_data.txt" for k in FOLDS]

@@ -31,7 +31,7 @@ def is_hidden(path: Path) -> bool:
 def list_folder(folder: Path) -> list[Path]:
     """Return what a folder holds, sorted by name, hidden files left out."""
     try:
-        return sorted(path for path in folder.iterdir() if not is_hidden(path))
+        return sorted((path for path in folder.iterdir() if not is_hidden(path)), key=lambda path: path.name)
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
 
