@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from datasets import build_mixing
 from datasets.base import DataSet, ImageTable
-from datasets.images import check_images, image_size
+from datasets.images import EncodedImage, check_images, image_size, name_and_size
 from datasets.label_noise import symmetric_noise
 from datasets.mixing import draw_partners
 from datasets.sampling import (
@@ -124,14 +124,14 @@ class DataModule(pl.LightningDataModule):
             if isinstance(table.images, np.ndarray):
                 digest.update(np.ascontiguousarray(table.images).tobytes())
             else:
-                digest.update("\n".join(f"{path.name} {path.stat().st_size}" for path in table.images).encode())
+                digest.update("\n".join(map(name_and_size, table.images)).encode())
         return digest.hexdigest()
 
     def check(self) -> None:
         """Decode every image once. Raises: DataError naming all that do not decode."""
-        paths = [path for table in (self.data.train, self.data.test) for path in table.images if isinstance(path, Path)]
-        if paths:
-            check_images(paths)
+        tables = [table for table in (self.data.train, self.data.test) if not isinstance(table.images, np.ndarray)]
+        if tables:
+            check_images([image for table in tables for image in table.images])
 
     @property
     def num_workers(self) -> int:
@@ -230,7 +230,7 @@ def common_size(config: Configuration, data: DataSet) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _size(image: np.ndarray | Path) -> tuple[int, ...]:
+def _size(image: np.ndarray | Path | EncodedImage) -> tuple[int, ...]:
     """Return height and width."""
     return image.shape[:2] if isinstance(image, np.ndarray) else image_size(image)[::-1]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -10,8 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
+from datasets.boxes import clip_boxes, clipped_note
+from datasets.csv_files import read_csv
 from datasets.files import list_folder, listing
-from datasets.images import image_size, is_image_name
+from datasets.images import is_image_name
 from utils.types import DataError
 
 NUM_CLASSES = 196
@@ -66,8 +67,7 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
         notes.append(f"a sample of Stanford Cars: {found} of 8,144 + 8,041 images")
     if clipped:
         total = len(tables["train"]) + len(tables["test"])
-        names = ", ".join(clipped[:20]) + (", ..." if len(clipped) > 20 else "")
-        notes.append(f"{len(clipped):,} of {total:,} boxes reached outside their image and were clipped: {names}")
+        notes.append(clipped_note(clipped, total))
     return DataSet(classes, tables["train"], tables["test"], tuple(notes))
 
 
@@ -77,20 +77,8 @@ def read_labels(path: Path) -> list[Row]:
     Raises: DataError listing missing columns, values that are no whole numbers, classes outside 1..196, names that are
         doubled or lead out of the folder.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            lines = [(reader.line_num, line) for line in reader]
-            columns = reader.fieldnames or ()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
-    if lacking := [name for name in COLUMNS if name not in columns]:
-        raise DataError(f"{path}: lacks the columns {', '.join(lacking)} (found: {', '.join(columns) or 'none'})")
-    if not lines:
-        raise DataError(f"{path}: holds no rows")
-    rows, problems = [], []
+    _, lines, problems = read_csv(path, COLUMNS)
+    rows = []
     for number, line in lines:
         name = line["image_fname"]
         if not name or Path(name).name != name or "\\" in name:
@@ -164,23 +152,13 @@ def _mismatches(folder: Path, rows: list[Row]) -> list[str]:
 
 def _boxes(folder: Path, rows: list[Row]) -> tuple[np.ndarray, list[str]]:
     """Return [N, 4] boxes, 0-based with exclusive ends, inside their images, and the names of those clipped."""
-    sizes, problems = [], []
-    for row in rows:
-        try:
-            sizes.append(image_size(folder / row.image_fname))
-        except DataError as error:
-            problems.append(str(error))
-    if problems:
-        raise DataError(f"{len(problems):,} images cannot be used:\n{listing(problems)}")
     published = np.array([row.box for row in rows], dtype=np.int64)
-    boxes = published - [1, 1, 0, 0]  # 1-based inclusive to 0-based exclusive
-    inside = np.clip(boxes, 0, np.tile(sizes, 2))
-    empty = (inside[:, 2] <= inside[:, 0]) | (inside[:, 3] <= inside[:, 1])
-    if empty.any():
+    # 1-based inclusive to 0-based exclusive
+    clipped = clip_boxes([folder / row.image_fname for row in rows], published - [1, 1, 0, 0])
+    if len(clipped.empty):
         problems = [
-            f"{folder.name}/{rows[k].image_fname}: {rows[k].box} in {sizes[k][0]} x {sizes[k][1]} pixels"
-            for k in np.flatnonzero(empty)
+            f"{folder.name}/{rows[k].image_fname}: {rows[k].box} in {width} x {height} pixels"
+            for k, (width, height) in zip(clipped.empty, clipped.sizes[clipped.empty], strict=True)
         ]
         raise DataError(f"{folder}: boxes without area inside their image:\n{listing(problems)}")
-    changed = np.flatnonzero((inside != boxes).any(axis=1))
-    return inside, [f"{folder.name}/{rows[k].image_fname}" for k in changed]
+    return clipped.boxes, [f"{folder.name}/{rows[k].image_fname}" for k in clipped.changed]

@@ -24,7 +24,7 @@ from models import build_model
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from utils import optimization
-from utils.lookup import keywords, load_entry
+from utils.lookup import keywords, load_entry, parameter_problems
 from utils.runs import check_writable
 from utils.schema import KEYS, Configuration
 from utils.seeding import derive_seed, seed_all
@@ -33,8 +33,11 @@ from utils.types import ConfigError, Task
 T = TypeVar("T")
 LOG = logging.getLogger("lossbench")
 
-DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train")
-"""Keys that a data set's function may take; the function's signature says which it does."""
+DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
+"""Keys that a data set's function may take; the function's signature says which it does, and what else it takes stands
+in data_params."""
+UNIVERSAL_KEYS = ("stanford_data_path", "classes")
+"""Those that mean something, or mean no harm, where the function does not take them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +115,7 @@ def prepare(config: Configuration) -> Preparation:
 
 
 def check_parameters(config: Configuration) -> None:
-    """Check the parameters of loss, optimizer, scheduler and transforms against their constructors, all at once.
+    """Check all parameters of data set, loss, optimizer, scheduler and transforms against their constructors.
 
     Raises: ConfigError naming every mistake with its place.
     """
@@ -130,6 +133,7 @@ def check_parameters(config: Configuration) -> None:
     checks: list[Callable[[], Any]] = [
         lambda: build_transforms(config.image_augmentations, "image_augmentations"),
         lambda: build_transforms(config.tensor_augmentations, "tensor_augmentations"),
+        lambda: _check_data_params(config),
         lambda: _check_loss(config),
         lambda: _check_mixing(config),
         check_optimization,
@@ -149,6 +153,15 @@ def check_parameters(config: Configuration) -> None:
 def num_devices(config: Configuration) -> int:
     """Return how many devices share a batch; `auto` counts as one, since the machine is not asked before training."""
     return config.num_nodes * (config.devices if isinstance(config.devices, int) else 1)
+
+
+def _check_data_params(config: Configuration) -> None:
+    """Check data_params against the signature of the data set's function, without reading any data."""
+    params = {key: value for key, value in config.data_params.items() if key not in KEYS}
+    problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
+    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, given=DATA_KEYS)
+    if problems:
+        raise ConfigError("\n".join(f"data_params.{key}: {text}" for key, text in problems.items()))
 
 
 def _check_loss(config: Configuration) -> None:
@@ -195,10 +208,13 @@ def _try_out(config: Configuration, data: DataModule, classifier: Classifier) ->
 def _build_data_set(config: Configuration) -> DataSet:
     taken = keywords(load_entry(DATASETS[config.dataset]))
     for key in DATA_KEYS:
-        if key not in taken and config.was_set(key) and key != "stanford_data_path":
+        if key not in taken and config.was_set(key) and key not in UNIVERSAL_KEYS:
             LOG.warning("%s: %s has no effect on dataset: %s", config.place((key,)), key, config.dataset)
-    data_set = build_dataset(config.dataset, **{key: getattr(config, key) for key in DATA_KEYS if key in taken})
-    return data_set if config.classes is None else keep_classes(data_set, [str(name) for name in config.classes])
+    given = {key: getattr(config, key) for key in DATA_KEYS if key in taken}
+    data_set = build_dataset(config.dataset, **given, **config.data_params)
+    if config.classes is None or "classes" in taken:
+        return data_set
+    return keep_classes(data_set, [str(name) for name in config.classes])
 
 
 def _build_network(config: Configuration, num_classes: int) -> Any:

@@ -46,6 +46,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     # Data
     dataset: str = "stanford_cars"
+    data_params: Params = {}
     data_path: str | None = None
     stanford_raw_data_path: str | None = None
     stanford_data_path: str = "input/stanford"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from official_layouts import draw, write_cifar, write_flowers, write_newer
+from official_layouts import draw, write_cifar, write_flowers, write_newer, write_parquet, write_table
 from PIL import Image
 
 import datasets
@@ -46,6 +46,8 @@ BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     ),
     "stanford_cars": build_stanford,
     "image_folder": build_folder,
+    "csv": lambda folder: build_dataset("csv", data_path=str(write_table(folder))),
+    "parquet": lambda folder: build_dataset("parquet", data_path=str(write_parquet(folder))),
 }
 
 
