@@ -19,6 +19,7 @@ from datasets.base import DataSet, ImageTable
 from datasets.images import EncodedImage, check_images, image_size, name_and_size
 from datasets.label_noise import symmetric_noise
 from datasets.mixing import draw_partners
+from datasets.noisy_labels import read_noisy_labels
 from datasets.sampling import (
     SAMPLINGS,
     ClassBalancedBatches,
@@ -46,11 +47,12 @@ class DataModule(pl.LightningDataModule):
 
     Attributes:
         train_rows, valid_rows: rows trained on, of the training part, and validated on.
-        train_table: the training part with the labels that are trained on, some of them wrong with `label_noise`.
+        train_table: the training part with the labels that are trained on, some of them wrong with `label_noise` or
+            `noisy_labels`.
         mixing: what mixes training batches, or None.
 
     Raises: DataError if labels and classes do not fit or a part is empty; ConfigError for a mixing that cannot be
-            built or label noise with a single class.
+            built, label noise with a single class or noisy labels that do not fit.
     """
 
     def __init__(
@@ -84,6 +86,13 @@ class DataModule(pl.LightningDataModule):
             labels = symmetric_noise(
                 data.train.labels, self.train_rows, config.label_noise, len(data.classes), config.seed
             )
+            self.train_table = replace(data.train, labels=labels)
+        elif config.noisy_labels is not None:
+            noisy = read_noisy_labels(
+                config.noisy_labels, config.noisy_labels_name, data.train.labels, len(data.classes)
+            )
+            labels = data.train.labels.copy()
+            labels[self.train_rows] = noisy[self.train_rows]
             self.train_table = replace(data.train, labels=labels)
 
     @property
