@@ -18,16 +18,17 @@ from utils.types import DataError
 NUM_CLASSES = 196
 OFFICIAL_COUNTS = {"train": 8_144, "test": 8_041}
 BOX = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
+NO_BOX = ("",) * 4
 COLUMNS = ("image_fname", "class", *BOX, "class_name")
 RAW_NAMES = ("car_ims", "cars_annos", "cars_train", "cars_test", "devkit", "car_devkit")
 
 
 class Row(NamedTuple):
-    """A line of a label file: the class 1-based, the box in 1-based inclusive pixels, both as published."""
+    """A line of a label file: the class 1-based, the box in 1-based inclusive pixels or None, both as published."""
 
     image_fname: str
     label: int
-    box: tuple[int, int, int, int]
+    box: tuple[int, int, int, int] | None
     class_name: str
 
 
@@ -37,6 +38,7 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
     The folder holds train/, test/, train_labels.csv, test_labels.csv with the columns image_fname, class, bbox_x1,
     bbox_y1, bbox_x2, bbox_y2, class_name, and classes.txt; without the last, class names come from the label files.
     Columns are matched by name, images and boxes by the image's name. A box that reaches outside its image is clipped.
+    Where the source had none, the columns of the box are empty.
 
     Args:
         data_path: the prepared folder; if None, `stanford_data_path`.
@@ -85,15 +87,20 @@ def read_labels(path: Path) -> list[Row]:
             problems.append(f"line {number}: image_fname {name!r} is no file name")
             continue
         try:
-            label, *box = (int(line[column]) for column in ("class", *BOX))
+            label = int(line["class"])
+            fields = [line[column] for column in BOX]
+            box = [int(field) for field in fields] if any(fields) else None
         except ValueError:
             problems.append(f"line {number}: {name}: class and box must be whole numbers")
             continue
         if not 1 <= label <= NUM_CLASSES:
             problems.append(f"line {number}: {name}: class {label} is outside 1..{NUM_CLASSES}")
-        rows.append(Row(name, label, (box[0], box[1], box[2], box[3]), line["class_name"]))
+        rows.append(Row(name, label, (box[0], box[1], box[2], box[3]) if box else None, line["class_name"]))
     doubled = [name for name, count in Counter(row.image_fname for row in rows).items() if count > 1]
     problems += [f"{name} stands in it more than once" for name in doubled]
+    without = [row.image_fname for row in rows if row.box is None]
+    if len(without) < len(rows):
+        problems += [f"{name}: no box, where others have one" for name in without]
     if problems:
         raise DataError(f"{path}: wrong rows:\n{listing(problems)}")
     return rows
@@ -150,8 +157,10 @@ def _mismatches(folder: Path, rows: list[Row]) -> list[str]:
     ]
 
 
-def _boxes(folder: Path, rows: list[Row]) -> tuple[np.ndarray, list[str]]:
+def _boxes(folder: Path, rows: list[Row]) -> tuple[np.ndarray | None, list[str]]:
     """Return [N, 4] boxes, 0-based with exclusive ends, inside their images, and the names of those clipped."""
+    if rows[0].box is None:
+        return None, []
     published = np.array([row.box for row in rows], dtype=np.int64)
     # 1-based inclusive to 0-based exclusive
     clipped = clip_boxes([folder / row.image_fname for row in rows], published - [1, 1, 0, 0])

@@ -16,7 +16,7 @@ from PIL import Image
 import datasets
 from datasets import DATASETS, build_dataset
 from datasets.base import DataSet, ImageTable
-from datasets.stanford_preparation import prepare_stanford
+from datasets.stanford.preparation import prepare_stanford
 from utils.lookup import load_entry
 from utils.types import ConfigError
 
