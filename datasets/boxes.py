@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datasets.files import listing
+from datasets.files import listing, some
 from datasets.images import image_size
 from utils.types import DataError
 
@@ -50,5 +50,4 @@ def clip_boxes(images: Sequence[Path], boxes: np.ndarray) -> Clipped:
 
 def clipped_note(names: Sequence[str], total: int) -> str:
     """Return the note that tells whose boxes were clipped."""
-    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    return f"{len(names):,} of {total:,} boxes reached outside their image and were clipped: {shown}"
+    return f"{len(names):,} of {total:,} boxes reached outside their image and were clipped: {some(names, 20)}"

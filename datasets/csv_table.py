@@ -14,7 +14,7 @@ from datasets.base import DataSet, ImageTable
 from datasets.boxes import clip_boxes, clipped_note
 from datasets.class_names import natural_order, read_class_names
 from datasets.csv_files import read_csv
-from datasets.files import list_folder, listing
+from datasets.files import list_folder, listing, some
 from datasets.images import image_size
 from datasets.parts import choose_test_part
 from utils.types import ConfigError, DataError
@@ -203,5 +203,5 @@ def _doubled_paths(folder: Path, lines: list[Line]) -> list[str]:
     for line in lines:
         labels.setdefault(line.path, set()).add(line.label)
     differ = sum(len(labels[path]) > 1 for path in doubled)
-    shown = ", ".join(_relative(folder, path) for path in doubled[:5]) + (", ..." if len(doubled) > 5 else "")
+    shown = some([_relative(folder, path) for path in doubled])
     return [f"{len(doubled):,} images stand in the table more than once, {differ:,} with several labels: {shown}"]

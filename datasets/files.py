@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,11 @@ def listing(items: Iterable[object], limit: int = 20) -> str:
     if len(items) > limit:
         lines.append(f"  and {len(items) - limit:,} more")
     return "\n".join(lines)
+
+
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first names in one line."""
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
 
 
 def is_hidden(path: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.files import list_folder, listing
+from datasets.files import list_folder, listing, some
 from datasets.images import ENDINGS, is_image_name
 from datasets.parts import TEST_NAMES, choose_test_part
 from utils.types import ConfigError, DataError
@@ -47,9 +47,9 @@ def image_folder(*, data_path: str | None = None) -> DataSet:
         raise DataError(f"{folder / test_name}: no images; expected {LAYOUT}")
     classes = tuple(sorted(train))
     if untested := [name for name in classes if not test.get(name)]:
-        notes.append(f"{len(untested)} classes have no test images: {_some(untested)}")
+        notes.append(f"{len(untested)} classes have no test images: {some(untested)}")
     if ignored:
-        notes.append(f"{len(ignored)} files ignored: {_some([str(path.relative_to(folder)) for path in ignored])}")
+        notes.append(f"{len(ignored)} files ignored: {some([str(path.relative_to(folder)) for path in ignored])}")
     return DataSet(classes, _table(train, classes), _table(test, classes), tuple(notes))
 
 
@@ -69,7 +69,3 @@ def _table(found: dict[str, list[Path]], classes: tuple[str, ...]) -> ImageTable
     images = [path for name in classes for path in found.get(name, [])]
     counts = [len(found.get(name, [])) for name in classes]
     return ImageTable(images, np.repeat(np.arange(len(classes), dtype=np.int64), counts))
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")

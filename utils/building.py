@@ -16,6 +16,7 @@ from msgspec import structs
 from torch import nn
 
 from datasets import DATASETS, build_dataset, build_mixing
+from datasets.audit import audit
 from datasets.augmentation import build_transforms
 from datasets.base import DataSet, keep_classes
 from datasets.data_module import DataModule, common_size
@@ -65,6 +66,7 @@ def prepare(config: Configuration) -> Preparation:
     check_writable(config)
     check_parameters(config)
     data_set = _located(config, _build_data_set, config)
+    data_set = dataclasses.replace(data_set, notes=(*data_set.notes, *audit(data_set)))
     _warn_without_effect(config, has_boxes=data_set.train.boxes is not None)
     for note in data_set.notes:
         LOG.warning("%s: %s", config.dataset, note)
