@@ -28,7 +28,7 @@ def files(root: Path) -> DataSet:
             draw(root / part / f"{k}.jpg", shade)
         paths = [root / part / f"{k}.jpg" for k in range(len(shades))]
         tables.append(ImageTable(paths, np.array(LABELS[part])))
-    return DataSet(("a", "b"), *tables)
+    return DataSet(("a", "b"), train=tables[0], test=tables[1])
 
 
 def in_memory(root: Path) -> DataSet:
@@ -36,7 +36,7 @@ def in_memory(root: Path) -> DataSet:
         ImageTable(np.full((len(shades), 4, 5), np.array(shades)[:, None, None], np.uint8), np.array(LABELS[part]))
         for part, shades in SHADES.items()
     ]
-    return DataSet(("a", "b"), *tables)
+    return DataSet(("a", "b"), train=tables[0], test=tables[1])
 
 
 def rows_of_parquet(root: Path) -> DataSet:
