@@ -1,8 +1,11 @@
-"""Turn Stanford Cars as published into the folder that train.py reads.
+"""Turn Stanford Cars as it is passed on into the folder that train.py reads.
 
-Takes either official layout, as folders or archives, and finds out which:
+Takes any of these layouts, folders also as archives, and finds out which:
   older: car_ims.tgz, cars_annos.mat, car_devkit.tgz
   newer: cars_train, cars_test, devkit, cars_test_annos_withlabels.mat
+  class folders with boxes: car_data/{train,test}/<class>, anno_train.csv, anno_test.csv, names.csv
+  class folders: train/<class>, test/<class>                 (no boxes)
+  parquet: train-*.parquet, test-*.parquet, perhaps in data  (no boxes)
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         metavar="CONFIG.yml | key=value",
         help="where stanford_raw_data_path and stanford_data_path stand; config.yml if it is there",
     )
-    parser.add_argument("--source", type=Path, metavar="DIR", help="the published files (stanford_raw_data_path)")
+    parser.add_argument("--source", type=Path, metavar="DIR", help="the folder of those files (stanford_raw_data_path)")
     parser.add_argument("--dest", type=Path, metavar="DIR", help="the folder to write (stanford_data_path)")
     parser.add_argument("--allow-partial", action="store_true", help="accept a sample of the 8,144 + 8,041 images")
     options = parser.parse_args(arguments)
@@ -52,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         source, dest = folders(options)
-        from datasets.stanford_preparation import prepare_stanford
+        from datasets.stanford.preparation import prepare_stanford
 
         done = prepare_stanford(source.expanduser(), dest.expanduser(), allow_partial=options.allow_partial)
     except UserError as error:

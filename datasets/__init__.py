@@ -31,6 +31,8 @@ DATASETS = {
         "datasets.stanford_cars:stanford_cars", "16,185 cars in 196 classes, with boxes (Krause 2013), prepared first"
     ),
     "image_folder": Entry("datasets.image_folder:image_folder", "your images: data_path/{train,test}/<class>/*.jpg"),
+    "csv": Entry("datasets.csv_table:csv_table", "your images: a CSV file with path, label, perhaps boxes and split"),
+    "parquet": Entry("datasets.parquet:parquet", "Hugging Face's files: data_path/{train,test}-*.parquet"),
 }
 
 TRANSFORMS = {"CutOut": Entry("datasets.cutout:CutOut", "one square set to 0 after normalisation (DeVries 2017)")}

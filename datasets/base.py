@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.images import image_size, open_image
+from datasets.images import EncodedImage, image_size, open_image
 from utils.lookup import did_you_mean
 from utils.types import ConfigError
 
@@ -20,19 +20,27 @@ class ImageTable:
     """One part of a data set. A row's image, label and box stand together and are never matched by a listing.
 
     Args:
-        images: uint8 array [N, H, W] (grayscale) or [N, H, W, 3] (RGB) for sets held in memory, else N paths.
+        images: uint8 array [N, H, W] (grayscale) or [N, H, W, 3] (RGB) for sets held in memory, else N paths or encoded
+            images.
         labels: [N] int64, 0-based, in the order of the data set's `classes`.
         boxes: [N, 4] int64 or None: x1, y1, x2, y2 in pixels, 0-based, x2 and y2 exclusive, inside the image.
         banner: rows of pixels at the bottom of every file that are no part of the image and are cut off.
     """
 
-    images: np.ndarray | Sequence[Path]
+    images: np.ndarray | Sequence[Path | EncodedImage]
     labels: np.ndarray
     boxes: np.ndarray | None = None
     banner: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def select(self, rows: np.ndarray) -> ImageTable:
+        """Return some rows as a table of their own. Shapes: rows [M], their numbers."""
+        table = self.images
+        images = table[rows] if isinstance(table, np.ndarray) else [table[int(row)] for row in rows]
+        boxes = None if self.boxes is None else self.boxes[rows]
+        return dataclasses.replace(self, images=images, labels=self.labels[rows], boxes=boxes)
 
     def load(self, row: int) -> Image.Image:
         """Return the image of a row, of mode L or RGB.
@@ -127,6 +135,5 @@ def _some(classes: Sequence[str], shown: int = 12) -> str:
 def _relabelled(table: ImageTable, new_label: np.ndarray) -> ImageTable:
     """Return the rows whose label stays. Shapes: new_label [K], -1 for a class that goes."""
     rows = np.flatnonzero(new_label[table.labels] >= 0)
-    images = table.images[rows] if isinstance(table.images, np.ndarray) else [table.images[int(row)] for row in rows]
-    boxes = None if table.boxes is None else table.boxes[rows]
-    return dataclasses.replace(table, images=images, labels=new_label[table.labels[rows]], boxes=boxes)
+    kept = table.select(rows)
+    return dataclasses.replace(kept, labels=new_label[kept.labels])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import ImageTable
-from datasets.files import listing
+from datasets.files import listing, some
 from utils.types import DataError
 
 
@@ -45,5 +45,4 @@ def clipping_note(clipped: Sequence[str], total: int) -> tuple[str, ...]:
     """Return the note that tells of boxes that were clipped, or none."""
     if not clipped:
         return ()
-    names = ", ".join(clipped[:20]) + (", ..." if len(clipped) > 20 else "")
-    return (f"{len(clipped):,} of {total:,} boxes reached outside their image and were clipped: {names}",)
+    return (f"{len(clipped):,} of {total:,} boxes reached outside their image and were clipped: {some(clipped, 20)}",)

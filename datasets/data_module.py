@@ -6,7 +6,6 @@ import hashlib
 import os
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ from torch.utils.data import DataLoader
 
 from datasets import build_mixing
 from datasets.base import DataSet, ImageTable
-from datasets.images import check_images
+from datasets.images import check_images, name_and_size
 from datasets.label_noise import symmetric_noise
 from datasets.mixing import draw_partners
+from datasets.noisy_labels import read_noisy_labels
 from datasets.sampling import (
     SAMPLINGS,
     ClassBalancedBatches,
@@ -46,11 +46,12 @@ class DataModule(pl.LightningDataModule):
 
     Attributes:
         train_rows, valid_rows: rows trained on, of the training part, and validated on.
-        train_table: the training part with the labels that are trained on, some of them wrong with `label_noise`.
+        train_table: the training part with the labels that are trained on, some of them wrong with `label_noise` or
+            `noisy_labels`.
         mixing: what mixes training batches, or None.
 
     Raises: DataError if labels and classes do not fit or a part is empty; ConfigError for a mixing that cannot be
-            built or label noise with a single class.
+            built, label noise with a single class or noisy labels that do not fit.
     """
 
     def __init__(
@@ -84,6 +85,13 @@ class DataModule(pl.LightningDataModule):
             labels = symmetric_noise(
                 data.train.labels, self.train_rows, config.label_noise, len(data.classes), config.seed
             )
+            self.train_table = replace(data.train, labels=labels)
+        elif config.noisy_labels is not None:
+            noisy = read_noisy_labels(
+                config.noisy_labels, config.noisy_labels_name, data.train.labels, len(data.classes)
+            )
+            labels = data.train.labels.copy()
+            labels[self.train_rows] = noisy[self.train_rows]
             self.train_table = replace(data.train, labels=labels)
 
     @property
@@ -124,14 +132,14 @@ class DataModule(pl.LightningDataModule):
             if isinstance(table.images, np.ndarray):
                 digest.update(np.ascontiguousarray(table.images).tobytes())
             else:
-                digest.update("\n".join(f"{path.name} {path.stat().st_size}" for path in table.images).encode())
+                digest.update("\n".join(map(name_and_size, table.images)).encode())
         return digest.hexdigest()
 
     def check(self) -> None:
         """Decode every image once. Raises: DataError naming all that do not decode."""
-        paths = [path for table in (self.data.train, self.data.test) for path in table.images if isinstance(path, Path)]
-        if paths:
-            check_images(paths)
+        tables = [table for table in (self.data.train, self.data.test) if not isinstance(table.images, np.ndarray)]
+        if tables:
+            check_images([image for table in tables for image in table.images])
 
     @property
     def num_workers(self) -> int:

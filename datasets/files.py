@@ -23,6 +23,11 @@ def listing(items: Iterable[object], limit: int = 20) -> str:
     return "\n".join(lines)
 
 
+def some(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first names in one line."""
+    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+
+
 def is_hidden(path: Path) -> bool:
     """Tell whether a file is the operating system's or an archiver's rather than the user's."""
     return path.name.startswith(".") or path.name in {"__MACOSX", "Thumbs.db", "desktop.ini"}

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import struct
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from datasets.files import listing
 from datasets.files import progress as progress_bar
+from utils.files import write_atomically
 from utils.types import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -49,13 +52,44 @@ DAMAGED = (
 )
 
 
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image file's content that lies inside another file, such as a row of a table.
+
+    Args:
+        file: the file that holds it.
+        row: which of its rows.
+        content: the bytes, or what offers them without a copy, such as pyarrow's buffers.
+    """
+
+    file: Path
+    row: int
+    content: Any
+
+    def __str__(self) -> str:
+        return f"{self.file}, row {self.row}"
+
+    def __len__(self) -> int:
+        return len(memoryview(self.content))
+
+
+ImageFile = str | os.PathLike[str] | EncodedImage
+
+
+def name_and_size(image: Path | EncodedImage) -> str:
+    """Return what identifies an image wherever its file lies: the name and how many bytes it has."""
+    if isinstance(image, EncodedImage):
+        return f"{image.file.name}[{image.row}] {len(image)}"
+    return f"{image.name} {image.stat().st_size}"
+
+
 def is_image_name(path: Path) -> bool:
     """Tell by the ending, in capitals or not, whether a file should be an image."""
     return path.suffix.lower() in ENDINGS
 
 
-def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Decode an image file.
+def open_image(path: ImageFile) -> Image.Image:
+    """Decode an image file, or what another file holds of one.
 
     The format is told by the content, not by the ending. The EXIF orientation is applied. Gray images come as L, all
     others as RGB: 16-bit values keep their high byte, as Pillow does with 16-bit colour, and transparent pixels show
@@ -73,7 +107,7 @@ def open_image(path: str | os.PathLike[str]) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+def image_size(path: ImageFile) -> tuple[int, int]:
     """Return width and height of `open_image(path)`, read from the file's head only.
 
     Raises: DataError as `open_image`, as far as the head tells.
@@ -83,35 +117,31 @@ def image_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     return (height, width) if turn in SIDEWAYS else (width, height)
 
 
-def check_images(paths: Iterable[Path], progress: bool | None = None) -> None:
+def check_images(paths: Iterable[Path | EncodedImage], progress: bool | None = None) -> None:
     """Decode every image once, so that a bad one is told before training and not in its tenth hour.
 
     A check that passed is remembered under the user's cache folder, by the names, sizes and times of the files, and not
     repeated; a cache folder that cannot be written only costs the repetition.
 
     Args:
-        paths: files.
+        paths: files, or what other files hold of some.
         progress: show a progress bar; None shows it where stderr is a terminal.
 
     Raises: DataError that lists the bad images.
     """
     paths = list(paths)
-    stamp = _stamp(paths)
-    if os.path.exists(stamp):
+    stamp = stamp_of(paths, "checked")
+    if stamp.exists():
         return
     if bad := bad_images(paths, progress):
         raise DataError(
             f"{len(bad):,} of {len(paths):,} images cannot be used:\n{listing(bad)}\n"
             "Restore them from the original archive, or remove them together with their labels."
         )
-    try:
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(f"{len(paths)} images decode\n", encoding="utf-8")
-    except OSError:
-        return
+    remember(stamp, f"{len(paths)} images decode\n")
 
 
-def bad_images(paths: Iterable[Path], progress: bool | None = None) -> list[str]:
+def bad_images(paths: Iterable[Path | EncodedImage], progress: bool | None = None) -> list[str]:
     """Decode every image and return what is wrong, a line for each bad one, in the order of the paths."""
     paths = list(paths)
     bad = []
@@ -126,7 +156,7 @@ def bad_images(paths: Iterable[Path], progress: bool | None = None) -> list[str]
     return bad
 
 
-def _fault(path: Path) -> str | None:
+def _fault(path: Path | EncodedImage) -> str | None:
     try:
         _open(path, read="small")
     except DataError as error:
@@ -134,15 +164,14 @@ def _fault(path: Path) -> str | None:
     return None
 
 
-def _open(
-    path: str | os.PathLike[str], read: Literal["head", "small", "all"] = "all"
-) -> tuple[Image.Image, Image.Transpose | None]:
+def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tuple[Image.Image, Image.Transpose | None]:
     """Open a file and decode it: not at all, or every byte but small where JPEG allows it, or in full.
 
     Returns: the image as stored and what sets it upright.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        source = io.BytesIO(path.content) if isinstance(path, EncodedImage) else path
+        with Image.open(source, formats=FORMATS) as image:
             # Pillow only warns up to twice its limit
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
@@ -155,7 +184,7 @@ def _open(
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{path}: more than the {Image.MAX_IMAGE_PIXELS:,} pixels allowed") from None
     except Image.UnidentifiedImageError:
-        empty = os.path.getsize(path) == 0
+        empty = (len(path) if isinstance(path, EncodedImage) else os.path.getsize(path)) == 0
         what = "the file is empty" if empty else f"damaged, or not one of {', '.join(FORMATS)}"
         raise DataError(f"{path}: {what}") from None
     except FileNotFoundError:
@@ -189,15 +218,31 @@ def _to_gray_or_rgb(image: Image.Image) -> Image.Image:
     return image.convert("L" if mode == "1" else "RGB")
 
 
-def _stamp(paths: list[Path]) -> Path:
+def stamp_of(images: Iterable[Path | EncodedImage], kind: str) -> Path:
+    """Return the file that remembers what was found out of images, told by names, sizes and times of their files.
+
+    Args:
+        kind: the folder for what was found out, under lossbench in the user's cache folder.
+    """
     digest = hashlib.sha256()
-    for path in paths:
+    for image in images:
+        file, row = (image.file, image.row) if isinstance(image, EncodedImage) else (image, "")
         try:
-            status = os.stat(path)
-            digest.update(f"{os.path.abspath(path)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="replace"))
+            status = os.stat(file)
+            told = f"{os.path.abspath(file)}\0{row}\0{status.st_size}\0{status.st_mtime_ns}\n"
         except OSError:
-            digest.update(f"{os.path.abspath(path)}\0missing\n".encode(errors="replace"))
+            told = f"{os.path.abspath(file)}\0missing\n"
+        digest.update(told.encode(errors="replace"))
     # a relative $XDG_CACHE_HOME is to be ignored, says its specification
     cache = os.environ.get("XDG_CACHE_HOME", "")
     root = cache if os.path.isabs(cache) else os.path.expanduser("~/.cache")
-    return Path(root, "lossbench", "checked", digest.hexdigest())
+    return Path(root, "lossbench", kind, digest.hexdigest())
+
+
+def remember(stamp: Path, text: str) -> None:
+    """Write what was found out; a cache folder that cannot be written only costs the repetition."""
+    try:
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(stamp, text)
+    except OSError:
+        return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable
 from datasets.boxes import clip_boxes, clipping_note
+from datasets.csv_files import read_csv
 from datasets.files import list_folder, listing
 from datasets.images import is_image_name
 from utils.types import DataError
@@ -18,16 +18,17 @@ from utils.types import DataError
 NUM_CLASSES = 196
 OFFICIAL_COUNTS = {"train": 8_144, "test": 8_041}
 BOX = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
+NO_BOX = ("",) * 4
 COLUMNS = ("image_fname", "class", *BOX, "class_name")
 RAW_NAMES = ("car_ims", "cars_annos", "cars_train", "cars_test", "devkit", "car_devkit")
 
 
 class Row(NamedTuple):
-    """A line of a label file: the class 1-based, the box in 1-based inclusive pixels, both as published."""
+    """A line of a label file: the class 1-based, the box in 1-based inclusive pixels or None, both as published."""
 
     image_fname: str
     label: int
-    box: tuple[int, int, int, int]
+    box: tuple[int, int, int, int] | None
     class_name: str
 
 
@@ -37,6 +38,7 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
     The folder holds train/, test/, train_labels.csv, test_labels.csv with the columns image_fname, class, bbox_x1,
     bbox_y1, bbox_x2, bbox_y2, class_name, and classes.txt; without the last, class names come from the label files.
     Columns are matched by name, images and boxes by the image's name. A box that reaches outside its image is clipped.
+    Where the source had none, the columns of the box are empty.
 
     Args:
         data_path: the prepared folder; if None, `stanford_data_path`.
@@ -59,9 +61,11 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
         paths = [folder / part / row.image_fname for row in rows[part]]
         labels = np.array([row.label - 1 for row in rows[part]], dtype=np.int64)
         published = [row.box for row in rows[part]]
-        boxes = np.array(published, dtype=np.int64) - [1, 1, 0, 0]  # 1-based inclusive to 0-based exclusive
-        tables[part], reaching = clip_boxes(ImageTable(paths, labels, boxes), published)
-        clipped += reaching
+        tables[part] = ImageTable(paths, labels)
+        if published[0] is not None:
+            boxes = np.array(published, dtype=np.int64) - [1, 1, 0, 0]  # 1-based inclusive to 0-based exclusive
+            tables[part], reaching = clip_boxes(ImageTable(paths, labels, boxes), published)
+            clipped += reaching
 
     notes: list[str] = []
     if any(len(tables[part]) != count for part, count in OFFICIAL_COUNTS.items()):
@@ -77,35 +81,28 @@ def read_labels(path: Path) -> list[Row]:
     Raises: DataError listing missing columns, values that are no whole numbers, classes outside 1..196, names that are
         doubled or lead out of the folder.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restval="")
-            lines = [(reader.line_num, line) for line in reader]
-            columns = reader.fieldnames or ()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
-    if lacking := [name for name in COLUMNS if name not in columns]:
-        raise DataError(f"{path}: lacks the columns {', '.join(lacking)} (found: {', '.join(columns) or 'none'})")
-    if not lines:
-        raise DataError(f"{path}: holds no rows")
-    rows, problems = [], []
+    _, lines, problems = read_csv(path, COLUMNS)
+    rows = []
     for number, line in lines:
         name = line["image_fname"]
         if not name or Path(name).name != name or "\\" in name:
             problems.append(f"line {number}: image_fname {name!r} is no file name")
             continue
         try:
-            label, *box = (int(line[column]) for column in ("class", *BOX))
+            label = int(line["class"])
+            fields = [line[column] for column in BOX]
+            box = [int(field) for field in fields] if any(fields) else None
         except ValueError:
             problems.append(f"line {number}: {name}: class and box must be whole numbers")
             continue
         if not 1 <= label <= NUM_CLASSES:
             problems.append(f"line {number}: {name}: class {label} is outside 1..{NUM_CLASSES}")
-        rows.append(Row(name, label, (box[0], box[1], box[2], box[3]), line["class_name"]))
+        rows.append(Row(name, label, (box[0], box[1], box[2], box[3]) if box else None, line["class_name"]))
     doubled = [name for name, count in Counter(row.image_fname for row in rows).items() if count > 1]
     problems += [f"{name} stands in it more than once" for name in doubled]
+    without = [row.image_fname for row in rows if row.box is None]
+    if len(without) < len(rows):
+        problems += [f"{name}: no box, where others have one" for name in without]
     if problems:
         raise DataError(f"{path}: wrong rows:\n{listing(problems)}")
     return rows

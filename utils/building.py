@@ -16,6 +16,7 @@ from msgspec import structs
 from torch import nn
 
 from datasets import DATASETS, build_dataset, build_mixing
+from datasets.audit import audit
 from datasets.augmentation import build_transforms
 from datasets.base import DataSet, keep_classes
 from datasets.data_module import DataModule, common_size
@@ -68,6 +69,7 @@ def prepare(config: Configuration) -> Preparation:
     data_set = _located(config, _build_data_set, config)
     if not data_set.ordered:
         _refuse_ordered_metrics(config)
+    data_set = dataclasses.replace(data_set, notes=(*data_set.notes, *audit(data_set)))
     _warn_without_effect(config, has_boxes=data_set.train.boxes is not None)
     for note in data_set.notes:
         LOG.warning("%s: %s", config.dataset, note)
@@ -98,8 +100,9 @@ def prepare(config: Configuration) -> Preparation:
     if loss.kind != data_set.kind:
         text = f"{config.loss_function} judges {loss.kind}s, {config.dataset} holds {data_set.kind}s"
         raise config.error({("loss_function",): text})
-    if config.label_noise > 0 and data_set.kind != "image":
-        raise config.error({("label_noise",): f"replaces classes, {config.dataset} holds {data_set.kind}s"})
+    corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
+    if corruption and data_set.kind != "image":
+        raise config.error({(corruption,): f"replaces classes, {config.dataset} holds {data_set.kind}s"})
     groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
     group_size = groups.get(loss.sampling, 1)
     data = _located(config, DataModule, config, data_set, size, loss.views, loss.sampling, group_size)
@@ -313,6 +316,7 @@ def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:
         "crop_to_bboxes": config.crop_to_bboxes and not has_boxes and f"dataset: {config.dataset} has no boxes",
         "erase_background": config.erase_background and not config.crop_to_bboxes and "crop_to_bboxes is false",
         "lr_scheduler_params": config.lr_scheduler_params and not config.lr_scheduler and "lr_scheduler is not set",
+        "noisy_labels_name": config.noisy_labels_name and not config.noisy_labels and "noisy_labels is not set",
         "mixing_params": config.mixing_params and not config.mixing and "mixing is not set",
         "image_augmentations": config.augment_images and not config.image_augmentations and "it is empty",
         "tensor_augmentations": config.augment_tensors and not config.tensor_augmentations and "it is empty",

@@ -168,6 +168,10 @@ def _check_together(config: Configuration) -> list[Mistake]:
                 found.append(Mistake((key, name), f"must hold {channels} number{'s'[: channels > 1]}, got {numbers}"))
     if config.select_on == "valid" and config.valid_fraction == 0:
         found.append(Mistake(("valid_fraction",), "must be > 0 with select_on: valid, got 0"))
+    if config.noisy_labels and config.label_noise:
+        found.append(Mistake(("noisy_labels",), f"excludes label_noise: {config.label_noise}; give one of the two"))
+    if config.noisy_labels and config.classes:
+        found.append(Mistake(("noisy_labels",), "excludes classes: the file has a label for every training image"))
     if config.pretrained and config.weights_path:
         found.append(Mistake(("weights_path",), "excludes pretrained: true; give one of the two"))
     if "://" in (config.weights_path or ""):

@@ -47,12 +47,20 @@ def _corruptions(prepared: Preparation) -> list[str]:
     """Return a line for each thing that training does to labels."""
     config, data = prepared.config, prepared.data
     lines = []
+    wrong = f"{len(data.wrong_rows):,} of {len(data.train_rows):,} training labels"
     if config.label_noise > 0:
-        wrong = f"{len(data.wrong_rows):,} of {len(data.train_rows):,} training labels"
         lines.append(f"          {wrong} replaced by another class (label_noise: {config.label_noise})")
+    if config.noisy_labels is not None:
+        lines.append(f"          {wrong} wrong (noisy_labels: {_noisy_labels(config)})")
     if config.mixing is not None:
         lines.append(f"          batches mixed by {config.mixing}{_params(config.mixing_params)}")
     return lines
+
+
+def _noisy_labels(config: Configuration) -> str | None:
+    """Return the file of noisy labels and which of its sets, without the folder it lies in."""
+    name = f", {config.noisy_labels_name}" if config.noisy_labels_name else ""
+    return config.noisy_labels and f"{Path(config.noisy_labels).name}{name}"
 
 
 def _parts(network: Any, limit: int = 12) -> list[str]:
@@ -123,6 +131,7 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
         "seed": config.seed,
         "fingerprint": fingerprint(config, prepared.data.fingerprint),
         "label_noise": config.label_noise,
+        "noisy_labels": _noisy_labels(config),
         "wrong_labels": len(prepared.data.wrong_rows),
         "mixing": config.mixing,
         "not_applied": list(prepared.not_applied),

@@ -20,6 +20,7 @@ WITHOUT_INFLUENCE = frozenset(
         *("trackers", "mlflow_uri", "log_to_neptune", "neptune_mode"),
         *("neptune_username", "neptune_project_name", "neptune_api_token"),
         *("data_path", "stanford_data_path", "stanford_raw_data_path", "download", "verify_checksums"),
+        *("noisy_labels", "noisy_labels_name"),
         *("num_workers", "accelerator", "strategy"),
     }
 )
@@ -57,6 +58,8 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     valid_fraction: Share = 0.1
     select_on: Literal["valid", "test"] = "valid"
     label_noise: Share = 0.0
+    noisy_labels: str | None = None
+    noisy_labels_name: str | None = None
 
     # Images
     image_size: Positive | Annotated[list[Positive], Meta(min_length=2, max_length=2)] | None = field(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
+import json
 import pickle
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 from scipy.io import savemat
 
@@ -258,4 +262,53 @@ def write_imagenet(root: Path, flat: bool = False) -> Path:
     ]
     rows.append({"ILSVRC2012_ID": 4, "WNID": "n00001740", "words": "entity", "num_children": 2})
     savemat(data / "meta.mat", {"synsets": annotation_table(rows).T})
+    return root
+
+
+def write_table(root: Path) -> Path:
+    """A table of four images in two classes, with boxes."""
+    lines = ["path,label,x1,y1,x2,y2,split"]
+    for k, part in enumerate(("train", "test", "train", "test")):
+        draw(root / "images" / f"{k}.jpg", 50 * k)
+        lines.append(f"images/{k}.jpg,{'cat' if k < 2 else 'dog'},{k},0,20,16,{part}")
+    (root / "table.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root / "table.csv"
+
+
+def encoded(shade: int, kind: str = "PNG", size: tuple[int, int] = (20, 16)) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", size, (shade, 255 - shade, shade)).save(file, kind)
+    return file.getvalue()
+
+
+def write_rows(
+    path: Path,
+    images: list[bytes | None],
+    labels: list,
+    names: list[str] | None = None,
+    *,
+    image: str = "image",
+    label: str = "label",
+    paths: list[str] | None = None,
+    rows: int = 2,
+) -> None:
+    """A Parquet file as Hugging Face's library writes it, some rows a group."""
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    cells = [{"bytes": content, "path": paths[k] if paths else None} for k, content in enumerate(images)]
+    table = pa.table({image: pa.array(cells, kind), label: pa.array(labels)})
+    if names is not None:
+        features = {image: {"_type": "Image"}, label: {"names": names, "_type": "ClassLabel"}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=rows)
+
+
+def write_parquet(root: Path) -> Path:
+    """Two training files of three images and a test file of two, in two classes whose order is not the alphabet's."""
+    names = ["dog", "cat"]
+    for part in range(2):
+        shades = range(30 * part, 30 * part + 30, 10)
+        images = [encoded(shade) for shade in shades]
+        write_rows(root / "data" / f"train-0000{part}-of-00002.parquet", [*images], [0, 1, part], names)
+    write_rows(root / "data" / "test-00000-of-00001.parquet", [encoded(200), encoded(210)], [1, 0], names)
     return root

@@ -23,7 +23,7 @@ def test_one_fold_is_tested_and_the_others_train(folder: Path) -> None:
     assert data.ordered
     assert data.test.labels.tolist() == [3, 6, 2]
     assert data.train.labels.tolist() == [0, 7, 4, 4, 5, 1]
-    assert {Path(image).parent.name for image in data.test.images} == {"40@N0"}
+    assert {Path(str(image)).parent.name for image in data.test.images} == {"40@N0"}
     assert adience(data_path=str(folder)).test.labels.tolist() == [0, 7]
 
 

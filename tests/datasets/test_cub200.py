@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
 def test_labels_parts_and_names_follow_the_lists(folder: Path) -> None:
     data = cub200(data_path=str(folder.parent))
     assert data.classes == tuple(BIRDS)
-    assert [Path(image).name for image in data.train.images] == ["bird_1.jpg", "bird_2.jpg", "bird_4.jpg"]
+    assert [Path(str(image)).name for image in data.train.images] == ["bird_1.jpg", "bird_2.jpg", "bird_4.jpg"]
     assert data.train.labels.tolist() == [2, 0, 1]
     assert data.test.labels.tolist() == [1, 2]
     assert data.notes[1] == "a sample: 3 + 2 of 5,994 + 5,794 images"

@@ -20,14 +20,16 @@ from official_layouts import (
     write_flowers,
     write_imagenet,
     write_newer,
+    write_parquet,
     write_svhn,
+    write_table,
 )
 from PIL import Image
 
 import datasets
 from datasets import DATASETS, build_dataset
 from datasets.base import DataSet, ImageTable
-from datasets.stanford_preparation import prepare_stanford
+from datasets.stanford.preparation import prepare_stanford
 from utils.lookup import load_entry
 from utils.types import ConfigError
 
@@ -71,6 +73,8 @@ BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     "imagenet": lambda folder: build_dataset("imagenet", data_path=str(write_imagenet(folder))),
     "stanford_cars": build_stanford,
     "image_folder": build_folder,
+    "csv": lambda folder: build_dataset("csv", data_path=str(write_table(folder))),
+    "parquet": lambda folder: build_dataset("parquet", data_path=str(write_parquet(folder))),
 }
 
 

@@ -34,7 +34,7 @@ def test_classes_and_labels_are_those_of_the_annotation(
     assert data.classes == classes
     assert data.train.labels.tolist() == train
     assert data.test.labels.tolist() == test
-    assert [Path(image).name for image in data.train.images] == ["0000004.jpg", "0000002.jpg"]
+    assert [Path(str(image)).name for image in data.train.images] == ["0000004.jpg", "0000002.jpg"]
     assert data.notes[1] == "a sample: 2 + 2 of 6,667 + 3,333 images"
 
 

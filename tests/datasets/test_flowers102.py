@@ -16,7 +16,7 @@ from utils.types import ConfigError, DataError
 
 def test_labels_and_parts_follow_the_official_numbers(tmp_path: Path) -> None:
     data = flowers102(data_path=str(write_flowers(tmp_path)), verify_checksums=False)
-    assert [Path(path).name for path in data.train.images] == [f"image_0000{k}.jpg" for k in (5, 6, 7, 8)]
+    assert [Path(str(path)).name for path in data.train.images] == [f"image_0000{k}.jpg" for k in (5, 6, 7, 8)]
     assert data.train.labels.tolist() == [96, 95, 94, 93]  # 102 - number, 1-based
     assert data.test.labels.tolist() == [100, 99, 98, 97]
     assert data.notes == ("files that differ from the official ones (md5): imagelabels.mat, setid.mat",)
@@ -24,7 +24,7 @@ def test_labels_and_parts_follow_the_official_numbers(tmp_path: Path) -> None:
 
 def test_train_alone_leaves_the_validation_images_out(tmp_path: Path) -> None:
     data = flowers102(data_path=str(write_flowers(tmp_path)), verify_checksums=False, flowers_train="train")
-    assert [Path(path).name for path in data.train.images] == ["image_00005.jpg", "image_00006.jpg"]
+    assert [Path(str(path)).name for path in data.train.images] == ["image_00005.jpg", "image_00006.jpg"]
     assert len(data.test) == 4
 
 
@@ -115,5 +115,5 @@ def test_the_real_set_has_the_papers_counts(sample: Callable[[str], Path]) -> No
     assert len(flowers102(data_path=folder, flowers_train="train").train) == 1_020
     assert np.bincount(data.train.labels).tolist() == [20] * 102
     assert data.notes == ()
-    first = [Path(path).name for path in data.test.images].index("image_00001.jpg")
+    first = [Path(str(path)).name for path in data.test.images].index("image_00001.jpg")
     assert data.classes[data.test.labels[first]] == Flowers102.classes[76]

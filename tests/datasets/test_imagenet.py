@@ -19,9 +19,11 @@ def test_classes_are_the_sorted_synsets_whatever_the_kit_calls_them(tmp_path: Pa
     data = imagenet(data_path=str(write_imagenet(tmp_path, flat)))
     assert data.classes == ("n01440764", "n02119789", "n03000684")
     assert data.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
-    assert [Path(image).name for image in data.train.images][:2] == ["n01440764_1.JPEG", "n01440764_2.JPEG"]
+    assert [Path(str(image)).name for image in data.train.images][:2] == ["n01440764_1.JPEG", "n01440764_2.JPEG"]
     # the kit's classes 1, 3, 2, 3 are n02119789, n03000684, n01440764, n03000684
-    found = {Path(image).stem[-1]: int(label) for image, label in zip(data.test.images, data.test.labels, strict=True)}
+    found = {
+        Path(str(image)).stem[-1]: int(label) for image, label in zip(data.test.images, data.test.labels, strict=True)
+    }
     assert found == {"1": 1, "2": 2, "3": 0, "4": 2}
     assert data.notes == ("a sample: 3 of 1,000 classes, 6 + 4 of 1,281,167 + 50,000 images",)
 

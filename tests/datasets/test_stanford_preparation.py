@@ -32,8 +32,9 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 
 from datasets.base import DataSet
+from datasets.stanford.preparation import prepare_stanford
+from datasets.stanford.prepared import Prepared
 from datasets.stanford_cars import COLUMNS, OFFICIAL_COUNTS, stanford_cars
-from datasets.stanford_preparation import Prepared, prepare_stanford
 from utils.types import DataError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -216,7 +217,7 @@ def test_labels_of_one_layout_do_not_fit_images_of_the_other(tmp_path: Path, des
 @pytest.mark.parametrize(
     ("write", "piece", "message"),
     [
-        (write_older, "car_ims", "car_ims is missing; expected one of the two official layouts"),
+        (write_older, "car_ims", "car_ims is missing; expected one of these layouts"),
         (write_older, "cars_annos.mat", "cars_annos.mat is missing; expected"),
         (write_newer, "cars_train", "cars_train is missing; expected"),
         (write_newer, "cars_test", "cars_test is missing; expected"),
@@ -254,7 +255,7 @@ def test_a_devkit_in_another_order_is_refused(tmp_path: Path, dest: Path) -> Non
 
 def test_other_folders_are_refused_with_what_is_expected(tmp_path: Path, dest: Path) -> None:
     (tmp_path / "raw").mkdir()
-    assert "raw: holds nothing; expected one of the two official layouts" in refusal(tmp_path / "raw", dest)
+    assert "raw: holds nothing; expected one of these layouts" in refusal(tmp_path / "raw", dest)
     (tmp_path / "raw" / "holiday.jpg").write_text("")
     assert "raw: holds holiday.jpg; expected" in refusal(tmp_path / "raw", dest)
     assert "nowhere: no such folder; expected" in refusal(tmp_path / "nowhere", dest)

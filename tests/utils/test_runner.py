@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -314,6 +315,20 @@ def test_a_noisy_run_says_which_labels_were_wrong(quick, caplog):
     assert len(rows) == summary["wrong_labels"] == round(0.3 * 1294)
     assert summary["label_noise"] == 0.3
     assert "388 of 1,294 training labels replaced by another class (label_noise: 0.3)" in caplog.text
+
+
+def test_a_run_with_noisy_labels_says_which_were_wrong(quick, tmp_path, caplog):
+    true = building.prepare(quick()).data.data.train.labels
+    np.savez(tmp_path / "human.npz", clean_label=true, worse_label=np.where(np.arange(len(true)) < 100, 9, true))
+    changes = {"noisy_labels": tmp_path / "human.npz", "noisy_labels_name": "worse_label"}
+    folder, summary = runner.train(quick(num_epochs=1, **changes))
+    with folder.label_noise.open(newline="") as file:
+        rows = [{name: int(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert {row["trained_label"] for row in rows} == {9}
+    assert [row["true_label"] for row in rows] == true[[row["index"] for row in rows]].tolist()
+    assert len(rows) == summary["wrong_labels"] > 60
+    assert (summary["label_noise"], summary["noisy_labels"]) == (0.0, "human.npz, worse_label")
+    assert f"{len(rows)} of 1,294 training labels wrong (noisy_labels: human.npz, worse_label)" in caplog.text
 
 
 def test_a_clean_run_leaves_no_list_of_wrong_labels(finished):

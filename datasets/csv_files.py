@@ -1,0 +1,74 @@
+"""CSV files with a header, read so that a wrong one is told by its name, its columns and its lines."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from utils.lookup import did_you_mean
+from utils.types import DataError
+
+
+class CsvRows(NamedTuple):
+    """What a CSV file holds.
+
+    Args:
+        columns: their names, in lower case.
+        rows: the number of each line in the file and its values by column.
+        problems: what is wrong with the lines whose number of fields is not the header's; they are not among `rows`.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[int, dict[str, str]]]
+    problems: list[str]
+
+
+def read_csv(path: Path, required: Sequence[str] = (), delimiters: str = ",") -> CsvRows:
+    """Read a CSV file whose first line names its columns, in capitals or not.
+
+    Args:
+        required: columns that it must have, in lower case.
+        delimiters: what may stand between fields; the one that finds most columns in the header does.
+
+    Raises: DataError if the file cannot be read, is no CSV file in UTF-8, lacks a column, names one twice or has no
+        rows.
+    """
+    lines = read_fields(path, delimiters)
+    header = [name.strip().lower() for name in lines[0][1]] if lines else []
+    if lacking := [name for name in required if name not in header]:
+        near = did_you_mean(lacking[0], set(header) - set(required)) if len(lacking) == 1 else ""
+        found = ", ".join(header) or "none"
+        raise DataError(f"{path}: lacks the columns {', '.join(lacking)} (found: {found}){near}")
+    if doubled := [name for name in dict.fromkeys(header) if name and header.count(name) > 1]:
+        raise DataError(f"{path}: columns that stand twice: {', '.join(doubled)}")
+    if not lines[1:]:
+        raise DataError(f"{path}: holds no rows")
+    rows, problems = [], []
+    for number, fields in lines[1:]:
+        while len(fields) > len(header) and not fields[-1].strip():  # spreadsheets add empty ones
+            fields = fields[:-1]
+        if len(fields) != len(header):
+            problems.append(f"line {number}: {len(fields)} fields where the header has {len(header)}")
+        else:
+            rows.append((number, dict(zip(header, map(str.strip, fields), strict=True))))
+    return CsvRows(tuple(header), rows, problems)
+
+
+def read_fields(path: Path, delimiters: str = ",") -> list[tuple[int, list[str]]]:
+    """Return the number and the fields of each line that is not empty, the header, if there is one, like any other.
+
+    Raises: DataError if the file cannot be read or is no CSV file in UTF-8.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            delimiter = max(delimiters, key=first.count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter)
+            return [(reader.line_num, fields) for fields in reader if fields]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
