@@ -57,7 +57,8 @@ INTRODUCTION = """Written by `python docs/loss_cards.py` from the docstrings. `l
 In the pictures ten classes compete: the best wrong class is 4 above the others, and the label's distance from it is
 drawn to the right. Blue is what training minimises late in training, orange what `valid/loss` judges where that
 differs, grey is cross entropy. A loss that compares images sees three more, one of the same class and two of another,
-predicted right; one that takes several views sees the others predicted right.
+predicted right; one that takes several views sees the others predicted right. Classifiers that a loss adds in the
+middle of a network are untrained there, and add a constant.
 """
 
 

@@ -70,6 +70,8 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
         require("feature_weight", feature_weight, feature_weight >= 0, ">= 0")
         if not stages or len(set(stages)) < len(stages):
             raise ValueError(f"stages must name at least one feature map, each once, got {list(stages)}")
+        if -1 in stages:
+            raise ValueError(f"stages must leave out -1, the map of the network's own classifier, got {list(stages)}")
         self.alpha, self.temperature, self.feature_weight = alpha, temperature, feature_weight
         self.stages = tuple(stages)
         self.shallow = nn.ModuleList()

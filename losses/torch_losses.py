@@ -46,7 +46,7 @@ class TorchLoss(ClassificationLoss):
         if params.get("reduction", "mean") not in ("mean", "sum", "batchmean"):
             raise ConfigError(f"loss_params.reduction: must leave one number: mean or sum, got {params['reduction']!r}")
         for key in {"weight", "pos_weight"} & params.keys():
-            params[key] = torch.tensor(params[key])
+            params[key] = torch.as_tensor(params[key], dtype=torch.float32)
         if name == "KLDivLoss":
             params.setdefault("reduction", "batchmean")
         self.name = name

@@ -27,6 +27,8 @@ class WrappingLoss(ClassificationLoss):
     def __init__(self, task: Task | None, base: str, base_params: dict[str, Any] | None) -> None:
         super().__init__(task)
         name = type(self).__name__
+        if not isinstance(base_params, (dict, type(None))):
+            raise ConfigError(f"loss_params.base_params: must be a mapping of parameters, got {base_params!r}")
         try:
             self.base = build_loss(base, task, **(base_params or {}))
         except ConfigError as error:

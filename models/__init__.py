@@ -55,9 +55,9 @@ _NAMES_BY_FILE = {
         "squeezenext23_2_0v5": "SqueezeNext-23v5, width 2 (Gholami 2018)",
     },
     "vgg_cifar": {
-        "vgg16_bn_cifar": "VGG16 for 32 px, batch-normalised, one linear layer (Simonyan 2015)",
+        "vgg16_bn_cifar": "VGG16-BN for 32 px, one linear layer (Simonyan 2015)",
         "vgg16_cifar": "VGG16 for 32 px, one linear layer (Simonyan 2015)",
-        "vgg19_bn_cifar": "VGG19 for 32 px, batch-normalised, one linear layer (Simonyan 2015)",
+        "vgg19_bn_cifar": "VGG19-BN for 32 px, one linear layer (Simonyan 2015)",
         "vgg19_cifar": "VGG19 for 32 px, one linear layer (Simonyan 2015)",
     },
     "wide_resnet": {"wrn28_10": "wide ResNet of 28 layers for 32 px (Zagoruyko 2016)"},

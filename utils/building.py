@@ -66,6 +66,10 @@ def prepare(config: Configuration) -> Preparation:
     """
     check_writable(config)
     check_parameters(config)
+    if config.batch_size < 2 * num_devices(config):
+        key = "devices" if config.was_set("devices") else "batch_size"
+        text = f"each of {num_devices(config)} devices needs 2 images a step, batch_size is {config.batch_size}"
+        raise config.error({(key,): text})
     data_set = _located(config, _build_data_set, config)
     if not data_set.ordered:
         _refuse_ordered_metrics(config)
@@ -280,7 +284,7 @@ def _count(network: nn.Module, size: tuple[int, int], in_channels: int) -> int:
     """Count multiply-adds, which is also the first time that the network meets an image of this size."""
     try:
         return count_multiply_adds(network, size, in_channels)
-    except (RuntimeError, AssertionError, ValueError) as error:
+    except (RuntimeError, AssertionError, ValueError, ConfigError) as error:
         text = str(error).splitlines()[0]
         raise ConfigError(f"image_size: the architecture cannot take {size[0]}x{size[1]} images: {text}") from None
 

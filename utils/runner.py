@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from losses.base import ClassificationLoss
 from utils import report
-from utils.building import Preparation, num_devices, prepare
+from utils.building import Preparation, prepare
 from utils.callbacks import FiniteLoss, RunRecord, StepSeed
 from utils.checkpoints import AtomicCheckpointIO, load_checkpoint
 from utils.files import write_atomically
@@ -39,6 +39,7 @@ def check(config: Configuration) -> str:
     prepared = prepare(config)
     prepared.data.check()
     folder = run_folder(config, prepared.data.fingerprint)
+    build_trainer(config, RunRecord(folder, [], config.monitor))  # accelerator, devices and strategy, if there are such
     state = "finished" if folder.is_finished else "interrupted" if folder.last.is_file() else "new"
     return f"{report.describe(prepared)}\nrun folder: {folder.path} ({state})"
 
@@ -83,6 +84,8 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
         status = "success"
     except ConfigError as error:
         raise config.located(error) from None
+    except _compiler_errors() as error:
+        raise config.error({("compile",): f"this machine cannot compile the network: {_reason(error)}"}) from None
     except SystemExit:  # how Lightning passes Ctrl-C on
         if not trainer.interrupted:
             raise
@@ -94,6 +97,20 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
         if lock is not None:
             lock.release()
     return folder, summary
+
+
+def _compiler_errors() -> tuple[type[Exception], ...]:
+    """Return what torch.compile raises; its modules take a second to import, so only when something was raised."""
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import CppCompileError
+
+    return TorchDynamoException, CppCompileError
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line that a compiler's error says, without its pages of output."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0][:200]
 
 
 def _lock(folder: RunFolder) -> FileLock:
@@ -119,11 +136,6 @@ def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
         patience = config.early_stopping_patience
         callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
     precision = automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
-    devices = num_devices(config)
-    if config.batch_size < 2 * devices:
-        key = "devices" if config.was_set("devices") else "batch_size"
-        text = f"each of {devices} devices needs 2 images a step, batch_size is {config.batch_size}"
-        raise config.error({(key,): text})
     try:
         return pl.Trainer(
             max_epochs=config.num_epochs,

@@ -103,10 +103,13 @@ def ghostnet(
         width: multiplies the channels of all but the features.
 
     Shapes: image [B, in_channels, H, W], any size -> scores [B, K]; features [B, output_channels].
+    Raises: ValueError if width is not positive.
     Source: Han et al. 2020, "GhostNet: More Features from Cheap Operations", arXiv:1911.11907, Table 1.
     Deviations: the features come from a linear layer and a batch normalisation without bias where the paper has a
     1x1 convolution; their width is free.
     """
+    if width <= 0:
+        raise ValueError(f"width must be > 0, got {width}")
     channels = _multiple_of_4(16 * width)
     layers: list[nn.Module] = [*_conv_norm(in_channels, channels, 3, stride=2), nn.ReLU()]
     stages = []

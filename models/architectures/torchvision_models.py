@@ -64,7 +64,7 @@ class _Tokens(nn.Module):
         if x.shape[-2:] != (self.image_size, self.image_size):
             raise ConfigError(
                 f"this network takes images of {self.image_size} x {self.image_size} px, got "
-                f"{x.shape[-2]} x {x.shape[-1]}; its parameter image_size sets another size"
+                f"{x.shape[-2]} x {x.shape[-1]}; timm's vision transformers take others by their parameter img_size"
             )
         x = self.projection(x).flatten(2).transpose(1, 2)
         x = torch.cat([self.class_token.expand(len(x), -1, -1), x], dim=1)

@@ -122,6 +122,7 @@ def test_training_without_the_channels_is_told():
         ({"feature_weight": -1.0}, "feature_weight must be finite and >= 0, got -1.0"),
         ({"stages": []}, "stages must name at least one feature map, each once, got []"),
         ({"stages": [-2, -2]}, "stages must name at least one feature map, each once, got [-2, -2]"),
+        ({"stages": [-3, -1]}, "stages must leave out -1, the map of the network's own classifier, got [-3, -1]"),
         ({"stages": ["deep"]}, "loss_params.stages: must be a list"),
     ],
 )

@@ -41,8 +41,8 @@ def test_equals_its_closed_form(name, batch):
     torch.testing.assert_close(build_loss(name)(*batch), expected(name, *batch))
 
 
-def test_class_weights_are_taken_as_a_list(batch):
-    weight = [1.0, 2.0, 3.0, 4.0]
+@pytest.mark.parametrize("weight", [[1.0, 2.0, 3.0, 4.0], [1, 2, 3, 4]])
+def test_class_weights_are_taken_as_a_list(batch, weight):
     loss = build_loss("CrossEntropyLoss", weight=weight, label_smoothing=0.1)
-    ours = nn.CrossEntropyLoss(weight=torch.tensor(weight), label_smoothing=0.1)
+    ours = nn.CrossEntropyLoss(weight=torch.tensor(weight, dtype=torch.float32), label_smoothing=0.1)
     assert torch.equal(loss(*batch), ours(*batch))

@@ -83,6 +83,7 @@ def test_a_wrong_name_of_a_base_is_told_with_the_nearest(name):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
+        (4, "loss_params.base_params: must be a mapping of parameters, got 4"),
         ({"beta": 1}, "loss_params.base_params.beta: unknown parameter"),
         ({"alpha": "much"}, "loss_params.base_params.alpha: must be a number, got 'much'"),
         ({"alpha": -1.0}, "loss_params.base_params: OneSidedMarginLoss refuses them: alpha must be finite and >= 0"),

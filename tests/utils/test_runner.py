@@ -493,6 +493,10 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
             {"augment_tensors": "true", "tensor_augmentations": "{CutOut: {length: 0}}"},
             r"command line: tensor_augmentations.CutOut: CutOut refuses its parameters",
         ),
+        (
+            {"architecture": "vgg16_bn_cifar", "image_size": "16"},
+            r"command line: image_size: the architecture cannot take 16x16 images: images must be at least 32 px high",
+        ),
         ({"batch_size": "1"}, r"command line: batch_size: each of 1 devices needs 2 images"),
         ({"accelerator": "tpu"}, r"accelerator: tpu"),
         ({"devices": "99", "batch_size": "64"}, r"command line: devices: each of 99 devices needs 2 images"),
@@ -632,6 +636,20 @@ def test_ctrl_c_leaves_status_130_and_says_how_to_go_on(tmp_path):
 
 
 @pytest.mark.torture
+def test_what_cannot_be_compiled_is_told_in_a_line(quick, monkeypatch):
+    from torch._inductor.exc import CppCompileError
+
+    def fails(self, *args, **kwargs):
+        raise CppCompileError(["g++", "x.cpp"], "pages\nand pages")
+
+    monkeypatch.setattr(Classifier, "training_step", fails)
+    with pytest.raises(
+        ConfigError, match=r"command line: compile: this machine cannot compile the network: "
+    ) as caught:
+        runner.train(quick(compile="true"))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_compiled_network_learns_the_same(quick):
     """Takes minutes: the compiler builds kernels for training and evaluation."""
     plain, compiled = (runner.train(quick(compile=flag, image_size=16))[1] for flag in ("false", "true"))
