@@ -31,7 +31,7 @@ _NAMES_BY_FILE = {
         "lprnet": "LPRNet: reads plates, for sequences (Zherzdev 2018)",
         "lprnet_small": "LPRNet of 16 to 32 channels, for sequences",
     },
-    "nllr_net": {"nllr_net": "four convolutions and two linear layers, for 32 px (Zhu 2018)"},
+    "nllr_net": {"nllr_net": "four convolutions, two linear layers, for 32 px (Zhu 2018)"},
     "resnet_cifar": {
         **{
             f"resnet{n}_basic": f"ResNet-{n} for 32 px, of pairs of 3x3 (He 2016)"
