@@ -31,8 +31,8 @@ class _GhostModule(nn.Module):
         super().__init__()
         half = -(-out_channels // 2)
         self.out_channels = out_channels
-        self.primary = nn.Sequential(*_conv_norm(in_channels, half, 1), *([nn.ReLU()] if relu else []))
-        self.cheap = nn.Sequential(*_conv_norm(half, half, 3, groups=half), *([nn.ReLU()] if relu else []))
+        self.primary = nn.Sequential(*_conv_norm(in_channels, half, 1), *([nn.ReLU(inplace=True)] if relu else []))
+        self.cheap = nn.Sequential(*_conv_norm(half, half, 3, groups=half), *([nn.ReLU(inplace=True)] if relu else []))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.primary(x)
@@ -111,7 +111,7 @@ def ghostnet(
     if width <= 0:
         raise ValueError(f"width must be > 0, got {width}")
     channels = _multiple_of_4(16 * width)
-    layers: list[nn.Module] = [*_conv_norm(in_channels, channels, 3, stride=2), nn.ReLU()]
+    layers: list[nn.Module] = [*_conv_norm(in_channels, channels, 3, stride=2), nn.ReLU(inplace=True)]
     stages = []
     for i, rows in enumerate(_STAGES):
         for j, (kernel, expansion, out, excite) in enumerate(rows):
@@ -121,7 +121,7 @@ def ghostnet(
         stages.append(layers)
         layers = []
     last = _multiple_of_4(960 * width)
-    stages[-1] += [*_conv_norm(channels, last, 1), nn.ReLU()]
+    stages[-1] += [*_conv_norm(channels, last, 1), nn.ReLU(inplace=True)]
     head = pool_to_vector(
         nn.Linear(last, output_channels, bias=False), nn.BatchNorm1d(output_channels), nn.ReLU(), nn.Dropout(dropout)
     )
