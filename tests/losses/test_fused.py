@@ -48,10 +48,11 @@ PAIRS = {
 }
 
 
-@pytest.fixture(params=PAIRS)
+@pytest.fixture(params=[(name, written_from) for name in PAIRS for written_from in (0, 10**9)], ids=str)
 def pair(request, monkeypatch):
-    monkeypatch.setattr(fused, "WRITTEN_FROM", 0)
-    return PAIRS[request.param]
+    name, written_from = request.param
+    monkeypatch.setattr(fused, "WRITTEN_FROM", written_from)
+    return PAIRS[name]
 
 
 def samples(scale: float = 3.0, classes: int = K, dtype=torch.float64) -> tuple[Tensor, Tensor]:
