@@ -66,10 +66,12 @@ def step_of(name: str, classes: int, device: str = "cpu", compiled: bool = False
     maps = tuple(torch.zeros(BATCH, 1, 1, 1, device=device) for _ in range(stages))
     batch = Batch(torch.zeros(BATCH, 1, device=device), target, torch.arange(BATCH, device=device) // views)
 
+    outputs = Outputs(scores, features, maps)  # the network's, so not part of a loss's time
+
     def value_of(scores: torch.Tensor) -> torch.Tensor:
         if loss is None:
             return F.cross_entropy(scores, target)
-        return functools.reduce(torch.add, loss.terms(Outputs(scores, features, maps), batch).values())
+        return functools.reduce(torch.add, loss.terms(outputs, batch).values())
 
     if compiled:  # code of its own, else all of them share one cache, which is searched in order and overflows
         value_of.__code__ = value_of.__code__.replace(co_name=f"{name}_{classes}")

@@ -9,6 +9,7 @@ however small, takes a tenth of cross entropy.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -35,11 +36,7 @@ def smoothed_cross_entropy(scores: Tensor, label: Tensor, smoothing: float) -> T
         return F.cross_entropy(scores, label, label_smoothing=smoothing)
     if scores.shape[-1] >= WRITTEN_FROM:
         return _SmoothedCrossEntropy.apply(scores, label, smoothing)  # type: ignore
-    size, classes = scores.shape
-    each = -smoothing / (size * classes)
-    weights = torch.full_like(scores, each, requires_grad=False).scatter_(
-        1, label[:, None], each - (1 - smoothing) / size
-    )
+    weights = _smoothed_labels(*scores.shape, smoothing, scores.dtype, scores.device).index_select(0, label)  # [B, K]
     return torch.dot(weights.view(-1), scores.log_softmax(dim=-1).view(-1))  # fewest steps, which are what costs here
 
 
@@ -215,6 +212,16 @@ def _sum_log1p(x: Tensor) -> Tensor:
         paired = x[:, : other.shape[-1]]
         paired.add_(other.addcmul_(other, paired))
     return x.log1p().sum(dim=-1)
+
+
+@functools.lru_cache(maxsize=8)
+def _smoothed_labels(size: int, classes: int, smoothing: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the smoothed label of every class, times -1 / size. Shapes: [K, K]."""
+    each = -smoothing / (size * classes)
+    with torch.inference_mode(False):  # what is kept must serve training too
+        return torch.full((classes, classes), each, dtype=dtype, device=device).fill_diagonal_(
+            each - (1 - smoothing) / size
+        )
 
 
 def _without(scores: Tensor, label: Tensor) -> Tensor:
