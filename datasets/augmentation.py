@@ -55,5 +55,5 @@ def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) ->
 
 
 def is_late(transform: Callable[[Any], Any]) -> bool:
-    """Tell whether a transform works on normalised tensors."""
+    """Tell whether a transform works on normalised tensors; such come last, wherever they stand."""
     return getattr(transform, "after_normalization", False)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.images import EncodedImage, image_size, open_image
+from datasets.images import EncodedImage, decode, image_size
 from utils.lookup import did_you_mean
 from utils.types import ConfigError
 
@@ -42,16 +42,20 @@ class ImageTable:
         boxes = None if self.boxes is None else self.boxes[rows]
         return dataclasses.replace(self, images=images, labels=self.labels[rows], boxes=boxes)
 
-    def load(self, row: int) -> Image.Image:
-        """Return the image of a row, of mode L or RGB.
+    def pixels(self, row: int) -> np.ndarray:
+        """Return the image of a row. Shapes: uint8 [H, W, 1] (grayscale) or [H, W, 3] (RGB).
 
         Raises: DataError naming the file if it cannot be decoded.
         """
         image = self.images[row]
-        if isinstance(image, np.ndarray):
-            return Image.fromarray(image)
-        opened = open_image(image)
-        return opened.crop((0, 0, opened.width, opened.height - self.banner)) if self.banner else opened
+        pixels = image if isinstance(image, np.ndarray) else decode(image)
+        pixels = pixels if pixels.ndim == 3 else pixels[..., None]
+        return pixels[: -self.banner] if self.banner else pixels
+
+    def load(self, row: int) -> Image.Image:
+        """Return the image of a row, of mode L or RGB. Raises: as `pixels`."""
+        pixels = self.pixels(row)
+        return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
 
     def size(self, row: int) -> tuple[int, int]:
         """Return height and width of the image of a row, read from its file's head only.

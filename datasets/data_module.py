@@ -19,6 +19,7 @@ from datasets.images import check_images, name_and_size
 from datasets.label_noise import symmetric_noise
 from datasets.mixing import draw_partners
 from datasets.noisy_labels import read_noisy_labels
+from datasets.preprocessing import Preprocessing
 from datasets.sampling import (
     SAMPLINGS,
     ClassBalancedBatches,
@@ -27,7 +28,7 @@ from datasets.sampling import (
     ResumableLoader,
     stratified_split,
 )
-from datasets.stream import ImageStream, Preprocessing
+from datasets.stream import ImageStream, Loaded
 from utils.schema import Configuration
 from utils.seeding import derive_seed
 from utils.types import Batch, ConfigError, DataError
@@ -99,7 +100,7 @@ class DataModule(pl.LightningDataModule):
         """The rows of the training part that are trained on with a wrong label, ascending."""
         return np.flatnonzero(self.train_table.labels != self.data.train.labels)
 
-    @property
+    @cached_property
     def train_stream(self) -> ImageStream:
         config = self.config
         return ImageStream(
@@ -110,14 +111,15 @@ class DataModule(pl.LightningDataModule):
             tensor_augmentations=config.tensor_augmentations if config.augment_tensors else None,
             views=self.views,
             seed=config.seed,
+            backend=config.augment_backend,
         )
 
-    @property
+    @cached_property
     def valid_stream(self) -> ImageStream:
         table = self.data.test if self.config.select_on == "test" else self.data.train
         return ImageStream(table, self.valid_rows, Preprocessing.of(self.config, training=False))
 
-    @property
+    @cached_property
     def test_stream(self) -> ImageStream:
         return ImageStream(self.data.test, range(len(self.data.test)), Preprocessing.of(self.config, training=False))
 
@@ -168,15 +170,19 @@ class DataModule(pl.LightningDataModule):
             return ClassBalancedBatches(labels, *options, group_size=self.group_size)
         return EpochBatches(len(self.train_rows), *options)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Any:
-        """Move a batch and, in training, mix it: there, where it costs least.
+    def transfer_batch_to_device(self, loaded: Loaded, device: torch.device, dataloader_idx: int) -> Any:
+        """Move a batch and finish it there, where that costs least: normalise and, in training, mix it.
 
-        Partners are drawn before, from the rows in the host's memory, so that nothing waits for a GPU.
+        Partners are drawn from the rows in the host's memory, so that nothing waits for a GPU.
         """
-        moved = super().transfer_batch_to_device(batch, device, dataloader_idx)
-        if self.trainer is None or not self.trainer.training:
-            return moved
-        return self.mix(moved, batch.index, *self._position(), self.trainer.global_rank)
+        assert self.trainer is not None
+        moved = super().transfer_batch_to_device(loaded, device, dataloader_idx)
+        stream = self.train_stream if self.trainer.training else self.valid_stream  # which normalise alike
+        batch = stream.finish(moved, torch.channels_last if self.config.channels_last else torch.contiguous_format)
+        batch = self.trainer.precision_plugin.convert_input(batch)
+        if not self.trainer.training:
+            return batch
+        return self.mix(batch, loaded.index, *self._position(), self.trainer.global_rank)
 
     def mix(self, batch: Batch, index: torch.Tensor, epoch: int, step: int, rank: int = 0) -> Batch:
         """Mix a training batch if the configuration says so.
@@ -210,6 +216,7 @@ class DataModule(pl.LightningDataModule):
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": on_gpu,
+            "collate_fn": _as_it_is,  # a stream gives whole batches
         }
 
     def _rank_and_world_size(self) -> tuple[int, int]:
@@ -220,6 +227,10 @@ class DataModule(pl.LightningDataModule):
         assert self.trainer is not None
         done = self.trainer.fit_loop.epoch_loop.batch_progress.total.completed
         return divmod(done, int(self.trainer.num_training_batches))
+
+
+def _as_it_is(loaded: Loaded) -> Loaded:
+    return loaded
 
 
 def common_size(config: Configuration, data: DataSet) -> tuple[int, int]:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from PIL import Image
+from torchvision.io import decode_jpeg
 
 from datasets.files import listing
 from datasets.files import progress as progress_bar
@@ -105,6 +107,29 @@ def open_image(path: ImageFile) -> Image.Image:
     except DAMAGED as error:
         raise DataError(f"{path}: damaged: {error}") from None
     return image if turn is None else image.transpose(turn)
+
+
+def decode(path: ImageFile) -> np.ndarray:
+    """Decode as `open_image`, most JPEGs in two thirds of its time.
+
+    Returns: uint8 [H, W], or [H, W, 3].
+    Raises: DataError as `open_image`.
+    """
+    image, turn = _open(path, read="head")
+    if image.format == "JPEG" and image.mode in ("L", "RGB") and turn is None:
+        try:
+            encoded = torch.frombuffer(_content(path), dtype=torch.uint8)
+            planes = torch.as_tensor(decode_jpeg(encoded))  # the library that Pillow has, with fewer copies
+        except RuntimeError:
+            pass  # damaged, or of a kind that Pillow reads and this does not
+        else:
+            pixels = planes.permute(1, 2, 0).numpy()
+            return pixels.squeeze(-1) if image.mode == "L" else pixels
+    return np.array(open_image(path))
+
+
+def _content(image: ImageFile) -> bytearray:
+    return bytearray(image.content if isinstance(image, EncodedImage) else Path(image).read_bytes())
 
 
 def image_size(path: ImageFile) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from datasets.base import ImageTable
-from datasets.stream import Preprocessing
+from datasets.preprocessing import Preprocessing
 
 LEVELS = 256
 
@@ -38,8 +38,7 @@ def channel_statistics(
     preprocessing = Preprocessing(image_size, grayscale=grayscale, crop=crop, erase=erase)
     counts = np.zeros((1 if grayscale else 3, LEVELS), dtype=np.int64)
     for row in range(len(table)):
-        box = None if table.boxes is None else table.boxes[row]
-        pixels = np.asarray(preprocessing.prepare(table.load(row), box))
+        pixels = preprocessing.load(table, row)
         for channel, values in enumerate(pixels.reshape(-1, len(counts)).T):
             counts[channel] += np.bincount(values, minlength=LEVELS)
     levels = np.arange(LEVELS) / (LEVELS - 1)

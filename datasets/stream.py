@@ -3,83 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.transforms import functional as tf
 
 from datasets.augmentation import build_transforms, is_late
 from datasets.base import ImageTable
+from datasets.draws import Draws
+from datasets.fused.chain import Drawn, FusedChain
+from datasets.fused.operation import NotFusable
+from datasets.one_by_one import OneByOne
+from datasets.preprocessing import Preprocessing
 from datasets.sampling import Key
-from utils.schema import Configuration
-from utils.seeding import derive_seed, seed_cpu
-from utils.types import Batch
+from utils.types import Batch, Sequences
+
+BACKENDS = ("fused", "torchvision")
+SMALL = 2**14
+"""Bytes of an image; up to here the images of a batch are gathered in one go, beyond each is read where it lies."""
 
 
-@dataclass(frozen=True)
-class Preprocessing:
-    """What is done alike to every image of a part, before any augmentation.
+class Loaded(NamedTuple):
+    """A batch on its way from the loader to the device, where `ImageStream.finish` makes a `Batch` of it.
 
-    Args:
-        size: height and width, or None to keep the image's.
-        grayscale: one channel instead of three.
-        mean, std: per channel, on 0 to 1; None to leave pixels as they are.
-        crop: cut the image to its box.
-        erase: with `crop`: keep the frame and paint what is outside the box black instead of cutting.
+    Shapes: image [B, V, C, H, W], uint8 pixels or float32 if already normalised; with `drawn` [B, 1, C, H, W], not yet
+    augmented; boxes [B*V, E, 4], what is still to be erased.
     """
 
-    size: tuple[int, int] | None
-    grayscale: bool = False
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    crop: bool = False
-    erase: bool = False
-
-    @classmethod
-    def of(cls, config: Configuration, training: bool) -> Preprocessing:
-        """Return what a configuration asks for; boxes apply to training images unless it says "all"."""
-        params = config.normalization
-        return cls(
-            size=config.size,
-            grayscale=config.convert_to_grayscale,
-            mean=tuple(params.mean) if params else None,
-            std=tuple(params.std) if params else None,
-            crop=config.crop_to_bboxes == "all" or (training and config.crop_to_bboxes is True),
-            erase=config.erase_background,
-        )
-
-    def prepare(self, image: Image.Image, box: np.ndarray | None) -> Image.Image:
-        """Crop, resize and convert. Bilinear with antialiasing, as torchvision's Resize on PIL images."""
-        if not (self.grayscale and image.mode == "L"):
-            image = image.convert("RGB")
-        if self.crop and box is not None:
-            left, top, right, bottom = (int(edge) for edge in box)
-            inside = image.crop((left, top, right, bottom))
-            if self.erase:
-                image = Image.new(image.mode, image.size)
-                image.paste(inside, (left, top))
-            else:
-                image = inside
-        if self.size is not None and (image.height, image.width) != self.size:
-            image = image.resize((self.size[1], self.size[0]), Image.Resampling.BILINEAR)
-        return image.convert("L") if self.grayscale else image
-
-    def normalize(self, image: Tensor) -> Tensor:
-        """Shapes: [..., C, H, W] on 0 to 1 -> the same, normalised."""
-        if self.mean is None or self.std is None:
-            return image
-        return tf.normalize(image, list(self.mean), list(self.std))
-
-    def denormalize(self, image: Tensor) -> Tensor:
-        """Undo `normalize`, for pictures."""
-        if self.mean is None or self.std is None:
-            return image
-        mean, std = (torch.tensor(values, dtype=image.dtype)[:, None, None] for values in (self.mean, self.std))
-        return image * std + mean
+    image: Tensor
+    target: Tensor | Sequences
+    index: Tensor
+    boxes: Tensor | None = None
+    drawn: Drawn | None = None
 
 
 class ImageStream(Dataset[Batch]):
@@ -95,6 +52,12 @@ class ImageStream(Dataset[Batch]):
             Those that work on normalised tensors, such as CutOut, come last, wherever they stand.
         views: replicas of each image, each augmented on its own.
         seed: the run's seed.
+        backend: "fused" does all transforms in one pass where it can, "torchvision" one by one.
+
+    Attributes:
+        fused: the fused chain, or None. not_fused: why it is None although it was asked for.
+        pixels: the prepared images of all rows, uint8 [N, H, W, C], where they are kept; else each is loaded anew.
+        on_device: leave the pixels to `finish`, which then augments them where they lie.
     """
 
     def __init__(
@@ -107,36 +70,121 @@ class ImageStream(Dataset[Batch]):
         tensor_augmentations: dict | None = None,
         views: int = 1,
         seed: int = 0,
+        backend: str = "fused",
     ) -> None:
+        if backend not in BACKENDS:
+            raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
         self.table, self.rows, self.preprocessing = table, np.asarray(rows, dtype=np.int64), preprocessing
-        self.image_chain = build_transforms(image_augmentations or {}, "image_augmentations")
-        chain = build_transforms(tensor_augmentations or {}, "tensor_augmentations")
-        self.tensor_chain = [transform for transform in chain if not is_late(transform)]
-        self.late_chain = [transform for transform in chain if is_late(transform)]
         self.views, self.seed = views, seed
+        self.pixels: Any = _prepared_pixels(table, preprocessing)
+        self.on_device = False
+        image_chain = build_transforms(image_augmentations or {}, "image_augmentations")
+        tensor_chain = build_transforms(tensor_augmentations or {}, "tensor_augmentations")
+        self.fused: FusedChain | None = None
+        self.not_fused: str | None = None
+        self.one_by_one: OneByOne | None = None
+        if not image_chain and not tensor_chain:
+            return
+        if backend == "fused":
+            try:
+                chain = [*image_chain, *sorted(tensor_chain, key=is_late)]
+                self.fused = FusedChain(chain, self._size(), preprocessing.channels)
+                self.draws = Draws(seed, len(table))
+                return
+            except NotFusable as error:
+                self.not_fused = str(error)
+        self.one_by_one = OneByOne(image_chain, tensor_chain, preprocessing, seed)
+
+    def _size(self) -> tuple[int, int]:
+        """Return height and width of the prepared images."""
+        if self.preprocessing.size is not None:
+            return self.preprocessing.size
+        if self.preprocessing.crop and not self.preprocessing.erase and self.table.boxes is not None:
+            raise NotFusable("images of many sizes")
+        return self.table.size(int(self.rows[0]))
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, key: int | Key) -> Batch:
         """Return sample `position`, or one of `EpochBatches`. Shapes: image [V, C, H, W], target [], index []."""
-        epoch, position, *repeats = key if isinstance(key, tuple) else (0, key)
-        first = self.views * (repeats[0] if repeats else 0)
-        row = int(self.rows[position])
-        box = None if self.table.boxes is None else self.table.boxes[row]
-        image = self.preprocessing.prepare(self.table.load(row), box)
-        views = torch.stack([self._view(image, epoch, row, first + view) for view in range(self.views)])
-        return Batch(views, torch.tensor(int(self.table.labels[row])), torch.tensor(row))
+        image, target, index = self.finish(self.__getitems__([key]))
+        first = target[0] if isinstance(target, Tensor) else Sequences(target.labels[0], target.lengths[0])
+        return Batch(image[0], first, index[0])
 
-    def _view(self, image: Image.Image, epoch: int, row: int, view: int) -> Tensor:
-        if self.image_chain or self.tensor_chain or self.late_chain:
-            seed_cpu(derive_seed(self.seed, "augment", epoch, row, view))
-        for transform in self.image_chain:
-            image = transform(image)
-        tensor = tf.to_tensor(image)
-        for transform in self.tensor_chain:
-            tensor = transform(tensor)
-        tensor = self.preprocessing.normalize(tensor)
-        for transform in self.late_chain:
-            tensor = transform(tensor)
-        return tensor
+    def __getitems__(self, keys: Sequence[int | Key]) -> Loaded:
+        """Return the samples of a step, as a loader's workers do. Its keys are of one epoch."""
+        epoch, positions, first_views = self._places(keys)
+        rows = self.rows[positions]
+        images = self._pixels_of(rows)
+        image, boxes, drawn = self._augmented(images, epoch, rows, first_views)
+        return Loaded(image, self._targets(rows), torch.from_numpy(rows), boxes, drawn)
+
+    def _places(self, keys: Sequence[int | Key]) -> tuple[int, np.ndarray, np.ndarray]:
+        """Return the epoch, and for each sample its position and the number of its first view."""
+        if not isinstance(keys[0], tuple):
+            return 0, np.asarray(keys), np.zeros(len(keys), dtype=np.int64)
+        table = np.asarray(keys)
+        repeats = table[:, 2] if table.shape[1] > 2 else np.zeros(len(keys), dtype=np.int64)
+        return int(table[0, 0]), table[:, 1], self.views * repeats
+
+    def _pixels_of(self, rows: np.ndarray) -> np.ndarray | list[np.ndarray]:
+        if self.pixels is None:
+            return [self.preprocessing.load(self.table, row) for row in rows.tolist()]
+        if self.pixels[0].size <= SMALL:
+            return self.pixels[rows]
+        return [self.pixels[row] for row in rows.tolist()]
+
+    def _targets(self, rows: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.table.labels[rows])
+
+    def _augmented(
+        self, images: np.ndarray | list[np.ndarray], epoch: int, rows: np.ndarray, first_views: np.ndarray
+    ) -> tuple[Tensor, Tensor | None, Drawn | None]:
+        """Return the image of `Loaded`, its boxes, and what is left to do."""
+        number, views = len(rows), self.views
+        if self.one_by_one is not None:
+            samples = zip(images, rows.tolist(), first_views.tolist(), strict=True)
+            augmented = [
+                self.one_by_one(image, epoch, row, first + view)
+                for image, row, first in samples
+                for view in range(views)
+            ]
+            return torch.stack(augmented).unflatten(0, (number, views)), None, None
+        if self.fused is None:
+            return _as_planes(images).unsqueeze(1).expand(-1, views, -1, -1, -1), None, None
+        all_views = (first_views[:, None] + np.arange(views)).ravel()
+        drawn = self.fused.draw(self.draws, epoch, rows.repeat(views), all_views)
+        boxes = drawn.boxes if self.fused.erasing else None
+        if self.on_device:
+            return _as_planes(images).unsqueeze(1), boxes, drawn
+        return self.fused.on_cpu(images, drawn).unflatten(0, (number, views)), boxes, None
+
+    def finish(self, loaded: Loaded, memory_format: torch.memory_format = torch.contiguous_format) -> Batch:
+        """Do what is left, where the batch lies: augment it if that was left, normalise, erase."""
+        image, target, index, boxes, drawn = loaded
+        number, flat = len(image), image.flatten(0, 1)
+        if drawn is not None:
+            assert self.fused is not None
+            flat = self.fused.on_device(flat, drawn)
+            flat = self.preprocessing.to_numbers(flat, memory_format)
+        elif flat.dtype == torch.uint8:
+            flat = self.preprocessing.to_numbers(flat, memory_format)
+        if boxes is not None:
+            assert self.fused is not None
+            flat = self.fused.erase(flat, boxes, self.preprocessing.normalize)
+        return Batch(flat.unflatten(0, (number, -1)), target, index)
+
+
+def _prepared_pixels(table: ImageTable, preprocessing: Preprocessing) -> np.ndarray | None:
+    """Return the images of a table that is in memory and needs no preparation, uint8 [N, H, W, C]; else None."""
+    if not isinstance(table.images, np.ndarray) or (preprocessing.crop and table.boxes is not None):
+        return None
+    images = table.images if table.images.ndim == 4 else table.images[..., None]
+    fits = preprocessing.size in (None, images.shape[1:3]) and preprocessing.channels == images.shape[-1]
+    return images if fits else None
+
+
+def _as_planes(images: np.ndarray | list[np.ndarray]) -> Tensor:
+    """Shapes: [B, H, W, C] -> [B, C, H, W], channels last in memory."""
+    return torch.from_numpy(np.array(images)).permute(0, 3, 1, 2)

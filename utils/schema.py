@@ -79,6 +79,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     image_augmentations: dict[str, Params] = {}
     augment_tensors: bool = False
     tensor_augmentations: dict[str, Params] = {}
+    augment_backend: Literal["fused", "torchvision"] = "fused"
     mixing: str | None = None
     mixing_params: Params = {}
 

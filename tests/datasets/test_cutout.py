@@ -9,7 +9,8 @@ import torch
 from datasets.augmentation import build_transforms
 from datasets.base import ImageTable
 from datasets.cutout import CutOut
-from datasets.stream import ImageStream, Preprocessing
+from datasets.preprocessing import Preprocessing
+from datasets.stream import ImageStream
 from utils.types import ConfigError
 
 

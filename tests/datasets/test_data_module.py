@@ -33,7 +33,8 @@ def module(quick, digits):
 def first_batches(data: DataModule, epoch: int = 0, start: int = 0, workers: int = 0) -> list[Batch]:
     """Return the epoch's first three batches, from `start` on, as a loader gives them."""
     batches = data.epoch_batches()
-    loader = ResumableLoader(data.train_stream, batches, lambda: (epoch, start), num_workers=workers)
+    options: dict = {"num_workers": workers, "collate_fn": data.train_stream.finish}
+    loader = ResumableLoader(data.train_stream, batches, lambda: (epoch, start), **options)
     return [batch for batch, _ in zip(loader, range(3 - start), strict=False)]
 
 

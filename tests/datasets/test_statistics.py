@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from datasets.base import ImageTable
+from datasets.preprocessing import Preprocessing
 from datasets.statistics import channel_statistics
-from datasets.stream import ImageStream, Preprocessing
+from datasets.stream import ImageStream
 
 RNG = np.random.default_rng(0)
 

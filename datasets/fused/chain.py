@@ -1,0 +1,192 @@
+"""A chain of transforms, fused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+
+from datasets.draws import Draws
+from datasets.fused import pixels
+from datasets.fused.colour import COLOURS, Colour
+from datasets.fused.erasing import ERASING, Erasing
+from datasets.fused.geometry import GEOMETRY, Geometry
+from datasets.fused.operation import Border, NotFusable, Size
+
+
+class Drawn(NamedTuple):
+    """What was drawn for M samples.
+
+    Shapes: matrices [M, 3, 3] float32, from places in the result to places in the image; colours: for each colour
+    transform its parameters [M, ...]; boxes [M, E, 4] int64, what each of the E erasing transforms sets to its value.
+    """
+
+    matrices: Tensor
+    colours: tuple[dict[str, Tensor], ...]
+    boxes: Tensor
+
+
+class FusedChain:
+    """Transforms of images of one size, done in one pass.
+
+    Args:
+        transforms: torchvision's, and CutOut, in their order.
+        size: height and width of the images.
+        channels: 1 or 3.
+
+    Attributes:
+        size: height and width of what it gives.
+
+    Raises: NotFusable naming each transform that it cannot do, and why.
+
+    Deviations: from torchvision's operations one after the other: what one geometric transform moves out of the frame
+        and the next one back is seen, not black; one interpolation, the finest that any of them asks for; hue is
+        rotated in YIQ, not in HSV; colours are cut to 0 to 255 once, at the end.
+    """
+
+    def __init__(self, transforms: Sequence[Any], size: Size, channels: int) -> None:
+        self.geometry: list[tuple[int, Geometry]] = []
+        self.colours: list[tuple[int, Colour]] = []
+        self.erasing: list[tuple[int, Erasing]] = []
+        self.size, self.channels = size, channels
+        problems = []
+        for place, transform in enumerate(transforms):
+            try:
+                self._add(place, transform)
+            except NotFusable as error:
+                problems.append(f"{type(transform).__name__} ({error})" if str(error) else type(transform).__name__)
+        if problems:
+            raise NotFusable(", ".join(problems))
+        wanted = [each.interpolation for _, each in self.geometry if each.interpolation is not None]
+        self.moves_whole_pixels = not wanted
+        order = list(pixels.FLAGS)
+        self.interpolation = max(wanted, key=order.index, default=InterpolationMode.NEAREST)
+        borders = [each.border for _, each in self.geometry if each.border is not None]
+        if len(set(borders)) > 1:
+            raise NotFusable("several transforms that fill what comes from outside, and not alike")
+        self.border = borders[0] if borders else Border("edge")  # where a finer interpolation reads over the rim
+        if len(self.border.fill) not in (1, channels):
+            raise NotFusable(f"fill: {len(self.border.fill)} values for {channels} channels")
+        self.colour_first = bool(self.colours and self.geometry and self.colours[0][0] < self.geometry[0][0])
+
+    def _add(self, place: int, transform: Any) -> None:
+        kind = type(transform)
+        if kind in ERASING:
+            erasing = ERASING[kind](transform, self.size)
+            if erasing.value is not None and len(erasing.value) not in (1, self.channels):
+                raise NotFusable(f"{len(erasing.value)} values for {self.channels} channels")
+            self.erasing.append((place, erasing))
+        elif self.erasing:
+            raise NotFusable("comes after what was erased")
+        elif kind in GEOMETRY:
+            geometry = GEOMETRY[kind](transform, self.size)
+            if geometry.interpolation not in (None, *pixels.FLAGS):
+                raise NotFusable(f"interpolation: {geometry.interpolation.value}")
+            self.size = geometry.size
+            self.geometry.append((place, geometry))
+        elif kind in COLOURS:
+            if getattr(transform, "num_output_channels", self.channels) != self.channels:
+                raise NotFusable("another number of channels")
+            self.colours.append((place, COLOURS[kind](transform)))
+        else:
+            raise NotFusable
+
+    def draw(self, draws: Draws, epoch: int, rows: np.ndarray, views: np.ndarray) -> Drawn:
+        """Draw for samples. Shapes: rows [M], views [M]."""
+
+        def uniform(place: int, number: int) -> np.ndarray:
+            return draws(epoch, rows, views, place, number) if number else np.empty((len(rows), 0))
+
+        matrices = np.eye(3)[None]
+        for place, each in self.geometry:
+            matrices = matrices @ each.matrices(each.parameters(uniform(place, each.number)), len(rows))
+        colours = (each.parameters(uniform(place, each.number)) for place, each in self.colours)
+        boxes = [each.boxes(uniform(place, each.number)) for place, each in self.erasing]
+        return Drawn(
+            torch.from_numpy(np.broadcast_to(matrices, (len(rows), 3, 3)).astype(np.float32)),
+            tuple({name: torch.from_numpy(values) for name, values in each.items()} for each in colours),
+            torch.from_numpy(np.stack(boxes, axis=1) if boxes else np.empty((len(rows), 0, 4), dtype=np.int64)),
+        )
+
+    def on_cpu(self, images: Sequence[np.ndarray] | np.ndarray, drawn: Drawn) -> Tensor:
+        """Move and recolour images.
+
+        Args:
+            images: B, of which each is the source of M / B samples that stand side by side.
+
+        Shapes: images [B, H, W, C] uint8, C contiguous -> [M, C, h, w] uint8, channels last in memory.
+        """
+        number, views = len(drawn.matrices), len(drawn.matrices) // len(images)
+        sources = images if views == 1 else [image for image in images for _ in range(views)]
+        if self.colour_first:
+            sources = self._recoloured(sources, drawn.colours)
+        matrices = drawn.matrices.numpy()
+        if not self.geometry:
+            out = np.array(sources)
+        elif self.moves_whole_pixels:
+            out = pixels.shift(np.asarray(sources), matrices, self.size, self.border)
+        else:
+            out = np.empty((number, *self.size, self.channels), dtype=np.uint8)
+            for source, matrix, target in zip(sources, matrices, out, strict=True):
+                pixels.warp(source, matrix, self.interpolation, self.border, target)
+        if self.colours and not self.colour_first:
+            out = self._recoloured(out, drawn.colours)
+        return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+    def _recoloured(
+        self, images: Sequence[np.ndarray] | np.ndarray, drawn: tuple[dict[str, Tensor], ...]
+    ) -> np.ndarray:
+        needs_mean = any(each.needs_mean for _, each in self.colours)
+        means = torch.ones(len(images), 4, dtype=torch.float64)
+        if needs_mean:
+            means[:, :3] = torch.tensor([pixels.mean_colour(image) for image in images], dtype=torch.float64)
+        maps = self._colour_maps(means, drawn).numpy()
+        out = images if isinstance(images, np.ndarray) and images.flags.writeable else np.empty_like(images)
+        for image, matrix, target in zip(images, maps, out, strict=True):
+            pixels.recolour(image, matrix, target)
+        return out
+
+    def _colour_maps(self, means: Tensor, drawn: tuple[dict[str, Tensor], ...]) -> Tensor:
+        """Shapes: means [M, 4] -> [M, 4, 4]."""
+        maps = torch.eye(4, dtype=means.dtype, device=means.device).expand(len(means), 4, 4)
+        for (_, each), parameters in zip(self.colours, drawn, strict=True):
+            maps = each.then(maps, parameters, means)
+        return maps
+
+    def on_device(self, images: Tensor, drawn: Drawn) -> Tensor:
+        """As `on_cpu`, where the images lie. Shapes: images [B, C, H, W] uint8 -> [M, C, h, w] float32, 0 to 255."""
+        moved = images.float()
+        if (views := len(drawn.matrices) // len(images)) > 1:
+            moved = moved.repeat_interleave(views, dim=0)
+        if self.colour_first:
+            moved = self._recoloured_batch(moved, drawn.colours)
+        if self.geometry:
+            moved = pixels.warp_batch(moved, drawn.matrices, self.size, self.interpolation, self.border)
+        return moved if self.colour_first or not self.colours else self._recoloured_batch(moved, drawn.colours)
+
+    def _recoloured_batch(self, images: Tensor, drawn: tuple[dict[str, Tensor], ...]) -> Tensor:
+        means = images.new_ones(len(images), 4)
+        means[:, :3] = images.mean(dim=(2, 3))
+        return pixels.recolour_batch(images, self._colour_maps(means, drawn))
+
+    def erase(self, images: Tensor, boxes: Tensor, normalize: Callable[[Tensor], Tensor]) -> Tensor:
+        """Set rectangles of normalised images to their values.
+
+        Args:
+            normalize: does to [C, 1, 1] of 0 to 1 what was done to the images.
+
+        Shapes: images [M, C, h, w] float, boxes [M, E, 4] -> images, which are overwritten.
+        """
+        y, x = (torch.arange(side, device=images.device) for side in self.size)
+        for (_, each), box in zip(self.erasing, boxes.unbind(1), strict=True):
+            top, left, bottom, right = box.T[..., None]  # [M, 1] each
+            inside = ((top <= y) & (y < bottom))[:, :, None] & ((left <= x) & (x < right))[:, None]  # [M, h, w]
+            value = images.new_zeros(self.channels, 1, 1)
+            if each.value is not None:
+                value = normalize(value + images.new_tensor(each.value)[:, None, None])
+            images = torch.where(inside[:, None], value, images)
+        return images

@@ -1,0 +1,51 @@
+"""What the operations of a fused chain share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Size = tuple[int, int]
+"""Height and width."""
+
+
+class NotFusable(Exception):
+    """A transform, or a parameter of one, that only torchvision's own operations can do; the message says which."""
+
+
+@dataclass(frozen=True)
+class Border:
+    """What lies outside of an image.
+
+    Args:
+        mode: "constant", "edge", "reflect" or "symmetric", as numpy.pad has them.
+        fill: with "constant": the value of each channel, 0 to 255.
+    """
+
+    mode: str = "constant"
+    fill: tuple[float, ...] = (0.0,)
+
+    @classmethod
+    def of(cls, fill: float | Sequence[float] | None, mode: str = "constant") -> Border:
+        """Return what a transform's parameters say."""
+        if fill is None or mode != "constant":
+            return cls(mode)
+        values = tuple(float(value) for value in (fill if isinstance(fill, Sequence) else [fill]))
+        return cls(mode, values[:1] if len(set(values)) == 1 else values)
+
+
+def between(uniform: np.ndarray, low: float | np.ndarray, high: float | np.ndarray) -> np.ndarray:
+    """Return what is drawn evenly from low to high."""
+    return low + uniform * (np.asarray(high) - low)
+
+
+def whole(uniform: np.ndarray, number: int | np.ndarray) -> np.ndarray:
+    """Return what is drawn from 0 to number - 1."""
+    return np.minimum(np.floor(uniform * number), np.asarray(number) - 1).astype(np.int64)
+
+
+def first_that_fits(fits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which try is the first that fits, and whether one does. Shapes: [M, tries] bool -> [M], [M]."""
+    return fits.argmax(axis=1), np.asarray(fits.any(axis=1))

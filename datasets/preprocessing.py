@@ -1,0 +1,113 @@
+"""What is done alike to every image of a part, before any augmentation and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from datasets.base import ImageTable
+from utils.schema import Configuration
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From an image as it is stored to pixels of one size, and from pixels to numbers for a network.
+
+    Args:
+        size: height and width, or None to keep the image's.
+        grayscale: one channel instead of three.
+        mean, std: per channel, on 0 to 1; None to leave pixels as they are.
+        crop: cut the image to its box.
+        erase: with `crop`: keep the frame and paint what is outside the box black instead of cutting.
+    """
+
+    size: tuple[int, int] | None
+    grayscale: bool = False
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    crop: bool = False
+    erase: bool = False
+
+    @classmethod
+    def of(cls, config: Configuration, training: bool) -> Preprocessing:
+        """Return what a configuration asks for; boxes apply to training images unless it says "all"."""
+        params = config.normalization
+        return cls(
+            size=config.size,
+            grayscale=config.convert_to_grayscale,
+            mean=tuple(params.mean) if params else None,
+            std=tuple(params.std) if params else None,
+            crop=config.crop_to_bboxes == "all" or (training and config.crop_to_bboxes is True),
+            erase=config.erase_background,
+        )
+
+    @property
+    def channels(self) -> int:
+        return 1 if self.grayscale else 3
+
+    def load(self, table: ImageTable, row: int) -> np.ndarray:
+        """Return the pixels of a row's image: uint8 [H, W, C].
+
+        Raises: DataError naming the file if it cannot be decoded.
+        """
+        return self.prepare(table.pixels(row), None if table.boxes is None else table.boxes[row])
+
+    def prepare(self, image: np.ndarray, box: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
+        """Crop, resize and convert. Bilinear with antialiasing, as torchvision's Resize.
+
+        Shapes: image uint8 [H, W, 1 or 3] -> [h, w, C].
+        """
+        if self.crop and box is not None:
+            left, top, right, bottom = map(int, box)
+            inside = image[top:bottom, left:right]
+            if self.erase:
+                image = np.zeros_like(image)
+                image[top:bottom, left:right] = inside
+            else:
+                image = inside
+        if self.size is not None and image.shape[:2] != self.size:
+            image = _resize(image, self.size)
+        if self.grayscale and image.shape[-1] == 3:
+            return np.asarray(Image.fromarray(image).convert("L"))[..., None]
+        return image if image.shape[-1] == self.channels else np.repeat(image, 3, axis=-1)
+
+    def to_numbers(self, pixels: Tensor, memory_format: torch.memory_format = torch.contiguous_format) -> Tensor:
+        """Return what a network sees. Shapes: [N, C, H, W] uint8, or float of 0 to 255 -> float32."""
+        numbers = pixels.to(torch.float32, memory_format=memory_format, copy=True)
+        if self.mean is None or self.std is None:
+            return numbers.div_(255)
+        mean, std = self._statistics(numbers)
+        return numbers.mul_(1 / (255 * std)).sub_(mean / std)
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """Shapes: [..., C, H, W] on 0 to 1 -> the same, normalised."""
+        if self.mean is None or self.std is None:
+            return image
+        mean, std = self._statistics(image)
+        return (image - mean) / std
+
+    def denormalize(self, image: Tensor) -> Tensor:
+        """Undo `normalize`, for pictures."""
+        if self.mean is None or self.std is None:
+            return image
+        mean, std = self._statistics(image)
+        return image * std + mean
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        mean, std = (like.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
+        return mean, std
+
+
+def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize bilinearly with antialiasing. Shapes: [H, W, C] uint8 -> [h, w, C]."""
+    if not image.flags.writeable or min(image.strides) < 0:
+        image = image.copy()  # torch takes no others
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    resized = F.interpolate(planes, size, mode="bilinear", antialias=True)
+    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
