@@ -16,6 +16,7 @@ from datasets.cache_files import CacheUnavailable, gigabytes
 SHARE = 0.8
 """The part of the available memory that images may take: the network needs some too."""
 
+ROOT = Path("/")
 HAS_DESCRIPTORS = hasattr(os, "memfd_create")
 
 Shape = tuple[int, int, int, int]
@@ -96,7 +97,7 @@ def new_memory(shape: Shape, needed: int, limit: float) -> Memory | TorchMemory:
 def available_memory() -> float:
     """Return the bytes that this process can still take; infinity where the system does not tell."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = (ROOT / "proc/meminfo").read_text().splitlines()
         available = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
         return math.inf
@@ -106,9 +107,9 @@ def available_memory() -> float:
 def _left_to_group() -> float:
     """Return what is left of the limit of the process's control group (version 2), as containers and clusters set."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = (ROOT / "proc/self/cgroup").read_text().splitlines()
         path = next(line.removeprefix("0::/") for line in lines if line.startswith("0::"))
-        group = Path("/sys/fs/cgroup", path)
+        group = ROOT / "sys/fs/cgroup" / path
         limit = int((group / "memory.max").read_text())  # ValueError: "max", no limit
         used = int((group / "memory.current").read_text())
         counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())

@@ -14,7 +14,7 @@ from caching import IMAGES, ROW_BYTES, ROWS, SHAPE, Loader, image_of, open_cache
 from torch.utils.data import DataLoader, Dataset
 
 from datasets import cache_files, cache_memory
-from datasets.cache import CachedImages, cached_bytes
+from datasets.cache import CachedImages, cached_bytes, cached_images
 from utils.types import DataError
 
 WHERE = pytest.mark.parametrize("where", ["disk", "memory"])
@@ -113,7 +113,6 @@ def test_names_of_data_sets_do_not_lead_out_of_the_folder(tmp_path: Path) -> Non
 
 
 def test_caches_lie_in_the_users_cache_folder(cache: Path) -> None:
-    from datasets.cache import cached_images
 
     cached_images(image_of, SHAPE, ROWS, "key", where="disk", limit_gb=1)
     folder = only(cache / "lossbench" / "images")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from caching import IMAGES, ROWS, Loader, image_of, open_cache, program
 
+from datasets.cache import CacheUnavailable
+
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 
 SLOW = """
@@ -99,7 +101,6 @@ def test_the_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:
 
 
 def test_a_cache_of_another_process_stays_as_long_as_that_lives(tmp_path: Path) -> None:
-    from datasets.cache import CacheUnavailable
 
     folder, calls = tmp_path / "images", tmp_path / "calls"
     other = program(

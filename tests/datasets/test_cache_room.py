@@ -14,7 +14,7 @@ import pytest
 from caching import IMAGES, ROWS, Loader, image_of, open_cache
 
 from datasets import cache_files, cache_memory, cache_room
-from datasets.cache import CacheUnavailable
+from datasets.cache import CacheUnavailable, cached_images
 
 SIZE_GB = IMAGES.nbytes / 1e9
 
@@ -196,7 +196,6 @@ def test_a_disk_that_is_really_full_is_unavailable(tmp_path: Path, monkeypatch) 
         (tmp_path / "others").write_bytes(bytes(64 * 1024 - 5 * 4096))
         monkeypatch.setattr(cache_room, "RESERVE", -1e9)
         load = Loader()
-        from datasets.cache import cached_images
 
         with pytest.raises(CacheUnavailable, match="No space left"):
             cached_images(
@@ -223,3 +222,21 @@ def test_more_than_the_available_memory_is_refused(tmp_path: Path, monkeypatch) 
 def test_the_available_memory_is_less_than_the_machines() -> None:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0 < cache_memory.available_memory() < machine
+
+
+def test_the_limit_of_a_container_counts_without_what_it_can_drop(tmp_path: Path, monkeypatch) -> None:
+    group = tmp_path / "sys/fs/cgroup/job"
+    group.mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    monkeypatch.setattr(cache_memory, "ROOT", tmp_path)
+    assert cache_memory.available_memory() == 8000 * 1024
+    (tmp_path / "proc/self/cgroup").write_text("1:cpu:/\n0::/job\n")
+    (group / "memory.current").write_text("700\n")
+    (group / "memory.stat").write_text("anon 400\nactive_file 100\ninactive_file 200\n")
+    (group / "memory.max").write_text("1000\n")
+    assert cache_memory.available_memory() == 1000 - 700 + 100 + 200
+    (group / "memory.max").write_text("max\n")
+    assert cache_memory.available_memory() == 8000 * 1024
+    (tmp_path / "proc/meminfo").unlink()
+    assert cache_memory.available_memory() == float("inf")
