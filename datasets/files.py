@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -208,6 +211,30 @@ def download_archive(url: str, md5: str, folder: Path) -> None:
     """Fetch an archive and unpack it into a folder; files that are there already stay as they are."""
     with progress(None, "unpacking", unit="B") as bar:
         extract(download(url, md5, folder), folder, progress=bar.update)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Generator[tuple[Any, Future], None, None]:
+    """Call a function in as many threads as cores; give each item with its call, in order.
+
+    Only a few calls are ahead of the caller, so that their results need little memory. Those not yet begun are dropped
+    when the generator is closed.
+    """
+    waiting: deque[tuple[Any, Future]] = deque()
+    with ThreadPoolExecutor(available_cores()) as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(function, item)))
+                if len(waiting) > 4 * available_cores():
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def progress(total: int | None, label: str, unit: str = "image", shown: bool | None = None) -> Any:

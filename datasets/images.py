@@ -158,12 +158,22 @@ def check_images(paths: Iterable[Path | EncodedImage], progress: bool | None = N
     stamp = stamp_of(paths, "checked")
     if stamp.exists():
         return
-    if bad := bad_images(paths, progress):
+    refuse_bad_images(bad_images(paths, progress), len(paths))
+    remember(stamp, f"{len(paths)} images decode\n")
+
+
+def refuse_bad_images(bad: list[str], total: int) -> None:
+    """Raise the DataError that lists images that cannot be used, if there are any.
+
+    Args:
+        bad: a line for each.
+        total: images that were tried.
+    """
+    if bad:
         raise DataError(
-            f"{len(bad):,} of {len(paths):,} images cannot be used:\n{listing(bad)}\n"
+            f"{len(bad):,} of {total:,} images cannot be used:\n{listing(bad)}\n"
             "Restore them from the original archive, or remove them together with their labels."
         )
-    remember(stamp, f"{len(paths)} images decode\n")
 
 
 def bad_images(paths: Iterable[Path | EncodedImage], progress: bool | None = None) -> list[str]:
@@ -258,10 +268,14 @@ def stamp_of(images: Iterable[Path | EncodedImage], kind: str) -> Path:
         except OSError:
             told = f"{os.path.abspath(file)}\0missing\n"
         digest.update(told.encode(errors="replace"))
+    return cache_root() / kind / digest.hexdigest()
+
+
+def cache_root() -> Path:
+    """Return the project's folder in the user's cache folder."""
     # a relative $XDG_CACHE_HOME is to be ignored, says its specification
     cache = os.environ.get("XDG_CACHE_HOME", "")
-    root = cache if os.path.isabs(cache) else os.path.expanduser("~/.cache")
-    return Path(root, "lossbench", kind, digest.hexdigest())
+    return Path(cache if os.path.isabs(cache) else os.path.expanduser("~/.cache"), "lossbench")
 
 
 def remember(stamp: Path, text: str) -> None:
