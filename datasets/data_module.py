@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
+import logging
 import os
 from dataclasses import replace
 from functools import cached_property
@@ -15,7 +18,8 @@ from torch.utils.data import DataLoader
 
 from datasets import build_mixing
 from datasets.base import DataSet, ImageTable
-from datasets.images import check_images, name_and_size
+from datasets.cache import CacheUnavailable, cached_images
+from datasets.images import check_images, name_and_size, stamp_of
 from datasets.label_noise import symmetric_noise
 from datasets.mixing import draw_partners
 from datasets.noisy_labels import read_noisy_labels
@@ -32,6 +36,8 @@ from datasets.stream import ImageStream, Loaded
 from utils.schema import Configuration
 from utils.seeding import derive_seed
 from utils.types import Batch, ConfigError, DataError
+
+LOG = logging.getLogger("lossbench")
 
 
 class DataModule(pl.LightningDataModule):
@@ -143,6 +149,58 @@ class DataModule(pl.LightningDataModule):
         if tables:
             check_images([image for table in tables for image in table.images])
 
+    def keep_images(self) -> None:
+        """Decode, cut and resize the images once, where `cache` says, instead of in every epoch.
+
+        Raises: ConfigError if they are to be kept where there is no room; DataError naming all that cannot be decoded.
+        """
+        config = self.config
+        if config.cache == "none":
+            return
+        streams = [
+            stream for stream in (self.train_stream, self.valid_stream, self.test_stream) if stream.needs_preparing
+        ]
+        for key, sharing in itertools.groupby(sorted(streams, key=_images_key), key=_images_key):
+            self._keep(key, list(sharing))
+
+    def _keep(self, key: str, streams: list[ImageStream]) -> None:
+        """Keep the images of streams of one table that are prepared alike."""
+        config, first = self.config, streams[0]
+        in_memory = isinstance(first.table.images, np.ndarray)
+        where = ("memory" if in_memory else "disk") if config.cache == "auto" else config.cache
+        try:
+            images = cached_images(
+                functools.partial(first.preprocessing.load, first.table),
+                (len(first.table), *self.image_size, first.preprocessing.channels),
+                np.concatenate([stream.rows for stream in streams]),
+                key,
+                where=where,  # type: ignore[arg-type]
+                limit_gb=config.cache_limit_gb,
+                name=config.dataset,
+            )
+        except CacheUnavailable as error:
+            if config.cache != "auto":
+                raise config.error({("cache",): f"cannot be {config.cache}: {error}"}) from None
+            LOG.info("images are decoded anew in every epoch: %s", error)
+            return
+        for stream in streams:
+            stream.pixels = images
+
+    def faster_loading(self) -> str:
+        """Return which settings would give images sooner, to be said after what was found."""
+        config, stream, hints = self.config, self.train_stream, []
+        if stream.not_fused:
+            hints.append(f"augmentation is not fused because of {stream.not_fused}")
+        elif stream.one_by_one is not None:
+            hints.append("set augment_backend: fused")
+        if stream.needs_preparing:
+            hints.append(
+                "set cache: disk" if config.cache == "none" else "raise cache_limit_gb, or make room on the disk"
+            )
+        if self.num_workers < _num_cores():
+            hints.append(f"set num_workers: {_num_cores()}")
+        return f"; {', '.join(hints)}" if hints else "; every core loads images already"
+
     @property
     def num_workers(self) -> int:
         """As configured; `auto` is none for sets in memory, else a worker for each core up to 8."""
@@ -150,8 +208,7 @@ class DataModule(pl.LightningDataModule):
             return self.config.num_workers
         if isinstance(self.data.train.images, np.ndarray):
             return 0
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return min(cores, 8)
+        return min(_num_cores(), 8)
 
     def train_dataloader(self) -> ResumableLoader:
         batches = self.epoch_batches(*self._rank_and_world_size())
@@ -227,6 +284,24 @@ class DataModule(pl.LightningDataModule):
         assert self.trainer is not None
         done = self.trainer.fit_loop.epoch_loop.batch_progress.total.completed
         return divmod(done, int(self.trainer.num_training_batches))
+
+
+def _num_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _images_key(stream: ImageStream) -> str:
+    """Return what tells the prepared pixels of a stream's table from any others."""
+    table, preprocessing = stream.table, stream.preprocessing
+    digest = hashlib.sha256(repr((preprocessing.pixels_key, table.banner)).encode())
+    if preprocessing.crop and table.boxes is not None:
+        digest.update(np.ascontiguousarray(table.boxes).tobytes())
+    if isinstance(table.images, np.ndarray):
+        digest.update(str(id(table.images)).encode())  # kept by this process alone
+    else:
+        digest.update(stamp_of(table.images, "").name.encode())
+    return digest.hexdigest()
 
 
 def _as_it_is(loaded: Loaded) -> Loaded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +51,11 @@ class Preprocessing:
     @property
     def channels(self) -> int:
         return 1 if self.grayscale else 3
+
+    @property
+    def pixels_key(self) -> tuple[Any, ...]:
+        """What decides the pixels of an image, of all the settings."""
+        return self.size, self.grayscale, self.crop, self.crop and self.erase
 
     def load(self, table: ImageTable, row: int) -> np.ndarray:
         """Return the pixels of a row's image: uint8 [H, W, C].

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 
@@ -222,15 +223,26 @@ class ResumableLoader(DataLoader):
         dataset: takes the keys of `batches`.
         batches: the epoch's batches.
         position: returns the epoch and the number of its batches already trained on.
+
+    Attributes:
+        seconds_waited: for batches that were not ready yet.
     """
 
     def __init__(self, dataset: Dataset, batches: EpochBatches, position: Callable[[], tuple[int, int]], **options):
         super().__init__(dataset, batch_sampler=batches, **options)
         self._batches = batches
         self._position = position
+        self.seconds_waited = 0.0
 
     def __iter__(self) -> Iterator:
         # A generator, so that this runs at the first next(): by then Lightning has settled its counters, which it has
         # not when it calls iter().
         self._batches.epoch, self._batches.start = self._position()
-        yield from super().__iter__()
+        batches = super().__iter__()
+        while True:
+            start = time.perf_counter()
+            batch = next(batches, None)
+            self.seconds_waited += time.perf_counter() - start
+            if batch is None:
+                return
+            yield batch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -95,6 +96,11 @@ class ImageStream(Dataset[Batch]):
                 self.not_fused = str(error)
         self.one_by_one = OneByOne(image_chain, tensor_chain, preprocessing, seed)
 
+    @property
+    def needs_preparing(self) -> bool:
+        """Whether each image is loaded and prepared every time that it is wanted."""
+        return self.pixels is None
+
     def _size(self) -> tuple[int, int]:
         """Return height and width of the prepared images."""
         if self.preprocessing.size is not None:
@@ -131,7 +137,7 @@ class ImageStream(Dataset[Batch]):
     def _pixels_of(self, rows: np.ndarray) -> np.ndarray | list[np.ndarray]:
         if self.pixels is None:
             return [self.preprocessing.load(self.table, row) for row in rows.tolist()]
-        if self.pixels[0].size <= SMALL:
+        if math.prod(self.pixels.shape[1:]) <= SMALL:
             return self.pixels[rows]
         return [self.pixels[row] for row in rows.tolist()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,10 @@ from utils.runs import RunFolder
 from utils.seeding import derive_seed, seed_cpu
 from utils.trackers.base import Tracker
 from utils.types import TrainingError
+
+LOG = logging.getLogger("lossbench")
+MUCH, WORTH_TELLING = 0.25, 10.0
+"""Share of an epoch spent waiting for images, and seconds of an epoch, from which on the run says what would help."""
 
 
 class StepSeed(Callback):
@@ -81,6 +86,7 @@ class RunRecord(Checkpoint):
     Attributes:
         best_value, best_epoch: of the selected checkpoint.
         training_seconds, training_images: spent in and seen by training steps of this process.
+        waiting_seconds: of the training's, in which no batch was ready.
     """
 
     def __init__(self, folder: RunFolder, trackers: Sequence[Tracker], monitor: str) -> None:
@@ -90,9 +96,11 @@ class RunRecord(Checkpoint):
         self.rows: list[dict[str, float]] = []
         self.training_seconds = 0.0
         self.training_images = 0
+        self.waiting_seconds = 0.0
         self.test_outputs: list[dict[str, Tensor]] = []
         self._learning_rate = 0.0
-        self._epoch_start = self._validation_start = 0.0
+        self._epoch_start = self._validation_start = self._waited_before = 0.0
+        self._told_of_waiting = False
         self._validation_seconds = 0.0
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,6 +109,7 @@ class RunRecord(Checkpoint):
             "best_epoch": self.best_epoch,
             "training_seconds": self.training_seconds,
             "training_images": self.training_images,
+            "waiting_seconds": self.waiting_seconds,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -111,6 +120,8 @@ class RunRecord(Checkpoint):
         self.rows = [row for row in self.folder.read_metrics() if row["epoch"] < trainer.current_epoch]
         for row in self.rows:
             self._track(row)
+
+        self._waited_before = trainer.train_dataloader.seconds_waited  # type: ignore
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._epoch_start, self._validation_seconds = time.perf_counter(), 0.0
@@ -129,7 +140,17 @@ class RunRecord(Checkpoint):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         seconds = time.perf_counter() - self._epoch_start
-        self.training_seconds += seconds - self._validation_seconds
+        training_seconds = seconds - self._validation_seconds
+        self.training_seconds += training_seconds
+        waited = trainer.train_dataloader.seconds_waited - self._waited_before  # type: ignore
+        self.waiting_seconds += waited
+        self._waited_before += waited
+        if not self._told_of_waiting and training_seconds >= WORTH_TELLING and waited > MUCH * training_seconds:
+            self._told_of_waiting = True
+            share, faster = waited / training_seconds, trainer.datamodule.faster_loading()  # type: ignore
+            LOG.warning(
+                "%.0f %% of epoch %d were spent waiting for images%s", 100 * share, trainer.current_epoch, faster
+            )
         metrics: dict[str, float] = dict(pl_module.metrics)  # type: ignore[arg-type]
         row = {
             "epoch": float(trainer.current_epoch),

@@ -125,6 +125,7 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
         "flops": prepared.multiply_adds,
         "seconds": round(sum(row["seconds"] for row in rows), 3),
         "images_per_second": round(record.training_images / max(record.training_seconds, 1e-9), 1),
+        "waiting_share": round(record.waiting_seconds / max(record.training_seconds, 1e-9), 4),
         "dataset": config.dataset,
         "architecture": resolve_architecture(config.architecture),
         "loss_function": config.loss_function,
@@ -149,7 +150,11 @@ def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> 
         ("test loss", f"{summary['test/loss']:.4f}"),
         ("test cross entropy", f"{summary['test/cross_entropy']:.4f}"),
         ("selected", f"epoch {summary['selected_epoch']} (counted from 0), by {config.monitor} on {split}"),
-        ("training", f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s"),
+        (
+            "training",
+            f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s, "
+            f"{100 * summary['waiting_share']:.0f} % of it waiting for images",
+        ),
     ]
     if summary["selected_on"] == "valid":
         rows.insert(-2, ("validation accuracy", f"{100 * summary['valid/accuracy']:.2f} %"))

@@ -61,6 +61,7 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
         LOG.info("this run is finished; --fresh trains it anew\n%s", report.table(summary, config, folder))
         return folder, summary
     prepared.data.check()
+    prepared.data.keep_images()
     trackers: list[Tracker] = []
     record = RunRecord(folder, trackers, config.monitor)
     trainer = build_trainer(config, record)

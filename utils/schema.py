@@ -21,7 +21,7 @@ WITHOUT_INFLUENCE = frozenset(
         *("neptune_username", "neptune_project_name", "neptune_api_token"),
         *("data_path", "stanford_data_path", "stanford_raw_data_path", "download", "verify_checksums"),
         *("noisy_labels", "noisy_labels_name"),
-        *("num_workers", "accelerator", "strategy"),
+        *("num_workers", "accelerator", "strategy", "cache", "cache_limit_gb"),
     }
 )
 """Keys that cannot change what a run computes; all others enter its fingerprint. The data enters by its content."""
@@ -80,6 +80,8 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     augment_tensors: bool = False
     tensor_augmentations: dict[str, Params] = {}
     augment_backend: Literal["fused", "torchvision"] = "fused"
+    cache: Literal["auto", "memory", "disk", "none"] = "auto"
+    cache_limit_gb: Annotated[float, Meta(gt=0)] = 50.0
     mixing: str | None = None
     mixing_params: Params = {}
 

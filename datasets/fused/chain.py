@@ -123,7 +123,7 @@ class FusedChain:
         number, views = len(drawn.matrices), len(drawn.matrices) // len(images)
         sources = images if views == 1 else [image for image in images for _ in range(views)]
         if self.colour_first:
-            sources = self._recoloured(sources, drawn.colours)
+            sources = self._recoloured(np.array(sources), drawn.colours)
         matrices = drawn.matrices.numpy()
         if not self.geometry:
             out = np.array(sources)
@@ -137,18 +137,16 @@ class FusedChain:
             out = self._recoloured(out, drawn.colours)
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
-    def _recoloured(
-        self, images: Sequence[np.ndarray] | np.ndarray, drawn: tuple[dict[str, Tensor], ...]
-    ) -> np.ndarray:
+    def _recoloured(self, images: np.ndarray, drawn: tuple[dict[str, Tensor], ...]) -> np.ndarray:
+        """Shapes: images [M, H, W, C] uint8 -> the same, overwritten."""
         needs_mean = any(each.needs_mean for _, each in self.colours)
         means = torch.ones(len(images), 4, dtype=torch.float64)
         if needs_mean:
             means[:, :3] = torch.tensor([pixels.mean_colour(image) for image in images], dtype=torch.float64)
         maps = self._colour_maps(means, drawn).numpy()
-        out = images if isinstance(images, np.ndarray) and images.flags.writeable else np.empty_like(images)
-        for image, matrix, target in zip(images, maps, out, strict=True):
-            pixels.recolour(image, matrix, target)
-        return out
+        for image, matrix in zip(images, maps, strict=True):
+            pixels.recolour(image, matrix, image)
+        return images
 
     def _colour_maps(self, means: Tensor, drawn: tuple[dict[str, Tensor], ...]) -> Tensor:
         """Shapes: means [M, 4] -> [M, 4, 4]."""

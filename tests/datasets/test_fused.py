@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tf
 
+from datasets.cutout import CutOut
 from datasets.draws import Draws
 from datasets.fused.chain import FusedChain
+from datasets.fused.operation import NotFusable
 
 SIZE, NUMBER = (48, 60), 24
 BILINEAR = InterpolationMode.BILINEAR
@@ -126,3 +129,145 @@ def test_each_operation_is_torchvision_s_with_the_same_numbers(name, photos):
     _, _, mean, quantile = OPERATIONS[name]
     assert found.mean() <= mean
     assert np.quantile(found, 0.99) <= quantile
+
+
+# -------------------------------------------------------------------------------------------------------------- chains
+
+THESIS = [T.RandomHorizontalFlip(), T.RandomAffine(**AFFINE, interpolation=BILINEAR), T.ColorJitter(0.2, 0.2, 0.2, 0.1)]
+CHAINS: dict[str, list[Any]] = {
+    "thesis": THESIS,
+    "cifar": [T.RandomCrop((48, 60), padding=4), T.RandomHorizontalFlip()],
+    "reflect": [T.RandomHorizontalFlip(), T.RandomCrop((48, 60), padding=6, padding_mode="reflect")],
+    "symmetric": [T.RandomCrop((48, 60), padding=6, padding_mode="symmetric"), T.RandomVerticalFlip()],
+    "edge": [T.RandomCrop((48, 60), padding=6, padding_mode="edge")],
+    "filled": [T.RandomAffine(**AFFINE, fill=(200, 100, 50))],
+    "colour first": [T.ColorJitter(0.4, 0.4), T.RandomRotation(30, BILINEAR, fill=128)],
+    "imagenet": [T.RandomResizedCrop((40, 44)), T.RandomHorizontalFlip(), T.ColorJitter(0.4, 0.4, 0.4)],
+    "bicubic": [T.RandomAffine(10, interpolation=InterpolationMode.BICUBIC), T.RandomInvert(), T.RandomGrayscale()],
+}
+
+
+@pytest.mark.parametrize("gray", [False, True])
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_device_gives_what_the_cpu_gives(name, gray, photos):
+    images = photos[..., :1] if gray else photos
+    transforms = [each for each in CHAINS[name] if not (gray and type(each) is T.RandomGrayscale)]
+    if gray and name == "filled":
+        transforms = [T.RandomAffine(**AFFINE, fill=200)]
+    chain = FusedChain(transforms, SIZE, images.shape[-1])
+    drawn = chain.draw(Draws(0, NUMBER), 0, ROWS, VIEWS)
+    here = chain.on_cpu(images, drawn)
+    there = chain.on_device(torch.from_numpy(images.copy()).permute(0, 3, 1, 2), drawn)
+    assert here.dtype == torch.uint8
+    assert here.shape == there.shape == (NUMBER, images.shape[-1], *chain.size)
+    difference = (here.float() - there).abs()
+    assert difference.mean() < 0.6  # OpenCV rounds places to 1/32 pixel
+    assert np.quantile(difference.numpy(), 0.97) <= 4
+
+
+def test_colours_before_a_warp_leave_its_fill_alone(photos):
+    inversion, turn = T.RandomInvert(1.0), T.RandomRotation((45, 45))
+    before, after = (FusedChain(chain, SIZE, 3) for chain in ([inversion, turn], [turn, inversion]))
+    assert fused(before, photos)[:, :, 0, 0].max() == 0
+    assert fused(after, photos)[:, :, 0, 0].min() == 255
+
+
+def test_contrast_is_about_the_mean_of_what_came_before(photos):
+    contrast = T.ColorJitter(contrast=(0.0, 0.0))
+    crop = T.CenterCrop((10, 10))
+    middle = photos[:, 19:29, 25:35] @ np.array([0.299, 0.587, 0.114])
+    flat = fused(FusedChain([crop, contrast], SIZE, 3), photos)
+    assert np.allclose(flat[:, 0, 0, 0], middle.mean(axis=(1, 2)), atol=1)
+    whole = photos @ np.array([0.299, 0.587, 0.114])
+    assert np.allclose(
+        fused(FusedChain([contrast, crop], SIZE, 3), photos)[:, 0, 0, 0], whole.mean(axis=(1, 2)), atol=1
+    )
+
+
+def test_a_chain_s_transforms_act_in_their_order(photos):
+    flip, pad = T.RandomHorizontalFlip(1.0), T.Pad((7, 0, 0, 0))
+    pad_last, flip_last = (fused(FusedChain(chain, SIZE, 3), photos) for chain in ([flip, pad], [pad, flip]))
+    assert pad_last[..., :7].max() == 0
+    assert flip_last[..., -7:].max() == 0
+    assert torch.equal(flip_last, pad_last.roll(-7, -1))
+
+
+def test_a_further_transform_leaves_what_the_others_drew(photos):
+    short, long = (FusedChain(chain, SIZE, 3) for chain in (THESIS[:1], THESIS))
+    flips = [
+        chain.geometry[0][1].parameters(Draws(0, 9)(0, ROWS[:9], VIEWS[:9], 0, 1))["flip"] for chain in (short, long)
+    ]
+    assert flips[0].tolist() == flips[1].tolist()
+    plain, jittered = (
+        fused(FusedChain(chain, SIZE, 3), photos) for chain in (THESIS[:2], [*THESIS[:2], T.RandomInvert(1.0)])
+    )
+    assert torch.equal(255 - plain, jittered)
+
+
+def test_views_share_their_image_and_not_their_numbers(photos):
+    chain = FusedChain(THESIS, SIZE, 3)
+    views = np.tile([0, 1], NUMBER)
+    drawn = chain.draw(Draws(0, NUMBER), 0, ROWS.repeat(2), views)
+    both = chain.on_cpu(list(photos), drawn).unflatten(0, (NUMBER, 2))
+    assert torch.equal(both[:, 0], fused(chain, photos))
+    assert not torch.equal(both[:, 0], both[:, 1])
+
+
+def test_erasing_covers_the_drawn_share_with_its_value():
+    chain = FusedChain([T.RandomErasing(p=0.5, scale=(0.1, 0.2), value=0.25)], (64, 64), 3)
+    rows = np.arange(2000)
+    drawn = chain.draw(Draws(0, 2000), 0, rows, 0 * rows)
+    images = torch.ones(2000, 3, 64, 64)
+    erased = chain.erase(images, drawn.boxes, lambda image: image - 0.5)
+    shares = (erased[:, 0] == -0.25).float().mean(dim=(1, 2))
+    hit = shares > 0
+    assert abs(hit.float().mean() - 0.5) < 0.04
+    assert shares[hit].min() > 0.09
+    assert shares[hit].max() < 0.21
+    assert abs(shares[hit].mean() - 0.15) < 0.005
+    assert ((erased == 1) | (erased == -0.25)).all()
+
+
+def test_cut_out_has_its_centre_anywhere_and_its_length_inside():
+    chain = FusedChain([CutOut(length=7)], (20, 24), 1)
+    rows = np.arange(3000)
+    top, left, bottom, right = chain.draw(Draws(0, 3000), 0, rows, 0 * rows).boxes[:, 0].T
+    assert (int(top.min()), int(left.min()), int(bottom.max()), int(right.max())) == (0, 0, 20, 24)
+    inside = (top > 0) & (bottom < 20)
+    assert set((bottom - top)[inside].tolist()) == {7}
+    assert set(np.bincount((bottom[top == 0]).numpy()).nonzero()[0]) == set(range(4, 8))
+
+
+def test_resized_crops_have_the_asked_areas_and_ratios():
+    chain = FusedChain([T.RandomResizedCrop((150, 150), scale=(0.3, 0.6), ratio=(0.5, 2.0))], (200, 200), 3)
+    operation = chain.geometry[0][1]
+    rows = np.arange(4000)
+    drawn = operation.parameters(Draws(0, 4000)(0, rows, 0 * rows, 0, operation.number))
+    areas, ratios = drawn["height"] * drawn["width"] / 200**2, drawn["width"] / drawn["height"]
+    assert 0.29 < areas.min() < 0.31
+    assert 0.59 < areas.max() < 0.61
+    assert abs(np.log(ratios).mean()) < 0.03
+    assert (drawn["top"] + drawn["height"] <= 200).all()
+    assert (drawn["left"] + drawn["width"] <= 200).all()
+
+
+NOT_FUSED = {
+    "RandomPosterize": [T.RandomPosterize(4)],
+    "GaussianBlur": [T.RandomHorizontalFlip(), T.GaussianBlur(3)],
+    "RandomRotation (expand gives images of many sizes)": [T.RandomRotation(20, expand=True)],
+    "RandomErasing (value: random)": [T.RandomErasing(value="random")],
+    "ColorJitter (comes after what was erased)": [T.RandomErasing(), T.ColorJitter(0.1)],
+    "RandomResizedCrop (makes images up to 7.5 times smaller, beyond 1.5)": [T.RandomResizedCrop(8)],
+    "Resize (makes images up to 3.2 times smaller, beyond 1.5)": [T.Resize((15, 40))],
+    "RandomAffine (interpolation: lanczos)": [T.RandomAffine(9, interpolation=InterpolationMode.LANCZOS)],
+    "CenterCrop (the image of 48x60 is smaller than the crop)": [T.CenterCrop(50)],
+    "Grayscale (another number of channels)": [T.Grayscale(1)],
+    "several transforms that fill": [T.RandomCrop(40, 4, fill=9), T.RandomAffine(9)],
+}
+
+
+@pytest.mark.parametrize("message", NOT_FUSED)
+def test_what_only_torchvision_can_do_is_told(message):
+    with pytest.raises(NotFusable) as raised:
+        FusedChain(NOT_FUSED[message], SIZE, 3)
+    assert message in str(raised.value)
