@@ -27,6 +27,7 @@ from datasets.sampling import (
     ResumableLoader,
     stratified_split,
 )
+from datasets.sequences import first_labels, text_problems
 from datasets.stream import ImageStream, Preprocessing
 from utils.schema import Configuration
 from utils.seeding import derive_seed
@@ -74,7 +75,9 @@ class DataModule(pl.LightningDataModule):
         if config.select_on == "test":
             self.train_rows, self.valid_rows = everything, np.arange(len(data.test))
         else:
-            self.train_rows, self.valid_rows = stratified_split(data.train.labels, config.valid_fraction, config.seed)
+            self.train_rows, self.valid_rows = stratified_split(
+                first_labels(data.train), config.valid_fraction, config.seed
+            )
         if len(self.train_rows) < 2 or len(self.valid_rows) == 0:
             raise DataError(
                 f"{config.dataset}: {len(data.train)} training images leave {len(self.train_rows)} to train on and "
@@ -250,6 +253,8 @@ def _label_problems(part: str, table: ImageTable, num_classes: int) -> list[str]
         return [f"the {part} part holds no images"]
     if len(table.images) != len(table.labels):
         return [f"the {part} part has {len(table.images)} images and {len(table.labels)} labels"]
+    if table.labels.ndim == 2:
+        return text_problems(part, table, num_classes)
     outside = np.flatnonzero((table.labels < 0) | (table.labels >= num_classes))
     if len(outside) == 0:
         return []

@@ -15,6 +15,7 @@ from torchvision.transforms import functional as tf
 from datasets.augmentation import build_transforms, is_late
 from datasets.base import ImageTable
 from datasets.sampling import Key
+from datasets.sequences import targets
 from utils.schema import Configuration
 from utils.seeding import derive_seed, seed_cpu
 from utils.types import Batch
@@ -119,14 +120,17 @@ class ImageStream(Dataset[Batch]):
         return len(self.rows)
 
     def __getitem__(self, key: int | Key) -> Batch:
-        """Return sample `position`, or one of `EpochBatches`. Shapes: image [V, C, H, W], target [], index []."""
+        """Return sample `position`, or one of `EpochBatches`.
+
+        Shapes: image [V, C, H, W], target [], or a text's labels [L] and length [], index [].
+        """
         epoch, position, *repeats = key if isinstance(key, tuple) else (0, key)
         first = self.views * (repeats[0] if repeats else 0)
         row = int(self.rows[position])
         box = None if self.table.boxes is None else self.table.boxes[row]
         image = self.preprocessing.prepare(self.table.load(row), box)
         views = torch.stack([self._view(image, epoch, row, first + view) for view in range(self.views)])
-        return Batch(views, torch.tensor(int(self.table.labels[row])), torch.tensor(row))
+        return Batch(views, targets(self.table, row), torch.tensor(row))
 
     def _view(self, image: Image.Image, epoch: int, row: int, view: int) -> Tensor:
         if self.image_chain or self.tensor_chain or self.late_chain:
