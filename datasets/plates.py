@@ -37,9 +37,10 @@ def plates(*, data_path: str | None = None, alphabet: str | None = None, allow_o
     """Read images of plates with the texts that a CSV file gives them.
 
     The first line names the columns: file, text and perhaps split, which is train or test; others are not used. Fields
-    stand between commas, semicolons or tabs. Paths are relative to the table's folder and may begin with its name.
-    Without split, a fifth of the images is the test part, drawn by a hash of their paths: it depends on no seed, and
-    images that are added move none. Without a part test, val, valid or validation is the test part.
+    stand between commas, semicolons or tabs. Paths are relative to the table's folder; a folder that most of them begin
+    with and that is not there is left out, since tables are often written from one folder above. Without split, a fifth
+    of the images is the test part, drawn by a hash of their paths: it depends on no seed, and images that are added
+    move none. Without a part test, val, valid or validation is the test part.
 
     Classes are characters. By default they are those that the texts use, in the order of the CCPD data set: Chinese
     provinces, letters, digits, then all others by code point. Capitals and small letters differ, and a space within a
@@ -109,11 +110,13 @@ def _read(path: Path, alphabet: tuple[str, ...] | None, allow_outside: bool, not
     """
     columns, rows, problems = read_csv(path, ("file", "text"), DELIMITERS)
     notes += unused_columns(path, columns, COLUMNS)
+    leading = _leading_folder(path.parent, [row["file"] for _, row in rows])
     lines: list[Line] = []
     seen: dict[str, tuple[int, str]] = {}
     for number, row in rows:
         try:
-            image = _find(path.parent, row["file"], allow_outside)
+            file = row["file"].replace("\\", "/").removeprefix(leading)
+            image = image_path(path.parent, file, allow_outside)
             name = os.path.relpath(image, path.parent).replace(os.sep, "/")
             text = _text(row["text"], alphabet)
             if name in seen:
@@ -132,10 +135,12 @@ def _read(path: Path, alphabet: tuple[str, ...] | None, allow_outside: bool, not
     return lines
 
 
-def _find(folder: Path, text: str, allow_outside: bool) -> Path:
-    """Return where an image lies. Raises: ValueError as `image_path`."""
-    within = text.replace("\\", "/").removeprefix(f"{folder.absolute().name}/")
-    return image_path(folder, text if (folder / text).is_file() else within, allow_outside)
+def _leading_folder(folder: Path, files: list[str]) -> str:
+    """Return the folder, with a slash, that more than half of the paths begin with though it is not there, or ""."""
+    first_parts = Counter(file.replace("\\", "/").partition("/")[:2] for file in files)
+    (part, slash), count = max(first_parts.items(), key=lambda item: item[1], default=(("", ""), 0))
+    is_folder_name = part and slash and ":" not in part
+    return f"{part}/" if is_folder_name and 2 * count > len(files) and not (folder / part).exists() else ""
 
 
 def _text(given: str, alphabet: tuple[str, ...] | None) -> str:

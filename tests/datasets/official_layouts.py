@@ -318,7 +318,7 @@ PLATES = {"0.jpg": "京PL3N67", "1.jpg": "川JK0707", "sub/2.jpg": "GWA 1", "3.j
 
 
 def write_plates(root: Path, split: bool = True) -> Path:
-    """A table of four plates of 20x16 in a folder, the last one the test part; its paths begin with the folder."""
+    """A table of four plates of 20x16 in a folder, the last one the test part; its paths begin with its name."""
     lines = ["file,text,length" + (",split" if split else "")]
     for k, (name, text) in enumerate(PLATES.items()):
         draw(root / "plates" / name, 50 * k)

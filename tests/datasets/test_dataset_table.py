@@ -77,9 +77,9 @@ BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     "stanford_cars": build_stanford,
     "image_folder": build_folder,
     "csv": lambda folder: build_dataset("csv", data_path=str(write_table(folder))),
+    "parquet": lambda folder: build_dataset("parquet", data_path=str(write_parquet(folder))),
     "plates": lambda folder: build_dataset("plates", data_path=str(write_plates(folder))),
     "ccpd": lambda folder: build_dataset("ccpd", data_path=str(write_ccpd(folder))),
-    "parquet": lambda folder: build_dataset("parquet", data_path=str(write_parquet(folder))),
 }
 
 

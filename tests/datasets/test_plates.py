@@ -76,15 +76,15 @@ def test_tables_of_other_programs_read_alike(
     assert data.classes == ("A", "B", "1", "2")
 
 
-def test_paths_may_begin_with_the_folder_of_the_table(
-    write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write(HEADER, *(f"set/{line}" for line in LINES[:2]), "set\\2.jpg,A1,test")
-    assert names(plates(data_path=str(path)).train) == ["0.jpg", "1.jpg"]
-    draw(path.parent / "set" / "0.jpg", 9)  # what the path says literally comes first
-    assert "set/set/0.jpg" in plates(data_path=str(path)).train.name(0)
-    monkeypatch.chdir(path.parent)
-    assert names(plates(data_path=".").test) == ["2.jpg"]
+def test_a_folder_that_paths_begin_with_may_be_absent(write: Callable[..., Path]) -> None:
+    path = write(HEADER, "plates/0.jpg,AB1,train", "plates\\1.jpg,B22,train", "2.jpg,A1,test")
+    data = plates(data_path=str(path))
+    assert (names(data.train), names(data.test)) == (["0.jpg", "1.jpg"], ["2.jpg"])
+    write(HEADER, "plates/0.jpg,AB1,train", "other/1.jpg,B22,train", "2.jpg,A1,test")
+    assert refusal(path)[1:] == ["  line 2: 'plates/0.jpg': no such file", "  line 3: 'other/1.jpg': no such file"]
+    draw(path.parent / "plates" / "0.jpg", 9)  # a folder that is there is meant
+    write(HEADER, "plates/0.jpg,AB1,train", "plates/1.jpg,B22,train", "2.jpg,A1,test")
+    assert refusal(path)[1:] == ["  line 3: 'plates/1.jpg': no such file"]
 
 
 def test_characters_are_in_the_order_of_ccpd_then_by_code_point(write: Callable[..., Path]) -> None:
