@@ -90,10 +90,11 @@ class Plain(Dataset):
 
     def __getitem__(self, position: int) -> tuple[torch.Tensor, int]:
         path = self.paths[position]
-        label = int(self.labels[self.labels["filename"] == path.name]["class"].iloc[0])
+        label = int(self.labels.loc[self.labels["filename"] == path.name, "class"].to_numpy()[0])
         chain = [getattr(v1, name)(**params) for name, params in CHAIN.items()]
         transform = v1.Compose([v1.Resize([SIZE, SIZE]), *chain, v1.ToTensor(), v1.Normalize(MEAN, STD)])
-        return transform(Image.open(path).convert("RGB")), label
+        image: Any = Image.open(path).convert("RGB")
+        return transform(image), label
 
 
 class Usual(Dataset):

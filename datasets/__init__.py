@@ -33,6 +33,10 @@ DATASETS = {
     "image_folder": Entry("datasets.image_folder:image_folder", "your images: data_path/{train,test}/<class>/*.jpg"),
     "csv": Entry("datasets.csv_table:csv_table", "your images: a CSV file with path, label, perhaps boxes and split"),
     "parquet": Entry("datasets.parquet:parquet", "Hugging Face's files: data_path/{train,test}-*.parquet"),
+    "plates": Entry("datasets.plates:plates", "your plates, for sequences: a CSV file with file and text"),
+    "ccpd": Entry(
+        "datasets.ccpd:ccpd", "Chinese plates in photographs, for sequences (CCPD, Xu 2018); data_params: subset"
+    ),
 }
 
 TRANSFORMS = {"CutOut": Entry("datasets.cutout:CutOut", "one square set to 0 after normalisation (DeVries 2017)")}

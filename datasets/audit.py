@@ -14,6 +14,7 @@ import numpy as np
 from datasets.base import DataSet, ImageTable
 from datasets.files import progress, some
 from datasets.images import EncodedImage, remember, stamp_of
+from datasets.sequences import same_label
 
 Pairs = list[tuple[int, int]]
 """Test row and training row of the same content."""
@@ -25,18 +26,17 @@ def audit(data: DataSet) -> tuple[str, ...]:
 
 
 def _empty_classes(data: DataSet) -> list[str]:
-    if data.kind != "image":
-        return []
     counts = np.bincount(data.train.labels[data.train.labels >= 0], minlength=len(data.classes))
     empty = [name for name, count in zip(data.classes, counts, strict=False) if count == 0]
-    return [f"{len(empty):,} classes have no training image: {some(empty)}"] if empty else []
+    what = "classes" if data.kind == "image" else "characters"
+    return [f"{len(empty):,} {what} have no training image: {some(empty)}"] if empty else []
 
 
 def _shared_images(train: ImageTable, test: ImageTable) -> list[str]:
     pairs = shared_rows(train, test)
     if not pairs:
         return []
-    differ = sum(bool(train.labels[there] != test.labels[here]) for here, there in pairs)
+    differ = sum(not same_label(train, there, test, here) for here, there in pairs)
     shown = some([f"{test.name(here)} is {train.name(there)}" for here, there in pairs])
     labelled = f", {differ:,} of them with another label" if differ else ""
     return [f"{len(pairs):,} test images are training images too, byte for byte{labelled}: {shown}"]

@@ -22,7 +22,8 @@ class ImageTable:
     Args:
         images: uint8 array [N, H, W] (grayscale) or [N, H, W, 3] (RGB) for sets held in memory, else N paths or encoded
             images.
-        labels: [N] int64, 0-based, in the order of the data set's `classes`.
+        labels: [N] int64, 0-based, in the order of the data set's `classes`; of sequences [N, L], a row a text, a
+            character a class, with -1 behind the text.
         boxes: [N, 4] int64 or None: x1, y1, x2, y2 in pixels, 0-based, x2 and y2 exclusive, inside the image.
         banner: rows of pixels at the bottom of every file that are no part of the image and are cut off.
     """
@@ -79,7 +80,8 @@ class DataSet:
     """A data set as its authors publish it.
 
     Args:
-        classes: class names in official order; label k is `classes[k]`.
+        classes: class names in official order; label k is `classes[k]`. Of sequences the characters; the blank that a
+            loss may need is none of them.
         train: the training part; validation is held out of it by the data module.
         test: the official test part.
         notes: what a reader of the results must know, such as "512 boxes clipped"; told once, kept with the run.
@@ -111,8 +113,11 @@ def join_tables(tables: Sequence[ImageTable]) -> ImageTable:
 def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
     """Return a data set of some of its classes only; label k is then `names[k]`.
 
-    Raises: ConfigError for a name that is no class or stands twice, and for fewer than two.
+    Raises: ConfigError for a name that is no class or stands twice, for fewer than two, and for sequences, whose
+        classes are characters.
     """
+    if data_set.kind != "image":
+        raise ConfigError(f"classes: leave it out: the data holds {data_set.kind}s, whose classes are characters")
     problems = [
         f"classes: {name!r} is no class of the data{did_you_mean(name, data_set.classes)}{_some(data_set.classes)}"
         for name in names

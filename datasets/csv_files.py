@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-from collections.abc import Sequence
+import io
+import os
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from datasets.files import listing
 from utils.lookup import did_you_mean
 from utils.types import DataError
+
+DELIMITERS = ",;\t"
+"""What may stand between the fields of a user's own table."""
 
 
 class CsvRows(NamedTuple):
@@ -62,13 +70,54 @@ def read_fields(path: Path, delimiters: str = ",") -> list[tuple[int, list[str]]
     Raises: DataError if the file cannot be read or is no CSV file in UTF-8.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            delimiter = max(delimiters, key=first.count)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter)
-            return [(reader.line_num, fields) for fields in reader if fields]
+        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        text = content.decode("utf-8")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a CSV file in UTF-8: {error}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
+        raise DataError(f"{path}: not a CSV file in UTF-8: line {line}: {found}") from None
+    file = io.StringIO(text, newline="")
+    first = file.readline()
+    delimiter = max(delimiters, key=first.count)
+    file.seek(0)
+    reader = csv.reader(file, delimiter=delimiter)
+    try:
+        return [(reader.line_num, fields) for fields in reader if fields]
+    except csv.Error as error:
+        raise DataError(f"{path}: not a CSV file: line {reader.line_num}: {error}") from None
+
+
+def unused_columns(path: Path, columns: Sequence[str], used: Collection[str]) -> list[str]:
+    """Return the note that tells of columns without a use, or none."""
+    unused = [name for name in columns if name not in used]
+    return [f"{path.name}: columns that are not used: {', '.join(map(repr, unused))}"] if unused else []
+
+
+def refuse_wrong_lines(path: Path, problems: Sequence[str]) -> None:
+    """Raise the DataError that lists, line after line, what is wrong with a table, if there is anything.
+
+    Args:
+        problems: each begins with the number of its line.
+    """
+    if problems:
+        ordered = sorted(problems, key=lambda text: int(re.findall(r"\d+", text)[0]))
+        raise DataError(f"{path}: {len(problems):,} wrong lines:\n{listing(ordered)}")
+
+
+def image_path(folder: Path, text: str, allow_outside: bool = False) -> Path:
+    """Return where an image lies that a table in this folder names.
+
+    Raises: ValueError if it leaves the folder, unless that is allowed, or is not there.
+    """
+    name = text.replace("\\", "/")
+    if not name:
+        raise ValueError("no path")
+    leaves = name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/")
+    if leaves and not allow_outside:
+        raise ValueError(f"{text!r} leaves the folder of the table; data_params: {{allow_outside: true}} allows it")
+    path = folder / name
+    if not os.path.isfile(path):
+        raise ValueError(f"{text!r}: no such file")
+    return path

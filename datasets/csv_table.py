@@ -13,16 +13,14 @@ import numpy as np
 from datasets.base import DataSet, ImageTable
 from datasets.boxes import clip_boxes, clipping_note
 from datasets.class_names import natural_order, read_class_names
-from datasets.csv_files import read_csv
+from datasets.csv_files import DELIMITERS, image_path, read_csv, refuse_wrong_lines, unused_columns
 from datasets.files import list_folder, listing, some
 from datasets.images import image_size
-from datasets.parts import choose_test_part
+from datasets.parts import SPLITS, check_split, choose_test_part
 from utils.types import ConfigError, DataError
 
 BOX = ("x1", "y1", "x2", "y2")
 COLUMNS = ("path", "label", *BOX, "split")
-SPLITS = ("train", "test", "val", "valid", "validation")
-DELIMITERS = ",;\t"
 CLASSES = "classes.txt"
 LAYOUT = "a CSV file with the columns path, label, if there are boxes x1, y1, x2, y2, and split or a test.csv beside it"
 
@@ -108,40 +106,21 @@ def _read(path: Path, part: str, allow_outside: bool, notes: list[str]) -> list[
     if given and len(given) < len(BOX):
         lacking = ", ".join(name for name in BOX if name not in columns)
         raise DataError(f"{path}: lacks the columns {lacking} of the boxes (found: {', '.join(columns)})")
-    if unused := [name for name in columns if name not in COLUMNS]:
-        notes.append(f"{path.name}: columns that are not used: {', '.join(map(repr, unused))}")
+    notes += unused_columns(path, columns, COLUMNS)
     if part == "test" and "split" in columns:
         notes.append(f"{path.name}: its column split is not used: the other file has none")
     lines = []
     for number, row in rows:
         try:
-            image = _image_path(path.parent, row["path"], allow_outside)
-            split = row["split"].lower() if part == "train" and "split" in columns else ""
-            if "split" in columns and part == "train" and split not in SPLITS:
-                raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {row['split']!r}")
+            image = image_path(path.parent, row["path"], allow_outside)
+            split = check_split(row["split"]) if part == "train" and "split" in columns else ""
             if not row["label"]:
                 raise ValueError("no label")
             lines.append(Line(image, row["label"], _box([row[name] for name in given]), split))
         except ValueError as error:
             problems.append(f"line {number}: {error}")
-    if problems:
-        problems.sort(key=lambda text: int(re.findall(r"\d+", text)[0]))
-        raise DataError(f"{path}: {len(problems):,} wrong lines:\n{listing(problems)}")
+    refuse_wrong_lines(path, problems)
     return lines
-
-
-def _image_path(folder: Path, text: str, allow_outside: bool) -> Path:
-    """Return where an image lies. Raises: ValueError if it leaves the folder or is not there."""
-    name = text.replace("\\", "/")
-    if not name:
-        raise ValueError("no path")
-    leaves = name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/")
-    if leaves and not allow_outside:
-        raise ValueError(f"{text!r} leaves the folder of the table; data_params: {{allow_outside: true}} allows it")
-    path = folder / name
-    if not os.path.isfile(path):
-        raise ValueError(f"{text!r}: no such file")
-    return path
 
 
 def _box(fields: list[str]) -> tuple[int, ...] | None:

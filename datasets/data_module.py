@@ -6,7 +6,6 @@ import functools
 import hashlib
 import itertools
 import logging
-import os
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +18,7 @@ from torch.utils.data import DataLoader
 from datasets import build_mixing
 from datasets.base import DataSet, ImageTable
 from datasets.cache import CacheUnavailable, cached_images
+from datasets.files import available_cores
 from datasets.images import check_images, name_and_size, stamp_of
 from datasets.label_noise import symmetric_noise
 from datasets.mixing import draw_partners
@@ -32,6 +32,7 @@ from datasets.sampling import (
     ResumableLoader,
     stratified_split,
 )
+from datasets.sequences import first_labels, text_problems
 from datasets.stream import ImageStream, Loaded
 from utils.schema import Configuration
 from utils.seeding import derive_seed
@@ -81,7 +82,9 @@ class DataModule(pl.LightningDataModule):
         if config.select_on == "test":
             self.train_rows, self.valid_rows = everything, np.arange(len(data.test))
         else:
-            self.train_rows, self.valid_rows = stratified_split(data.train.labels, config.valid_fraction, config.seed)
+            self.train_rows, self.valid_rows = stratified_split(
+                first_labels(data.train), config.valid_fraction, config.seed
+            )
         if len(self.train_rows) < 2 or len(self.valid_rows) == 0:
             raise DataError(
                 f"{config.dataset}: {len(data.train)} training images leave {len(self.train_rows)} to train on and "
@@ -197,8 +200,8 @@ class DataModule(pl.LightningDataModule):
             hints.append(
                 "set cache: disk" if config.cache == "none" else "raise cache_limit_gb, or make room on the disk"
             )
-        if self.num_workers < _num_cores():
-            hints.append(f"set num_workers: {_num_cores()}")
+        if self.num_workers < available_cores():
+            hints.append(f"set num_workers: {available_cores()}")
         return f"; {', '.join(hints)}" if hints else "; every core loads images already"
 
     @property
@@ -208,7 +211,7 @@ class DataModule(pl.LightningDataModule):
             return self.config.num_workers
         if isinstance(self.data.train.images, np.ndarray):
             return 0
-        return min(_num_cores(), 8)
+        return min(available_cores(), 8)
 
     def train_dataloader(self) -> ResumableLoader:
         batches = self.epoch_batches(*self._rank_and_world_size())
@@ -232,13 +235,15 @@ class DataModule(pl.LightningDataModule):
 
         Partners are drawn from the rows in the host's memory, so that nothing waits for a GPU.
         """
-        assert self.trainer is not None
         moved = super().transfer_batch_to_device(loaded, device, dataloader_idx)
-        stream = self.train_stream if self.trainer.training else self.valid_stream  # which normalise alike
+        training = self.trainer is not None and self.trainer.training
+        stream = self.train_stream if training else self.valid_stream  # which normalise alike
         batch = stream.finish(moved, torch.channels_last if self.config.channels_last else torch.contiguous_format)
-        batch = self.trainer.precision_plugin.convert_input(batch)
-        if not self.trainer.training:
+        if self.trainer is not None:
+            batch = self.trainer.precision_plugin.convert_input(batch)
+        if not training:
             return batch
+        assert self.trainer is not None
         return self.mix(batch, loaded.index, *self._position(), self.trainer.global_rank)
 
     def mix(self, batch: Batch, index: torch.Tensor, epoch: int, step: int, rank: int = 0) -> Batch:
@@ -286,11 +291,6 @@ class DataModule(pl.LightningDataModule):
         return divmod(done, int(self.trainer.num_training_batches))
 
 
-def _num_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _images_key(stream: ImageStream) -> str:
     """Return what tells the prepared pixels of a stream's table from any others."""
     table, preprocessing = stream.table, stream.preprocessing
@@ -336,6 +336,8 @@ def _label_problems(part: str, table: ImageTable, num_classes: int) -> list[str]
         return [f"the {part} part holds no images"]
     if len(table.images) != len(table.labels):
         return [f"the {part} part has {len(table.images)} images and {len(table.labels)} labels"]
+    if table.labels.ndim == 2:
+        return text_problems(part, table, num_classes)
     outside = np.flatnonzero((table.labels < 0) | (table.labels >= num_classes))
     if len(outside) == 0:
         return []

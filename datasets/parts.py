@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 
 TEST_NAMES = ("test", "val", "valid", "validation")
+SPLITS = ("train", *TEST_NAMES)
+"""What a column split may say."""
+
+
+def check_split(text: str) -> str:
+    """Return the part that a field names, in capitals or not. Raises: ValueError if it names none."""
+    if text.lower() not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {text!r}")
+    return text.lower()
 
 
 def choose_test_part(names: Collection[str], what: str) -> tuple[str | None, list[str]]:

@@ -156,7 +156,8 @@ class ClassBalancedBatches(GroupedBatches):
 
     Args: as `GroupedBatches`, and labels: the class of each sample, [N].
 
-    Raises: ConfigError also if a device's part of a batch would be of one class, with nothing to tell apart.
+    Raises: ConfigError also if a device's part of a batch would be of one class, with nothing to tell apart, and for
+        labels that are texts.
 
     Source: Hermans et al. 2017, "In Defense of the Triplet Loss for Person Re-Identification", arXiv:1703.07737, sec. 2
         ("P classes, K images").
@@ -172,6 +173,8 @@ class ClassBalancedBatches(GroupedBatches):
         *,
         group_size: int,
     ) -> None:
+        if labels.ndim != 1:
+            raise ConfigError("loss_function: asks for batches of balanced classes; the images show texts instead")
         super().__init__(len(labels), batch_size, seed, rank, world_size, group_size=group_size)
         if batch_size < 2 * group_size * world_size:
             raise ConfigError(

@@ -19,6 +19,7 @@ from datasets.fused.operation import NotFusable
 from datasets.one_by_one import OneByOne
 from datasets.preprocessing import Preprocessing
 from datasets.sampling import Key
+from datasets.sequences import targets
 from utils.types import Batch, Sequences
 
 BACKENDS = ("fused", "torchvision")
@@ -113,7 +114,10 @@ class ImageStream(Dataset[Batch]):
         return len(self.rows)
 
     def __getitem__(self, key: int | Key) -> Batch:
-        """Return sample `position`, or one of `EpochBatches`. Shapes: image [V, C, H, W], target [], index []."""
+        """Return sample `position`, or one of `EpochBatches`.
+
+        Shapes: image [V, C, H, W], target [], or a text's labels [L] and length [], index [].
+        """
         image, target, index = self.finish(self.__getitems__([key]))
         first = target[0] if isinstance(target, Tensor) else Sequences(target.labels[0], target.lengths[0])
         return Batch(image[0], first, index[0])
@@ -124,7 +128,7 @@ class ImageStream(Dataset[Batch]):
         rows = self.rows[positions]
         images = self._pixels_of(rows)
         image, boxes, drawn = self._augmented(images, epoch, rows, first_views)
-        return Loaded(image, self._targets(rows), torch.from_numpy(rows), boxes, drawn)
+        return Loaded(image, targets(self.table, rows), torch.from_numpy(rows), boxes, drawn)
 
     def _places(self, keys: Sequence[int | Key]) -> tuple[int, np.ndarray, np.ndarray]:
         """Return the epoch, and for each sample its position and the number of its first view."""
@@ -140,9 +144,6 @@ class ImageStream(Dataset[Batch]):
         if math.prod(self.pixels.shape[1:]) <= SMALL:
             return self.pixels[rows]
         return [self.pixels[row] for row in rows.tolist()]
-
-    def _targets(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.table.labels[rows])
 
     def _augmented(
         self, images: np.ndarray | list[np.ndarray], epoch: int, rows: np.ndarray, first_views: np.ndarray

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from PIL import Image
 
@@ -27,6 +28,11 @@ MARKERS_UP_TO = 40  # epochs
 NUMBERS_UP_TO, NAMES_UP_TO = 20, 60  # classes
 MAX_PAIRS = 20
 SHARP_UP_TO = 64  # pixels of a side: smaller pictures show their pixels
+CHINESE_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
+    *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei"),
+)
+"""Of Linux, macOS and Windows; Matplotlib's own font has no Chinese, as plates have it."""
 CELL_INCHES, HEADING = 1.7, 0.19  # of a picture; share of it for the words above
 
 
@@ -113,6 +119,7 @@ def plot_augmentations(
         raise ValueError(f"{len(originals)} originals, {len(views)} lists of views and {len(labels)} labels do not fit")
     num_columns = 1 + max(len(row) for row in views)
     figure = _figure(CELL_INCHES * num_columns, CELL_INCHES * (1 + HEADING) * len(originals), layout=None)
+    style = {"ha": "center", "va": "bottom", "fontsize": 8, "linespacing": 1.0, "family": font_families()}
     axes = figure.add_axes((0, 0, 1, 1))  # one for all pictures: drawing one for each takes seconds
     for row, (original, row_views, label) in enumerate(zip(originals, views, labels, strict=True)):
         top = row * (1 + HEADING) + HEADING
@@ -123,7 +130,7 @@ def plot_augmentations(
         for column, (picture, heading) in enumerate(zip(pictures, headings, strict=True)):
             _place(axes, picture, column, top)
             colour = MARK if column else "black"
-            axes.text(column + 0.5, top, heading, ha="center", va="bottom", fontsize=8, linespacing=1.0, color=colour)
+            axes.text(column + 0.5, top, heading, color=colour, **style)
     axes.axis("off")
     axes.set(xlim=(0, num_columns), ylim=((1 + HEADING) * len(originals), 0), aspect="auto")
     _write(figure, path, tight=False)
@@ -257,6 +264,12 @@ def _worst_pairs(counts: np.ndarray, names: Sequence[str]) -> str:
 
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 3].rstrip() + "..."
+
+
+def font_families() -> list[str]:
+    """Return the fonts for words of any language: Matplotlib's own, then those of this machine with Chinese."""
+    installed = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in CHINESE_FONTS if name in installed)]
 
 
 def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from datasets.data_module import DataModule
+from datasets.sequences import label_in_words
 from models import resolve_architecture
 from utils.callbacks import RunRecord
 from utils.pictures import plot_augmentations, plot_confusion, plot_curves
@@ -203,8 +204,8 @@ def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_v
 
 
 def _label(data: DataModule, row: int) -> str:
-    """Return the class that a training image is trained on as and, where that is wrong, which it is."""
-    trained, true = (data.data.classes[table.labels[row]] for table in (data.train_table, data.data.train))
+    """Return the class or text that a training image is trained on as and, where that is wrong, which it is."""
+    trained, true = (label_in_words(table, row, data.data.classes) for table in (data.train_table, data.data.train))
     return trained if trained == true else f"{trained} (noise; truly {true})"
 
 

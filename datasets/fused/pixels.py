@@ -72,7 +72,7 @@ def _pad(images: np.ndarray, room: list[tuple[int, int]], border: Border) -> np.
     (top, bottom), (left, right) = room
     number, height, width, channels = images.shape
     padded = np.empty((number, height + top + bottom, width + left + right, channels), dtype=np.uint8)
-    padded[:] = np.rint(border.fill) if len(border.fill) > 1 else round(border.fill[0])
+    padded[:] = np.rint(border.fill) if len(border.fill) > 1 else round(sum(border.fill))
     padded[:, top : top + height, left : left + width] = images
     return padded
 

@@ -312,3 +312,53 @@ def write_parquet(root: Path) -> Path:
         write_rows(root / "data" / f"train-0000{part}-of-00002.parquet", [*images], [0, 1, part], names)
     write_rows(root / "data" / "test-00000-of-00001.parquet", [encoded(200), encoded(210)], [1, 0], names)
     return root
+
+
+PLATES = {"0.jpg": "京PL3N67", "1.jpg": "川JK0707", "sub/2.jpg": "GWA 1", "3.jpg": "ÄX9"}
+
+
+def write_plates(root: Path, split: bool = True) -> Path:
+    """A table of four plates of 20x16 in a folder, the last one the test part; its paths begin with its name."""
+    lines = ["file,text,length" + (",split" if split else "")]
+    for k, (name, text) in enumerate(PLATES.items()):
+        draw(root / "plates" / name, 50 * k)
+        part = ("test" if k == 3 else "train") if split else ""
+        lines.append(f"plates/{name},{text},{len(text)}" + (f",{part}" if split else ""))
+    (root / "plates" / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root / "plates"
+
+
+def ccpd_name(plate: str, box: str = "2&3_18&9", number: int = 1) -> str:
+    """An official file name."""
+    return f"{number:04d}-1_2-{box}-18&9_2&9_2&3_18&3-{plate}-37-15.jpg"
+
+
+CCPD_2019 = {
+    "train": [("ccpd_base", "0_0_22_27_27_33_16", "2&3_18&9"), ("ccpd_base", "10_3_0_24_25_26_1", "0&0_20&16")],
+    "val": [("ccpd_base", "32_1_2_3_4_5_6", "1&1_5&4")],
+    "test": [
+        ("ccpd_blur", "0_0_1_1_1_1_1", "4&5_10&11"),
+        ("ccpd_db", "30_23_33_33_33_34_34", "4&5_30&11"),
+        ("ccpd_blur", "2_0_1_2_3_4_5", "3&3_9&9"),
+    ],
+}
+"""Part -> folder, plate and box of its images of 20x16."""
+
+
+def write_ccpd(root: Path) -> Path:
+    for part, rows in CCPD_2019.items():
+        names = [f"{folder}/{ccpd_name(plate, box, k)}" for k, (folder, plate, box) in enumerate(rows)]
+        for k, name in enumerate(names):
+            draw(root / "CCPD2019" / name, 60 * k + len(part))
+        write_lines(root / "CCPD2019" / "splits" / f"{part}.txt", names)
+    draw(root / "CCPD2019" / "ccpd_np" / "1000.jpg", 5)
+    return root / "CCPD2019"
+
+
+def write_ccpd_green(root: Path) -> Path:
+    """Plates of eight characters, three in train, one in val, two in test."""
+    plates = {"train": ["0_0_3_24_28_24_31_33", "1_2_3_4_5_6_7_8", "0_0_3_24_28_24_31_32"], "val": ["0_1_2_3_4_5_6_7"]}
+    for part, found in {**plates, "test": ["11_23_33_32_31_30_29_28", "0_0_0_0_0_0_0_0"]}.items():
+        for k, plate in enumerate(found):
+            draw(root / "CCPD2020" / "ccpd_green" / part / ccpd_name(plate, number=k), 40 * k + len(part))
+    return root / "CCPD2020"

@@ -14,6 +14,7 @@ from official_layouts import (
     draw,
     write_adience,
     write_aircraft,
+    write_ccpd,
     write_cifar,
     write_cub,
     write_fashion_mnist,
@@ -21,6 +22,7 @@ from official_layouts import (
     write_imagenet,
     write_newer,
     write_parquet,
+    write_plates,
     write_svhn,
     write_table,
 )
@@ -29,6 +31,7 @@ from PIL import Image
 import datasets
 from datasets import DATASETS, build_dataset
 from datasets.base import DataSet, ImageTable
+from datasets.sequences import first_labels, text_problems
 from datasets.stanford.preparation import prepare_stanford
 from utils.lookup import load_entry
 from utils.types import ConfigError
@@ -75,6 +78,8 @@ BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     "image_folder": build_folder,
     "csv": lambda folder: build_dataset("csv", data_path=str(write_table(folder))),
     "parquet": lambda folder: build_dataset("parquet", data_path=str(write_parquet(folder))),
+    "plates": lambda folder: build_dataset("plates", data_path=str(write_plates(folder))),
+    "ccpd": lambda folder: build_dataset("ccpd", data_path=str(write_ccpd(folder))),
 }
 
 
@@ -90,7 +95,11 @@ def test_labels_are_int64_within_the_classes(pair: tuple[DataSet, DataSet]) -> N
     assert len(set(data.classes)) == len(data.classes) >= 2
     for part in (data.train, data.test):
         assert part.labels.dtype == np.int64
-        assert 0 <= part.labels.min() <= part.labels.max() < len(data.classes)
+        assert part.labels.ndim == {"image": 1, "sequence": 2}[data.kind]
+        assert 0 <= first_labels(part).min() <= part.labels.max() < len(data.classes)
+        if data.kind == "sequence":
+            assert text_problems("", part, len(data.classes)) == []
+            assert {len(character) for character in data.classes} == {1}
 
 
 def test_every_row_has_an_image_of_mode_l_or_rgb(pair: tuple[DataSet, DataSet]) -> None:

@@ -18,7 +18,8 @@ from datasets.draws import Draws
 from datasets.fused.chain import FusedChain
 from datasets.fused.operation import NotFusable
 
-SIZE, NUMBER = (48, 60), 24
+SIZE: tuple[int, int] = (48, 60)
+NUMBER = 24
 BILINEAR = InterpolationMode.BILINEAR
 ROWS, VIEWS = np.arange(NUMBER), np.zeros(NUMBER, dtype=np.int64)
 
@@ -28,7 +29,7 @@ def photos() -> np.ndarray:
     """Smooth colours with some grain, as photographs have."""
     random = np.random.default_rng(0)
     coarse = random.integers(20, 236, (NUMBER, 6, 7, 3), dtype=np.uint8)
-    smooth = [np.asarray(Image.fromarray(each).resize(SIZE[::-1], Image.Resampling.BICUBIC)) for each in coarse]
+    smooth = [np.asarray(Image.fromarray(each).resize((SIZE[1], SIZE[0]), Image.Resampling.BICUBIC)) for each in coarse]
     return np.clip(np.stack(smooth) + random.normal(0, 3, (NUMBER, *SIZE, 3)), 0, 255).astype(np.uint8)
 
 
@@ -62,7 +63,9 @@ def jitter(image: Any, d: dict) -> Any:
     return image
 
 
-AFFINE = {"degrees": 25, "translate": (0.1, 0.1), "scale": (0.9, 1.1), "shear": 8}
+COLOURED: dict[str, Any] = {"fill": (200, 100, 50)}
+ERASED: Any = {"value": 0.25}
+AFFINE: dict[str, Any] = {"degrees": 25, "translate": (0.1, 0.1), "scale": (0.9, 1.1), "shear": 8}
 OPERATIONS: dict[str, tuple[Any, Any, float, float]] = {
     # torchvision's transform, its function, allowed mean and 99 % quantile of the difference, of 255
     "RandomHorizontalFlip": (T.RandomHorizontalFlip(), lambda i, d: tf.hflip(i) if d["flip"] else i, 0, 0),
@@ -92,7 +95,7 @@ OPERATIONS: dict[str, tuple[Any, Any, float, float]] = {
         0,
         0,
     ),
-    "Pad": (T.Pad((1, 2, 3, 4), fill=(10, 20, 30)), lambda i, d: tf.pad(i, [1, 2, 3, 4], (10, 20, 30)), 0, 0),
+    "Pad": (T.Pad((1, 2, 3, 4), **COLOURED), lambda i, d: tf.pad(i, [1, 2, 3, 4], **COLOURED), 0, 0),
     "CenterCrop": (T.CenterCrop((31, 40)), lambda i, d: tf.center_crop(i, [31, 40]), 0, 0),
     "Resize up": (T.Resize((64, 90)), lambda i, d: tf.resize(i, [64, 90]), 0.4, 2),
     "Resize down": (T.Resize((40, 44)), lambda i, d: tf.resize(i, [40, 44]), 1.0, 4),
@@ -140,7 +143,7 @@ CHAINS: dict[str, list[Any]] = {
     "reflect": [T.RandomHorizontalFlip(), T.RandomCrop((48, 60), padding=6, padding_mode="reflect")],
     "symmetric": [T.RandomCrop((48, 60), padding=6, padding_mode="symmetric"), T.RandomVerticalFlip()],
     "edge": [T.RandomCrop((48, 60), padding=6, padding_mode="edge")],
-    "filled": [T.RandomAffine(**AFFINE, fill=(200, 100, 50))],
+    "filled": [T.RandomAffine(**AFFINE, **COLOURED)],
     "colour first": [T.ColorJitter(0.4, 0.4), T.RandomRotation(30, BILINEAR, fill=128)],
     "imagenet": [T.RandomResizedCrop((40, 44)), T.RandomHorizontalFlip(), T.ColorJitter(0.4, 0.4, 0.4)],
     "bicubic": [T.RandomAffine(10, interpolation=InterpolationMode.BICUBIC), T.RandomInvert(), T.RandomGrayscale()],
@@ -214,7 +217,7 @@ def test_views_share_their_image_and_not_their_numbers(photos):
 
 
 def test_erasing_covers_the_drawn_share_with_its_value():
-    chain = FusedChain([T.RandomErasing(p=0.5, scale=(0.1, 0.2), value=0.25)], (64, 64), 3)
+    chain = FusedChain([T.RandomErasing(p=0.5, scale=(0.1, 0.2), **ERASED)], (64, 64), 3)
     rows = np.arange(2000)
     drawn = chain.draw(Draws(0, 2000), 0, rows, 0 * rows)
     images = torch.ones(2000, 3, 64, 64)
@@ -255,7 +258,7 @@ NOT_FUSED = {
     "RandomPosterize": [T.RandomPosterize(4)],
     "GaussianBlur": [T.RandomHorizontalFlip(), T.GaussianBlur(3)],
     "RandomRotation (expand gives images of many sizes)": [T.RandomRotation(20, expand=True)],
-    "RandomErasing (value: random)": [T.RandomErasing(value="random")],
+    "RandomErasing (value: random)": [T.RandomErasing(**{**ERASED, "value": "random"})],
     "ColorJitter (comes after what was erased)": [T.RandomErasing(), T.ColorJitter(0.1)],
     "RandomResizedCrop (makes images up to 7.5 times smaller, beyond 1.5)": [T.RandomResizedCrop(8)],
     "Resize (makes images up to 3.2 times smaller, beyond 1.5)": [T.Resize((15, 40))],

@@ -119,6 +119,16 @@ def test_augmentations_stand_row_by_row(channels: int, height: int, width: int, 
     assert max(map(len, headings[5].split("\n"))) <= 24
 
 
+def test_words_use_the_fonts_with_chinese_that_the_machine_has(
+    tmp_path: Path, figures: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "CHINESE_FONTS", ("No Such Font", "DejaVu Serif"))  # one that every machine has
+    image = np.zeros((8, 8), np.uint8)
+    plot_augmentations([image], [[np.zeros((1, 8, 8))]], ["PL3N67"], tmp_path / "views.png")
+    (axes,) = figures[0].axes
+    assert axes.texts[0].get_fontfamily() == ["DejaVu Sans", "DejaVu Serif"]
+
+
 def test_augmentations_must_fit_together(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 originals, 1 lists of views and 1 labels"):
         plot_augmentations([np.zeros((8, 8), np.uint8)] * 2, [[]], ["cat"], tmp_path / "views.png")

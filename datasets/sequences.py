@@ -1,0 +1,77 @@
+"""Labels that are texts: a row of characters instead of one class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from datasets.base import ImageTable
+from utils.types import Sequences
+
+PADDING = -1
+"""What follows a text in a row of labels."""
+
+
+def encode_texts(texts: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Return texts as labels of a table: [N, L] int64, L the longest text's length, each followed by `PADDING`.
+
+    Args:
+        texts: N of them, of characters that are all in `classes`.
+        classes: the characters; label k is `classes[k]`.
+    """
+    label_of = {name: label for label, name in enumerate(classes)}
+    labels = np.full((len(texts), max(map(len, texts), default=0)), PADDING, dtype=np.int64)
+    for row, text in zip(labels, texts, strict=True):
+        row[: len(text)] = [label_of[character] for character in text]
+    return labels
+
+
+def targets(table: ImageTable, rows: int | np.ndarray) -> Tensor | Sequences:
+    """Return what a batch's target is for some rows: their classes, or their texts with 0 for padding.
+
+    Shapes: rows [B] -> [B] int64, or `Sequences` of labels [B, L] and lengths [B]; one row, a number -> without B.
+    """
+    labels = torch.tensor(table.labels[rows])
+    return labels if table.labels.ndim == 1 else Sequences(labels.clamp_min(0), (labels != PADDING).sum(dim=-1))
+
+
+def first_labels(table: ImageTable) -> np.ndarray:
+    """Return by what a table is stratified, [N]: its classes, or its texts' first characters.
+
+    On Chinese plates the first character is the province. Texts as a whole are too many to hold out a share of each.
+    """
+    return table.labels if table.labels.ndim == 1 else table.labels[:, 0]
+
+
+def label_in_words(table: ImageTable, row: int, classes: Sequence[str]) -> str:
+    """Return the class of a row, or its text."""
+    return "".join([str(classes[label]) for label in _characters(table, row)])
+
+
+def same_label(first: ImageTable, row: int, second: ImageTable, other_row: int) -> bool:
+    """Tell whether rows of two tables have one class, or one text, however long the tables' longest texts are."""
+    return np.array_equal(_characters(first, row), _characters(second, other_row))
+
+
+def _characters(table: ImageTable, row: int) -> np.ndarray:
+    """Return a row's label without padding, [length], of length 1 for a class."""
+    labels = np.atleast_1d(table.labels[row])
+    return labels[labels != PADDING]
+
+
+def text_problems(part: str, table: ImageTable, num_classes: int) -> list[str]:
+    """Return what is wrong with the texts of a part: none, padding before the end or characters that are no class."""
+    inside = (table.labels >= 0) & (table.labels < num_classes)  # [N, L]
+    lengths = inside.sum(axis=1)
+    expected = np.arange(table.labels.shape[1]) < lengths[:, None]
+    wrong = np.flatnonzero((lengths == 0) | (np.where(expected, inside, table.labels == PADDING) == 0).any(axis=1))
+    if len(wrong) == 0:
+        return []
+    named = ", ".join(f"{table.name(row)} {table.labels[row].tolist()}" for row in wrong[:5])
+    return [
+        f"the {part} part has {len(wrong)} labels that are no text of the {num_classes} characters, 0 to "
+        f"{num_classes - 1}, with {PADDING} after it: {named}"
+    ]
