@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
+import simplejpeg
 from PIL import Image
-from torchvision.io import decode_jpeg
 
 from datasets.files import listing
 from datasets.files import progress as progress_bar
@@ -110,26 +109,20 @@ def open_image(path: ImageFile) -> Image.Image:
 
 
 def decode(path: ImageFile) -> np.ndarray:
-    """Decode as `open_image`, most JPEGs in two thirds of its time.
+    """Decode as `open_image`, most JPEGs in half of its time: by the library that Pillow has, with fewer copies.
 
     Returns: uint8 [H, W], or [H, W, 3].
     Raises: DataError as `open_image`.
     """
     image, turn = _open(path, read="head")
     if image.format == "JPEG" and image.mode in ("L", "RGB") and turn is None:
+        content = path.content if isinstance(path, EncodedImage) else Path(path).read_bytes()
         try:
-            encoded = torch.frombuffer(_content(path), dtype=torch.uint8)
-            planes = torch.as_tensor(decode_jpeg(encoded))  # the library that Pillow has, with fewer copies
-        except RuntimeError:
-            pass  # damaged, or of a kind that Pillow reads and this does not
-        else:
-            pixels = planes.permute(1, 2, 0).numpy()
+            pixels = simplejpeg.decode_jpeg(content, "GRAY" if image.mode == "L" else "RGB")
             return pixels.squeeze(-1) if image.mode == "L" else pixels
+        except ValueError:
+            pass  # damaged, which Pillow tells in words, or a kind that only Pillow reads
     return np.array(open_image(path))
-
-
-def _content(image: ImageFile) -> bytearray:
-    return bytearray(image.content if isinstance(image, EncodedImage) else Path(image).read_bytes())
 
 
 def image_size(path: ImageFile) -> tuple[int, int]:

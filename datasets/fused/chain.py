@@ -11,11 +11,11 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 
 from datasets.draws import Draws
-from datasets.fused import pixels
+from datasets.fused import on_device
 from datasets.fused.colour import COLOURS, Colour
 from datasets.fused.erasing import ERASING, Erasing
 from datasets.fused.geometry import GEOMETRY, Geometry
-from datasets.fused.operation import Border, NotFusable, Size
+from datasets.fused.operation import INTERPOLATIONS, Border, NotFusable, Size
 
 
 class Drawn(NamedTuple):
@@ -63,8 +63,7 @@ class FusedChain:
             raise NotFusable(", ".join(problems))
         wanted = [each.interpolation for _, each in self.geometry if each.interpolation is not None]
         self.moves_whole_pixels = not wanted
-        order = list(pixels.FLAGS)
-        self.interpolation = max(wanted, key=order.index, default=InterpolationMode.NEAREST)
+        self.interpolation = max(wanted, key=INTERPOLATIONS.index, default=InterpolationMode.NEAREST)
         borders = [each.border for _, each in self.geometry if each.border is not None]
         if len(set(borders)) > 1:
             raise NotFusable("several transforms that fill what comes from outside, and not alike")
@@ -84,7 +83,7 @@ class FusedChain:
             raise NotFusable("comes after what was erased")
         elif kind in GEOMETRY:
             geometry = GEOMETRY[kind](transform, self.size)
-            if geometry.interpolation not in (None, *pixels.FLAGS):
+            if geometry.interpolation not in (None, *INTERPOLATIONS):
                 raise NotFusable(f"interpolation: {geometry.interpolation.value}")
             self.size = geometry.size
             self.geometry.append((place, geometry))
@@ -120,6 +119,8 @@ class FusedChain:
 
         Shapes: images [B, H, W, C] uint8, C contiguous -> [M, C, h, w] uint8, channels last in memory.
         """
+        from datasets.fused import on_cpu  # needs OpenCV, which an accelerator does not
+
         number, views = len(drawn.matrices), len(drawn.matrices) // len(images)
         sources = images if views == 1 else [image for image in images for _ in range(views)]
         if self.colour_first:
@@ -128,24 +129,26 @@ class FusedChain:
         if not self.geometry:
             out = np.array(sources)
         elif self.moves_whole_pixels:
-            out = pixels.shift(np.asarray(sources), matrices, self.size, self.border)
+            out = on_cpu.shift(np.asarray(sources), matrices, self.size, self.border)
         else:
             out = np.empty((number, *self.size, self.channels), dtype=np.uint8)
             for source, matrix, target in zip(sources, matrices, out, strict=True):
-                pixels.warp(source, matrix, self.interpolation, self.border, target)
+                on_cpu.warp(source, matrix, self.interpolation, self.border, target)
         if self.colours and not self.colour_first:
             out = self._recoloured(out, drawn.colours)
         return torch.from_numpy(out).permute(0, 3, 1, 2)
 
     def _recoloured(self, images: np.ndarray, drawn: tuple[dict[str, Tensor], ...]) -> np.ndarray:
         """Shapes: images [M, H, W, C] uint8 -> the same, overwritten."""
+        from datasets.fused import on_cpu
+
         needs_mean = any(each.needs_mean for _, each in self.colours)
         means = torch.ones(len(images), 4, dtype=torch.float64)
         if needs_mean:
-            means[:, :3] = torch.tensor([pixels.mean_colour(image) for image in images], dtype=torch.float64)
+            means[:, :3] = torch.tensor([on_cpu.mean_colour(image) for image in images], dtype=torch.float64)
         maps = self._colour_maps(means, drawn).numpy()
         for image, matrix in zip(images, maps, strict=True):
-            pixels.recolour(image, matrix, image)
+            on_cpu.recolour(image, matrix, image)
         return images
 
     def _colour_maps(self, means: Tensor, drawn: tuple[dict[str, Tensor], ...]) -> Tensor:
@@ -163,13 +166,13 @@ class FusedChain:
         if self.colour_first:
             moved = self._recoloured_batch(moved, drawn.colours)
         if self.geometry:
-            moved = pixels.warp_batch(moved, drawn.matrices, self.size, self.interpolation, self.border)
+            moved = on_device.warp(moved, drawn.matrices, self.size, self.interpolation, self.border)
         return moved if self.colour_first or not self.colours else self._recoloured_batch(moved, drawn.colours)
 
     def _recoloured_batch(self, images: Tensor, drawn: tuple[dict[str, Tensor], ...]) -> Tensor:
         means = images.new_ones(len(images), 4)
         means[:, :3] = images.mean(dim=(2, 3))
-        return pixels.recolour_batch(images, self._colour_maps(means, drawn))
+        return on_device.recolour(images, self._colour_maps(means, drawn))
 
     def erase(self, images: Tensor, boxes: Tensor, normalize: Callable[[Tensor], Tensor]) -> Tensor:
         """Set rectangles of normalised images to their values.

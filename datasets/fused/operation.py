@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torchvision.transforms import InterpolationMode
 
 Size = tuple[int, int]
 """Height and width."""
+
+
+INTERPOLATIONS = [InterpolationMode.NEAREST, InterpolationMode.BILINEAR, InterpolationMode.BICUBIC]
+"""From the coarsest to the finest."""
 
 
 class NotFusable(Exception):

@@ -1,17 +1,14 @@
-"""Pixels moved and recoloured: image by image by OpenCV on the CPU, batch-wise by torch on an accelerator.
+"""Pixels moved and recoloured by OpenCV, image by image.
 
 Matrices map a place in the result to one in the image, in pixels from the image's corner: the first pixel's middle is
-(0.5, 0.5). OpenCV and torch count from its middle.
+(0.5, 0.5). OpenCV counts from that middle.
 """
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from torch import Tensor
-from torch.nn import functional as F
 from torchvision.transforms import InterpolationMode
 
 from datasets.fused.operation import Border, Size
@@ -23,14 +20,12 @@ FLAGS = {
     InterpolationMode.BILINEAR: cv2.INTER_LINEAR,
     InterpolationMode.BICUBIC: cv2.INTER_CUBIC,
 }
-"""The interpolations that both can, from the coarsest to the finest."""
 BORDERS = {
     "constant": cv2.BORDER_CONSTANT,
     "edge": cv2.BORDER_REPLICATE,
     "reflect": cv2.BORDER_REFLECT_101,
     "symmetric": cv2.BORDER_REFLECT,
 }
-GRID_PADDINGS = {"constant": "zeros", "edge": "border", "reflect": "reflection", "symmetric": "reflection"}
 
 TO_MIDDLE = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
 FROM_MIDDLE = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
@@ -88,34 +83,3 @@ def recolour(image: np.ndarray, matrix: np.ndarray, out: np.ndarray) -> None:
     if image.shape[-1] == 1:  # red, green and blue are one
         matrix = np.array([[matrix[0, :3].sum(), matrix[0, 3]]])
     cv2.transform(image, np.ascontiguousarray(matrix[:3]), dst=out)
-
-
-def warp_batch(
-    images: Tensor, matrices: Tensor, size: Size, interpolation: InterpolationMode, border: Border
-) -> Tensor:
-    """Warp images where they lie. Shapes: images [M, C, H, W] float, matrices [M, 3, 3] -> [M, C, h, w]."""
-    height, width = images.shape[-2:]
-    corners = border.mode == "reflect"  # at the middles of the outermost pixels, as torch has it then
-    sides = images.new_tensor((width, height))
-    x, y = (torch.arange(side, device=images.device, dtype=images.dtype) + 0.5 for side in (size[1], size[0]))
-    places = torch.stack([*torch.meshgrid(x, y, indexing="xy"), torch.ones(size, device=x.device, dtype=x.dtype)], -1)
-    sources = torch.einsum("mij,hwj->mhwi", matrices.to(images)[:, :2], places)  # [M, h, w, 2]
-    grid = 2 * (sources - 0.5) / (sides - 1) - 1 if corners else 2 * sources / sides - 1
-    fill = images.new_tensor(border.fill)[:, None, None] if border.mode == "constant" else 0
-    warped = F.grid_sample(
-        images - fill,
-        grid,
-        mode=interpolation.value,
-        padding_mode=GRID_PADDINGS[border.mode],
-        align_corners=corners,
-    )
-    return (warped + fill).round_().clamp_(0, 255)
-
-
-def recolour_batch(images: Tensor, matrices: Tensor) -> Tensor:
-    """Map every colour and cut it to 0 to 255. Shapes: images [M, C, H, W] float, matrices [M, 4, 4] -> the same."""
-    if images.shape[1] == 1:
-        gain, bias = matrices[:, 0, :3].sum(dim=-1)[:, None, None, None], matrices[:, 0, 3][:, None, None, None]
-        return (images * gain + bias).round_().clamp_(0, 255)
-    flat = torch.baddbmm(matrices[:, :3, 3:], matrices[:, :3, :3], images.flatten(2))
-    return flat.view_as(images).round_().clamp_(0, 255)
