@@ -16,8 +16,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler says on 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-LARGEST_KEPT = 31 * 2**20
-"""Bytes; freeing one such block teaches glibc to keep smaller ones, as in any training process, for the next step."""
+from utils.memory import keep_freed_memory
 
 Step = Callable[[], Any]
 
@@ -25,7 +24,7 @@ Step = Callable[[], Any]
 def prepare() -> None:
     """Compute in one thread, and keep freed memory as a training process does."""
     torch.set_num_threads(1)
-    torch.empty(LARGEST_KEPT, dtype=torch.uint8)
+    keep_freed_memory()
 
 
 def seconds_per_step(step: Step, steps: int, device: str = "cpu") -> float:

@@ -68,6 +68,12 @@ class Classifier(pl.LightningModule):
             f"{prefix}.{name}" for module, prefix in own for name, _ in module.named_buffers()
         ]
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_current_fx_name":  # Lightning's note of the hook that runs: 44 times a step, no parameter ever
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     @property
     def head(self) -> nn.Module:
         """The layer from features to scores."""
@@ -95,13 +101,10 @@ class Classifier(pl.LightningModule):
         with single:
             outputs = self(flat.image)
             with full_precision(outputs.scores):
-                terms = self.loss.terms(outputs, flat)
-        with full_precision(outputs.scores):
-            total = functools.reduce(torch.add, terms.values())
-            if batch_idx == 0:
-                self.train_tally.reset()
-            with torch.no_grad():
-                self.train_tally.update(total, self.loss.predict(outputs.scores), flat.target)
+                total = functools.reduce(torch.add, self.loss.terms(outputs, flat).values())
+                if batch_idx == 0:
+                    self.train_tally.reset()
+                self.train_tally.update(total, self.loss.predict(outputs.scores.detach()), flat.target)
         return total
 
     def _judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -167,7 +170,10 @@ class Classifier(pl.LightningModule):
 
 def full_precision(like: Tensor) -> contextlib.AbstractContextManager:
     """Switch autocast off: a loss in half precision loses its margins (float16 near 600 has a resolution of 0.5)."""
-    return torch.autocast(like.device.type, enabled=False)
+    device = like.device.type
+    if not torch.is_autocast_enabled(device):
+        return contextlib.nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 def repeat_views(target: Any, views: int) -> Any:

@@ -19,9 +19,10 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from losses.base import ClassificationLoss
 from utils import report
 from utils.building import Preparation, prepare
-from utils.callbacks import FiniteLoss, RunRecord, StepSeed
+from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
 from utils.checkpoints import AtomicCheckpointIO, load_checkpoint
 from utils.files import write_atomically
+from utils.memory import keep_freed_memory
 from utils.metrics import lower_is_better
 from utils.progress import EpochLines, TerminalProgress
 from utils.runs import RunFolder, environment, run_folder, write_json
@@ -54,6 +55,7 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     Raises: ConfigError, DataError; TrainingError if the loss is not finite.
     """
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
+    keep_freed_memory()
     prepared = prepare(config)
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
     if folder.is_finished:
@@ -149,6 +151,7 @@ def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
             accumulate_grad_batches=config.accumulate_batches,
             callbacks=callbacks,
             plugins=[AtomicCheckpointIO()],
+            profiler=NoProfiler(),
             logger=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,

@@ -69,9 +69,9 @@ class Tally(nn.Module):
         """
         label = target.argmax(dim=-1) if target.ndim == 2 else target
         right = prediction == label
-        self.samples += len(label)
-        self.loss += loss.to(self.loss.dtype) * len(label)
-        self.correct += right.sum()
+        self.samples.add_(len(label))  # in place, since `+=` would also assign, which a module does slowly
+        self.loss.add_(loss, alpha=len(label))
+        self.correct.add_(right.sum())
         if not self.judge or log_probabilities is None:
             return
         self.rejected += (prediction == REJECTED).sum()
