@@ -44,7 +44,7 @@ class ImageTable:
         return dataclasses.replace(self, images=images, labels=self.labels[rows], boxes=boxes)
 
     def pixels(self, row: int) -> np.ndarray:
-        """Return the image of a row. Shapes: uint8 [H, W, 1] (grayscale) or [H, W, 3] (RGB).
+        """Return the image of a row: uint8 [H, W, 1] (grayscale), [H, W, 3] (RGB) or [H, W, 4] (nothing in the fourth).
 
         Raises: DataError naming the file if it cannot be decoded.
         """
@@ -56,7 +56,7 @@ class ImageTable:
     def load(self, row: int) -> Image.Image:
         """Return the image of a row, of mode L or RGB. Raises: as `pixels`."""
         pixels = self.pixels(row)
-        return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels)
+        return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else np.ascontiguousarray(pixels[..., :3]))
 
     def size(self, row: int) -> tuple[int, int]:
         """Return height and width of the image of a row, read from its file's head only.

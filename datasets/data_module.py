@@ -215,6 +215,7 @@ class DataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> ResumableLoader:
         batches = self.epoch_batches(*self._rank_and_world_size())
+        self.train_stream.on_device = self._device_type() != "cpu"
         return ResumableLoader(self.train_stream, batches, self._position, **self._loader_options())
 
     def epoch_batches(self, rank: int = 0, world_size: int = 1) -> EpochBatches:
@@ -273,13 +274,15 @@ class DataModule(pl.LightningDataModule):
         return DataLoader(stream, self.config.batch_size, sampler=rows, **self._loader_options())
 
     def _loader_options(self) -> dict:
-        on_gpu = self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
         return {
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
-            "pin_memory": on_gpu,
+            "pin_memory": self._device_type() == "cuda",
             "collate_fn": _as_it_is,  # a stream gives whole batches
         }
+
+    def _device_type(self) -> str:
+        return "cpu" if self.trainer is None else self.trainer.strategy.root_device.type
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

@@ -111,14 +111,15 @@ def open_image(path: ImageFile) -> Image.Image:
 def decode(path: ImageFile) -> np.ndarray:
     """Decode as `open_image`, most JPEGs in half of its time: by the library that Pillow has, with fewer copies.
 
-    Returns: uint8 [H, W], or [H, W, 3].
+    Returns: uint8 [H, W], [H, W, 3], or [H, W, 4] with nothing in the fourth: so JPEGs in colour come, since four bytes
+        a pixel are resized in two thirds of the time of three.
     Raises: DataError as `open_image`.
     """
     image, turn = _open(path, read="head")
     if image.format == "JPEG" and image.mode in ("L", "RGB") and turn is None:
         content = path.content if isinstance(path, EncodedImage) else Path(path).read_bytes()
         try:
-            pixels = simplejpeg.decode_jpeg(content, "GRAY" if image.mode == "L" else "RGB")
+            pixels = simplejpeg.decode_jpeg(content, "GRAY" if image.mode == "L" else "RGBX")
             return pixels.squeeze(-1) if image.mode == "L" else pixels
         except ValueError:
             pass  # damaged, which Pillow tells in words, or a kind that only Pillow reads

@@ -67,7 +67,7 @@ class Preprocessing:
     def prepare(self, image: np.ndarray, box: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
         """Crop, resize and convert. Bilinear with antialiasing, as torchvision's Resize.
 
-        Shapes: image uint8 [H, W, 1 or 3] -> [h, w, C].
+        Shapes: image uint8 [H, W, 1, 3 or 4], nothing in the fourth channel -> [h, w, C].
         """
         if self.crop and box is not None:
             left, top, right, bottom = map(int, box)
@@ -79,6 +79,8 @@ class Preprocessing:
                 image = inside
         if self.size is not None and image.shape[:2] != self.size:
             image = _resize(image, self.size)
+        elif image.shape[-1] == 4:
+            image = np.ascontiguousarray(image[..., :3])
         if self.grayscale and image.shape[-1] == 3:
             return np.asarray(Image.fromarray(image).convert("L"))[..., None]
         return image if image.shape[-1] == self.channels else np.repeat(image, 3, axis=-1)
@@ -111,9 +113,12 @@ class Preprocessing:
 
 
 def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize bilinearly with antialiasing. Shapes: [H, W, C] uint8 -> [h, w, C]."""
+    """Resize bilinearly with antialiasing. Shapes: [H, W, 1, 3 or 4] uint8 -> [h, w, 1 or 3]."""
     if not image.flags.writeable or min(image.strides) < 0:
         image = image.copy()  # torch takes no others
     planes = torch.from_numpy(image).permute(2, 0, 1)[None]
-    resized = F.interpolate(planes, size, mode="bilinear", antialias=True)
-    return np.ascontiguousarray(resized[0].permute(1, 2, 0).numpy())
+    resized = F.interpolate(planes, size, mode="bilinear", antialias=True)[0, :3].numpy()  # [C, h, w]
+    pixels = np.empty((*size, len(resized)), dtype=np.uint8)
+    for channel, plane in enumerate(resized):  # a fifth of the time of a transposing copy
+        pixels[..., channel] = plane
+    return pixels

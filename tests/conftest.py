@@ -28,6 +28,14 @@ QUICK = {
 """Digits at their own 8x8 pixels by a network of 0.4 M parameters: an epoch is a second."""
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache folder of one test."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture
 def quick(tmp_path) -> Callable[..., Configuration]:
     """Return a function that reads a configuration of a run of seconds, changed by keywords, `a__b` for a.b."""

@@ -122,6 +122,9 @@ def prepare(config: Configuration) -> Preparation:
         channels_last=config.channels_last,
     )
     _located(config, _try_out, config, data, classifier)
+    if (unknown := data.train_stream.not_fused) is not None:
+        place = config.place(("image_augmentations" if config.augment_images else "tensor_augmentations",))
+        LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)
     return Preparation(config, data, classifier, count_parameters(classifier), multiply_adds, not_applied)
 
 

@@ -106,8 +106,8 @@ class FusedChain:
         colours = (each.parameters(uniform(place, each.number)) for place, each in self.colours)
         boxes = [each.boxes(uniform(place, each.number)) for place, each in self.erasing]
         return Drawn(
-            torch.from_numpy(np.broadcast_to(matrices, (len(rows), 3, 3)).astype(np.float32)),
-            tuple({name: torch.from_numpy(values) for name, values in each.items()} for each in colours),
+            _tensor(np.broadcast_to(matrices, (len(rows), 3, 3))),
+            tuple({name: _tensor(values) for name, values in each.items()} for each in colours),
             torch.from_numpy(np.stack(boxes, axis=1) if boxes else np.empty((len(rows), 0, 4), dtype=np.int64)),
         )
 
@@ -191,3 +191,8 @@ class FusedChain:
                 value = normalize(value + images.new_tensor(each.value)[:, None, None])
             images = torch.where(inside[:, None], value, images)
         return images
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    """Return values as a tensor, numbers as float32: some devices have no other."""
+    return torch.from_numpy(values.astype(np.float32) if values.dtype == np.float64 else values.copy())

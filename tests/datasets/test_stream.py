@@ -162,3 +162,41 @@ def test_every_transform_by_name_works_on_a_tensor(name):
 def test_wrong_parameters_of_transforms_are_named(chain, message):
     with pytest.raises(ConfigError, match=message):
         build_transforms(chain, "image_augmentations")
+
+
+# ------------------------------------------------------------------------------------------------- on an accelerator
+
+
+def test_what_is_augmented_where_the_batch_lies_is_what_the_loader_would_augment(table):
+    chain = {
+        "image_augmentations": {"RandomHorizontalFlip": {}, "RandomCrop": {"size": [20, 16], "padding": 3}},
+        "tensor_augmentations": {"RandomErasing": {"p": 0.5}, "CutOut": {"length": 5}},
+        "views": 2,
+    }
+    here, there = augmented(table, **chain), augmented(table, **chain)
+    there.on_device = True
+    keys = [(2, n, n % 3) for n in range(12)]
+    loaded = there.__getitems__(keys)
+    assert loaded.image.shape == (12, 1, 3, 20, 16)
+    assert loaded.image.dtype == torch.uint8
+    ours, theirs = here.finish(here.__getitems__(keys)), there.finish(loaded)
+    assert ours.image.shape == theirs.image.shape == (12, 2, 3, 20, 16)
+    torch.testing.assert_close(ours.image, theirs.image)
+    assert torch.equal(torch.as_tensor(ours.index), torch.as_tensor(theirs.index))
+
+
+def test_a_loader_sends_bytes_until_the_batch_is_where_it_is_used(table):
+    loaded = augmented(table, image_augmentations={"RandomHorizontalFlip": {}}, tensor_augmentations=None).__getitems__(
+        [0]
+    )
+    assert loaded.image.dtype == torch.uint8
+    assert loaded.boxes is None
+
+
+def test_transforms_that_cannot_be_fused_run_one_by_one_and_say_so(table):
+    stream = augmented(table, image_augmentations={"RandomPosterize": {"bits": 4}}, tensor_augmentations=None)
+    assert stream.fused is None
+    assert stream.not_fused == "RandomPosterize"
+    assert augmented(table, backend="torchvision").not_fused is None
+    with pytest.raises(ValueError, match="backend must be one of fused, torchvision, got 'fast'"):
+        augmented(table, backend="fast")

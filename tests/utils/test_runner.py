@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("plain_log")
 ROOT = Path(__file__).resolve().parents[2]
 SUMMARY = {
     *("test/accuracy", "test/loss", "test/cross_entropy", "valid/accuracy", "selected_epoch", "selected_on"),
-    *("num_parameters", "flops", "seconds", "images_per_second", "seed", "fingerprint"),
+    *("num_parameters", "flops", "seconds", "images_per_second", "waiting_share", "seed", "fingerprint"),
 }
 
 
@@ -73,6 +73,7 @@ def test_summary_has_its_keys_and_repeats_the_file(finished):
     assert summary["selected_on"] == "valid"
     assert summary["test/accuracy"] > 0.8
     assert summary["images_per_second"] > 0
+    assert 0 < summary["waiting_share"] < 1
     assert folder.path.name.endswith(summary["fingerprint"])
 
 
@@ -238,7 +239,7 @@ def test_an_interrupted_run_goes_on_to_the_result_it_would_have_had(quick, tmp_p
     timing = {"seconds"}
     strip = [[{k: v for k, v in row.items() if k not in timing} for row in f.read_metrics()] for f in (whole, parts)]
     assert strip[0] == strip[1]
-    ignored = {"seconds", "images_per_second"}
+    ignored = {"seconds", "images_per_second", "waiting_share"}
     assert {k: v for k, v in found.items() if k not in ignored} == {
         k: v for k, v in expected.items() if k not in ignored
     }
