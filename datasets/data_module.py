@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 import logging
 from dataclasses import replace
 from functools import cached_property
@@ -132,6 +131,10 @@ class DataModule(pl.LightningDataModule):
     def test_stream(self) -> ImageStream:
         return ImageStream(self.data.test, range(len(self.data.test)), Preprocessing.of(self.config, training=False))
 
+    @property
+    def _streams(self) -> tuple[ImageStream, ...]:
+        return self.train_stream, self.valid_stream, self.test_stream
+
     @cached_property
     def fingerprint(self) -> str:
         """What the data is, by content where it is in memory, else by file names, sizes, labels and boxes."""
@@ -147,24 +150,25 @@ class DataModule(pl.LightningDataModule):
         return digest.hexdigest()
 
     def check(self) -> None:
-        """Decode every image once. Raises: DataError naming all that do not decode."""
-        tables = [table for table in (self.data.train, self.data.test) if not isinstance(table.images, np.ndarray)]
-        if tables:
-            check_images([image for table in tables for image in table.images])
+        """Decode every image once that is not kept decoded. Raises: DataError naming all that do not decode."""
+        tables = {id(stream.table.images): stream.table for stream in self._streams if stream.needs_preparing}
+        on_disk = [table for table in tables.values() if not isinstance(table.images, np.ndarray)]
+        if on_disk:
+            check_images([image for table in on_disk for image in table.images])
 
     def keep_images(self) -> None:
         """Decode, cut and resize the images once, where `cache` says, instead of in every epoch.
 
         Raises: ConfigError if they are to be kept where there is no room; DataError naming all that cannot be decoded.
         """
-        config = self.config
-        if config.cache == "none":
+        if self.config.cache == "none":
             return
-        streams = [
-            stream for stream in (self.train_stream, self.valid_stream, self.test_stream) if stream.needs_preparing
-        ]
-        for key, sharing in itertools.groupby(sorted(streams, key=_images_key), key=_images_key):
-            self._keep(key, list(sharing))
+        alike: dict[str, list[ImageStream]] = {}
+        for stream in self._streams:
+            if stream.needs_preparing:
+                alike.setdefault(_images_key(stream), []).append(stream)
+        for key, streams in alike.items():
+            self._keep(key, streams)
 
     def _keep(self, key: str, streams: list[ImageStream]) -> None:
         """Keep the images of streams of one table that are prepared alike."""

@@ -62,8 +62,8 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
         summary = folder.read_summary()
         LOG.info("this run is finished; --fresh trains it anew\n%s", report.table(summary, config, folder))
         return folder, summary
-    prepared.data.check()
     prepared.data.keep_images()
+    prepared.data.check()
     trackers: list[Tracker] = []
     record = RunRecord(folder, trackers, config.monitor)
     trainer = build_trainer(config, record)
