@@ -149,6 +149,7 @@ class BareLoop:
 
     def run(self, batches: Sequence[Loaded]) -> None:
         for batch in batches:
+            assert batch.image is not None
             self.optimizer.zero_grad()
             cross_entropy(self.network(batch.image[:, 0]), batch).backward()
             self.optimizer.step()

@@ -38,6 +38,8 @@ from utils.seeding import derive_seed
 from utils.types import Batch, ConfigError, DataError
 
 LOG = logging.getLogger("lossbench")
+LARGEST_RESIDENT = 2 * 10**9
+"""Bytes of a set in memory that an accelerator keeps whole."""
 
 
 class DataModule(pl.LightningDataModule):
@@ -76,6 +78,7 @@ class DataModule(pl.LightningDataModule):
         self.config, self.data, self.image_size, self.views = config, data, image_size, views
         self.sampling, self.group_size = sampling, group_size
         self.mixing = None if config.mixing is None else build_mixing(config.mixing, **config.mixing_params)
+        self._resident: dict[int, torch.Tensor] = {}
         _check_labels(data)
         everything = np.arange(len(data.train))
         if config.select_on == "test":
@@ -219,8 +222,7 @@ class DataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> ResumableLoader:
         batches = self.epoch_batches(*self._rank_and_world_size())
-        self.train_stream.on_device = self._device_type() != "cpu"
-        return ResumableLoader(self.train_stream, batches, self._position, **self._loader_options())
+        return ResumableLoader(self._settled(self.train_stream), batches, self._position, **self._loader_options())
 
     def epoch_batches(self, rank: int = 0, world_size: int = 1) -> EpochBatches:
         """Return which training images each step sees, on one device among all.
@@ -275,7 +277,19 @@ class DataModule(pl.LightningDataModule):
     def _evaluation_loader(self, stream: ImageStream) -> DataLoader:
         rank, world_size = self._rank_and_world_size()
         rows = range(rank, len(stream), world_size)
-        return DataLoader(stream, self.config.batch_size, sampler=rows, **self._loader_options())
+        return DataLoader(self._settled(stream), self.config.batch_size, sampler=rows, **self._loader_options())
+
+    def _settled(self, stream: ImageStream) -> ImageStream:
+        """Leave augmentation to an accelerator where there is one, and sets in memory on it."""
+        if self.trainer is None or self._device_type() == "cpu":
+            return stream
+        stream.on_device = True
+        if isinstance(pixels := stream.pixels, np.ndarray) and pixels.nbytes <= LARGEST_RESIDENT:
+            if id(pixels) not in self._resident:
+                planes = torch.from_numpy(pixels).permute(0, 3, 1, 2)
+                self._resident[id(pixels)] = planes.to(self.trainer.strategy.root_device)
+            stream.resident = self._resident[id(pixels)]
+        return stream
 
     def _loader_options(self) -> dict:
         return {

@@ -31,10 +31,10 @@ class Loaded(NamedTuple):
     """A batch on its way from the loader to the device, where `ImageStream.finish` makes a `Batch` of it.
 
     Shapes: image [B, V, C, H, W], uint8 pixels or float32 if already normalised; with `drawn` [B, 1, C, H, W], not yet
-    augmented; boxes [B*V, E, 4], what is still to be erased.
+    augmented; None where the pixels lie on the device; boxes [B*V, E, 4], what is still to be erased.
     """
 
-    image: Tensor
+    image: Tensor | None
     target: Tensor | Sequences
     index: Tensor
     boxes: Tensor | None = None
@@ -60,6 +60,7 @@ class ImageStream(Dataset[Batch]):
         fused: the fused chain, or None. not_fused: why it is None although it was asked for.
         pixels: the prepared images of all rows, uint8 [N, H, W, C], where they are kept; else each is loaded anew.
         on_device: leave the pixels to `finish`, which then augments them where they lie.
+        resident: `pixels` where batches are used, [N, C, H, W]; then loaders send no pixels at all.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class ImageStream(Dataset[Batch]):
         self.views, self.seed = views, seed
         self.pixels: Any = _prepared_pixels(table, preprocessing)
         self.on_device = False
+        self.resident: Tensor | None = None
         image_chain = build_transforms(image_augmentations or {}, "image_augmentations")
         tensor_chain = build_transforms(tensor_augmentations or {}, "tensor_augmentations")
         self.fused: FusedChain | None = None
@@ -126,8 +128,7 @@ class ImageStream(Dataset[Batch]):
         """Return the samples of a step, as a loader's workers do. Its keys are of one epoch."""
         epoch, positions, first_views = self._places(keys)
         rows = self.rows[positions]
-        images = self._pixels_of(rows)
-        image, boxes, drawn = self._augmented(images, epoch, rows, first_views)
+        image, boxes, drawn = self._augmented(epoch, rows, first_views)
         return Loaded(image, targets(self.table, rows), torch.from_numpy(rows), boxes, drawn)
 
     def _places(self, keys: Sequence[int | Key]) -> tuple[int, np.ndarray, np.ndarray]:
@@ -146,10 +147,12 @@ class ImageStream(Dataset[Batch]):
         return [self.pixels[row] for row in rows.tolist()]
 
     def _augmented(
-        self, images: np.ndarray | list[np.ndarray], epoch: int, rows: np.ndarray, first_views: np.ndarray
-    ) -> tuple[Tensor, Tensor | None, Drawn | None]:
+        self, epoch: int, rows: np.ndarray, first_views: np.ndarray
+    ) -> tuple[Tensor | None, Tensor | None, Drawn | None]:
         """Return the image of `Loaded`, its boxes, and what is left to do."""
         number, views = len(rows), self.views
+        stays = self.resident is not None and self.one_by_one is None
+        images = [] if stays else self._pixels_of(rows)
         if self.one_by_one is not None:
             samples = zip(images, rows.tolist(), first_views.tolist(), strict=True)
             augmented = [
@@ -159,17 +162,24 @@ class ImageStream(Dataset[Batch]):
             ]
             return torch.stack(augmented).unflatten(0, (number, views)), None, None
         if self.fused is None:
+            if stays:
+                return None, None, None
             return _as_planes(images).unsqueeze(1).expand(-1, views, -1, -1, -1), None, None
         all_views = (first_views[:, None] + np.arange(views)).ravel()
         drawn = self.fused.draw(self.draws, epoch, rows.repeat(views), all_views)
         boxes = drawn.boxes if self.fused.erasing else None
         if self.on_device:
-            return _as_planes(images).unsqueeze(1), boxes, drawn
+            return None if stays else _as_planes(images).unsqueeze(1), boxes, drawn
         return self.fused.on_cpu(images, drawn).unflatten(0, (number, views)), boxes, None
 
     def finish(self, loaded: Loaded, memory_format: torch.memory_format = torch.contiguous_format) -> Batch:
         """Do what is left, where the batch lies: augment it if that was left, normalise, erase."""
         image, target, index, boxes, drawn = loaded
+        if image is None:
+            assert self.resident is not None
+            image = self.resident[index][:, None]
+            if drawn is None:
+                image = image.expand(-1, self.views, -1, -1, -1)
         number, flat = len(image), image.flatten(0, 1)
         if drawn is not None:
             assert self.fused is not None

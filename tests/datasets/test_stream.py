@@ -23,6 +23,7 @@ IMAGE_CHAIN = {
     "ColorJitter": {"brightness": 0.2, "hue": 0.1},
     "RandomChoice": {"transforms": {"RandomVerticalFlip": {"p": 1.0}, "RandomGrayscale": {"p": 1.0}}},
 }
+IMAGE_CHAIN_FUSED = {"RandomHorizontalFlip": {}, "RandomCrop": {"size": [20, 16], "padding": 3}}
 TENSOR_CHAIN = {"RandomErasing": {"p": 0.5}}
 
 
@@ -169,7 +170,7 @@ def test_wrong_parameters_of_transforms_are_named(chain, message):
 
 def test_what_is_augmented_where_the_batch_lies_is_what_the_loader_would_augment(table):
     chain = {
-        "image_augmentations": {"RandomHorizontalFlip": {}, "RandomCrop": {"size": [20, 16], "padding": 3}},
+        "image_augmentations": IMAGE_CHAIN_FUSED,
         "tensor_augmentations": {"RandomErasing": {"p": 0.5}, "CutOut": {"length": 5}},
         "views": 2,
     }
@@ -177,12 +178,24 @@ def test_what_is_augmented_where_the_batch_lies_is_what_the_loader_would_augment
     there.on_device = True
     keys = [(2, n, n % 3) for n in range(12)]
     loaded = there.__getitems__(keys)
+    assert loaded.image is not None
     assert loaded.image.shape == (12, 1, 3, 20, 16)
     assert loaded.image.dtype == torch.uint8
     ours, theirs = here.finish(here.__getitems__(keys)), there.finish(loaded)
     assert ours.image.shape == theirs.image.shape == (12, 2, 3, 20, 16)
     torch.testing.assert_close(ours.image, theirs.image)
     assert torch.equal(torch.as_tensor(ours.index), torch.as_tensor(theirs.index))
+
+
+@pytest.mark.parametrize("chain", [IMAGE_CHAIN_FUSED, {}])
+def test_a_set_that_lies_on_the_device_gives_the_same_batches(table, chain):
+    table = ImageTable(table.images, table.labels)
+    here, there = (augmented(table, image_augmentations=chain, tensor_augmentations=None, views=2) for _ in range(2))
+    there.on_device, there.resident = True, torch.from_numpy(np.array(table.images)).permute(0, 3, 1, 2)
+    keys = [(1, n) for n in (4, 0, 11)]
+    loaded = there.__getitems__(keys)
+    assert loaded.image is None
+    torch.testing.assert_close(there.finish(loaded).image, here.finish(here.__getitems__(keys)).image)
 
 
 def test_a_loader_sends_bytes_until_the_batch_is_where_it_is_used(table):

@@ -18,11 +18,11 @@ import yaml
 from torch.utils.data import default_collate
 
 import train
-from datasets import build_dataset
+from datasets import build_dataset, data_module
 from datasets.sampling import EpochBatches
 from losses.torch_losses import TorchLoss
 from models.classifier import Classifier
-from utils import building, runner
+from utils import building, callbacks, runner
 from utils.callbacks import RunRecord
 from utils.checkpoints import load_checkpoint
 from utils.configuration import read_configuration
@@ -655,3 +655,26 @@ def test_a_compiled_network_learns_the_same(quick):
     """Takes minutes: the compiler builds kernels for training and evaluation."""
     plain, compiled = (runner.train(quick(compile=flag, image_size=16))[1] for flag in ("false", "true"))
     assert compiled["train/loss"] == pytest.approx(plain["train/loss"], rel=0.05)
+
+
+# ------------------------------------------------------------------------------------------------ waiting for images
+
+
+def test_a_run_that_waits_for_images_says_so_once_and_what_would_help(quick, monkeypatch, caplog, plain_log):
+    monkeypatch.setattr(callbacks, "WORTH_TELLING", 0.0)
+    monkeypatch.setattr(callbacks, "MUCH", 0.0)
+    monkeypatch.setattr(data_module, "available_cores", lambda: 3)
+    augmented = {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 5}}"}
+    runner.train(quick(augment_backend="torchvision", **augmented))
+    told = [record.message for record in caplog.records if "were spent waiting for images" in record.message]
+    assert len(told) == 1
+    assert told[0].endswith("of epoch 0 were spent waiting for images; set augment_backend: fused, set num_workers: 3")
+
+
+def test_what_cannot_be_fused_is_told_at_the_start(quick, caplog, plain_log):
+    blurred = {"augment_images": "true", "image_augmentations": "{GaussianBlur: {kernel_size: 3}}"}
+    building.prepare(quick(**blurred))
+    assert "augment_backend: fused cannot do GaussianBlur; torchvision does the chain one by one" in caplog.text
+    caplog.clear()
+    building.prepare(quick(augment_backend="torchvision", **blurred))
+    assert "cannot do" not in caplog.text
