@@ -202,6 +202,7 @@ def test_a_loader_sends_bytes_until_the_batch_is_where_it_is_used(table):
     loaded = augmented(table, image_augmentations={"RandomHorizontalFlip": {}}, tensor_augmentations=None).__getitems__(
         [0]
     )
+    assert loaded.image is not None
     assert loaded.image.dtype == torch.uint8
     assert loaded.boxes is None
 
