@@ -244,7 +244,8 @@ class DataModule(pl.LightningDataModule):
         """
         moved = super().transfer_batch_to_device(loaded, device, dataloader_idx)
         training = self.trainer is not None and self.trainer.training
-        stream = self.train_stream if training else self.valid_stream  # which normalise alike
+        testing = self.trainer is not None and self.trainer.testing
+        stream = self.train_stream if training else self.test_stream if testing else self.valid_stream
         batch = stream.finish(moved, torch.channels_last if self.config.channels_last else torch.contiguous_format)
         if self.trainer is not None:
             batch = self.trainer.precision_plugin.convert_input(batch)

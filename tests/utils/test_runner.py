@@ -678,3 +678,24 @@ def test_what_cannot_be_fused_is_told_at_the_start(quick, caplog, plain_log):
     caplog.clear()
     building.prepare(quick(augment_backend="torchvision", **blurred))
     assert "cannot do" not in caplog.text
+
+
+def test_an_accelerator_s_way_gives_the_result_of_the_cpu_s(quick, tmp_path, monkeypatch):
+    flips = "{RandomHorizontalFlip: {}, RandomCrop: {size: 8, padding: 1}}"
+    settings = {"augment_images": "true", "image_augmentations": flips, "num_epochs": 1}
+    _, expected = runner.train(quick(**settings, output_path=tmp_path / "cpu"))
+    monkeypatch.setattr(data_module.DataModule, "_device_type", lambda self: "accelerator")
+    sent = []
+    finish = data_module.ImageStream.finish
+
+    def observe(self, loaded, *options):
+        sent.append(loaded.image is None)
+        return finish(self, loaded, *options)
+
+    monkeypatch.setattr(data_module.ImageStream, "finish", observe)
+    _, found = runner.train(quick(**settings, output_path=tmp_path / "accelerator"))
+    assert sent.count(True) >= 12  # training, validation and test send no pixels
+    timing = {"seconds", "images_per_second", "waiting_share"}
+    assert {key: found[key] for key in found if key not in timing} == {
+        key: expected[key] for key in expected if key not in timing
+    }
