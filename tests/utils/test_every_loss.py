@@ -20,6 +20,7 @@ from utils.types import ConfigError
 pytestmark = pytest.mark.usefixtures("plain_log")
 PARAMS = {  # margins of a size that a few steps reach
     "OneSidedMarginLoss": "{lambda_min: 1, lambda_max: 6}",
+    "BinaryOneSidedMarginLoss": "{lambda_min: 1, lambda_max: 6}",
 }
 
 
