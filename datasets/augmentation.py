@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from enum import Enum
 from typing import Any
 
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
 from datasets import TRANSFORMS
+from datasets.transform_parameters import senseless_parameters
 from utils.lookup import did_you_mean, load_entry, parameter_problems
 from utils.types import ConfigError
+
+ENUMERATIONS: dict[str, type[Enum]] = {"interpolation": InterpolationMode, "policy": transforms.AutoAugmentPolicy}
+"""Parameters that torchvision takes as members of an enumeration, and a configuration as their texts."""
 
 
 def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) -> list[Callable[[Any], Any]]:
@@ -31,7 +36,7 @@ def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) ->
             near = did_you_mean(name, [*TRANSFORMS, *vars(transforms)])
             problems.append(f"{key}.{name}: unknown transform {name!r}{near} (python train.py --list transforms)")
             continue
-        unfit = parameter_problems(constructor, params)
+        unfit = parameter_problems(constructor, params) or senseless_parameters(name, params)
         problems += [f"{key}.{name}.{param}: {text}" for param, text in unfit.items()]
         if unfit:
             continue
@@ -42,8 +47,9 @@ def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) ->
                 late = [type(each).__name__ for each in params["transforms"] if is_late(each)]
                 if late:
                     raise ConfigError(f"{inner}.{late[0]}: comes after normalisation, so not inside {name}")
-            if isinstance(params.get("interpolation"), str):
-                params["interpolation"] = InterpolationMode(params["interpolation"])
+            for param, kind in ENUMERATIONS.items():
+                if isinstance(params.get(param), str):
+                    params[param] = _member(kind, params[param], f"{key}.{name}.{param}")
             built.append(constructor(**params))
         except ConfigError as error:
             problems.append(str(error))
@@ -52,6 +58,14 @@ def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) ->
     if problems:
         raise ConfigError("\n".join(problems))
     return built
+
+
+def _member(kind: type[Enum], value: str, place: str) -> Enum:
+    """Return the member of an enumeration that a text means."""
+    values = [str(member.value) for member in kind]
+    if value.lower() not in values:
+        raise ConfigError(f"{place}: must be one of {', '.join(values)}, got {value!r}{did_you_mean(value, values)}")
+    return kind(value.lower())
 
 
 def is_late(transform: Callable[[Any], Any]) -> bool:

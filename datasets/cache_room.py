@@ -101,7 +101,10 @@ def _make_room(folder: Path, size: int, new: int, limit: float) -> None:
         held = f", of which other runs hold {gigabytes(taken - could_leave)}" if taken > could_leave else ""
         raise CacheUnavailable(f"the images take {gigabytes(size)}, more than the limit of {gigabytes(limit)}{held}")
     if new > free + could_leave:
-        raise CacheUnavailable(f"{folder.parent}: {gigabytes(new)} are needed, {gigabytes(max(free, 0))} are free")
+        kept = f"beside the {gigabytes(RESERVE)} left for checkpoints"
+        raise CacheUnavailable(
+            f"{folder.parent}: {gigabytes(new)} are needed, {gigabytes(max(free, 0))} are free {kept}"
+        )
     excess = max(size + taken - limit, new - free)
     for cache in idle:
         if excess <= 0:

@@ -114,15 +114,22 @@ class DataModule(pl.LightningDataModule):
     @cached_property
     def train_stream(self) -> ImageStream:
         config = self.config
+        return self.augmented_stream(
+            image_augmentations=config.image_augmentations if config.augment_images else None,
+            tensor_augmentations=config.tensor_augmentations if config.augment_tensors else None,
+        )
+
+    def augmented_stream(self, **chains: Any) -> ImageStream:
+        """Return the training images with these chains of transforms."""
+        config = self.config
         return ImageStream(
             self.train_table,
             self.train_rows,
             Preprocessing.of(config, training=True),
-            image_augmentations=config.image_augmentations if config.augment_images else None,
-            tensor_augmentations=config.tensor_augmentations if config.augment_tensors else None,
             views=self.views,
             seed=config.seed,
             backend=config.augment_backend,
+            **chains,
         )
 
     @cached_property
@@ -170,8 +177,12 @@ class DataModule(pl.LightningDataModule):
         for stream in self._streams:
             if stream.needs_preparing:
                 alike.setdefault(_images_key(stream), []).append(stream)
-        for key, streams in alike.items():
-            self._keep(key, streams)
+        try:
+            for key, streams in alike.items():
+                self._keep(key, streams)
+        except DataError:
+            self.check()  # which names the bad images of every part
+            raise
 
     def _keep(self, key: str, streams: list[ImageStream]) -> None:
         """Keep the images of streams of one table that are prepared alike."""

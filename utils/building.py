@@ -35,6 +35,10 @@ from utils.types import ConfigError, Task
 T = TypeVar("T")
 LOG = logging.getLogger("lossbench")
 
+FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
+"""What libraries raise on parameters that they cannot use."""
+AUGMENTATIONS_TRIED = 8
+
 DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
 """Keys that a data set's function may take; the function's signature says which it does, and what else it takes stands
 in data_params."""
@@ -195,12 +199,17 @@ def _check_mixing(config: Configuration) -> None:
 
 
 def _try_out(config: Configuration, data: DataModule, classifier: Classifier) -> None:
-    """Put one image through the augmentations and its scores through the loss: some parameters fail only then."""
+    """Put an image through the augmentations and its scores through the loss: some parameters fail only then."""
     try:
-        data.train_stream[(0, 0)]
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+        image = data.train_stream[(0, 0)].image
+        for epoch in range(1, AUGMENTATIONS_TRIED):  # a transform may act on some of them only
+            image = data.train_stream[(epoch, 0)].image
+    except FAILURES as error:
+        raise ConfigError(_blamed(config, data, error)) from None
+    if image.shape[1] != config.in_channels:
         key = "image_augmentations" if config.augment_images else "tensor_augmentations"
-        raise ConfigError(f"{key}: a training image cannot be augmented so: {str(error).splitlines()[0]}") from None
+        text = f"give images of {image.shape[1]} channels, convert_to_grayscale makes it {config.in_channels}"
+        raise ConfigError(f"{key}: {text}")
     loss, num_classes = classifier.loss, len(data.data.classes)
     with torch.no_grad():
         scores = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size)).scores
@@ -213,10 +222,34 @@ def _try_out(config: Configuration, data: DataModule, classifier: Classifier) ->
             loss(scores, torch.nn.functional.one_hot(target, num_classes).float()).backward()
         loss.predict(scores)
         loss.log_probabilities(scores)
-    except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+    except FAILURES as error:
         raise ConfigError(
             f"loss_params: {config.loss_function} fails on scores of {num_classes} classes: {error}"
         ) from None
+
+
+def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:
+    """Return a message that names the transform that fails by itself, or else the whole chain."""
+    chains = {
+        "image_augmentations": config.image_augmentations if config.augment_images else {},
+        "tensor_augmentations": config.tensor_augmentations if config.augment_tensors else {},
+    }
+    if not any(chains.values()):
+        raise error
+    for key, chain in chains.items():
+        for name, params in chain.items():
+            try:
+                alone = data.augmented_stream(**{key: {name: params}})
+                for epoch in range(AUGMENTATIONS_TRIED):
+                    alone[(epoch, 0)]
+            except FAILURES as failure:
+                return f"{key}.{name}: a training image cannot be augmented so: {_first_line(failure)}"
+    key = next(key for key, chain in chains.items() if chain)
+    return f"{key}: a training image cannot be augmented so: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _build_data_set(config: Configuration) -> DataSet:

@@ -85,6 +85,8 @@ class FusedChain:
             geometry = GEOMETRY[kind](transform, self.size)
             if geometry.interpolation not in (None, *INTERPOLATIONS):
                 raise NotFusable(f"interpolation: {geometry.interpolation.value}")
+            if geometry.border is not None and any(each.cuts for _, each in self.geometry):
+                raise NotFusable("fills what a crop before it cut away")
             self.size = geometry.size
             self.geometry.append((place, geometry))
         elif kind in COLOURS:

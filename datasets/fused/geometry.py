@@ -31,6 +31,7 @@ class Geometry:
         size: of the images that it gives.
         interpolation: between pixels; None if it only moves whole ones.
         border: what it may draw in from outside; None if nothing.
+        cuts: it cuts part of the image away.
 
     Raises: NotFusable.
     """
@@ -38,6 +39,7 @@ class Geometry:
     number = 0
     interpolation: InterpolationMode | None = None
     border: Border | None = None
+    cuts = False
 
     def __init__(self, transform: Any, size: Size) -> None:
         self.transform, self.given, self.size = transform, size, size
@@ -160,6 +162,7 @@ def _inverse_affine(
 class Crop(Geometry):
     """RandomCrop, with what is padded around the image first."""
 
+    cuts = True
     number = 2
 
     def __init__(self, transform: Any, size: Size) -> None:
@@ -207,6 +210,8 @@ def _sides(padding: int | Sequence[int] | None) -> tuple[int, int, int, int]:
 class CenterCrop(Geometry):
     """CenterCrop, of at most the image's size."""
 
+    cuts = True
+
     def __init__(self, transform: Any, size: Size) -> None:
         super().__init__(transform, size)
         self.size = tuple(transform.size)
@@ -247,6 +252,7 @@ def _refuse_reduction(*factors: float) -> None:
 class ResizedCrop(Geometry):
     """RandomResizedCrop, to at most a little less than what is cropped."""
 
+    cuts = True
     number = 4 * TRIES
 
     def __init__(self, transform: Any, size: Size) -> None:

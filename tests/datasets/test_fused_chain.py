@@ -265,7 +265,8 @@ NOT_FUSED = {
     "RandomAffine (interpolation: lanczos)": [T.RandomAffine(9, interpolation=InterpolationMode.LANCZOS)],
     "CenterCrop (the image of 48x60 is smaller than the crop)": [T.CenterCrop(50)],
     "Grayscale (another number of channels)": [T.Grayscale(1)],
-    "several transforms that fill": [T.RandomCrop(40, 4, fill=9), T.RandomAffine(9)],
+    "several transforms that fill": [T.Pad(4, fill=9), T.RandomAffine(9)],
+    "RandomAffine (fills what a crop before it cut away)": [T.CenterCrop(40), T.RandomAffine(9)],
 }
 
 

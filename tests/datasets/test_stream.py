@@ -156,8 +156,8 @@ def test_every_transform_by_name_works_on_a_tensor(name):
     [
         ({"RandomAffine": {}}, "image_augmentations.RandomAffine.degrees: missing"),
         ({"ColorJitter": {"brightnes": 1}}, "unknown parameter; did you mean 'brightness'"),
-        ({"RandomErasing": {"p": 7}}, "image_augmentations.RandomErasing: RandomErasing refuses its parameters"),
-        ({"RandomAffine": {"degrees": 1, "interpolation": "best"}}, "'best' is not a valid InterpolationMode"),
+        ({"RandomErasing": {"scale": [0.1, 2]}}, "image_augmentations.RandomErasing.scale: must be two ascending"),
+        ({"RandomAffine": {"degrees": 1, "interpolation": "best"}}, "interpolation: must be one of nearest, "),
     ],
 )
 def test_wrong_parameters_of_transforms_are_named(chain, message):
