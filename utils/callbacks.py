@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 
-from utils.checkpoints import save_checkpoint
+from utils.checkpoints import keep_previous, save_checkpoint
 from utils.metrics import lower_is_better
 from utils.runs import RunFolder
 from utils.seeding import derive_seed, seed_cpu
@@ -102,6 +102,8 @@ class RunRecord(Checkpoint):
         best_value, best_epoch: of the selected checkpoint.
         training_seconds, training_images: spent in and seen by training steps of this process.
         waiting_seconds: of the training's, in which no batch was ready.
+        last_is_sound: whether the last checkpoint, if there is one, is known to be whole, and so worth keeping as the
+            previous one: this process has written or verified it.
     """
 
     def __init__(self, folder: RunFolder, trackers: Sequence[Tracker], monitor: str) -> None:
@@ -112,6 +114,7 @@ class RunRecord(Checkpoint):
         self.training_seconds = 0.0
         self.training_images = 0
         self.waiting_seconds = 0.0
+        self.last_is_sound = False
         self.test_outputs: list[dict[str, Tensor]] = []
         self._learning_rate = 0.0
         self._epoch_start = self._validation_start = self._waited_before = 0.0
@@ -183,7 +186,10 @@ class RunRecord(Checkpoint):
             if self.best_epoch == trainer.current_epoch:
                 weights = {name: tensor for name, tensor in pl_module.state_dict().items() if "_tally." not in name}
                 save_checkpoint({"state_dict": weights, "epoch": self.best_epoch, "value": value}, self.folder.best)
+            if self.last_is_sound:
+                keep_previous(self.folder.last, self.folder.previous)
         trainer.save_checkpoint(self.folder.last)
+        self.last_is_sound = True
 
     def _track(self, row: dict[str, float]) -> None:
         for tracker in self.trackers:

@@ -20,8 +20,8 @@ from losses.base import ClassificationLoss
 from utils import report
 from utils.building import Preparation, prepare
 from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
-from utils.checkpoints import AtomicCheckpointIO, load_checkpoint
-from utils.files import write_atomically
+from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, choose_checkpoint, load_checkpoint
+from utils.files import remove_leftovers, write_atomically
 from utils.memory import keep_freed_memory
 from utils.metrics import lower_is_better
 from utils.progress import EpochLines, TerminalProgress
@@ -29,7 +29,7 @@ from utils.runs import RunFolder, environment, run_folder, write_json
 from utils.schema import Configuration
 from utils.trackers import build_trackers
 from utils.trackers.base import TrackedRun, Tracker
-from utils.types import ConfigError
+from utils.types import ConfigError, TrainingError
 
 LOG = logging.getLogger("lossbench")
 FOLDER_VARIABLE = "LOSSBENCH_RUN_FOLDER"
@@ -41,7 +41,7 @@ def check(config: Configuration) -> str:
     prepared.data.check()
     folder = run_folder(config, prepared.data.fingerprint)
     build_trainer(config, RunRecord(folder, [], config.monitor))  # accelerator, devices and strategy, if there are such
-    state = "finished" if folder.is_finished else "interrupted" if folder.last.is_file() else "new"
+    state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
     return f"{report.describe(prepared)}\nrun folder: {folder.path} ({state})"
 
 
@@ -68,8 +68,12 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     record = RunRecord(folder, trackers, config.monitor)
     trainer = build_trainer(config, record)
     lock = _lock(folder) if trainer.is_global_zero else None
-    resume = folder.last if folder.last.is_file() else None
+    resume, complaint = choose_checkpoint(folder.last, folder.previous)
+    record.last_is_sound = resume == folder.last
+    if complaint:
+        LOG.warning("%s", complaint)
     if trainer.is_global_zero:
+        remove_leftovers(folder.path)
         write_atomically(folder.config, config.to_yaml())
         facts = environment(_device_name(trainer), trainer.precision, prepared.data.fingerprint)
         write_json(folder.environment, facts)
@@ -198,7 +202,7 @@ def _open_trackers(prepared: Preparation, folder: RunFolder, facts: dict[str, An
 def _finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
     """Test the selected checkpoint once and write what the run leaves; the summary last."""
     config, folder, classifier = prepared.config, record.folder, prepared.classifier
-    best = load_checkpoint(folder.best)
+    best = _load_best(record)
     weights = classifier.state_dict() | best["state_dict"]
     classifier.load_state_dict(weights)
     trainer.test(classifier, prepared.data, verbose=False)
@@ -217,6 +221,22 @@ def _finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> di
             tracker.log_files(folder.path)
     LOG.info("%s", report.table(summary, config, folder))
     return summary
+
+
+def _load_best(record: RunRecord) -> dict[str, Any]:
+    """Load the selected checkpoint.
+
+    Raises: TrainingError if it is damaged or, after a resume from an earlier epoch, not the selected epoch's.
+    """
+    remedy = "put a copy of it back and give the same command again, or train anew with --fresh"
+    try:
+        best = load_checkpoint(record.folder.best)
+    except DamagedCheckpoint as damage:
+        raise TrainingError(f"{damage}; it holds the weights to test: {remedy}") from None
+    if best["epoch"] != record.best_epoch:
+        epochs = f"is of epoch {best['epoch']}, selected is epoch {record.best_epoch}"
+        raise TrainingError(f"{record.folder.best} {epochs}: {remedy}")
+    return best
 
 
 def _gather(batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

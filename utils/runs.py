@@ -51,6 +51,11 @@ class RunFolder:
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
+    def previous(self) -> Path:
+        """The checkpoint before the last: what a run goes on from when that one is damaged."""
+        return self.path / "checkpoints" / "previous.ckpt"
+
+    @property
     def summary(self) -> Path:
         return self.path / "summary.json"
 
@@ -69,6 +74,10 @@ class RunFolder:
     def is_finished(self) -> bool:
         """The summary is written last."""
         return self.summary.is_file()
+
+    @property
+    def is_interrupted(self) -> bool:
+        return not self.is_finished and (self.last.is_file() or self.previous.is_file())
 
     def read_summary(self) -> dict[str, Any]:
         return json.loads(self.summary.read_text(encoding="utf-8"))
