@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from losses.base import ClassificationLoss
 from utils import report
 from utils.building import Preparation, prepare
-from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
+from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed, StopOnSignal
 from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, choose_checkpoint, load_checkpoint
 from utils.files import remove_leftovers, write_atomically
 from utils.memory import keep_freed_memory
@@ -27,6 +28,7 @@ from utils.metrics import lower_is_better
 from utils.progress import EpochLines, TerminalProgress
 from utils.runs import RunFolder, environment, run_folder, write_json
 from utils.schema import Configuration
+from utils.signals import Interrupted, raise_on_signals
 from utils.trackers import build_trackers
 from utils.trackers.base import TrackedRun, Tracker
 from utils.types import ConfigError, TrainingError
@@ -45,6 +47,7 @@ def check(config: Configuration) -> str:
     return f"{report.describe(prepared)}\nrun folder: {folder.path} ({state})"
 
 
+@raise_on_signals()
 def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[str, Any]]:
     """Train, test and record one run; go on with it if it was interrupted, leave it if it is finished.
 
@@ -52,7 +55,8 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
         fresh: start anew, in a folder beside the one that exists.
 
     Returns: the run's folder and its summary.
-    Raises: ConfigError, DataError; TrainingError if the loss is not finite.
+    Raises: ConfigError, DataError; TrainingError if the loss is not finite or the selected checkpoint is damaged;
+        Interrupted after a signal.
     """
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
     keep_freed_memory()
@@ -68,6 +72,26 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     record = RunRecord(folder, trackers, config.monitor)
     trainer = build_trainer(config, record)
     lock = _lock(folder) if trainer.is_global_zero else None
+    status = "failed"
+    try:
+        summary = _train(prepared, trainer, record, trackers)
+        status = "success"
+    except Interrupted as interruption:
+        status = "interrupted"
+        raise Interrupted(interruption.name, *_whereabouts(trainer, record)) from None
+    finally:
+        for tracker in trackers:
+            tracker.finalize(status)
+        if lock is not None:
+            lock.release()
+        if status == "interrupted" and trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGTERM)  # last: Lightning ends a process whose children ended
+    return folder, summary
+
+
+def _train(prepared: Preparation, trainer: pl.Trainer, record: RunRecord, trackers: list[Tracker]) -> dict[str, Any]:
+    """Train and test, and return the summary; what is opened is put into `trackers`."""
+    config, folder = prepared.config, record.folder
     resume, complaint = choose_checkpoint(folder.last, folder.previous)
     record.last_is_sound = resume == folder.last
     if complaint:
@@ -84,26 +108,23 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     LOG.info("run folder: %s%s", folder.path, f" (going on after {resume.name})" if resume else "")
     if config.compile:
         prepared.classifier.compile()
-    status = "failed"
     try:
         trainer.fit(prepared.classifier, prepared.data, ckpt_path=resume, weights_only=True if resume else None)
-        summary = _finish(prepared, trainer, record)
-        status = "success"
+        return _finish(prepared, trainer, record)
     except ConfigError as error:
         raise config.located(error) from None
     except _compiler_errors() as error:
         raise config.error({("compile",): f"this machine cannot compile the network: {_reason(error)}"}) from None
-    except SystemExit:  # how Lightning passes Ctrl-C on
-        if not trainer.interrupted:
-            raise
-        status = "interrupted"
-        raise KeyboardInterrupt from None
-    finally:
-        for tracker in trackers:
-            tracker.finalize(status)
-        if lock is not None:
-            lock.release()
-    return folder, summary
+
+
+def _whereabouts(trainer: pl.Trainer, record: RunRecord) -> tuple[str, str]:
+    """Return where a run was when it was interrupted, and what the same command will do."""
+    where = {None: "before training", "fit": f"in epoch {trainer.current_epoch}"}.get(trainer.state.fn, "in the test")
+    if record.saved_epoch is None:
+        return where, "the same command goes on from the last finished epoch"
+    if record.saved_epoch < 0:
+        return where, "the same command starts it again: no epoch was finished"
+    return where, f"the same command goes on after epoch {record.saved_epoch}"
 
 
 def _compiler_errors() -> tuple[type[Exception], ...]:
@@ -136,7 +157,7 @@ def _lock(folder: RunFolder) -> FileLock:
 
 def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
     """Build Lightning's Trainer for a configuration."""
-    callbacks: list[Callback] = [StepSeed(config.seed), FiniteLoss(), record]
+    callbacks: list[Callback] = [StepSeed(config.seed), StopOnSignal(), FiniteLoss(), record]
     callbacks.append(TerminalProgress() if sys.stderr.isatty() else EpochLines())
     if config.early_stopping_patience is not None:
         mode = "min" if lower_is_better(config.monitor) else "max"
