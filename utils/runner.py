@@ -25,6 +25,7 @@ from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, choose_chec
 from utils.files import remove_leftovers, write_atomically
 from utils.memory import keep_freed_memory
 from utils.metrics import lower_is_better
+from utils.neighbours import describe_nearest
 from utils.progress import EpochLines, TerminalProgress
 from utils.runs import RunFolder, environment, run_folder, write_json
 from utils.schema import Configuration
@@ -97,6 +98,9 @@ def _train(prepared: Preparation, trainer: pl.Trainer, record: RunRecord, tracke
     if complaint:
         LOG.warning("%s", complaint)
     if trainer.is_global_zero:
+        nearest = None if folder.config.is_file() else describe_nearest(config, folder)
+        if nearest:
+            LOG.info("%s", nearest)
         remove_leftovers(folder.path)
         write_atomically(folder.config, config.to_yaml())
         facts = environment(_device_name(trainer), trainer.precision, prepared.data.fingerprint)
@@ -111,6 +115,8 @@ def _train(prepared: Preparation, trainer: pl.Trainer, record: RunRecord, tracke
     try:
         trainer.fit(prepared.classifier, prepared.data, ckpt_path=resume, weights_only=True if resume else None)
         return _finish(prepared, trainer, record)
+    except Interrupted:
+        raise  # ahead of the compiler's errors, whose import takes a while
     except ConfigError as error:
         raise config.located(error) from None
     except _compiler_errors() as error:

@@ -121,14 +121,19 @@ def _file_digest(path: str) -> str:
 def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False) -> RunFolder:
     """Return the folder of a configuration's run; with `fresh`, the first free one beside those that exist."""
     identity = fingerprint(config, data_fingerprint)
-    parts = (config.dataset, config.architecture, config.loss_function, f"s{config.seed}", identity)
-    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts)
+    name = f"{run_prefix(config)}-s{config.seed}-{identity}"
     path = Path(config.output_path) / name
     number = 2
     while fresh and path.exists():
         path = path.with_name(f"{name}-{number}")
         number += 1
     return RunFolder(path)
+
+
+def run_prefix(config: Configuration) -> str:
+    """Return what the folders of a data set, an architecture and a loss begin with."""
+    parts = (config.dataset, config.architecture, config.loss_function)
+    return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts)
 
 
 def check_writable(config: Configuration) -> None:
