@@ -19,7 +19,7 @@ from utils.checkpoints import keep_previous, save_checkpoint
 from utils.metrics import lower_is_better
 from utils.runs import RunFolder
 from utils.seeding import derive_seed, seed_cpu
-from utils.signals import raise_if_received
+from utils.signals import raise_if_received, take_sigterm_back
 from utils.trackers.base import Tracker
 from utils.types import TrainingError
 
@@ -53,6 +53,9 @@ class StepSeed(Callback):
 
 class StopOnSignal(Callback):
     """Stops before a step when a signal's exception was lost on its way."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        take_sigterm_back()
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int):
         raise_if_received()

@@ -18,6 +18,7 @@ STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 75}
 
 _received: list[str] = []
 _owner = 0
+_active = False
 
 
 class Interrupted(BaseException):
@@ -41,7 +42,7 @@ def raise_on_signals() -> Iterator[None]:
     A signal that the process was started to ignore, as by nohup, stays ignored. Other threads cannot handle signals:
     there nothing changes.
     """
-    global _owner
+    global _owner, _active
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -52,11 +53,19 @@ def raise_on_signals() -> Iterator[None]:
         number = getattr(signal, name, None)  # Windows has no SIGUSR1
         if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
             before[number] = signal.signal(number, _receive)
+    _active = signal.SIGTERM in before
     try:
         yield
     finally:
+        _active = False
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def take_sigterm_back() -> None:
+    """Replace the handler that Lightning sets while it trains: it talks to the other devices, amid whatever they do."""
+    if _active and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _receive)
 
 
 def raise_if_received() -> None:
