@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.catalogue import LISTS, NAME_CHECKS, list_names
+from utils.signals import Interrupted
 from utils.types import ConfigError, TrainingError, UserError
 
 if TYPE_CHECKING:
@@ -86,8 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(error, file=sys.stderr)
         return 1
+    except Interrupted as interruption:
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all
+            print(interruption, file=sys.stderr)
+        return interruption.status
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from the last finished epoch", file=sys.stderr)
+        print("interrupted before training", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `--list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -15,10 +15,11 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 
-from utils.checkpoints import save_checkpoint
+from utils.checkpoints import keep_previous, save_checkpoint
 from utils.metrics import lower_is_better
 from utils.runs import RunFolder
 from utils.seeding import derive_seed, seed_cpu
+from utils.signals import raise_if_received, take_sigterm_back
 from utils.trackers.base import Tracker
 from utils.types import TrainingError
 
@@ -48,6 +49,16 @@ class StepSeed(Callback):
         seed_cpu(seed)
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)
+
+
+class StopOnSignal(Callback):
+    """Stops before a step when a signal's exception was lost on its way."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        take_sigterm_back()
+
+    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int):
+        raise_if_received()
 
 
 class FiniteLoss(Callback):
@@ -102,6 +113,9 @@ class RunRecord(Checkpoint):
         best_value, best_epoch: of the selected checkpoint.
         training_seconds, training_images: spent in and seen by training steps of this process.
         waiting_seconds: of the training's, in which no batch was ready.
+        saved_epoch: the one that a resume goes on after, -1 before the first; None while that is not known.
+        last_is_sound: whether the last checkpoint, if there is one, is known to be whole, and so worth keeping as the
+            previous one: this process has written or verified it.
     """
 
     def __init__(self, folder: RunFolder, trackers: Sequence[Tracker], monitor: str) -> None:
@@ -112,6 +126,8 @@ class RunRecord(Checkpoint):
         self.training_seconds = 0.0
         self.training_images = 0
         self.waiting_seconds = 0.0
+        self.last_is_sound = False
+        self.saved_epoch: int | None = None
         self.test_outputs: list[dict[str, Tensor]] = []
         self._learning_rate = 0.0
         self._epoch_start = self._validation_start = self._waited_before = 0.0
@@ -132,6 +148,7 @@ class RunRecord(Checkpoint):
             setattr(self, name, value)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.saved_epoch = trainer.current_epoch - 1
         self.rows = [row for row in self.folder.read_metrics() if row["epoch"] < trainer.current_epoch]
         for row in self.rows:
             self._track(row)
@@ -183,7 +200,10 @@ class RunRecord(Checkpoint):
             if self.best_epoch == trainer.current_epoch:
                 weights = {name: tensor for name, tensor in pl_module.state_dict().items() if "_tally." not in name}
                 save_checkpoint({"state_dict": weights, "epoch": self.best_epoch, "value": value}, self.folder.best)
+            if self.last_is_sound:
+                keep_previous(self.folder.last, self.folder.previous)
         trainer.save_checkpoint(self.folder.last)
+        self.last_is_sound, self.saved_epoch = True, trainer.current_epoch
 
     def _track(self, row: dict[str, float]) -> None:
         for tracker in self.trackers:

@@ -1,14 +1,29 @@
-"""Checkpoints: written whole or not at all, loaded without running what they contain."""
+"""Checkpoints: written whole or not at all, known when damaged, loaded without running what they contain.
+
+A checkpoint is torch's own file and behind it a mark and the SHA-256 of all before. The checksum lies in the file
+because two files cannot be renamed as one: after a kill, one beside it could be another checkpoint's. `torch.load`
+looks for its archive's end from the back and passes over what follows, so other tools read the file as before.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from utils.files import write_atomically
+from utils.types import TrainingError
+
+MARK = b"\nSHA256:"
+TRAILER = len(MARK) + hashlib.sha256().digest_size
+
+
+class DamagedCheckpoint(TrainingError):
+    """A file that is not what was written as a checkpoint; the message names it and what is wrong."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -22,8 +37,73 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
-    write_atomically(path, lambda file: torch.save(checkpoint, file))
+    def write(file: IO[bytes]) -> None:
+        hashing = _Hashing(file)
+        torch.save(checkpoint, hashing)  # type: ignore[arg-type]
+        file.write(MARK + hashing.sha256.digest())
+
+    write_atomically(path, write)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Raises: DamagedCheckpoint, also for a file that is not there."""
+    verify_checkpoint(path)
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def verify_checkpoint(path: Path) -> None:
+    """Read a file once, in little memory.
+
+    Raises: DamagedCheckpoint if it does not end in the checksum of what it holds.
+    """
+    if not path.is_file():
+        raise DamagedCheckpoint(f"{path} is missing")
+    size = path.stat().st_size - TRAILER
+    sha256 = hashlib.sha256()
+    with path.open("rb") as file:
+        for start in range(0, size, 1 << 20):
+            sha256.update(file.read(min(1 << 20, size - start)))
+        trailer = file.read(TRAILER)
+    if not trailer.startswith(MARK):
+        raise DamagedCheckpoint(f"{path} is cut off or no checkpoint (it does not end in a checksum)")
+    if trailer != MARK + sha256.digest():
+        raise DamagedCheckpoint(f"{path} is damaged (its content does not match its checksum)")
+
+
+def choose_checkpoint(last: Path, previous: Path) -> tuple[Path | None, str | None]:
+    """Return the newest sound one of a run's two, and what to tell of a damaged one; None starts at epoch 0.
+
+    A kill while `last` is written leaves only `previous`, which then is the last finished epoch: nothing to tell.
+    """
+    damages = []
+    for path in (last, previous):
+        if not path.is_file():
+            continue
+        try:
+            verify_checkpoint(path)
+        except DamagedCheckpoint as damage:
+            damages.append(str(damage))
+            continue
+        epoch = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"] if damages else None
+        return path, f"{damages[0]}: going on after epoch {epoch}, from {path.name}" if damages else None
+    return None, f"{'; '.join(damages)}: no other checkpoint, starting at epoch 0" if damages else None
+
+
+def keep_previous(last: Path, previous: Path) -> None:
+    """Make room for the next `last`, which is known to be sound: at every moment one of the two is whole."""
+    if last.is_file():
+        os.replace(last, previous)
+
+
+class _Hashing:
+    """A file that is hashed while it is written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.sha256 = file, hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()

@@ -25,10 +25,29 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        _sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a new name to the disk too: without it, a power cut can take the rename back."""
+    if os.name != "posix":
+        return  # Windows opens no folders
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems cannot; the content is on the disk already
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed in the middle of writing left; no other may be writing there."""
+    for path in folder.rglob(".*.tmp"):
+        path.unlink()
 
 
 def write_atomically(path: Path, content: str | Callable[[IO[bytes]], Any]) -> None:

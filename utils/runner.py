@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,17 +20,19 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from losses.base import ClassificationLoss
 from utils import report
 from utils.building import Preparation, prepare
-from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
-from utils.checkpoints import AtomicCheckpointIO, load_checkpoint
-from utils.files import write_atomically
+from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed, StopOnSignal
+from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, choose_checkpoint, load_checkpoint
+from utils.files import remove_leftovers, write_atomically
 from utils.memory import keep_freed_memory
 from utils.metrics import lower_is_better
+from utils.neighbours import describe_nearest
 from utils.progress import EpochLines, TerminalProgress
 from utils.runs import RunFolder, environment, run_folder, write_json
 from utils.schema import Configuration
+from utils.signals import Interrupted, raise_on_signals
 from utils.trackers import build_trackers
 from utils.trackers.base import TrackedRun, Tracker
-from utils.types import ConfigError
+from utils.types import ConfigError, TrainingError
 
 LOG = logging.getLogger("lossbench")
 FOLDER_VARIABLE = "LOSSBENCH_RUN_FOLDER"
@@ -41,10 +44,11 @@ def check(config: Configuration) -> str:
     prepared.data.check()
     folder = run_folder(config, prepared.data.fingerprint)
     build_trainer(config, RunRecord(folder, [], config.monitor))  # accelerator, devices and strategy, if there are such
-    state = "finished" if folder.is_finished else "interrupted" if folder.last.is_file() else "new"
+    state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
     return f"{report.describe(prepared)}\nrun folder: {folder.path} ({state})"
 
 
+@raise_on_signals()
 def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[str, Any]]:
     """Train, test and record one run; go on with it if it was interrupted, leave it if it is finished.
 
@@ -52,7 +56,8 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
         fresh: start anew, in a folder beside the one that exists.
 
     Returns: the run's folder and its summary.
-    Raises: ConfigError, DataError; TrainingError if the loss is not finite.
+    Raises: ConfigError, DataError; TrainingError if the loss is not finite or the selected checkpoint is damaged;
+        Interrupted after a signal.
     """
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
     keep_freed_memory()
@@ -68,8 +73,35 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     record = RunRecord(folder, trackers, config.monitor)
     trainer = build_trainer(config, record)
     lock = _lock(folder) if trainer.is_global_zero else None
-    resume = folder.last if folder.last.is_file() else None
+    status = "failed"
+    try:
+        summary = _train(prepared, trainer, record, trackers)
+        status = "success"
+    except Interrupted as interruption:
+        status = "interrupted"
+        raise Interrupted(interruption.name, *_whereabouts(trainer, record)) from None
+    finally:
+        for tracker in trackers:
+            tracker.finalize(status)
+        if lock is not None:
+            lock.release()
+        if status == "interrupted" and trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGTERM)  # last: Lightning ends a process whose children ended
+    return folder, summary
+
+
+def _train(prepared: Preparation, trainer: pl.Trainer, record: RunRecord, trackers: list[Tracker]) -> dict[str, Any]:
+    """Train and test, and return the summary; what is opened is put into `trackers`."""
+    config, folder = prepared.config, record.folder
+    resume, complaint = choose_checkpoint(folder.last, folder.previous)
+    record.last_is_sound = resume == folder.last
+    if complaint:
+        LOG.warning("%s", complaint)
     if trainer.is_global_zero:
+        nearest = None if folder.config.is_file() else describe_nearest(config, folder)
+        if nearest:
+            LOG.info("%s", nearest)
+        remove_leftovers(folder.path)
         write_atomically(folder.config, config.to_yaml())
         facts = environment(_device_name(trainer), trainer.precision, prepared.data.fingerprint)
         write_json(folder.environment, facts)
@@ -80,26 +112,25 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     LOG.info("run folder: %s%s", folder.path, f" (going on after {resume.name})" if resume else "")
     if config.compile:
         prepared.classifier.compile()
-    status = "failed"
     try:
         trainer.fit(prepared.classifier, prepared.data, ckpt_path=resume, weights_only=True if resume else None)
-        summary = _finish(prepared, trainer, record)
-        status = "success"
+        return _finish(prepared, trainer, record)
+    except Interrupted:
+        raise  # ahead of the compiler's errors, whose import takes a while
     except ConfigError as error:
         raise config.located(error) from None
     except _compiler_errors() as error:
         raise config.error({("compile",): f"this machine cannot compile the network: {_reason(error)}"}) from None
-    except SystemExit:  # how Lightning passes Ctrl-C on
-        if not trainer.interrupted:
-            raise
-        status = "interrupted"
-        raise KeyboardInterrupt from None
-    finally:
-        for tracker in trackers:
-            tracker.finalize(status)
-        if lock is not None:
-            lock.release()
-    return folder, summary
+
+
+def _whereabouts(trainer: pl.Trainer, record: RunRecord) -> tuple[str, str]:
+    """Return where a run was when it was interrupted, and what the same command will do."""
+    where = {None: "before training", "fit": f"in epoch {trainer.current_epoch}"}.get(trainer.state.fn, "in the test")
+    if record.saved_epoch is None:
+        return where, "the same command goes on from the last finished epoch"
+    if record.saved_epoch < 0:
+        return where, "the same command starts it again: no epoch was finished"
+    return where, f"the same command goes on after epoch {record.saved_epoch}"
 
 
 def _compiler_errors() -> tuple[type[Exception], ...]:
@@ -132,7 +163,7 @@ def _lock(folder: RunFolder) -> FileLock:
 
 def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
     """Build Lightning's Trainer for a configuration."""
-    callbacks: list[Callback] = [StepSeed(config.seed), FiniteLoss(), record]
+    callbacks: list[Callback] = [StepSeed(config.seed), StopOnSignal(), FiniteLoss(), record]
     callbacks.append(TerminalProgress() if sys.stderr.isatty() else EpochLines())
     if config.early_stopping_patience is not None:
         mode = "min" if lower_is_better(config.monitor) else "max"
@@ -198,7 +229,7 @@ def _open_trackers(prepared: Preparation, folder: RunFolder, facts: dict[str, An
 def _finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
     """Test the selected checkpoint once and write what the run leaves; the summary last."""
     config, folder, classifier = prepared.config, record.folder, prepared.classifier
-    best = load_checkpoint(folder.best)
+    best = _load_best(record)
     weights = classifier.state_dict() | best["state_dict"]
     classifier.load_state_dict(weights)
     trainer.test(classifier, prepared.data, verbose=False)
@@ -217,6 +248,22 @@ def _finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> di
             tracker.log_files(folder.path)
     LOG.info("%s", report.table(summary, config, folder))
     return summary
+
+
+def _load_best(record: RunRecord) -> dict[str, Any]:
+    """Load the selected checkpoint.
+
+    Raises: TrainingError if it is damaged or, after a resume from an earlier epoch, not the selected epoch's.
+    """
+    remedy = "put a copy of it back and give the same command again, or train anew with --fresh"
+    try:
+        best = load_checkpoint(record.folder.best)
+    except DamagedCheckpoint as damage:
+        raise TrainingError(f"{damage}; it holds the weights to test: {remedy}") from None
+    if best["epoch"] != record.best_epoch:
+        epochs = f"is of epoch {best['epoch']}, selected is epoch {record.best_epoch}"
+        raise TrainingError(f"{record.folder.best} {epochs}: {remedy}")
+    return best
 
 
 def _gather(batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -51,6 +51,11 @@ class RunFolder:
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
+    def previous(self) -> Path:
+        """The checkpoint before the last: what a run goes on from when that one is damaged."""
+        return self.path / "checkpoints" / "previous.ckpt"
+
+    @property
     def summary(self) -> Path:
         return self.path / "summary.json"
 
@@ -69,6 +74,10 @@ class RunFolder:
     def is_finished(self) -> bool:
         """The summary is written last."""
         return self.summary.is_file()
+
+    @property
+    def is_interrupted(self) -> bool:
+        return not self.is_finished and (self.last.is_file() or self.previous.is_file())
 
     def read_summary(self) -> dict[str, Any]:
         return json.loads(self.summary.read_text(encoding="utf-8"))
@@ -112,14 +121,19 @@ def _file_digest(path: str) -> str:
 def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False) -> RunFolder:
     """Return the folder of a configuration's run; with `fresh`, the first free one beside those that exist."""
     identity = fingerprint(config, data_fingerprint)
-    parts = (config.dataset, config.architecture, config.loss_function, f"s{config.seed}", identity)
-    name = "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts)
+    name = f"{run_prefix(config)}-s{config.seed}-{identity}"
     path = Path(config.output_path) / name
     number = 2
     while fresh and path.exists():
         path = path.with_name(f"{name}-{number}")
         number += 1
     return RunFolder(path)
+
+
+def run_prefix(config: Configuration) -> str:
+    """Return what the folders of a data set, an architecture and a loss begin with."""
+    parts = (config.dataset, config.architecture, config.loss_function)
+    return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts)
 
 
 def check_writable(config: Configuration) -> None:

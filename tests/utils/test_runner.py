@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -616,24 +615,6 @@ def test_check_prints_the_merged_configuration_sizes_and_costs_and_trains_nothin
     assert not list(tmp_path.glob("digits-*"))
     merged = printed[printed.index("dataset:") : printed.index("\ndata  ")]
     assert yaml.safe_load(merged)["loss_function"] == "CrossEntropyLoss"
-
-
-def test_ctrl_c_leaves_status_130_and_says_how_to_go_on(tmp_path):
-    command = [sys.executable, "train.py", "config_template.yml", "trackers=[]", "num_epochs=500"]
-    folders = [f"output_path={tmp_path}", f"logging_dir={tmp_path}"]
-    process = subprocess.Popen(
-        [*command, *folders], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch   2/"):
-            process.send_signal(signal.SIGINT)
-            break
-    _, complaints = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "the same command goes on from the last finished epoch" in complaints
-    assert "Traceback" not in complaints
-    assert list(tmp_path.glob("*/checkpoints/last.ckpt"))
 
 
 @pytest.mark.torture

@@ -1,0 +1,91 @@
+"""SIGTERM, Ctrl-C and the SIGUSR1 that Slurm sends ahead of a time limit end a run in order, each with its status.
+
+Standard library only: the script that prints the message must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 75}
+"""Exit statuses: 128 + the signal's number, as shells have it; 75, "try again later", where a job is to be requeued."""
+
+_received: list[str] = []
+_owner = 0
+_active = False
+
+
+class Interrupted(BaseException):
+    """A run that a signal stopped; the message says where, and how to go on.
+
+    Not a KeyboardInterrupt, which Lightning turns into an exit of its own with status 1, and not an Exception, which
+    what is interrupted might take for its own.
+    """
+
+    def __init__(self, name: str, where: str = "before training", onward: str = "the same command goes on") -> None:
+        super().__init__(f"interrupted by {name} {where}; {onward}")
+        self.name, self.status = name, STATUS[name]
+
+
+@contextlib.contextmanager
+def raise_on_signals() -> Iterator[None]:
+    """Raise Interrupted, once, where the main thread stands when a signal comes; put the old handlers back at the end.
+
+    At once rather than at the end of a step: nothing that is written can be left half. A second Ctrl-C ends the process
+    as if there were no handler; a second SIGTERM, which schedulers like to send, leaves the first time to finish.
+    A signal that the process was started to ignore, as by nohup, stays ignored. Other threads cannot handle signals:
+    there nothing changes.
+    """
+    global _owner, _active
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _received.clear()
+    _owner = os.getpid()
+    before: dict[int, Any] = {}
+    for name in STATUS:
+        number = getattr(signal, name, None)  # Windows has no SIGUSR1
+        if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+            before[number] = signal.signal(number, _receive)
+    _active = signal.SIGTERM in before
+    try:
+        yield
+    finally:
+        _active = False
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def take_sigterm_back() -> None:
+    """Replace the handler that Lightning sets while it trains: it talks to the other devices, amid whatever they do."""
+    if _active and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _receive)
+
+
+def raise_if_received() -> None:
+    """Raise what was lost, as an exception that is raised in a destructor is."""
+    if _received:
+        raise Interrupted(_received[0])
+
+
+def _receive(number: int, frame: FrameType | None) -> None:
+    if os.getpid() != _owner:  # a forked worker: whoever started it stops it, by SIGTERM
+        if number == signal.SIGTERM:
+            _end_hard(number)
+        return
+    if not _received:
+        _received.append(signal.Signals(number).name)
+        raise_if_received()
+    if number == signal.SIGINT:
+        _end_hard(number)
+
+
+def _end_hard(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
