@@ -14,13 +14,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import simplejpeg
 from PIL import Image
 
 from datasets.files import listing
 from datasets.files import progress as progress_bar
 from utils.files import write_atomically
 from utils.types import DataError
+
+try:
+    import simplejpeg
+except ImportError:  # Pillow gives the same pixels
+    simplejpeg = None
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -116,7 +120,7 @@ def decode(path: ImageFile) -> np.ndarray:
     Raises: DataError as `open_image`.
     """
     image, turn = _open(path, read="head")
-    if image.format == "JPEG" and image.mode in ("L", "RGB") and turn is None:
+    if simplejpeg is not None and image.format == "JPEG" and image.mode in ("L", "RGB") and turn is None:
         content = path.content if isinstance(path, EncodedImage) else Path(path).read_bytes()
         try:
             pixels = simplejpeg.decode_jpeg(content, "GRAY" if image.mode == "L" else "RGBX")

@@ -12,6 +12,7 @@ import pytest
 from official_layouts import draw
 from PIL import Image
 
+from datasets import images
 from datasets.images import bad_images, check_images, image_size, open_image
 from utils.types import DataError
 
@@ -262,3 +263,15 @@ def test_images_are_checked_in_threads_and_reported_in_order(tmp_path: Path) -> 
     paths = [tmp_path / f"{k}.jpg" for k in range(40)]
     assert bad_images(paths) == [f"{path}: no such file" for path in paths]
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"subsampling": 2, "progressive": True}, {"quality": 30}])
+def test_jpegs_come_with_pillow_s_pixels(tmp_path, monkeypatch, mode, options):
+    pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    Image.fromarray(pixels).convert(mode).save(tmp_path / "image.jpg", **options)
+    fast = images.decode(tmp_path / "image.jpg")
+    monkeypatch.setattr(images, "simplejpeg", None)
+    slow = images.decode(tmp_path / "image.jpg")
+    assert np.array_equal(fast[..., :3] if mode == "RGB" else fast, slow)
+    assert slow.shape == ((37, 53, 3) if mode == "RGB" else (37, 53))
