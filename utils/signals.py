@@ -58,6 +58,7 @@ def raise_on_signals() -> Iterator[None]:
         yield
     finally:
         _active = False
+        _received.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 

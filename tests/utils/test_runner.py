@@ -527,7 +527,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
         ),
         (
             {"augment_images": "true", "image_augmentations": "{RandomCrop: {size: 100}}"},
-            r"command line: image_augmentations: a training image cannot be augmented so: Required crop size",
+            r"command line: image_augmentations.RandomCrop: a training image cannot be augmented so: Required",
         ),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import QUICK
 from utils import runner
 from utils.callbacks import RunRecord, StopOnSignal
-from utils.signals import STATUS, Interrupted, raise_on_signals
+from utils.signals import STATUS, Interrupted, raise_if_received, raise_on_signals
 from utils.trackers.base import Tracker
 
 pytestmark = pytest.mark.usefixtures("plain_log")
@@ -177,3 +177,11 @@ def test_a_signal_leaves_its_status_and_one_line_that_says_how_to_go_on(number, 
     assert line.startswith(f"interrupted by {number.name} in epoch ")
     assert line.split("; ")[1].startswith("the same command goes on after epoch ")
     assert list(tmp_path.glob("*/checkpoints/last.ckpt")) or list(tmp_path.glob("*/checkpoints/previous.ckpt"))
+
+
+def test_a_signal_of_one_run_does_not_stop_the_next():
+    with pytest.raises(Interrupted), raise_on_signals():
+        signal.raise_signal(signal.SIGTERM)
+    raise_if_received()
+    with raise_on_signals():
+        raise_if_received()  # nothing is left over
