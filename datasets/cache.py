@@ -23,9 +23,6 @@ from utils.types import DataError
 
 LOG = logging.getLogger("lossbench")
 
-CACHES = ("auto", "memory", "disk", "none")
-"""Where a run may keep its decoded images."""
-
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Load = Callable[[int], np.ndarray]

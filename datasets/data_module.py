@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import logging
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -16,9 +14,9 @@ from torch.utils.data import DataLoader
 
 from datasets import build_mixing
 from datasets.base import DataSet, ImageTable
-from datasets.cache import CacheUnavailable, cached_images
 from datasets.files import available_cores
-from datasets.images import check_images, name_and_size, stamp_of
+from datasets.images import check_images, name_and_size
+from datasets.kept_images import keep_images
 from datasets.label_noise import symmetric_noise
 from datasets.mixing import draw_partners
 from datasets.noisy_labels import read_noisy_labels
@@ -37,7 +35,6 @@ from utils.schema import Configuration
 from utils.seeding import derive_seed
 from utils.types import Batch, ConfigError, DataError
 
-LOG = logging.getLogger("lossbench")
 LARGEST_RESIDENT = 2 * 10**9
 """Bytes of a set in memory that an accelerator keeps whole."""
 
@@ -171,41 +168,11 @@ class DataModule(pl.LightningDataModule):
 
         Raises: ConfigError if they are to be kept where there is no room; DataError naming all that cannot be decoded.
         """
-        if self.config.cache == "none":
-            return
-        alike: dict[str, list[ImageStream]] = {}
-        for stream in self._streams:
-            if stream.needs_preparing:
-                alike.setdefault(_images_key(stream), []).append(stream)
         try:
-            for key, streams in alike.items():
-                self._keep(key, streams)
+            keep_images(self._streams, self.image_size, self.config)
         except DataError:
             self.check()  # which names the bad images of every part
             raise
-
-    def _keep(self, key: str, streams: list[ImageStream]) -> None:
-        """Keep the images of streams of one table that are prepared alike."""
-        config, first = self.config, streams[0]
-        in_memory = isinstance(first.table.images, np.ndarray)
-        where = ("memory" if in_memory else "disk") if config.cache == "auto" else config.cache
-        try:
-            images = cached_images(
-                functools.partial(first.preprocessing.load, first.table),
-                (len(first.table), *self.image_size, first.preprocessing.channels),
-                np.concatenate([stream.rows for stream in streams]),
-                key,
-                where=where,  # type: ignore[arg-type]
-                limit_gb=config.cache_limit_gb,
-                name=config.dataset,
-            )
-        except CacheUnavailable as error:
-            if config.cache != "auto":
-                raise config.error({("cache",): f"cannot be {config.cache}: {error}"}) from None
-            LOG.info("images are decoded anew in every epoch: %s", error)
-            return
-        for stream in streams:
-            stream.pixels = images
 
     def faster_loading(self) -> str:
         """Return which settings would give images sooner, to be said after what was found."""
@@ -322,19 +289,6 @@ class DataModule(pl.LightningDataModule):
         assert self.trainer is not None
         done = self.trainer.fit_loop.epoch_loop.batch_progress.total.completed
         return divmod(done, int(self.trainer.num_training_batches))
-
-
-def _images_key(stream: ImageStream) -> str:
-    """Return what tells the prepared pixels of a stream's table from any others."""
-    table, preprocessing = stream.table, stream.preprocessing
-    digest = hashlib.sha256(repr((preprocessing.pixels_key, table.banner)).encode())
-    if preprocessing.crop and table.boxes is not None:
-        digest.update(np.ascontiguousarray(table.boxes).tobytes())
-    if isinstance(table.images, np.ndarray):
-        digest.update(str(id(table.images)).encode())  # kept by this process alone
-    else:
-        digest.update(stamp_of(table.images, "").name.encode())
-    return digest.hexdigest()
 
 
 def _as_it_is(loaded: Loaded) -> Loaded:

@@ -182,7 +182,7 @@ class FusedChain:
         Args:
             normalize: does to [C, 1, 1] of 0 to 1 what was done to the images.
 
-        Shapes: images [M, C, h, w] float, boxes [M, E, 4] -> images, which are overwritten.
+        Shapes: images [M, C, h, w] float, boxes [M, E, 4] -> [M, C, h, w].
         """
         y, x = (torch.arange(side, device=images.device) for side in self.size)
         for (_, each), box in zip(self.erasing, boxes.unbind(1), strict=True):
