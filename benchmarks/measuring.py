@@ -8,7 +8,6 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler says on every use that it starts and stops
@@ -17,6 +16,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from utils.memory import keep_freed_memory
+from utils.runs import processor_name
 
 Step = Callable[[], Any]
 
@@ -59,13 +59,8 @@ def peak_bytes(step: Step, device: str = "cpu") -> int:
 
 def environment(device: str) -> str:
     """Return what the numbers depend on, in a line."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.processor() or platform.machine()
     load = f", load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""
-    place = f"{processor}, 1 thread{load}" if device == "cpu" else torch.cuda.get_device_name()
+    place = f"{processor_name()}, 1 thread{load}" if device == "cpu" else torch.cuda.get_device_name()
     return f"{datetime.date.today()}, torch {torch.__version__}, Python {platform.python_version()}, {place}"
 
 

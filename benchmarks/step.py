@@ -44,7 +44,6 @@ from datasets.stream import Loaded
 from losses import build_loss
 from models import build_model
 from models.classifier import Classifier
-from utils.callbacks import RunRecord
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
 from utils.runner import build_trainer
@@ -265,7 +264,7 @@ def fit_ours(case: Case, rounds: Rounds, number: int, folder: Path) -> None:
     run = RunFolder(folder / "run")
     run.path.mkdir()
     trackers = build_trackers(["mlflow"], TrackedRun(run.path, "run", {}, {}), config)
-    trainer = build_trainer(config, RunRecord(run, trackers, config.monitor))
+    trainer, _, _ = build_trainer(config, run, trackers)
     trainer.fit(classifier, ReadyData(config, case, rounds))
     for tracker in trackers:
         tracker.finalize("success")

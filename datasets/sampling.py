@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from utils.seeding import derive_seed
-from utils.types import ConfigError
+from utils.types import ConfigError, DataError
 
 SAMPLINGS = ("shuffle", "repeated", "class_balanced")
 """How a loss may have training images drawn: `EpochBatches`, `RepeatedBatches`, `ClassBalancedBatches`."""
@@ -236,6 +236,15 @@ class ResumableLoader(DataLoader):
         self._batches = batches
         self._position = position
         self.seconds_waited = 0.0
+
+    def state_dict(self) -> dict[str, int]:
+        """Return what an epoch's batches depend on; where training stands is not kept here."""
+        return {"samples": self._batches.num_samples, "batches": len(self._batches)}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Raises: DataError if these are other batches."""
+        if state_dict != self.state_dict():
+            raise DataError(f"the checkpoint was made with other data: {state_dict}, now {self.state_dict()}")
 
     def __iter__(self) -> Iterator:
         # A generator, so that this runs at the first next(): by then Lightning has settled its counters, which it has

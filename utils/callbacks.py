@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
@@ -15,11 +17,11 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 
-from utils.checkpoints import keep_previous, save_checkpoint
+from utils.averaging import WeightAverage
+from utils.checkpoints import save_checkpoint
 from utils.metrics import lower_is_better
 from utils.runs import RunFolder
 from utils.seeding import derive_seed, seed_cpu
-from utils.signals import raise_if_received, take_sigterm_back
 from utils.trackers.base import Tracker
 from utils.types import TrainingError
 
@@ -49,16 +51,6 @@ class StepSeed(Callback):
         seed_cpu(seed)
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)
-
-
-class StopOnSignal(Callback):
-    """Stops before a step when a signal's exception was lost on its way."""
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        take_sigterm_back()
-
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int):
-        raise_if_received()
 
 
 class FiniteLoss(Callback):
@@ -98,85 +90,108 @@ class FiniteLoss(Callback):
         )
 
 
-class RunRecord(Checkpoint):
-    """At the end of each epoch: a row in metrics.csv and the trackers, then the last and perhaps the best checkpoint.
+@dataclass
+class Epoch:
+    """What is known of the epoch in progress, by all processes that worked on it.
 
-    A `Checkpoint`, because Lightning runs those after the module's own hooks and after early stopping, so that what is
-    saved is the epoch's final state.
+    Args:
+        learning_rate: at its first step.
+        seconds: all of it, validation included.
+    """
+
+    learning_rate: float = 0.0
+    seconds: float = 0.0
+    validation_seconds: float = 0.0
+    waiting_seconds: float = 0.0
+
+
+KEPT = ("best_value", "best_epoch", "training_seconds", "training_images", "waiting_seconds")
+"""What a record knows at its run's checkpoints."""
+
+
+class RunRecord(Checkpoint):
+    """At the end of each epoch: a row in metrics.csv and the trackers, and perhaps the best checkpoint.
+
+    A `Checkpoint`, because Lightning runs those after the module's own hooks, which compute the metrics.
 
     Args:
         folder: the run's.
         trackers: where each epoch is told.
         monitor: the metric that selects the best checkpoint; of equal ones the later, which is the longer trained.
+        average: whose weights the best checkpoint holds; None for the network's own.
 
     Attributes:
         best_value, best_epoch: of the selected checkpoint.
-        training_seconds, training_images: spent in and seen by training steps of this process.
+        training_seconds, training_images: spent in and seen by training steps.
         waiting_seconds: of the training's, in which no batch was ready.
-        saved_epoch: the one that a resume goes on after, -1 before the first; None while that is not known.
-        last_is_sound: whether the last checkpoint, if there is one, is known to be whole, and so worth keeping as the
-            previous one: this process has written or verified it.
     """
 
-    def __init__(self, folder: RunFolder, trackers: Sequence[Tracker], monitor: str) -> None:
-        self.folder, self.trackers, self.monitor = folder, trackers, monitor
+    def __init__(
+        self, folder: RunFolder, trackers: Sequence[Tracker], monitor: str, average: WeightAverage | None = None
+    ) -> None:
+        self.folder, self.trackers, self.monitor, self.average = folder, trackers, monitor, average
         self.best_value: float | None = None
         self.best_epoch = -1
         self.rows: list[dict[str, float]] = []
         self.training_seconds = 0.0
         self.training_images = 0
         self.waiting_seconds = 0.0
-        self.last_is_sound = False
-        self.saved_epoch: int | None = None
         self.test_outputs: list[dict[str, Tensor]] = []
-        self._learning_rate = 0.0
-        self._epoch_start = self._validation_start = self._waited_before = 0.0
+        self._epoch = Epoch()
+        self._since = self._validation_start = self._waited_before = 0.0
         self._told_of_waiting = False
-        self._validation_seconds = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "best_value": self.best_value,
-            "best_epoch": self.best_epoch,
-            "training_seconds": self.training_seconds,
-            "training_images": self.training_images,
-            "waiting_seconds": self.waiting_seconds,
-        }
+        return {name: getattr(self, name) for name in KEPT} | {"epoch": dataclasses.asdict(self._epoch)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for name, value in state_dict.items():
-            setattr(self, name, value)
+        for name in KEPT:
+            setattr(self, name, state_dict[name])
+        self._epoch = Epoch(**state_dict["epoch"])
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.saved_epoch = trainer.current_epoch - 1
-        self.rows = [row for row in self.folder.read_metrics() if row["epoch"] < trainer.current_epoch]
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]):
+        """Go on after the rows of the epochs that the checkpoint knows; those after it are made again."""
+        epochs, _ = checkpoint["position"]
+        self.rows = [row for row in self.folder.read_metrics() if row["epoch"] < epochs]
         for row in self.rows:
             self._track(row)
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._since = time.perf_counter()
         self._waited_before = trainer.train_dataloader.seconds_waited  # type: ignore
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._epoch_start, self._validation_seconds = time.perf_counter(), 0.0
-        self._learning_rate = float(trainer.optimizers[0].param_groups[0]["lr"])
+        """Begin an epoch; one that is gone on with has begun already."""
+        self._since = time.perf_counter()
+        self._epoch = Epoch(learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.training_images += len(batch.index) * trainer.world_size
+        self._count_time(trainer)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._validation_start = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._validation_seconds += time.perf_counter() - self._validation_start
+        self._epoch.validation_seconds += time.perf_counter() - self._validation_start
+
+    def _count_time(self, trainer: pl.Trainer) -> None:
+        """Add what passed since the last call."""
+        now = time.perf_counter()
+        self._epoch.seconds += now - self._since
+        self._since = now
+        waited = trainer.train_dataloader.seconds_waited  # type: ignore
+        self._epoch.waiting_seconds += waited - self._waited_before
+        self._waited_before = waited
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        seconds = time.perf_counter() - self._epoch_start
-        training_seconds = seconds - self._validation_seconds
+        self._count_time(trainer)
+        training_seconds = self._epoch.seconds - self._epoch.validation_seconds
         self.training_seconds += training_seconds
-        waited = trainer.train_dataloader.seconds_waited - self._waited_before  # type: ignore
+        waited = self._epoch.waiting_seconds
         self.waiting_seconds += waited
-        self._waited_before += waited
         if not self._told_of_waiting and training_seconds >= WORTH_TELLING and waited > MUCH * training_seconds:
             self._told_of_waiting = True
             share, faster = waited / training_seconds, trainer.datamodule.faster_loading()  # type: ignore
@@ -186,24 +201,22 @@ class RunRecord(Checkpoint):
         metrics: dict[str, float] = dict(pl_module.metrics)  # type: ignore[arg-type]
         row = {
             "epoch": float(trainer.current_epoch),
-            "learning_rate": self._learning_rate,
-            "seconds": seconds,
+            "learning_rate": self._epoch.learning_rate,
+            "seconds": self._epoch.seconds,
         } | metrics
         self.rows.append(row)
         value = metrics[self.monitor]
         if self._is_better(value):
             self.best_value, self.best_epoch = value, trainer.current_epoch
         if trainer.is_global_zero:
-            # The checkpoint that a resume starts from comes last: what was written before it is written again.
+            # The checkpoint that a resume starts from comes after this: what is written here is written again then.
             self.folder.write_metrics(self.rows)
             self._track(row)
             if self.best_epoch == trainer.current_epoch:
                 weights = {name: tensor for name, tensor in pl_module.state_dict().items() if "_tally." not in name}
+                if self.average is not None:
+                    weights |= self.average.average
                 save_checkpoint({"state_dict": weights, "epoch": self.best_epoch, "value": value}, self.folder.best)
-            if self.last_is_sound:
-                keep_previous(self.folder.last, self.folder.previous)
-        trainer.save_checkpoint(self.folder.last)
-        self.last_is_sound, self.saved_epoch = True, trainer.current_epoch
 
     def _track(self, row: dict[str, float]) -> None:
         for tracker in self.trackers:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -20,6 +20,16 @@ from utils.types import TrainingError
 
 MARK = b"\nSHA256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
+
+
+class Position(NamedTuple):
+    """Where a run goes on: in an epoch of which so many steps are done."""
+
+    epoch: int
+    step: int
+
+    def __str__(self) -> str:
+        return f"after step {self.step} of epoch {self.epoch}" if self.step else f"after epoch {self.epoch - 1}"
 
 
 class DamagedCheckpoint(TrainingError):
@@ -70,10 +80,18 @@ def verify_checkpoint(path: Path) -> None:
         raise DamagedCheckpoint(f"{path} is damaged (its content does not match its checksum)")
 
 
-def choose_checkpoint(last: Path, previous: Path) -> tuple[Path | None, str | None]:
-    """Return the newest sound one of a run's two, and what to tell of a damaged one; None starts at epoch 0.
+class Resume(NamedTuple):
+    """What a run goes on from: the file and the position, or None to start at epoch 0; and what to tell of damage."""
 
-    A kill while `last` is written leaves only `previous`, which then is the last finished epoch: nothing to tell.
+    path: Path | None = None
+    position: Position | None = None
+    complaint: str | None = None
+
+
+def choose_checkpoint(last: Path, previous: Path) -> Resume:
+    """Choose the newest sound one of a run's two.
+
+    A kill while `last` is written leaves only `previous`, which then is the newest: nothing to tell.
     """
     damages = []
     for path in (last, previous):
@@ -84,9 +102,9 @@ def choose_checkpoint(last: Path, previous: Path) -> tuple[Path | None, str | No
         except DamagedCheckpoint as damage:
             damages.append(str(damage))
             continue
-        epoch = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["epoch"] if damages else None
-        return path, f"{damages[0]}: going on after epoch {epoch}, from {path.name}" if damages else None
-    return None, f"{'; '.join(damages)}: no other checkpoint, starting at epoch 0" if damages else None
+        position = Position(*torch.load(path, map_location="cpu", weights_only=True, mmap=True)["position"])
+        return Resume(path, position, f"{damages[0]}: going on {position}, from {path.name}" if damages else None)
+    return Resume(complaint=f"{'; '.join(damages)}: no other checkpoint, starting at epoch 0" if damages else None)
 
 
 def keep_previous(last: Path, previous: Path) -> None:

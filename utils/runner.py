@@ -19,15 +19,17 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from losses.base import ClassificationLoss
 from utils import report
+from utils.averaging import WeightAverage
 from utils.building import Preparation, prepare
-from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed, StopOnSignal
+from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
 from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, choose_checkpoint, load_checkpoint
 from utils.files import remove_leftovers, write_atomically
 from utils.memory import keep_freed_memory
 from utils.metrics import lower_is_better
 from utils.neighbours import describe_nearest
 from utils.progress import EpochLines, TerminalProgress
-from utils.runs import RunFolder, environment, run_folder, write_json
+from utils.runs import RunFolder, changed_facts, environment, run_folder, write_json
+from utils.save_points import SavePoints
 from utils.schema import Configuration
 from utils.signals import Interrupted, raise_on_signals
 from utils.trackers import build_trackers
@@ -43,7 +45,7 @@ def check(config: Configuration) -> str:
     prepared = prepare(config)
     prepared.data.check()
     folder = run_folder(config, prepared.data.fingerprint)
-    build_trainer(config, RunRecord(folder, [], config.monitor))  # accelerator, devices and strategy, if there are such
+    build_trainer(config, folder, [])  # accelerator, devices and strategy, if there are such
     state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
     return f"{report.describe(prepared)}\nrun folder: {folder.path} ({state})"
 
@@ -70,16 +72,15 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     prepared.data.keep_images()
     prepared.data.check()
     trackers: list[Tracker] = []
-    record = RunRecord(folder, trackers, config.monitor)
-    trainer = build_trainer(config, record)
+    trainer, record, save_points = build_trainer(config, folder, trackers)
     lock = _lock(folder) if trainer.is_global_zero else None
     status = "failed"
     try:
-        summary = _train(prepared, trainer, record, trackers)
+        summary = _train(prepared, trainer, record, save_points, trackers)
         status = "success"
     except Interrupted as interruption:
         status = "interrupted"
-        raise Interrupted(interruption.name, *_whereabouts(trainer, record)) from None
+        raise Interrupted(interruption.name, *_whereabouts(trainer, save_points)) from None
     finally:
         for tracker in trackers:
             tracker.finalize(status)
@@ -90,13 +91,15 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     return folder, summary
 
 
-def _train(prepared: Preparation, trainer: pl.Trainer, record: RunRecord, trackers: list[Tracker]) -> dict[str, Any]:
+def _train(
+    prepared: Preparation, trainer: pl.Trainer, record: RunRecord, save_points: SavePoints, trackers: list[Tracker]
+) -> dict[str, Any]:
     """Train and test, and return the summary; what is opened is put into `trackers`."""
     config, folder = prepared.config, record.folder
-    resume, complaint = choose_checkpoint(folder.last, folder.previous)
-    record.last_is_sound = resume == folder.last
-    if complaint:
-        LOG.warning("%s", complaint)
+    resume = choose_checkpoint(folder.last, folder.previous)
+    save_points.last_is_sound = resume.path == folder.last
+    if resume.complaint:
+        LOG.warning("%s", resume.complaint)
     if trainer.is_global_zero:
         nearest = None if folder.config.is_file() else describe_nearest(config, folder)
         if nearest:
@@ -104,16 +107,16 @@ def _train(prepared: Preparation, trainer: pl.Trainer, record: RunRecord, tracke
         remove_leftovers(folder.path)
         write_atomically(folder.config, config.to_yaml())
         facts = environment(_device_name(trainer), trainer.precision, prepared.data.fingerprint)
-        write_json(folder.environment, facts)
+        _record_environment(folder, facts, going_on=resume.path is not None)
         report.write_label_noise(prepared.data, folder)
         report.draw_augmentations(prepared.data, folder.picture("augmentations"))
         trackers += _open_trackers(prepared, folder, facts)
     LOG.info("%s", report.describe(prepared))
-    LOG.info("run folder: %s%s", folder.path, f" (going on after {resume.name})" if resume else "")
+    LOG.info("run folder: %s%s", folder.path, f" (going on {resume.position})" if resume.path else "")
     if config.compile:
         prepared.classifier.compile()
     try:
-        trainer.fit(prepared.classifier, prepared.data, ckpt_path=resume, weights_only=True if resume else None)
+        trainer.fit(prepared.classifier, prepared.data, ckpt_path=resume.path, weights_only=True)
         return _finish(prepared, trainer, record)
     except Interrupted:
         raise  # ahead of the compiler's errors, whose import takes a while
@@ -123,14 +126,25 @@ def _train(prepared: Preparation, trainer: pl.Trainer, record: RunRecord, tracke
         raise config.error({("compile",): f"this machine cannot compile the network: {_reason(error)}"}) from None
 
 
-def _whereabouts(trainer: pl.Trainer, record: RunRecord) -> tuple[str, str]:
+def _record_environment(folder: RunFolder, facts: dict[str, Any], going_on: bool) -> None:
+    """Write what the result depends on; when a run goes on, also what has changed since it began, and say so."""
+    known = folder.read_environment() if going_on else {}
+    changes = changed_facts(known, facts) if known else {}
+    if changes:
+        told = ", ".join(f"{name} {before} -> {now}" for name, (before, now) in changes.items())
+        LOG.warning("this run began elsewhere (%s): its result need not be that of a run without interruption", told)
+    parts = [*known.get("continued", []), *([{"started": facts["started"], "changes": changes}] if known else [])]
+    write_json(folder.environment, {**facts, "started": known.get("started", facts["started"]), "continued": parts})
+
+
+def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str]:
     """Return where a run was when it was interrupted, and what the same command will do."""
     where = {None: "before training", "fit": f"in epoch {trainer.current_epoch}"}.get(trainer.state.fn, "in the test")
-    if record.saved_epoch is None:
-        return where, "the same command goes on from the last finished epoch"
-    if record.saved_epoch < 0:
-        return where, "the same command starts it again: no epoch was finished"
-    return where, f"the same command goes on after epoch {record.saved_epoch}"
+    if save_points.saved is None:
+        return where, "the same command goes on from the last checkpoint"
+    if save_points.saved == (0, 0):
+        return where, "the same command starts it again: it was not saved yet"
+    return where, f"the same command goes on {save_points.saved}"
 
 
 def _compiler_errors() -> tuple[type[Exception], ...]:
@@ -161,9 +175,15 @@ def _lock(folder: RunFolder) -> FileLock:
     return lock
 
 
-def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
-    """Build Lightning's Trainer for a configuration."""
-    callbacks: list[Callback] = [StepSeed(config.seed), StopOnSignal(), FiniteLoss(), record]
+def build_trainer(
+    config: Configuration, folder: RunFolder, trackers: list[Tracker]
+) -> tuple[pl.Trainer, RunRecord, SavePoints]:
+    """Build Lightning's Trainer for a configuration, and of its callbacks the two that know of the run."""
+    average = None if config.ema_decay is None else WeightAverage(config.ema_decay)
+    record = RunRecord(folder, trackers, config.monitor, average)
+    save_points = SavePoints(folder, config.checkpoint_every_steps)
+    callbacks: list[Callback] = [StepSeed(config.seed), FiniteLoss(), *([average] if average else [])]
+    callbacks += [record, save_points]
     callbacks.append(TerminalProgress() if sys.stderr.isatty() else EpochLines())
     if config.early_stopping_patience is not None:
         mode = "min" if lower_is_better(config.monitor) else "max"
@@ -171,7 +191,7 @@ def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
         callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
     precision = automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
     try:
-        return pl.Trainer(
+        trainer = pl.Trainer(
             max_epochs=config.num_epochs,
             accelerator=config.accelerator,
             devices=config.devices,
@@ -189,11 +209,12 @@ def build_trainer(config: Configuration, record: RunRecord) -> pl.Trainer:
             enable_model_summary=False,
             enable_progress_bar=sys.stderr.isatty(),
             log_every_n_steps=1,
-            default_root_dir=record.folder.path,
+            default_root_dir=folder.path,
         )
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         keys = f"accelerator: {config.accelerator}, devices: {config.devices}, strategy: {config.strategy}"
         raise ConfigError(f"{config.place(('accelerator',))}: {keys}: {error}") from None
+    return trainer, record, save_points
 
 
 def automatic_precision(accelerator: str) -> str:

@@ -82,6 +82,10 @@ class RunFolder:
     def read_summary(self) -> dict[str, Any]:
         return json.loads(self.summary.read_text(encoding="utf-8"))
 
+    def read_environment(self) -> dict[str, Any]:
+        """Return what was recorded when the run began; empty when there is nothing."""
+        return json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.is_file() else {}
+
     def read_metrics(self) -> list[dict[str, float]]:
         """Return the rows of metrics.csv, an epoch each; empty when there is none."""
         if not self.metrics.is_file():
@@ -162,7 +166,7 @@ def environment(device: str, precision: str, data_fingerprint: str) -> dict[str,
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor_name(),
         "device": device,
         "precision": precision,
         "threads": torch.get_num_threads(),
@@ -171,6 +175,27 @@ def environment(device: str, precision: str, data_fingerprint: str) -> dict[str,
         "git_changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
         "data_fingerprint": data_fingerprint,
     }
+
+
+def processor_name() -> str:
+    """Return what the processor calls itself, as exactly as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return next(named, "") or platform.processor() or platform.machine()
+
+
+HARMLESS = ("started", "continued", "runtime", "git_changed", "data_fingerprint", "platform")
+"""Facts that a run may change without a word; other data are another run."""
+
+
+def changed_facts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what differs in two records of an environment and can change a result, each as before and now."""
+    flat_before, flat_now = ({**facts, **facts["packages"]} for facts in (before, now))
+    names = [name for name in flat_now if name not in (*HARMLESS, "packages")]
+    return {name: (flat_before.get(name), flat_now[name]) for name in names if flat_before.get(name) != flat_now[name]}
 
 
 def runtime() -> str:

@@ -21,7 +21,7 @@ WITHOUT_INFLUENCE = frozenset(
         *("neptune_username", "neptune_project_name", "neptune_api_token"),
         *("data_path", "stanford_data_path", "stanford_raw_data_path", "download", "verify_checksums"),
         *("noisy_labels", "noisy_labels_name"),
-        *("num_workers", "accelerator", "strategy", "cache", "cache_limit_gb"),
+        *("num_workers", "accelerator", "strategy", "cache", "cache_limit_gb", "checkpoint_every_steps"),
     }
 )
 """Keys that cannot change what a run computes; all others enter its fingerprint. The data enters by its content."""
@@ -107,6 +107,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     lr_scheduler_params: Params = {}
     gradient_clip_norm: Annotated[float, Meta(gt=0)] | None = None
     accumulate_batches: Positive = 1
+    ema_decay: Annotated[float, Meta(gt=0, lt=1)] | None = None
     monitor: str = "valid/accuracy"
     early_stopping_patience: Positive | None = None
 
@@ -119,6 +120,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     compile: bool = False
     channels_last: bool = False
     num_workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"
+    checkpoint_every_steps: Positive | None = None
 
     # Results
     output_path: str = "output"

@@ -16,9 +16,13 @@ from typing import Any
 STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 75}
 """Exit statuses: 128 + the signal's number, as shells have it; 75, "try again later", where a job is to be requeued."""
 
+GRACE = 8.0
+"""Seconds in which a run must reach a point where it can be saved; Docker waits 10 before it kills, Slurm 30."""
+
 _received: list[str] = []
 _owner = 0
 _active = False
+_waits = False
 
 
 class Interrupted(BaseException):
@@ -37,27 +41,31 @@ class Interrupted(BaseException):
 def raise_on_signals() -> Iterator[None]:
     """Raise Interrupted, once, where the main thread stands when a signal comes; put the old handlers back at the end.
 
-    At once rather than at the end of a step: nothing that is written can be left half. A second Ctrl-C ends the process
-    as if there were no handler; a second SIGTERM, which schedulers like to send, leaves the first time to finish.
+    At once, unless `wait_for_save_point` was called: nothing that is written can be left half. A second Ctrl-C ends the
+    process as if there were no handler; a second SIGTERM, which schedulers like to send, leaves the first one time.
     A signal that the process was started to ignore, as by nohup, stays ignored. Other threads cannot handle signals:
     there nothing changes.
     """
-    global _owner, _active
+    global _owner, _active, _waits
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     _received.clear()
-    _owner = os.getpid()
+    _owner, _waits = os.getpid(), False
     before: dict[int, Any] = {}
     for name in STATUS:
         number = getattr(signal, name, None)  # Windows has no SIGUSR1
         if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
             before[number] = signal.signal(number, _receive)
     _active = signal.SIGTERM in before
+    if hasattr(signal, "SIGALRM"):
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _stop_waiting)
     try:
         yield
     finally:
-        _active = False
+        if hasattr(signal, "SIGALRM"):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        _active = _waits = False
         _received.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -69,9 +77,27 @@ def take_sigterm_back() -> None:
         signal.signal(signal.SIGTERM, _receive)
 
 
-def raise_if_received() -> None:
-    """Raise what was lost, as an exception that is raised in a destructor is."""
-    if _received:
+def wait_for_save_point() -> None:
+    """Only note a signal from now on: who called this saves and then calls `wait_no_longer`, within `GRACE` seconds."""
+    global _waits
+    _waits = _active and hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
+
+
+def is_waiting() -> bool:
+    """Tell whether a signal has come and waits for a point where the run can be saved."""
+    return _waits and bool(_received)
+
+
+def wait_no_longer() -> None:
+    """Raise Interrupted if a signal has come, and from now on as soon as one comes."""
+    global _waits
+    _waits = False
+    raise_if_due()
+
+
+def raise_if_due() -> None:
+    """Raise what does not wait and was lost, as an exception that is raised in a destructor is."""
+    if _received and not _waits:
         raise Interrupted(_received[0])
 
 
@@ -82,9 +108,17 @@ def _receive(number: int, frame: FrameType | None) -> None:
         return
     if not _received:
         _received.append(signal.Signals(number).name)
-        raise_if_received()
+        if _waits:
+            signal.setitimer(signal.ITIMER_REAL, GRACE)
+            return
+        raise_if_due()
     if number == signal.SIGINT:
         _end_hard(number)
+
+
+def _stop_waiting(number: int, frame: FrameType | None) -> None:
+    if os.getpid() == _owner and is_waiting():
+        wait_no_longer()
 
 
 def _end_hard(number: int) -> None:

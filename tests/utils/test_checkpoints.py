@@ -99,7 +99,7 @@ def test_a_kill_between_any_two_operations_leaves_a_whole_checkpoint(tmp_path, m
                 patch.setattr(module, name, dying(getattr(module, name)))
             for epoch in range(3):
                 keep_previous(last, previous)
-                save_checkpoint({"epoch": epoch}, last)
+                save_checkpoint({"position": [epoch, 0]}, last)
                 yield epoch
 
     reached = []
@@ -110,10 +110,9 @@ def test_a_kill_between_any_two_operations_leaves_a_whole_checkpoint(tmp_path, m
             for epoch in run(last, previous, die_at):
                 done = epoch
         except Dead:
-            path, complaint = choose_checkpoint(last, previous)
+            _, position, complaint = choose_checkpoint(last, previous)
             assert complaint is None
-            found = -1 if path is None else load_checkpoint(path)["epoch"]
-            assert found in (done, done + 1)
+            assert (-1 if position is None else position.epoch) in (done, done + 1)
             reached.append(done)
     assert set(reached) == {-1, 0, 1}
 
@@ -156,20 +155,20 @@ def whole(tmp_path_factory):
 
 def test_of_two_checkpoints_the_newest_sound_one_is_chosen(damage, tmp_path):
     last, previous = tmp_path / "last.ckpt", tmp_path / "previous.ckpt"
-    assert choose_checkpoint(last, previous) == (None, None)
-    save_checkpoint({"epoch": 1}, previous)
-    assert choose_checkpoint(last, previous) == (previous, None)
-    save_checkpoint({"epoch": 2}, last)
-    assert choose_checkpoint(last, previous) == (last, None)
+    assert choose_checkpoint(last, previous) == (None, None, None)
+    save_checkpoint({"position": [2, 0]}, previous)
+    assert choose_checkpoint(last, previous) == (previous, (2, 0), None)
+    save_checkpoint({"position": [2, 5]}, last)
+    assert choose_checkpoint(last, previous) == (last, (2, 5), None)
     damage(last)
-    path, complaint = choose_checkpoint(last, previous)
-    assert path == previous
+    path, position, complaint = choose_checkpoint(last, previous)
+    assert (path, position) == (previous, (2, 0))
     assert complaint is not None
     assert complaint.startswith(f"{last} is ")
     assert complaint.endswith(": going on after epoch 1, from previous.ckpt")
     damage(previous)
-    path, complaint = choose_checkpoint(last, previous)
-    assert path is None
+    path, position, complaint = choose_checkpoint(last, previous)
+    assert path is position is None
     assert complaint is not None
     assert f"; {previous} is " in complaint
     assert complaint.endswith(": no other checkpoint, starting at epoch 0")

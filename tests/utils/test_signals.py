@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import QUICK
-from utils import runner
-from utils.callbacks import RunRecord, StopOnSignal
-from utils.signals import STATUS, Interrupted, raise_if_received, raise_on_signals
+from utils import runner, signals
+from utils.callbacks import RunRecord
+from utils.runs import RunFolder
+from utils.save_points import SavePoints
+from utils.signals import STATUS, Interrupted, raise_if_due, raise_on_signals
 from utils.trackers.base import Tracker
 
 pytestmark = pytest.mark.usefixtures("plain_log")
@@ -107,7 +111,7 @@ def test_a_signal_whose_exception_was_lost_stops_the_run_at_the_next_step():
         with contextlib.suppress(Interrupted):
             os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Interrupted, match="SIGTERM"):
-            StopOnSignal().on_train_batch_start(None, None, None, 0)  # type: ignore[arg-type]
+            SavePoints(RunFolder(Path())).on_train_batch_start(None, None, None, 0)  # type: ignore[arg-type]
 
 
 class Watched(Tracker):
@@ -129,20 +133,41 @@ class Watched(Tracker):
         self.closed.append(status)
 
 
-def test_an_interrupted_run_closes_its_trackers_frees_the_lock_and_goes_on(quick, monkeypatch):
-    watched = Watched()
+def stop_in(patch, hook: str, at_step: int, number: int = signal.SIGTERM) -> None:
+    """Have a signal come in a hook, when so many steps of the run are done."""
 
-    def stop(self, trainer, pl_module):
-        if trainer.current_epoch == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
+    original = getattr(RunRecord, hook)
 
-    before = handlers()
+    def stop(self, trainer, *args, **kwargs):
+        if trainer.global_step == at_step:
+            os.kill(os.getpid(), number)
+        original(self, trainer, *args, **kwargs)
+
+    patch.setattr(RunRecord, hook, stop)
+
+
+STEPS = 11
+"""Of an epoch of `quick`."""
+
+
+@pytest.mark.parametrize(
+    ("hook", "at_step", "goes_on"),
+    [
+        ("on_before_zero_grad", STEPS + 4, f"in epoch 1; the same command goes on after step {5} of epoch 1"),
+        ("on_before_zero_grad", 2 * STEPS - 1, "in epoch 1; the same command goes on after epoch 1"),  # the last step
+        ("on_validation_start", STEPS, "in epoch 0; the same command goes on after epoch 0"),
+    ],
+)
+def test_an_interrupted_run_is_saved_closes_its_trackers_frees_the_lock_and_goes_on(
+    quick, monkeypatch, hook, at_step, goes_on
+):
+    watched, before = Watched(), handlers()
     with monkeypatch.context() as patch:
-        patch.setattr(RunRecord, "on_validation_start", stop)
+        stop_in(patch, hook, at_step)
         patch.setattr(runner, "build_trackers", lambda *args: [watched])
         with pytest.raises(Interrupted) as error:
             runner.train(quick())
-    assert str(error.value) == "interrupted by SIGTERM in epoch 1; the same command goes on after epoch 0"
+    assert str(error.value) == f"interrupted by SIGTERM {goes_on}"
     assert watched.closed == ["interrupted"]
     assert handlers() == before
     folder, summary = runner.train(quick())
@@ -150,10 +175,22 @@ def test_an_interrupted_run_closes_its_trackers_frees_the_lock_and_goes_on(quick
     assert summary["epochs_run"] == 2
 
 
-def test_a_run_without_a_finished_epoch_says_that_it_starts_again(quick, monkeypatch):
-    monkeypatch.setattr(RunRecord, "on_validation_start", lambda *args: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(Interrupted, match="by SIGINT in epoch 0; the same command starts it again: no epoch was"):
+def test_a_run_that_reaches_no_save_point_in_time_stops_where_it_is(quick, monkeypatch):
+    def wait(*args):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+
+    monkeypatch.setattr(signals, "GRACE", 0.2)
+    monkeypatch.setattr(RunRecord, "on_validation_start", wait)
+    with pytest.raises(Interrupted, match="by SIGINT in epoch 0; the same command starts it again: it was not saved"):
         runner.train(quick())
+
+
+def test_gradients_that_are_still_accumulated_are_no_place_to_save(quick, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecord, "on_train_batch_start", lambda self, *args: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Interrupted, match="goes on after step 4 of epoch 0"):
+            runner.train(quick(accumulate_batches=4))
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -175,13 +212,13 @@ def test_a_signal_leaves_its_status_and_one_line_that_says_how_to_go_on(number, 
     assert process.returncode == STATUS[number.name]
     (line,) = complaints.splitlines()
     assert line.startswith(f"interrupted by {number.name} in epoch ")
-    assert line.split("; ")[1].startswith("the same command goes on after epoch ")
+    assert re.fullmatch(r"the same command goes on after (step \d+ of )?epoch \d+", line.split("; ")[1])
     assert list(tmp_path.glob("*/checkpoints/last.ckpt")) or list(tmp_path.glob("*/checkpoints/previous.ckpt"))
 
 
 def test_a_signal_of_one_run_does_not_stop_the_next():
     with pytest.raises(Interrupted), raise_on_signals():
         signal.raise_signal(signal.SIGTERM)
-    raise_if_received()
+    raise_if_due()
     with raise_on_signals():
-        raise_if_received()  # nothing is left over
+        raise_if_due()  # nothing is left over
