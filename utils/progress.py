@@ -17,6 +17,11 @@ class TerminalProgress(TQDMProgressBar):
     def __init__(self) -> None:
         super().__init__(refresh_rate=20, leave=True)
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        if trainer.fit_loop.epoch_loop.batch_progress.current.ready > 0:  # else Lightning says when the epoch starts
+            self.on_train_epoch_start(trainer, pl_module)
+
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         tally: Any = pl_module.get_submodule("train_tally")
         seen = int(tally.samples)
@@ -30,9 +35,15 @@ class EpochLines(Callback):
 
     def __init__(self) -> None:
         self._start = 0.0
+        self._seen_before = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count from here in an epoch that is gone on with."""
+        tally: Any = pl_module.get_submodule("train_tally")
+        self._start, self._seen_before = time.perf_counter(), int(tally.samples)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._start = time.perf_counter()
+        self._start, self._seen_before = time.perf_counter(), 0
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking or not trainer.is_global_zero or trainer.state.fn != "fit":
@@ -41,7 +52,7 @@ class EpochLines(Callback):
         known = {name: float(value) for name, value in trainer.callback_metrics.items()}
         known["train/loss"] = float(tally.loss) / max(int(tally.samples), 1)
         seconds = time.perf_counter() - self._start
-        rate = int(tally.samples) * trainer.world_size / max(seconds, 1e-9)
+        rate = (int(tally.samples) - self._seen_before) * trainer.world_size / max(seconds, 1e-9)
         shown = "  ".join(f"{text} {known[name]:.4f}" for name, text in SHOWN if name in known)
         last = (trainer.max_epochs or 1) - 1
         epoch = f"epoch {trainer.current_epoch:>{len(str(last))}}/{last}"

@@ -41,6 +41,11 @@ class SavePoints(Checkpoint):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]):
         checkpoint["position"] = list(self._position)
+        checkpoint["stopped"] = trainer.should_stop
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]):
+        """Take over what Lightning forgets: that early stopping had ended the training."""
+        trainer.should_stop = checkpoint["stopped"]
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         batches = trainer.fit_loop.epoch_loop.batch_progress.total
@@ -78,5 +83,8 @@ class SavePoints(Checkpoint):
 
 def _resumes_exactly(trainer: pl.Trainer, batch_idx: int) -> bool:
     """Tell whether a checkpoint after this step of an epoch leaves out nothing that a resume needs."""
-    validates = (batch_idx + 1) % int(trainer.val_check_batch or 1) == 0  # after the last step at the latest
-    return not validates and not trainer.fit_loop.epoch_loop._should_accumulate()
+    done = batch_idx + 1
+    validates = done % int(trainer.val_check_batch or 1) == 0
+    return (
+        not validates and done < trainer.num_training_batches and not trainer.fit_loop.epoch_loop._should_accumulate()
+    )
