@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
 import math
 import time
@@ -19,11 +18,10 @@ from datasets.cache_room import claim, discard
 from datasets.files import in_threads
 from datasets.files import progress as progress_bar
 from datasets.images import cache_root, refuse_bad_images
+from utils.files import FULL
 from utils.types import DataError
 
 LOG = logging.getLogger("lossbench")
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Load = Callable[[int], np.ndarray]
 

@@ -8,14 +8,13 @@ looks for its archive's end from the back and passes over what follows, so other
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from utils.files import write_atomically
+from utils.files import rename, write_atomically
 from utils.types import TrainingError
 
 MARK = b"\nSHA256:"
@@ -49,7 +48,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     def write(file: IO[bytes]) -> None:
         hashing = _Hashing(file)
-        torch.save(checkpoint, hashing)  # type: ignore[arg-type]
+        try:
+            torch.save(checkpoint, hashing)  # type: ignore[arg-type]
+        except RuntimeError:
+            if hashing.failure is None:
+                raise
+            raise hashing.failure from None  # torch lays an error of its own over a full disk's
         file.write(MARK + hashing.sha256.digest())
 
     write_atomically(path, write)
@@ -110,7 +114,7 @@ def choose_checkpoint(last: Path, previous: Path) -> Resume:
 def keep_previous(last: Path, previous: Path) -> None:
     """Make room for the next `last`, which is known to be sound: at every moment one of the two is whole."""
     if last.is_file():
-        os.replace(last, previous)
+        rename(last, previous)
 
 
 class _Hashing:
@@ -118,10 +122,15 @@ class _Hashing:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file, self.sha256 = file, hashlib.sha256()
+        self.failure: OSError | None = None
 
     def write(self, data: Any) -> int:
         self.sha256.update(data)
-        return self.file.write(data)
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
 
     def flush(self) -> None:
         self.file.flush()

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""What the system says when there is no room for a file."""
+
+
+class CannotWrite(OSError):
+    """A file that could not be written; what was there under its name is as it was."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: cannot be written: {self.strerror}"
 
 
 @contextlib.contextmanager
@@ -15,7 +26,18 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that takes its name only when it is complete and on the disk.
 
     The temporary file lies in the same folder: a rename is atomic only within one file system.
+
+    Raises: CannotWrite.
     """
+    try:
+        with _renamed_at_the_end(path) as file:
+            yield file
+    except OSError as error:
+        raise CannotWrite(error.errno, error.strerror, str(path)) from error
+
+
+@contextlib.contextmanager
+def _renamed_at_the_end(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
@@ -48,6 +70,14 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed in the middle of writing left; no other may be writing there."""
     for path in folder.rglob(".*.tmp"):
         path.unlink()
+
+
+def rename(path: Path, target: Path) -> None:
+    """Raises: CannotWrite."""
+    try:
+        os.replace(path, target)
+    except OSError as error:
+        raise CannotWrite(error.errno, error.strerror, str(target)) from error
 
 
 def write_atomically(path: Path, content: str | Callable[[IO[bytes]], Any]) -> None:

@@ -31,6 +31,17 @@ class _ToScreen(logging.Handler):
         print(f"{mark}{record.getMessage()}", file=stream, flush=True)
 
 
+class _ToFile(logging.FileHandler):
+    """Dated lines; when they cannot be written, such as on a full disk, that is told once and the run goes on."""
+
+    told = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.told:
+            self.told = True
+            print(f"warning: {self.baseFilename}: {sys.exc_info()[1]}; the log is not complete", file=sys.stderr)
+
+
 def configure(level: str, folder: str) -> None:
     """Send the project's log to the screen and to <folder>/lossbench.log, and warnings into it as one line each."""
     log = logging.getLogger("lossbench")
@@ -42,7 +53,7 @@ def configure(level: str, folder: str) -> None:
     log.addHandler(_ToScreen())
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(Path(folder) / "lossbench.log", encoding="utf-8", delay=True)
+        file = _ToFile(Path(folder) / "lossbench.log", encoding="utf-8", delay=True)
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(file)
     except OSError:

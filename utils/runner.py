@@ -23,7 +23,7 @@ from utils.averaging import WeightAverage
 from utils.building import Preparation, prepare
 from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
 from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, choose_checkpoint, load_checkpoint
-from utils.files import remove_leftovers, write_atomically
+from utils.files import FULL, CannotWrite, remove_leftovers, write_atomically
 from utils.memory import keep_freed_memory
 from utils.metrics import lower_is_better
 from utils.neighbours import describe_nearest
@@ -81,6 +81,8 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     except Interrupted as interruption:
         status = "interrupted"
         raise Interrupted(interruption.name, *_whereabouts(trainer, save_points)) from None
+    except CannotWrite as error:
+        raise TrainingError(f"{error}; {_remedy(error)}; then {_whereabouts(trainer, save_points)[1]}") from None
     finally:
         for tracker in trackers:
             tracker.finalize(status)
@@ -145,6 +147,12 @@ def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str
     if save_points.saved == (0, 0):
         return where, "the same command starts it again: it was not saved yet"
     return where, f"the same command goes on {save_points.saved}"
+
+
+def _remedy(error: CannotWrite) -> str:
+    if error.errno in FULL:
+        return "free some room there, such as runs in the output folder that nobody needs or the cache of images"
+    return "make that folder one that can be written to"
 
 
 def _compiler_errors() -> tuple[type[Exception], ...]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.utils.faults import Operations
 from tests.utils.resuming import hurry
 from utils.runs import RunFolder
 
@@ -70,7 +71,9 @@ def run(changes: Changes, folder: Path, kill: Kill | None, mlflow: bool = True) 
     return status, finished[0] if finished and status == 0 else None
 
 
-def killed(kills: Iterator[Kill], changes: Callable[[int], Changes], folder: Path) -> tuple[RunFolder, list[Kill]]:
+def killed(
+    kills: Iterator[Kill], changes: Callable[[int], Changes], folder: Path, mlflow: bool = True
+) -> tuple[RunFolder, list[Kill]]:
     """Start a run again and again until it is finished; return its folder and the kills that it died of.
 
     Args:
@@ -79,7 +82,7 @@ def killed(kills: Iterator[Kill], changes: Callable[[int], Changes], folder: Pat
     died: list[Kill] = []
     for start in range(100):
         kill = next(kills, None)
-        status, finished = run(changes(start), folder, kill)
+        status, finished = run(changes(start), folder, kill, mlflow)
         if finished is not None:
             return finished, died
         assert status == -signal.SIGKILL, f"exit status {status} after {died}"
@@ -115,6 +118,9 @@ def _arm(patch: Any, kill: Kill) -> None:
         timer = threading.Timer(kill.seconds, _die)
         timer.daemon = True
         timer.start()
+        return
+    if kill.moment == "operation":
+        Operations(patch, kill.number, kill=True)
         return
     owner, name = _targets()[kill.moment]
     original, calls = getattr(owner, name), iter(range(kill.number - 1))
