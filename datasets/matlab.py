@@ -32,6 +32,7 @@ def read_matlab(path: Path, *names: str) -> dict[str, np.ndarray]:
         TypeError,
         LookupError,
         AttributeError,
+        NameError,  # scipy's own, after a tag that it does not know
         ArithmeticError,
         struct.error,
         zlib.error,
