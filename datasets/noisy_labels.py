@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -96,7 +97,7 @@ def _read(path: Path) -> dict[str, Any]:
     return sets
 
 
-_DAMAGED = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError)
 
 
 def _is_mapping(content: Any) -> bool:

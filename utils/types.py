@@ -36,6 +36,10 @@ class DataError(UserError):
     """Data that is missing, damaged or inconsistent; the message names the files."""
 
 
+FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
+"""What libraries raise on parameters that they cannot use."""
+
+
 class TrainingError(Exception):
     """A run that must not go on, such as one whose loss is no longer finite; the scripts leave with status 1."""
 
