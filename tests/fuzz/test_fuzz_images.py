@@ -117,13 +117,13 @@ def check(file: Path, content: bytes) -> None:
             assert loaded.shape == (*(wanted or image.size[::-1]), 1 if grayscale else 3)
 
 
-@cases(normal=250, torture=6_000)
+@cases(normal=150, torture=6_000)
 @given(content=damaged(WHOLE, INSERTED))
 def test_any_damage_to_an_image_gives_pixels_or_is_told(file: Path, content: bytes) -> None:
     check(file, content)
 
 
-@cases(normal=80, torture=2_500)
+@cases(normal=40, torture=2_500)
 @given(content=pngs())
 def test_any_content_behind_right_checksums_gives_pixels_or_is_told(file: Path, content: bytes) -> None:
     check(file, content)
