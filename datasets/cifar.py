@@ -143,7 +143,7 @@ class _ArrayUnpickler(pickle.Unpickler):
 def _refuse_large_memo(content: bytes) -> None:
     """Refuse places in the unpickler's memory that no file of this length needs: it makes room up to any number."""
     for opcode, argument, _ in pickletools.genops(content):
-        if "PUT" in opcode.name and int(argument) > len(content):
+        if isinstance(argument, int) and "PUT" in opcode.name and argument > len(content):
             raise pickle.UnpicklingError(f"refused: it stores at {argument}")
 
 
