@@ -19,8 +19,9 @@ lint:            ## style and types
 test: install lint  ## everything that CI runs
 	$(PYTHON) -m pytest
 
-torture: install ## the tests that take minutes
+torture: install ## the tests that take minutes, and 10,000 inputs for each part that is fuzzed
 	$(PYTHON) -m pytest -m torture
+	FUZZ=torture $(PYTHON) -m pytest tests/fuzz
 
 dashboard:       ## the runs in a browser, on this machine only
 	@test -f $(OUTPUT)/mlflow.db || { echo "no runs in $(OUTPUT) yet: python train.py makes one"; exit 2; }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems
-from utils.types import ConfigError
+from utils.types import ConfigError, DataError
 
 if TYPE_CHECKING:
     from datasets.base import DataSet
@@ -69,7 +69,11 @@ def build_dataset(name: str, /, **params: Any) -> DataSet:
     function = load_entry(DATASETS[name])
     if problems := parameter_problems(function, params):
         raise ConfigError("\n".join(f"{name}.{key}: {text}" for key, text in problems.items()))
-    return function(**params)
+    data_set = function(**params)
+    for part in ("train", "test"):
+        if not len(getattr(data_set, part)):
+            raise DataError(f"{params.get('data_path') or name}: the {part} part of {name} holds no images")
+    return data_set
 
 
 def check_mixing_name(name: str) -> str | None:

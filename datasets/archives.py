@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import lzma
 import os
 import re
@@ -12,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from utils.types import DataError
 
@@ -28,7 +30,10 @@ BROKEN = (
     RuntimeError,  # an encrypted zip
     ValueError,
     OverflowError,
+    MemoryError,  # a compression's window of gigabytes
 )
+COMPRESSIONS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+"""What a compressed tar file begins with, and what decompresses it."""
 
 
 class Member(NamedTuple):
@@ -84,13 +89,22 @@ def extract(
                 raise DataError(f"{archive}: refused: {member.name!r} stands in it twice")
             seen.add(path)
             files += 1
+            if target.is_dir():
+                raise DataError(f"{archive}: refused: {member.name!r} is a file and a folder")
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _write(archive, member, target, progress)
-    except BROKEN as error:
-        raise DataError(f"{archive}: damaged or no tar or zip file: {error}") from None
-    except OSError as error:
-        raise DataError(f"{archive}: cannot be unpacked into {folder}: {error}") from None
+                # beside no member, whose name it could take, and never too long
+                part = folder / f".unpacking-{os.getpid()}"
+                try:
+                    _write(archive, member, part, progress)
+                    os.replace(part, target)
+                finally:
+                    part.unlink(missing_ok=True)
+    except (*BROKEN, OSError) as error:
+        # an operating system's error carries a number, a decompressor's does not
+        of_system = isinstance(error, OSError) and error.errno is not None
+        what = f"cannot be unpacked into {folder}" if of_system else "damaged or no tar or zip file"
+        raise DataError(f"{archive}: {what}: {str(error) or type(error).__name__}") from None
     if not files:
         raise DataError(f"{archive}: damaged or no tar or zip file: holds no files")
     return files
@@ -103,12 +117,11 @@ def _safe_path(archive: Path, name: str) -> PurePosixPath:
     return path
 
 
-def _write(archive: Path, member: Member, target: Path, progress: Callable[[int], object] | None) -> None:
+def _write(archive: Path, member: Member, part: Path, progress: Callable[[int], object] | None) -> None:
     assert member.open is not None
     source = member.open()
     if source is None:
         raise DataError(f"{archive}: {member.name!r} has no content")
-    part = target.with_name(target.name + ".part")
     left = member.size
     with source, part.open("wb") as file:
         while chunk := source.read(min(CHUNK, left + 1)):
@@ -120,25 +133,43 @@ def _write(archive: Path, member: Member, target: Path, progress: Callable[[int]
                 progress(len(chunk))
     if left:
         raise DataError(f"{archive}: damaged: {member.name!r} ends {left:,} bytes too early")
-    os.replace(part, target)
+
+
+class _Bounded:
+    """A stream that refuses to give much at once: tarfile keeps names in memory, whatever length the file says."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.seek, self.tell, self._read = stream.seek, stream.tell, stream.read
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= 2 * CHUNK:
+            raise tarfile.ReadError(f"a name of {size:,} bytes")
+        return self._read(size)
 
 
 def _members(archive: Path) -> Iterator[Member]:
-    if tarfile.is_tarfile(archive):
-        yield from _tar_members(archive)
-    else:
-        yield from _zip_members(archive)
+    with archive.open("rb") as file:
+        head = file.read(6)
+    decompress = next((each for magic, each in COMPRESSIONS.items() if head.startswith(magic)), open)
+    with decompress(archive, "rb") as stream:
+        try:
+            tar = tarfile.TarFile(fileobj=_Bounded(stream))  # pyright: ignore[reportArgumentType]
+        except tarfile.TarError:
+            if decompress is not open:
+                raise
+            yield from _zip_members(archive)
+        else:
+            yield from _tar_members(archive, tar)
 
 
-def _tar_members(archive: Path) -> Iterator[Member]:
-    with tarfile.open(archive) as tar:
-        for entry in tar:
-            if not (entry.isreg() or entry.isdir()) or entry.issparse() or entry.size < 0:
-                raise DataError(f"{archive}: refused: {entry.name!r} is a link, device or sparse file")
-            if entry.isdir():
-                yield Member(entry.name, 0, None)
-            else:
-                yield Member(entry.name, entry.size, lambda entry=entry: tar.extractfile(entry))
+def _tar_members(archive: Path, tar: tarfile.TarFile) -> Iterator[Member]:
+    for entry in tar:
+        if not (entry.isreg() or entry.isdir()) or entry.issparse() or entry.size < 0:
+            raise DataError(f"{archive}: refused: {entry.name!r} is a link, device or sparse file")
+        if entry.isdir():
+            yield Member(entry.name, 0, None)
+        else:
+            yield Member(entry.name, entry.size, lambda entry=entry: tar.extractfile(entry))
 
 
 def _zip_members(archive: Path) -> Iterator[Member]:
@@ -147,7 +178,7 @@ def _zip_members(archive: Path) -> Iterator[Member]:
             kind = stat.S_IFMT(entry.external_attr >> 16)
             if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise DataError(f"{archive}: refused: {entry.filename!r} is a link or device")
-            if entry.is_dir():
+            if entry.orig_filename.endswith("/"):  # its is_dir() fails on an empty name
                 yield Member(entry.orig_filename, 0, None)
             else:
                 yield Member(entry.orig_filename, entry.file_size, lambda entry=entry: bundle.open(entry))

@@ -12,7 +12,7 @@ from torchvision.transforms import InterpolationMode
 from datasets import TRANSFORMS
 from datasets.transform_parameters import senseless_parameters
 from utils.lookup import did_you_mean, load_entry, parameter_problems
-from utils.types import ConfigError
+from utils.types import FAILURES, ConfigError
 
 ENUMERATIONS: dict[str, type[Enum]] = {"interpolation": InterpolationMode, "policy": transforms.AutoAugmentPolicy}
 """Parameters that torchvision takes as members of an enumeration, and a configuration as their texts."""
@@ -53,7 +53,7 @@ def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) ->
             built.append(constructor(**params))
         except ConfigError as error:
             problems.append(str(error))
-        except (TypeError, ValueError) as error:
+        except FAILURES as error:
             problems.append(f"{key}.{name}: {name} refuses its parameters: {error}")
     if problems:
         raise ConfigError("\n".join(problems))

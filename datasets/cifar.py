@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import pickletools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -139,9 +140,18 @@ class _ArrayUnpickler(pickle.Unpickler):
         return _ALLOWED[module, name]
 
 
+def _refuse_large_memo(content: bytes) -> None:
+    """Refuse places in the unpickler's memory that no file of this length needs: it makes room up to any number."""
+    for opcode, argument, _ in pickletools.genops(content):
+        if isinstance(argument, int) and "PUT" in opcode.name and argument > len(content):
+            raise pickle.UnpicklingError(f"refused: it stores at {argument}")
+
+
 def _unpickle(path: Path) -> dict[str, Any]:
     try:
-        content = _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        stored = path.read_bytes()
+        _refuse_large_memo(stored)
+        content = _ArrayUnpickler(io.BytesIO(stored), encoding="latin1").load()
     except (
         pickle.UnpicklingError,
         EOFError,

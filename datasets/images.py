@@ -104,11 +104,7 @@ def open_image(path: ImageFile) -> Image.Image:
     Raises: DataError naming the file, if it is missing, unreadable, empty, damaged, of another format than JPEG, PNG,
         WebP and BMP, or of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
     """
-    image, turn = _open(path)
-    try:
-        image = _to_gray_or_rgb(image)
-    except DAMAGED as error:
-        raise DataError(f"{path}: damaged: {error}") from None
+    image, turn = _load(path, read="all")
     return image if turn is None else image.transpose(turn)
 
 
@@ -191,10 +187,19 @@ def bad_images(paths: Iterable[Path | EncodedImage], progress: bool | None = Non
 
 def _fault(path: Path | EncodedImage) -> str | None:
     try:
-        _open(path, read="small")
+        _load(path, read="small")
     except DataError as error:
         return str(error)
     return None
+
+
+def _load(path: ImageFile, read: Literal["small", "all"]) -> tuple[Image.Image, Image.Transpose | None]:
+    """Open a file as mode L or RGB: some damage, as to a palette, shows only then."""
+    image, turn = _open(path, read)
+    try:
+        return _to_gray_or_rgb(image), turn
+    except DAMAGED as error:
+        raise DataError(f"{path}: damaged: {error}") from None
 
 
 def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tuple[Image.Image, Image.Transpose | None]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import tokenize
 import warnings
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -81,8 +82,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if ending == ".csv":
             return _read_table(path)
-        content = _read_tensors(path) if ending == ".pt" else np.load(path, allow_pickle=False)
-        sets = {str(name): content[name] for name in content} if _is_mapping(content) else {"": content}
+        with path.open("rb") as file:
+            content = _read_tensors(file) if ending == ".pt" else np.load(file, allow_pickle=False)
+            sets = {str(name): content[name] for name in content} if _is_mapping(content) else {"": content}
     except DataError as error:
         raise ConfigError(f"noisy_labels: {error}") from None
     except OSError as error:
@@ -95,14 +97,14 @@ def _read(path: Path) -> dict[str, Any]:
     return sets
 
 
-_DAMAGED = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)
+_DAMAGED = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError)
 
 
 def _is_mapping(content: Any) -> bool:
     return isinstance(content, (Mapping, np.lib.npyio.NpzFile))
 
 
-def _read_tensors(path: Path) -> Any:
+def _read_tensors(file: IO[bytes]) -> Any:
     """Read a file of torch.save, in which NumPy's arrays may stand, as in CIFAR-10N's."""
     import torch
 
@@ -112,7 +114,7 @@ def _read_tensors(path: Path) -> Any:
     allowed = [np.ndarray, np.dtype, *numbers, *((rebuild, f"{module}._reconstruct") for module in modules)]
     with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Detected pickle protocol")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _read_table(path: Path) -> dict[str, Any]:

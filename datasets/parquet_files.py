@@ -106,7 +106,7 @@ def read_part(files: Sequence[Path], image_column: str | None = None, label_colu
     columns = [_columns(path, image_column, label_column) for path in files]
     if differing := [str(path) for path, each in zip(files, columns, strict=True) if each != columns[0]]:
         raise DataError(f"{files[0]}: other columns or class names than in:\n{listing(differing)}")
-    _check_memory(files, columns[0])
+    _check_memory(files)
     contents, paths, labels, problems = [], [], [], []
     for path in files:
         content, names, part_labels = _read_file(path, columns[0])
@@ -186,24 +186,23 @@ def _choose(path: Path, key: str, wanted: str | None, able: list[str], usual: tu
     raise ConfigError(f"data_params.{key}: missing; {path} has several that it can be: {', '.join(able)}")
 
 
-def _check_memory(files: Sequence[Path], columns: Columns) -> None:
+def _check_memory(files: Sequence[Path]) -> None:
     """Refuse images that exceed the machine's memory before the system would end the run without a word."""
     if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
         return
-    size = sum(_image_bytes(path, columns.image) for path in files)
+    size = sum(map(_num_bytes, files))
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if size > memory:
         raise DataError(
-            f"{files[0].parent}: {size / 1e9:,.1f} GB of images, more than this machine's memory of "
+            f"{files[0].parent}: {size / 1e9:,.1f} GB, more than this machine's memory of "
             f"{memory / 1e9:,.1f} GB; write them to files and use dataset: image_folder"
         )
 
 
-def _image_bytes(path: Path, column: str) -> int:
+def _num_bytes(path: Path) -> int:
+    """Return what a file's rows take; asked for single columns of a damaged file, pyarrow ends the process."""
     with _open(path) as file:
-        groups = [file.metadata.row_group(k) for k in range(file.metadata.num_row_groups)]
-    chunks = (group.column(k) for group in groups for k in range(group.num_columns))
-    return sum(chunk.total_uncompressed_size for chunk in chunks if f"{chunk.path_in_schema}.".startswith(f"{column}."))
+        return sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
 
 
 def _read_file(path: Path, columns: Columns) -> tuple[pa.ChunkedArray, Sequence[str | None], list[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from utils.lookup import Entry, did_you_mean, keywords, load_entry, parameter_problems
-from utils.types import ConfigError, Task
+from utils.types import FAILURES, ConfigError, Task
 
 if TYPE_CHECKING:
     from losses.base import ClassificationLoss
@@ -153,5 +153,5 @@ def build_loss(name: str, task: Task | None = None, /, **params: Any) -> Classif
         if name in TORCH_LOSSES:
             return TorchLoss(name, task, **params)
         return constructor(task, **params) if "task" in keywords(constructor) else constructor(**params)
-    except (TypeError, ValueError) as error:
+    except FAILURES as error:
         raise ConfigError(f"loss_params: {name} refuses them: {error}") from None

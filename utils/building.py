@@ -30,13 +30,11 @@ from utils.metrics import ORDERED_METRICS
 from utils.runs import check_writable
 from utils.schema import KEYS, Configuration
 from utils.seeding import derive_seed, seed_all
-from utils.types import ConfigError, Task
+from utils.types import FAILURES, ConfigError, Task
 
 T = TypeVar("T")
 LOG = logging.getLogger("lossbench")
 
-FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
-"""What libraries raise on parameters that they cannot use."""
 AUGMENTATIONS_TRIED = 8
 
 DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import io
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import msgspec
-import yaml
 
 from utils.lookup import did_you_mean, in_words
 from utils.schema import COMMAND_LINE, KEYS, Configuration, Key, Mistake, Normalization, list_mistakes
 from utils.types import ConfigError
+from utils.yaml_text import MAX_CHARACTERS, YamlError, read_yaml
 
 
 def read_configuration(
@@ -49,58 +48,27 @@ def read_configuration(
     return msgspec.structs.replace(configuration, _places=places)
 
 
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_SafeLoader):
-    """YAML as a Python user means it: `1e-3` is a number, `None` is null."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^None$"), ["N"])
-
-
 def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> dict[str, Any]:
-    path = Path(file)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with open(file, "rb") as stream:
+            content = stream.read(4 * MAX_CHARACTERS + 1)  # no more, were it /dev/zero
+        text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
     except FileNotFoundError:
         raise ConfigError(f"{file}: no such file; copy config_template.yml to config.yml and edit it") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # bytes that are no UTF-8, or a NUL in the name
         raise ConfigError(f"{file}: cannot be read: {error}") from None
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        values = None if node is None else loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{file}:{line}: not valid YAML: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{file}: not valid YAML: {error}") from None
-    if values is None:
+        document = read_yaml(text)
+    except YamlError as error:
+        raise ConfigError(f"{file}:{error.line}: not valid YAML: {error.problem}") from None
+    if document.value is None:
         return {}
-    places[()] = file
-    if not isinstance(values, dict):
-        raise ConfigError(f"{file}:1: expected `key: value` lines, got {_show(values)}")
-    _note_places(node, (), file, places, mistakes)
-    return {str(key): value for key, value in values.items()}
-
-
-def _note_places(node: yaml.Node | None, key: Key, file: str, places: dict[Key, str], mistakes: list[Mistake]) -> None:
-    """Remember the line of every key and refuse a key that stands twice."""
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: set[str] = set()
-    for name_node, value_node in node.value:
-        name = str(name_node.value)
-        place = f"{file}:{name_node.start_mark.line + 1}"
-        if name in seen and name != "<<":
-            mistakes.append(Mistake((*key, name), f"stands twice, first in {places[(*key, name)]}", place))
-        seen.add(name)
-        places[(*key, name)] = place
-        _note_places(value_node, (*key, name), file, places, mistakes)
+    if not isinstance(document.value, dict):
+        raise ConfigError(f"{file}:1: expected `key: value` lines, got {_show(document.value)}")
+    places |= {(): file} | {key: f"{file}:{line}" for key, line in document.lines.items()}
+    for key, line, first in document.doubled:
+        mistakes.append(Mistake(key, f"stands twice, first in {file}:{first}", f"{file}:{line}"))
+    return {str(key): value for key, value in document.value.items()}
 
 
 def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str], mistakes: list[Mistake]) -> None:
@@ -111,10 +79,9 @@ def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str
         mistakes.append(Mistake((override,), "expected key=value or key.sub=value", COMMAND_LINE))
         return
     try:
-        value = yaml.load(text, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        places[key] = COMMAND_LINE
-        mistakes.append(Mistake(key, f"not valid YAML: {text!r}"))
+        value = read_yaml(text).value
+    except YamlError as error:
+        mistakes.append(Mistake(key, f"not valid YAML: {error.problem}", COMMAND_LINE))
         return
     target = values
     for depth, part in enumerate(key[:-1], start=1):
@@ -128,6 +95,8 @@ def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str
             mistakes.append(Mistake(key, f"{'.'.join(key[:depth])} holds no parameters"))
             return
     target[key[-1]] = value
+    for below in [below for below in places if below[: len(key)] == key]:
+        del places[below]  # what the file has there holds no more
     places[key] = COMMAND_LINE
 
 

@@ -60,9 +60,16 @@ def configure(level: str, folder: str) -> None:
         pass  # the run's own check names the folder and the remedy
     for name in ("pytorch_lightning", "lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    ignore_expected()
+    warnings.showwarning = _as_line
+
+
+def ignore_expected() -> None:
+    """Drop the libraries' warnings that tell a user of this project nothing."""
     for text in EXPECTED:
         warnings.filterwarnings("ignore", message=text)
-    warnings.showwarning = _as_line
+    # of images that are used as viewers use them (damaged EXIF data), or else refused by their names
+    warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _as_line(message, category, filename, lineno, file=None, line=None) -> None:

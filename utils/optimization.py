@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from utils import schedules
 from utils.lookup import parameter_problems
 from utils.metrics import MONITORS, lower_is_better
-from utils.types import ConfigError
+from utils.types import FAILURES, ConfigError
 
 EVERY_STEP = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
 
@@ -34,7 +34,7 @@ def build_optimizer(name: str, parameters: Iterable[nn.Parameter], /, **params: 
     _refuse(parameter_problems(constructor, params, given=("params",)), "optimizer_params")
     try:
         return constructor(parameters, **params)
-    except (TypeError, ValueError) as error:
+    except FAILURES as error:
         raise ConfigError(f"optimizer_params: {name} refuses them: {error}") from None
 
 
@@ -75,7 +75,7 @@ def try_out(schedule: dict[str, Any], optimizer: Optimizer) -> None:
     try:
         for _ in range(STEPS_TRIED):
             scheduler.step(1.0) if "monitor" in schedule else scheduler.step()
-    except (TypeError, ValueError, ArithmeticError) as error:
+    except FAILURES as error:
         raise ConfigError(f"lr_scheduler_params: {type(scheduler).__name__} fails on them: {error}") from None
 
 
@@ -103,7 +103,7 @@ def _build(
         if name == "ChainedScheduler":
             return constructor(**params)
         return constructor(optimizer, **params)
-    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+    except FAILURES as error:
         raise ConfigError(f"lr_scheduler_params: {name} refuses them: {error}") from None
 
 

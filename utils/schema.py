@@ -7,10 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
-import yaml
 from msgspec import Meta, Struct, field
 
-from utils.types import ConfigError
+from utils.types import ConfigError, printable
+from utils.yaml_text import write_yaml
 
 COMMAND_LINE = "command line"
 SECRETS = frozenset({"neptune_api_token"})
@@ -191,7 +191,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Return the merged configuration as YAML, secrets left out."""
         values = self.values(without=SECRETS)
         values["mlflow_uri"] = without_password(self.mlflow_uri)
-        return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
+        return write_yaml(values)
 
 
 KEYS = tuple(name for name in Configuration.__struct_fields__ if name != "_places")
@@ -218,10 +218,12 @@ def list_mistakes(places: Mapping[Key, str], mistakes: Sequence[Mistake]) -> str
         return places.get(key, "configuration")
 
     def order(line: tuple[str, str]) -> tuple[bool, int]:
-        number = line[0].rpartition(":")[2]
-        return line[0].startswith(COMMAND_LINE), int(number) if number.isdigit() else 0
+        if line[0].startswith(COMMAND_LINE):
+            return True, 0
+        number = re.search(r":([0-9]+)$", line[0])
+        return False, int(number[1]) if number else 0
 
     lines = [
         (mistake.place or place_of(mistake.key), f"{'.'.join(mistake.key)}: {mistake.text}") for mistake in mistakes
     ]
-    return "\n".join(f"{place}: {text}" for place, text in sorted(dict.fromkeys(lines), key=order))
+    return "\n".join(printable(f"{place}: {text}") for place, text in sorted(dict.fromkeys(lines), key=order))

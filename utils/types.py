@@ -13,8 +13,19 @@ REJECTED = -1
 """What `predict` gives for a sample that belongs to none of the classes."""
 
 
+def printable(text: str) -> str:
+    """Return a text of one line in which control characters, and what no file can hold, stand as escapes."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 class UserError(Exception):
-    """A mistake of the user's: the scripts print it without a traceback and leave with status 2."""
+    """A mistake of the user's: the scripts print it without a traceback and leave with status 2.
+
+    Names from files and archives stand in it, and a terminal obeys control characters.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__("\n".join(map(printable, message.split("\n"))))
 
 
 class ConfigError(UserError):
@@ -23,6 +34,10 @@ class ConfigError(UserError):
 
 class DataError(UserError):
     """Data that is missing, damaged or inconsistent; the message names the files."""
+
+
+FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
+"""What libraries raise on parameters that they cannot use."""
 
 
 class TrainingError(Exception):

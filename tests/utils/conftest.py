@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 
 import pytest
 
@@ -16,7 +15,6 @@ def plain_log():
     log = logging.getLogger("lossbench")
     log.propagate, level = True, log.level
     log.setLevel(logging.INFO)
-    for text in logs.EXPECTED:
-        warnings.filterwarnings("ignore", message=text)
+    logs.ignore_expected()
     yield
     log.setLevel(level)

@@ -1,0 +1,163 @@
+"""YAML as a configuration means it: texts, numbers, true, false, null, lists and mappings, each with its line."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import yaml
+from yaml.reader import Reader
+
+from utils.types import ConfigError
+
+MAX_CHARACTERS = 1 << 18
+MAX_DEPTH = 50
+MAX_VALUES = 10_000
+"""Aliases count as what they stand for: a few lines of them can mean billions of values."""
+
+FLOAT, INTEGER, MERGE, TEXT = (f"tag:yaml.org,2002:{name}" for name in ("float", "int", "merge", "str"))
+TEXTS = (None, "!", TEXT)
+"""Tags that a value may carry; what others make of it is no type of a configuration's, or an error."""
+
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
+
+
+class _Loader(_SafeLoader):
+    """YAML as a Python user means it: `1e-3` is a number, `None` is null, dates are texts."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in each if not tag.endswith((":timestamp", ":value"))]
+        for first, each in _SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts between quotes what `_Loader` would take for something else than a text."""
+
+
+for _each in (_Loader, _Dumper):
+    _each.add_implicit_resolver(FLOAT, _EXPONENT, list("-+0123456789"))
+    _each.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^None$"), ["N"])
+
+
+class YamlError(ConfigError):
+    """What cannot be read.
+
+    Args:
+        problem: what is wrong.
+        line: where, counted from 1.
+    """
+
+    def __init__(self, problem: str, line: int) -> None:
+        super().__init__(problem)
+        self.problem, self.line = problem, line
+
+
+class Document(NamedTuple):
+    """What a text holds.
+
+    Args:
+        value: of YAML's own types; None if it holds nothing.
+        lines: where each key stands, by the keys and positions that lead there.
+        doubled: (key, its line, the line where it stood first) for each key that stands twice.
+    """
+
+    value: Any
+    lines: dict[tuple[str, ...], int]
+    doubled: list[tuple[tuple[str, ...], int, int]]
+
+
+def read_yaml(text: str) -> Document:
+    """Read a text of at most 10,000 values; nothing in it can run, nor keep the reader busy.
+
+    Tags are refused, as are numbers beyond 64 bits and keys that are neither texts nor whole numbers.
+
+    Raises: YamlError.
+    """
+    if unfit := Reader.NON_PRINTABLE.search(text):
+        raise YamlError(f"holds the character {unfit[0]!r}", text.count("\n", 0, unfit.start()) + 1)
+    if len(text) > MAX_CHARACTERS:
+        raise YamlError(f"has {len(text):,} characters, more than the {MAX_CHARACTERS:,} allowed", 1)
+    document = Document(None, {}, [])
+    try:
+        _check_size(text)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        return document if node is None else document._replace(value=_build(loader, node, (), document))
+    except yaml.MarkedYAMLError as error:
+        raise _mistake(str(error.problem), error.problem_mark or error.context_mark) from None
+
+
+def write_yaml(value: Any) -> str:
+    """Return a text that `read_yaml` reads as the same value, mappings in their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _mistake(problem: str, mark: Any) -> YamlError:
+    return YamlError(problem, mark.line + 1 if mark else 1)
+
+
+def _check_size(text: str) -> None:
+    """Refuse tags, depth and numbers of values before anything is built: libyaml's own recursion ends the process."""
+    total = 0
+    sizes: dict[str, int] = {}  # anchor -> values behind it
+    parents: list[tuple[str | None, int]] = []
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.NodeEvent):
+            total += 1 if not isinstance(event, yaml.AliasEvent) else sizes.get(str(event.anchor), 1)
+        if isinstance(event, yaml.AliasEvent) and any(event.anchor == anchor for anchor, _ in parents):
+            raise _mistake(f"*{event.anchor} stands inside what it names", event.start_mark)
+        if isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent)) and event.tag not in TEXTS:
+            raise _mistake(f"the tag {event.tag!r} is not taken", event.start_mark)
+        if isinstance(event, yaml.ScalarEvent) and (unfit := re.search("[\0\ud800-\udfff]", event.value)):
+            raise _mistake(f"holds the character {unfit[0]!r}", event.start_mark)
+        if isinstance(event, yaml.CollectionStartEvent):
+            parents.append((event.anchor, total))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = parents.pop()
+            if anchor is not None:
+                sizes[anchor] = total - before + 1
+        if total > MAX_VALUES or len(parents) > MAX_DEPTH:
+            limit = f"{MAX_VALUES:,} values" if total > MAX_VALUES else f"{MAX_DEPTH} levels"
+            raise _mistake(f"holds more than {limit}", event.start_mark)
+
+
+def _build(loader: Any, node: yaml.Node, key: tuple[str, ...], document: Document) -> Any:
+    """Return what a node holds, noting the lines of its keys."""
+    if isinstance(node, yaml.ScalarNode):
+        return _number(loader, node) if node.tag in (FLOAT, INTEGER) else loader.construct_object(node)
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(loader, each, (*key, str(place)), document) for place, each in enumerate(node.value)]
+    inherited: dict[Any, Any] = {}
+    for name_node, merged in node.value:
+        if name_node.tag == MERGE:
+            for each in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
+                if not isinstance(each, yaml.MappingNode):
+                    raise _mistake("<< takes a mapping or a list of mappings", name_node.start_mark)
+                inherited = _build(loader, each, key, document) | inherited
+    own: dict[Any, Any] = {}
+    own_lines: dict[str, int] = {}
+    for name_node, value_node in node.value:
+        if name_node.tag == MERGE:
+            continue
+        name = _build(loader, name_node, key, document) if isinstance(name_node, yaml.ScalarNode) else None
+        if not isinstance(name, (str, int)) or isinstance(name, bool):
+            raise _mistake("a key must be a text or a whole number; quotes make it a text", name_node.start_mark)
+        below, line = (*key, str(name)), name_node.start_mark.line + 1
+        if str(name) in own_lines:
+            document.doubled.append((below, line, own_lines[str(name)]))
+        own_lines.setdefault(str(name), line)
+        document.lines[below] = line
+        own[name] = _build(loader, value_node, below, document)
+    return inherited | own
+
+
+def _number(loader: Any, node: yaml.ScalarNode) -> int | float:
+    try:
+        value = loader.construct_yaml_int(node) if node.tag == INTEGER else loader.construct_yaml_float(node)
+    except (ValueError, OverflowError):  # thousands of digits, or none behind 0x
+        value = None
+    if value is None or (isinstance(value, int) and not -(2**63) <= value < 2**63):
+        raise _mistake("a number that does not fit in 64 bits", node.start_mark)
+    return value
