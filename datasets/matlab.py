@@ -24,6 +24,8 @@ ARRAYS = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: 
 ENCODINGS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
 COMPLEX = 0x0800
 MAX_DEPTH = 10
+LARGEST = 4 << 30
+"""Bytes of a variable; SVHN's largest has 1.6 GB."""
 
 
 class Element(NamedTuple):
@@ -153,8 +155,14 @@ def _variables(content: bytes) -> dict[str, Any]:
     reader = Reader(order)
     found = {}
     for element in reader.elements(memoryview(content)[128:]):
-        inner = (
-            reader.elements(memoryview(zlib.decompress(element.content))) if element.kind == COMPRESSED else [element]
-        )
+        inner = reader.elements(_decompressed(element)) if element.kind == COMPRESSED else [element]
         found |= dict(reader.array(each) for each in inner)
     return found
+
+
+def _decompressed(element: Element) -> memoryview:
+    stream = zlib.decompressobj()
+    content = stream.decompress(element.content, LARGEST)
+    if not stream.eof:
+        raise ValueError(f"a variable of more than {LARGEST:,} bytes, or one that is cut off")
+    return memoryview(content)
