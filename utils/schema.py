@@ -2,7 +2,6 @@
 
 # Without `from __future__ import annotations`: the annotations are the types that values are checked against.
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -10,6 +9,7 @@ import msgspec
 import yaml
 from msgspec import Meta, Struct, field
 
+from utils.secrets import without_password
 from utils.types import ConfigError
 
 COMMAND_LINE = "command line"
@@ -200,11 +200,6 @@ class Mistake(NamedTuple):
     text: str
     place: str | None = None
     """Where it stands, when that is not where the key's last value stands."""
-
-
-def without_password(uri: str | None) -> str | None:
-    """Return an address without the user and password that it may carry."""
-    return uri and re.sub(r"(?<=://)[^/?#]*@", "", uri)
 
 
 def list_mistakes(places: Mapping[Key, str], mistakes: Sequence[Mistake]) -> str:
