@@ -29,7 +29,7 @@ def narrowed(by: int, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("loss", ["CrossEntropyLoss", "OneSidedMarginLoss", "FocalLoss", "OnlineLabelSmoothingLoss"])
 def test_a_head_of_too_few_scores_is_told_before_training(loss: str, quick: Any, monkeypatch) -> None:
     narrowed(1, monkeypatch)
-    with pytest.raises(ConfigError, match=rf"{loss} fails on scores of 10 classes|judges 9 classes, the data has 10"):
+    with pytest.raises(ConfigError, match=f"{loss} fails on scores of 10 classes"):
         building.prepare(quick(loss_function=loss))
 
 
@@ -98,7 +98,7 @@ def test_texts_of_other_characters_are_told_in_every_part(part: str, text: list[
     tables = {"train": right, "test": right} | {part: dataclasses.replace(right, labels=labels)}
     name = {"train": "training", "test": "test"}[part]
     with pytest.raises(DataError, match=rf"the {name} part has 1 labels that are no text of the 3 characters"):
-        DataModule(quick(), DataSet(("a", "b", "c"), kind="sequence", **tables), (8, 8))
+        DataModule(quick(), DataSet(("a", "b", "c"), tables["train"], tables["test"], kind="sequence"), (8, 8))
 
 
 def test_sequences_of_right_labels_are_taken(quick: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -217,8 +218,9 @@ def test_weights_that_lie_in_torchvision_s_cache_run_nothing(
 
 @pytest.mark.parametrize("key", ["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"])
 def test_timm_takes_no_weights_past_our_loader(key: str) -> None:
+    params: dict[str, Any] = {key: "https://example.org/x.pth"}
     with pytest.raises(ConfigError, match=rf"architecture_params\.{key}: not set here: use weights_path"):
-        build_model("resnet18", 5, **{key: "https://example.org/x.pth"})
+        build_model("resnet18", 5, **params)
 
 
 ADDRESSES = ("https://example.org/weights.pt", "http://h/x.ckpt", "s3://bucket/x.safetensors", "file:///tmp/x.pt")
@@ -282,7 +284,7 @@ def test_the_state_of_every_optimizer_loads_safely() -> None:
         parameter = torch.nn.Parameter(torch.ones(2, 2))
         optimizer = optimization.build_optimizer(name, [parameter], lr=0.1)
         parameter.grad = torch.ones(2, 2)
-        optimizer.step(parameter.sum)
+        optimizer.step(functools.partial(float, parameter.sum()))
         assert loads_safely(optimizer.state_dict()), name
 
 

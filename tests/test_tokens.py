@@ -153,7 +153,7 @@ def test_the_search_finds_a_mark_in_every_form(tmp_path: Path) -> None:
 USER = f"http://me:{quote(MARK.format('uri'), safe='')}@127.0.0.1:9"
 ONLINE = {"neptune_mode": "async", "neptune_username": "me", "neptune_project_name": "project"}
 DIVERGING = {"optimizer": "SGD", "optimizer_params": {"lr": 1e30}}
-MISTAKEN = {"batch_size": 0, "mlflow_uri": [USER], "neptune_api_token": [neptune_token(MARK.format("file"))]}
+MISTAKEN = {"batch_size": 0, "mlflow_uri": [USER], "neptune_api_token": [MARK.format("file")]}
 CASES = {
     "finishes": ({}, 0, "test accuracy"),
     "mistaken": (MISTAKEN, 2, "batch_size: must be a whole number >= 1, got 0"),
