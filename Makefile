@@ -3,7 +3,7 @@ PYTHON ?= python
 OUTPUT ?= output
 PORT ?= 5000
 
-.PHONY: help install lint test torture dashboard clean
+.PHONY: help install lint test torture dashboard lock audit clean
 
 help:            ## show this
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -28,7 +28,15 @@ dashboard:       ## the runs in a browser, on this machine only
 	@echo "open  http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=lossbench"
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(PYTHON) -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 --no-serve-artifacts \
+	--allowed-hosts 127.0.0.1:$(PORT),localhost:$(PORT) \
 	--backend-store-uri sqlite:///$(OUTPUT)/mlflow.db
+
+lock:            ## requirements.lock anew, by uv, without releases younger than a week
+	uv pip compile requirements.txt --universal --python-version 3.11 --upgrade --exclude-newer "7 days" \
+	--generate-hashes --no-header --no-annotate --quiet --output-file requirements.lock
+
+audit:           ## known holes in the locked packages, by pip-audit
+	$(PYTHON) -m pip_audit --require-hashes --disable-pip -r requirements.lock
 
 clean:           ## remove caches, keep runs and data
 	rm -rf .pytest_cache .ruff_cache

@@ -51,6 +51,7 @@ def folders(options: argparse.Namespace) -> tuple[Path, Path]:
 
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
+    from utils.logs import presentable
     from utils.types import UserError
 
     try:
@@ -59,13 +60,13 @@ def main(arguments: list[str]) -> int:
 
         done = prepare_stanford(source.expanduser(), dest.expanduser(), allow_partial=options.allow_partial)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(presentable(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing was prepared", file=sys.stderr)
         return 130
     for note in done.notes:
-        print(f"note: {note}")
+        print(f"note: {presentable(note)}")
     what = "prepared" if done.new else "was prepared before and is intact, nothing to do"
     extent = "a sample" if done.partial else "the full set"
     print(f"{dest}: {what}: {extent}, {done.counts['train']:,} + {done.counts['test']:,} images, {done.layout} layout")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.catalogue import LISTS, NAME_CHECKS, list_names
+from utils.logs import presentable, print_traceback
 from utils.signals import Interrupted
 from utils.types import ConfigError, TrainingError, UserError
 
@@ -78,14 +79,15 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    sys.excepthook = print_traceback
     options = parse(arguments)
     try:
         run(options)
     except UserError as error:
-        print(error, file=sys.stderr)
+        print(presentable(error), file=sys.stderr)
         return 2
     except TrainingError as error:
-        print(error, file=sys.stderr)
+        print(presentable(error), file=sys.stderr)
         return 1
     except Interrupted as interruption:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all

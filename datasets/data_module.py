@@ -102,6 +102,8 @@ class DataModule(pl.LightningDataModule):
             labels = data.train.labels.copy()
             labels[self.train_rows] = noisy[self.train_rows]
             self.train_table = replace(data.train, labels=labels)
+        if problems := _label_problems("training", self.train_table, len(data.classes)):
+            raise DataError("\n".join(problems))
 
     @property
     def wrong_rows(self) -> np.ndarray:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import struct
+import warnings
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +30,11 @@ except ImportError:  # Pillow gives the same pixels
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+MAX_FILE_BYTES = 400_000_000
+"""More than Pillow's limit of 89 million pixels takes in four bytes each."""
+
+# Pillow raises beyond twice its limit and warns up to there, where `_open` raises.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 ORIENTATION = 0x0112
 TURNS = {
@@ -209,8 +216,8 @@ def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tup
     """
     try:
         source = io.BytesIO(path.content) if isinstance(path, EncodedImage) else path
+        _refuse_odd_file(path)
         with Image.open(source, formats=FORMATS) as image:
-            # Pillow only warns up to twice its limit
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise DataError(f"{path}: {image.width} x {image.height} pixels, more than the {limit:,} allowed")
@@ -233,6 +240,19 @@ def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tup
         raise DataError(f"{path}: {what}") from None
     except DAMAGED as error:
         raise DataError(f"{path}: damaged: {error}") from None
+
+
+def _refuse_odd_file(image: ImageFile) -> None:
+    """Raise DataError for a file too large for an image, and for a pipe or device, which might never end."""
+    if isinstance(image, EncodedImage):
+        size = len(image)
+    else:
+        about = os.stat(image)
+        size = about.st_size
+        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+            raise DataError(f"{image}: no regular file")
+    if size > MAX_FILE_BYTES:
+        raise DataError(f"{image}: {size:,} bytes, more than the {MAX_FILE_BYTES:,} allowed")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:

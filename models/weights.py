@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +27,18 @@ def no_pretrained_weights(architecture: str, reason: object) -> ConfigError:
         f"pretrained: cannot get the weights of {architecture}: {text or type(reason).__name__}; "
         "download them elsewhere and give the file as weights_path"
     )
+
+
+@contextlib.contextmanager
+def weights_only_loads() -> Iterator[None]:
+    """Make every torch.load of a library's load tensors and nothing else.
+
+    torchvision's downloader asks for the opposite, and checks the hash of a file only when it comes, not when it lies
+    in the user's cache already.
+    """
+    with mock.patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}):
+        os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)  # torch refuses to have both
+        yield
 
 
 def load_weights(network: nn.Module, weights_path: str | Path) -> None:

@@ -214,16 +214,19 @@ def _try_out(config: Configuration, data: DataModule, classifier: Classifier) ->
     classifier.train()
     try:
         scores.requires_grad_()
-        target = torch.tensor([0, 1])
+        target = torch.tensor([0, num_classes - 1])  # here on the CPU a label beyond the scores is an error with words
         loss(scores, target).backward()
         if config.mixing is not None:
             loss(scores, torch.nn.functional.one_hot(target, num_classes).float()).backward()
         loss.predict(scores)
-        loss.log_probabilities(scores)
+        judged = loss.log_probabilities(scores).shape[-1]
     except FAILURES as error:
         raise ConfigError(
             f"loss_params: {config.loss_function} fails on scores of {num_classes} classes: {error}"
         ) from None
+    if judged != num_classes:  # a prediction beyond the classes would be counted outside of the tally
+        text = f"{config.architecture} with {config.loss_function} judges {judged} classes, the data has {num_classes}"
+        raise ConfigError(f"architecture: {text}")
 
 
 def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:

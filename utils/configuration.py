@@ -9,7 +9,8 @@ from typing import Any, get_args, get_origin
 import msgspec
 
 from utils.lookup import did_you_mean, in_words
-from utils.schema import COMMAND_LINE, KEYS, Configuration, Key, Mistake, Normalization, list_mistakes
+from utils.schema import COMMAND_LINE, KEYS, SECRETS, Configuration, Key, Mistake, Normalization, list_mistakes
+from utils.secrets import redact, remember_secrets, without_password
 from utils.types import ConfigError
 from utils.yaml_text import MAX_CHARACTERS, YamlError, read_yaml
 
@@ -33,6 +34,7 @@ def read_configuration(
     values = _read_file(file, places, mistakes) if file is not None else {}
     for override in overrides:
         _apply_override(override, values, places, mistakes)
+    remember_secrets(values.get("neptune_api_token"), values.get("mlflow_uri"))
     _merge_spellings(values, places, mistakes)
     for key in [key for key, value in values.items() if value is None and _is_mapping(key)]:
         del values[key]  # `loss_params:` with nothing behind it is an empty mapping
@@ -64,7 +66,8 @@ def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> di
     if document.value is None:
         return {}
     if not isinstance(document.value, dict):
-        raise ConfigError(f"{file}:1: expected `key: value` lines, got {_show(document.value)}")
+        kind = type(document.value).__name__  # not the value: it might be a token
+        raise ConfigError(f"{file}:1: expected `key: value` lines, got a {kind}")
     places |= {(): file} | {key: f"{file}:{line}" for key, line in document.lines.items()}
     for key, line, first in document.doubled:
         mistakes.append(Mistake(key, f"stands twice, first in {file}:{first}", f"{file}:{line}"))
@@ -77,6 +80,10 @@ def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str
     place = f"{COMMAND_LINE}: {override}"
     if not all(key):
         mistakes.append(Mistake((override,), "expected key=value or key.sub=value", COMMAND_LINE))
+        return
+    if remedy := _secret_typed(key[0], text):
+        places[key[:1]] = COMMAND_LINE
+        mistakes.append(Mistake(key[:1], f"is shown to all users of the machine on the command line; {remedy}"))
         return
     try:
         value = read_yaml(text).value
@@ -98,6 +105,17 @@ def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str
     for below in [below for below in places if below[: len(key)] == key]:
         del places[below]  # what the file has there holds no more
     places[key] = COMMAND_LINE
+
+
+def _secret_typed(key: str, text: str) -> str | None:
+    """Return where else a secret can be set if one is given on the command line, which the process list shows."""
+    if key in SECRETS and text.strip() not in ("", "~", "null", "None"):
+        return "set it in the file, or as NEPTUNE_API_TOKEN in the environment"
+    if key == "mlflow_uri" and without_password(text) != text:
+        return (
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment, or the address in the file"
+        )
+    return None
 
 
 def _merge_spellings(values: dict[str, Any], places: dict[Key, str], mistakes: list[Mistake]) -> None:
@@ -163,7 +181,8 @@ def _check_types(kind: Any, value: Any, key: Key = ()) -> list[Mistake]:
         try:
             msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            found.append(Mistake(key, f"must be {in_words(kind)}, got {_show(value)}"))
+            got = type(value).__name__ if key[:1] and key[0] in SECRETS else _show(value)
+            found.append(Mistake(key, f"must be {in_words(kind)}, got {got}"))
     return found
 
 
@@ -177,5 +196,5 @@ def _entry_types(kind: Any, value: dict[Any, Any]) -> dict[Any, Any]:
 def _show(value: Any) -> str:
     if value is None:
         return "nothing"
-    text = repr(value)
+    text = redact(repr(value))
     return text if len(text) <= 80 else text[:77] + "..."

@@ -5,8 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 import warnings
 from pathlib import Path
+from types import TracebackType
+
+from utils.secrets import redact
+from utils.types import printable
 
 EXPECTED = (
     # Lightning's advice on what this project decides by itself.
@@ -22,13 +27,23 @@ EXPECTED = (
 )
 
 
+def presentable(text: object) -> str:
+    """Return a text as it may be shown: secrets covered, control characters of its lines as escapes."""
+    return "\n".join(map(printable, redact(str(text)).split("\n")))
+
+
+class _Presentable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return presentable(super().format(record))
+
+
 class _ToScreen(logging.Handler):
     """Progress to standard output, complaints to standard error, both as they are when used."""
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
         mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        print(f"{mark}{record.getMessage()}", file=stream, flush=True)
+        print(f"{mark}{presentable(record.getMessage())}", file=stream, flush=True)
 
 
 class _ToFile(logging.FileHandler):
@@ -54,7 +69,7 @@ def configure(level: str, folder: str) -> None:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         file = _ToFile(Path(folder) / "lossbench.log", encoding="utf-8", delay=True)
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        file.setFormatter(_Presentable("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(file)
     except OSError:
         pass  # the run's own check names the folder and the remedy
@@ -74,3 +89,8 @@ def ignore_expected() -> None:
 
 def _as_line(message, category, filename, lineno, file=None, line=None) -> None:
     logging.getLogger("lossbench").warning("%s", message)
+
+
+def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print as Python does, secrets covered: made for `sys.excepthook`."""
+    print(presentable("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")

@@ -27,6 +27,7 @@ DPI = 150
 MARKERS_UP_TO = 40  # epochs
 NUMBERS_UP_TO, NAMES_UP_TO = 20, 60  # classes
 MAX_PAIRS = 20
+AS_IT_IS: dict[str, Any] = {"parse_math": False}  # for names of classes: a $ in one is no formula
 SHARP_UP_TO = 64  # pixels of a side: smaller pictures show their pixels
 CHINESE_FONTS = (
     *("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei"),
@@ -119,7 +120,7 @@ def plot_augmentations(
         raise ValueError(f"{len(originals)} originals, {len(views)} lists of views and {len(labels)} labels do not fit")
     num_columns = 1 + max(len(row) for row in views)
     figure = _figure(CELL_INCHES * num_columns, CELL_INCHES * (1 + HEADING) * len(originals), layout=None)
-    style = {"ha": "center", "va": "bottom", "fontsize": 8, "linespacing": 1.0, "family": font_families()}
+    style = {"ha": "center", "va": "bottom", "fontsize": 8, "linespacing": 1.0, "family": font_families(), **AS_IT_IS}
     axes = figure.add_axes((0, 0, 1, 1))  # one for all pictures: drawing one for each takes seconds
     for row, (original, row_views, label) in enumerate(zip(originals, views, labels, strict=True)):
         top = row * (1 + HEADING) + HEADING
@@ -169,10 +170,10 @@ def plot_confusion(
         size = 9 if num_classes <= 12 else 8 if num_classes <= NUMBERS_UP_TO else 6
         short = [_cut(name, 24) for name in names]
         flat = num_columns <= 3 or all(len(name) <= 2 for name in classes)
-        axes.set_xticks(range(num_columns), short, fontsize=size)
+        axes.set_xticks(range(num_columns), short, fontsize=size, **AS_IT_IS)
         if not flat:
             axes.tick_params(axis="x", rotation=90)
-        axes.set_yticks(range(num_classes), short[:num_classes], fontsize=size)
+        axes.set_yticks(range(num_classes), short[:num_classes], fontsize=size, **AS_IT_IS)
     else:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
@@ -184,7 +185,8 @@ def plot_confusion(
                 colour = "white" if share > 0.35 else "black"
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=colour)
     beside.axis("off")
-    beside.text(0.05, 1, _worst_pairs(counts, names), va="top", fontsize=8, linespacing=1.5, transform=beside.transAxes)
+    style = {"va": "top", "fontsize": 8, "linespacing": 1.5, **AS_IT_IS}
+    beside.text(0.05, 1, _worst_pairs(counts, names), transform=beside.transAxes, **style)
     _write(figure, path)
 
 

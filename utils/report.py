@@ -14,7 +14,8 @@ from models import resolve_architecture
 from utils.callbacks import RunRecord
 from utils.pictures import plot_augmentations, plot_confusion, plot_curves
 from utils.runs import RunFolder, fingerprint, runtime, write_csv
-from utils.schema import Configuration, without_password
+from utils.schema import Configuration
+from utils.secrets import without_password
 
 if TYPE_CHECKING:
     from utils.building import Preparation

@@ -27,6 +27,7 @@ from utils.files import FULL, CannotWrite, remove_leftovers, write_atomically
 from utils.memory import keep_freed_memory
 from utils.metrics import lower_is_better
 from utils.neighbours import describe_nearest
+from utils.out_of_memory import is_out_of_memory, out_of_memory
 from utils.progress import EpochLines, TerminalProgress
 from utils.runs import RunFolder, changed_facts, environment, run_folder, write_json
 from utils.save_points import SavePoints
@@ -126,6 +127,11 @@ def _train(
         raise config.located(error) from None
     except _compiler_errors() as error:
         raise config.error({("compile",): f"this machine cannot compile the network: {_reason(error)}"}) from None
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        place = trainer.strategy.root_device, trainer.precision, *_whereabouts(trainer, save_points)
+        raise out_of_memory(error, config, *place) from None
 
 
 def _record_environment(folder: RunFolder, facts: dict[str, Any], going_on: bool) -> None:

@@ -118,7 +118,7 @@ def _paths_in(params: dict[str, Any]) -> Iterator[str]:
 
 
 def _file_digest(path: str) -> str:
-    with open(path, "rb") as file:
+    with Path(path).expanduser().open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

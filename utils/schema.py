@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, field
 
+from utils.secrets import without_password
 from utils.types import ConfigError, printable
 from utils.yaml_text import write_yaml
 
@@ -202,11 +203,6 @@ class Mistake(NamedTuple):
     text: str
     place: str | None = None
     """Where it stands, when that is not where the key's last value stands."""
-
-
-def without_password(uri: str | None) -> str | None:
-    """Return an address without the user and password that it may carry."""
-    return uri and re.sub(r"(?<=://)[^/?#]*@", "", uri)
 
 
 def list_mistakes(places: Mapping[Key, str], mistakes: Sequence[Mistake]) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from models.flops import meta_copy
-from models.weights import no_pretrained_weights
+from models.weights import no_pretrained_weights, weights_only_loads
 from utils.lookup import did_you_mean
 from utils.types import ConfigError
 
@@ -25,6 +25,8 @@ _SET_ELSEWHERE = {
     "drop_rate": "use dropout",
     "pretrained": "use pretrained",
     "checkpoint_path": "use weights_path",
+    "pretrained_cfg": "use weights_path",
+    "pretrained_cfg_overlay": "use weights_path",
     "features_only": "a classifier is needed",
 }
 _UNKNOWN = re.compile(r"(\w+)(?:\.__init__)?\(\) got (?:an )?unexpected keyword argument(?:\(s\): \[| )'(\w+)'")
@@ -78,7 +80,8 @@ def build(
 def _create(name: str, params: Mapping[str, Any], **ours: Any) -> Any:
     """Return the network, or None if it takes no `drop_rate`."""
     try:
-        return timm.create_model(name, **params, **ours)
+        with weights_only_loads():
+            return timm.create_model(name, **params, **ours)
     except _REFUSALS as error:
         match = _UNKNOWN.search(str(error)) if isinstance(error, TypeError) else None
         if match and match[2] == "drop_rate":

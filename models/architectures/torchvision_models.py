@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torchvision import models as tv
 
 from models.architectures.base import Network
-from models.weights import no_pretrained_weights
+from models.weights import no_pretrained_weights, weights_only_loads
 from utils.lookup import parameter_problems
 from utils.types import ConfigError
 
@@ -265,9 +266,10 @@ def build(
         if constructor in (tv.GoogLeNet, tv.Inception3):
             params |= {"aux_logits": False, "init_weights": True}
     try:
-        net: Any = tv.get_model(name, weights="DEFAULT" if pretrained else None, **params)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        if pretrained and isinstance(error, (OSError, RuntimeError)):
+        with weights_only_loads():
+            net: Any = tv.get_model(name, weights="DEFAULT" if pretrained else None, **params)
+    except (OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        if pretrained and isinstance(error, (OSError, RuntimeError, pickle.UnpicklingError)):
             raise no_pretrained_weights(f"torchvision/{name}", error) from None
         raise ConfigError(f"architecture_params: torchvision/{name} refuses them: {error}") from None
     if isinstance(net, (tv.GoogLeNet, tv.Inception3)):

@@ -139,9 +139,8 @@ def test_scientific_notation_is_a_number(text, value):
 
 
 def test_merged_configuration_reads_back_as_it_was_without_its_secret(tmp_path):
-    config = read_configuration(
-        write(tmp_path, THESIS_FILE), ["neptune_api_token=abcdef123", "mlflow_uri=https://me:secret@host/x"]
-    )
+    address = "\n    mlflow_uri: https://me:secret@host/x"
+    config = read_configuration(write(tmp_path, THESIS_FILE.replace("'<neptune.ai API token>'", "abcdef123" + address)))
     text = config.to_yaml()
     assert "abcdef123" not in text
     assert "secret" not in text
@@ -261,7 +260,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
         ("image_augmentations: {CutOut: {}}\n", "image_augmentations.CutOut: CutOut cannot be used: it works on"),
         ("a: [1,\n", "config.yml:2: not valid YAML"),
         ("a: !!python/object:os.system x\n", "not valid YAML"),
-        ("- 1\n", "config.yml:1: expected `key: value` lines, got [1]"),
+        ("- 1\n", "config.yml:1: expected `key: value` lines, got a list"),
     ],
 )
 def test_a_mistake_is_told_with_place_value_and_what_is_allowed(tmp_path, text, message):

@@ -46,9 +46,11 @@ def finished(tmp_path_factory) -> tuple[RunFolder, dict]:
         *("num_epochs=3", "batch_size=128", "optimizer_params.lr=0.01", "accelerator=cpu", "trackers=[mlflow]"),
         *("augment_images=true", "image_augmentations={RandomAffine: {degrees: 5}}", "dropout=0.1"),
         *("lr_scheduler=StepLR", "lr_scheduler_params={step_size: 2}", "tags=[a, b]", "notes=a test"),
-        *(f"output_path={folder}/output", f"logging_dir={folder}/logs", "neptune_api_token=marked-secret-token"),
+        *(f"output_path={folder}/output", f"logging_dir={folder}/logs"),
     ]
-    return runner.train(read_configuration(None, overrides))
+    secret = folder / "secret.yml"
+    secret.write_text("neptune_api_token: marked-secret-token\n")
+    return runner.train(read_configuration(str(secret), overrides))
 
 
 # ------------------------------------------------------------------------------------------------ what a run leaves

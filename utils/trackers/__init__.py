@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from utils.lookup import Entry
+from utils.secrets import remember_secrets
 
 if TYPE_CHECKING:
     from utils.trackers.base import TrackedRun, Tracker
@@ -36,4 +37,5 @@ def build_trackers(names: Iterable[str], run: TrackedRun, config: Any) -> list[T
     """
     from utils.trackers.base import GuardedTracker
 
+    remember_secrets(getattr(config, "neptune_api_token", None), getattr(config, "mlflow_uri", None))
     return [GuardedTracker(name, TRACKERS[name], run, config) for name in dict.fromkeys(names)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import uuid
 import warnings
@@ -20,10 +19,10 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from utils.files import write_atomically
 from utils.lookup import Entry, load_entry
+from utils.secrets import redact
 
 IDS_FILE = "trackers.json"
 NOT_COPIED = ("checkpoints", "tensorboard", "wandb", "neptune")
-HIDDEN = "***"
 
 Scalar = str | int | float | bool | None
 
@@ -99,12 +98,13 @@ class GuardedTracker(Tracker):
     """
 
     def __init__(self, tracker: str, entry: Entry, run: TrackedRun, config: Any) -> None:
-        self._secrets = known_secrets(config)
         run = replace(
             run,
-            params=without_secrets(run.params, self._secrets),
-            tags=without_secrets(run.tags, self._secrets),
-            description=redact(run.description, self._secrets),
+            name=redact(run.name),
+            params=without_secrets(run.params),
+            tags=without_secrets(run.tags),
+            labels=tuple(map(redact, run.labels)),
+            description=redact(run.description),
         )
         super().__init__(run, config)
         self._label = tracker
@@ -131,7 +131,7 @@ class GuardedTracker(Tracker):
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         if tracker := self._tracker:
             flat = {str(name): as_scalar(value) for name, value in dict(params).items()}
-            self._attempt(lambda: tracker.log_hyperparams(without_secrets(flat, self._secrets)))
+            self._attempt(lambda: tracker.log_hyperparams(without_secrets(flat)))
 
     @rank_zero_only
     def log_files(self, folder: Path) -> None:
@@ -158,7 +158,7 @@ class GuardedTracker(Tracker):
             warnings.warn(self._complaint(error), stacklevel=4)
 
     def _complaint(self, error: Exception) -> str:
-        text = re.sub(r"\x1b\[[0-9;]*m|-{3,}", " ", redact(str(error), self._secrets))
+        text = re.sub(r"\x1b\[[0-9;]*m|-{3,}", " ", redact(str(error)))
         reason = f"{type(error).__name__}: {shorten(' '.join(text.split()), 300)}"
         missing = isinstance(error, ModuleNotFoundError)
         remedy = f"pip install {self._type.package}" if missing else self._type.remedy
@@ -180,27 +180,10 @@ def given(text: str | None) -> str | None:
     return text if text and not re.fullmatch(r"<.*>", text.strip()) else None
 
 
-SECRET_NAMES = re.compile(r"(api_?token|api_?key|access_?key|password|secret)$|(^|_)(token|key)$", re.IGNORECASE)
-
-
-def known_secrets(config: Any) -> tuple[str, ...]:
-    """Return the values that nothing may show: the configured token and whatever the environment names as secret."""
-    values = [value for name, value in os.environ.items() if SECRET_NAMES.search(name) and len(value) >= 8]
-    token = given(getattr(config, "neptune_api_token", None))
-    return (*values, token) if token else tuple(values)
-
-
-def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """Cover secrets and the user part of addresses such as https://me:password@host."""
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    return re.sub(r"(?<=://)[^/@\s]+(?=@)", HIDDEN, text)
-
-
-def without_secrets(params: Mapping[str, Any], secrets: tuple[str, ...]) -> dict[str, Any]:
+def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
     """Drop what is named like a secret and cover secrets in the other values."""
     return {
-        name: redact(value, secrets) if isinstance(value, str) else value
+        name: redact(value) if isinstance(value, str) else value
         for name, value in params.items()
         if not re.search(r"(api_?token|api_?key|password|secret)$", name, re.IGNORECASE)
     }

@@ -1,0 +1,560 @@
+"""Each measure of SECURITY.md: what it keeps out stays out. A test here fails when its measure is removed."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import os
+import pickle
+import re
+import socket
+import struct
+import subprocess
+import sys
+import tarfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from packaging.requirements import Requirement
+from packaging.version import Version
+from PIL import Image
+
+import train
+from datasets import images
+from datasets.archives import extract
+from datasets.cifar import cifar10
+from datasets.images import decode, open_image
+from datasets.noisy_labels import read_noisy_labels
+from models import build_model
+from tests.code_rules import offences, sources
+from tests.conftest import QUICK
+from tests.datasets.official_layouts import write_cifar
+from utils import building, optimization, runner
+from utils.catalogue import NAME_CHECKS, optimizers, schedulers
+from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, load_checkpoint, save_checkpoint
+from utils.configuration import read_configuration
+from utils.logs import presentable
+from utils.pictures import plot_augmentations, plot_confusion
+from utils.runs import PACKAGES, RunFolder, environment, run_folder
+from utils.schema import KEYS, Configuration
+from utils.types import ConfigError, DataError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Evil:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.marker),)
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Iterator[Path]:
+    """The folder that must not appear; torch's own switch for unsafe loading is on."""
+    path = tmp_path / "ran"
+    yield path
+    assert not path.exists(), "a file has run code"
+
+
+@pytest.fixture(autouse=True)
+def _unsafe_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+
+
+class Finished(NamedTuple):
+    """A run, and the addresses that it reached for."""
+
+    parent: Path
+    folder: RunFolder
+    reached: list[Any]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A run with much on, under a name that looks like a path."""
+    reached: list[Any] = []
+    parent = tmp_path_factory.mktemp("finished")
+    settings = {"num_epochs": "1", "lr_scheduler": "ReduceLROnPlateau", "mixing": "MixUp", "run_name": "../../outside"}
+    settings |= {
+        "trackers": "[mlflow, tensorboard]",
+        "output_path": f"{parent}/output",
+        "logging_dir": f"{parent}/logs",
+    }
+    connect = socket.socket.connect
+
+    def observe(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX:
+            reached.append(address)
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", observe)
+        patch.setattr(socket, "getaddrinfo", lambda *address, **_: reached.append(address))
+        config = read_configuration(
+            None, [f"{key}={value}" for key, value in {**QUICK, **settings}.items()], NAME_CHECKS
+        )
+        folder, _ = runner.train(config)
+    return Finished(parent, folder, reached)
+
+
+# --------------------------------------------------------------------------------- 1 to 6: files of weights and pickles
+
+
+def test_our_code_calls_nothing_that_runs_what_it_reads() -> None:
+    found = {name: offences(source, module) for name, source, module in sources(ROOT)}
+    assert len(found) > 150
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch; torch.load('x')",
+        "import torch; torch.load('x', weights_only=False)",
+        "import torch as t; t.load('x', weights_only=flag)",
+        "from torch import load as read; read('x')",
+        "trainer.fit(m, weights_only=False)",
+        "eval('1')",
+        "exec(text)",
+        "import yaml; yaml.load(text)",
+        "import yaml; yaml.load(text, Loader=yaml.Loader)",
+        "from yaml import load, UnsafeLoader; load(text, Loader=UnsafeLoader)",
+        "import yaml; yaml.unsafe_load(text)",
+        "import pickle; pickle.load(file)",
+        "from pickle import loads; loads(data)",
+        "import pickle\nclass U(pickle.Unpickler):\n    pass",
+        "import numpy as np; np.load('x', allow_pickle=True)",
+        "import subprocess; subprocess.run('ls', shell=True)",
+        "import os; os.system('ls')",
+        "archive.extractall(folder)",
+        "import shutil; shutil.unpack_archive('x')",
+        "Model.load_from_checkpoint('x')",
+        "self.save_hyperparameters()",
+        "import torch; torch.jit.load('x')",
+        "import torch.hub; torch.hub.load_state_dict_from_url('x')",
+        "import mlflow; mlflow.pyfunc.load_model('x')",
+        "import keras",
+        "from lightning.pytorch import Trainer",
+    ],
+)
+def test_the_rule_sees_every_spelling(source: str) -> None:
+    assert len(offences(source)) >= 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import torch; torch.load('x', map_location='cpu', weights_only=True)",
+        "network.eval(); 'eval(x) and exec(y)'",
+        "import yaml; yaml.load(text, Loader=yaml.SafeLoader); yaml.safe_load(text)",
+        "import pickle\nclass U(pickle.Unpickler):\n    def find_class(self, module, name): raise TypeError",
+        "import numpy as np; np.load('x', allow_pickle=False)",
+        "import pytorch_lightning",
+    ],
+)
+def test_the_rule_lets_the_safe_ways_pass(source: str) -> None:
+    assert offences(source) == []
+
+
+def test_the_evil_file_would_run_code(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Evil(tmp_path / "ran")))
+    assert (tmp_path / "ran").is_dir()
+
+
+@pytest.mark.parametrize("ending", [".pt", ".pth", ".ckpt", ".safetensors"])
+def test_weights_files_run_nothing(ending: str, tmp_path: Path, marker: Path) -> None:
+    path = tmp_path / f"weights{ending}"
+    torch.save({"state_dict": {"conv1.weight": torch.ones(1)}, "other": Evil(marker)}, path)
+    with pytest.raises(ConfigError, match=r"weights_path: .* cannot be read"):
+        build_model("test_resnet", 5, weights_path=path)
+
+
+def test_a_run_s_checkpoints_run_nothing(tmp_path: Path, marker: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    save_checkpoint({"epoch": 1, "other": Evil(marker)}, path)  # its checksum is right
+    with pytest.raises(pickle.UnpicklingError):
+        load_checkpoint(path)
+    with pytest.raises(pickle.UnpicklingError):
+        AtomicCheckpointIO().load_checkpoint(path, weights_only=False)
+
+
+def test_files_of_noisy_labels_run_nothing(tmp_path: Path, marker: Path) -> None:
+    torch.save({"worse_label": [0, 1], "other": Evil(marker)}, tmp_path / "a.pt")
+    np.save(tmp_path / "a.npy", np.array([Evil(marker)], dtype=object), allow_pickle=True)
+    for name in ("a.pt", "a.npy"):
+        with pytest.raises(ConfigError, match="holds more than arrays of numbers"):
+            read_noisy_labels(str(tmp_path / name), None, np.array([0, 1]), 2)
+
+
+def test_cifar_s_pickles_run_nothing(tmp_path: Path, marker: Path) -> None:
+    folder = write_cifar(tmp_path)
+    (next(folder.rglob("data_batch_1"))).write_bytes(pickle.dumps({"data": Evil(marker), "labels": []}))
+    with pytest.raises(DataError, match="refused: it would run"):
+        cifar10(data_path=str(folder), verify_checksums=False)
+
+
+def test_weights_that_lie_in_torchvision_s_cache_run_nothing(
+    tmp_path: Path, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torchvision.models import SqueezeNet1_1_Weights
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    name = SqueezeNet1_1_Weights.DEFAULT.url.rpartition("/")[2]
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save({"features.0.weight": Evil(marker)}, tmp_path / "hub" / "checkpoints" / name)
+    with pytest.raises(ConfigError, match=r"pretrained: cannot get the weights of torchvision/squeezenet1_1"):
+        build_model("torchvision/squeezenet1_1", 5, pretrained=True)
+
+
+@pytest.mark.parametrize("key", ["checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"])
+def test_timm_takes_no_weights_past_our_loader(key: str) -> None:
+    params: dict[str, Any] = {key: "https://example.org/x.pth"}
+    with pytest.raises(ConfigError, match=rf"architecture_params\.{key}: not set here: use weights_path"):
+        build_model("resnet18", 5, **params)
+
+
+ADDRESSES = ("https://example.org/weights.pt", "http://h/x.ckpt", "s3://bucket/x.safetensors", "file:///tmp/x.pt")
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_weights_come_from_local_files_only(address: str, quick: Any) -> None:
+    with pytest.raises(ConfigError, match=r"command line: weights_path: must be a local file"):
+        quick(weights_path=address)
+    with pytest.raises(ConfigError, match="weights_path: must be a local file"):
+        build_model("test_resnet", 5, weights_path=address)
+    teacher = {"loss_function": "TeacherFreeDistillationLoss", "loss_params__mode": "self"}
+    with pytest.raises(ConfigError, match="must be a local file"):
+        building.prepare(quick(**teacher, loss_params__teacher_path=f"'{address}'"))
+
+
+def plain(value: Any, place: str = "") -> Iterator[str]:
+    """Yield the places of what a safe load would refuse."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from plain(inner, f"{place}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value):
+            yield from plain(inner, f"{place}[{number}]")
+    elif not isinstance(value, (str, int, float, bool, type(None), torch.Tensor)):
+        yield f"{place}: {type(value)}"
+
+
+def test_what_a_run_saves_is_plain_and_without_hyperparameters(finished: Finished) -> None:
+    for path in (finished.folder.last, finished.folder.best):
+        content = load_checkpoint(path)
+        assert list(plain(content)) == []
+        assert "hyper_parameters" not in content
+
+
+SCHEDULE_PARAMS: dict[str, dict[str, Any]] = {
+    "ChainedScheduler": {"schedulers": [{"ExponentialLR": {"gamma": 0.9}}, {"ConstantLR": {}}]},
+    "CosineAnnealingLR": {"T_max": 5},
+    "CosineAnnealingWarmRestarts": {"T_0": 2},
+    "CyclicLR": {"base_lr": 0.1, "max_lr": 0.2, "cycle_momentum": False},
+    "ExponentialLR": {"gamma": 0.9},
+    "LambdaLR": {"lr_lambda": "cosine"},
+    "MultiStepLR": {"milestones": [1]},
+    "MultiplicativeLR": {"lr_lambda": {0: 1.0, 1: 0.5}},
+    "OneCycleLR": {"max_lr": 0.2, "cycle_momentum": False},
+    "SequentialLR": {"schedulers": [{"LinearLR": {}}, {"ExponentialLR": {"gamma": 0.9}}], "milestones": [1]},
+    "StepLR": {"step_size": 1},
+}
+
+
+def loads_safely(state: dict[str, Any]) -> bool:
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True).keys() == state.keys()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_state_of_every_optimizer_loads_safely() -> None:
+    for name in optimizers():
+        parameter = torch.nn.Parameter(torch.ones(2, 2))
+        optimizer = optimization.build_optimizer(name, [parameter], lr=0.1)
+        parameter.grad = torch.ones(2, 2)
+        optimizer.step(functools.partial(float, parameter.sum()))
+        assert loads_safely(optimizer.state_dict()), name
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_state_of_every_schedule_loads_safely() -> None:
+    for name in schedulers().keys() - {"ReduceLROnPlateau"}:  # that one's state the classifier makes plain
+        optimizer = optimization.build_optimizer("SGD", [torch.nn.Parameter(torch.ones(2, 2))], lr=0.1)
+        built = optimization.build_scheduler(name, optimizer, 3, 4, **SCHEDULE_PARAMS.get(name, {}))
+        assert built is not None
+        optimizer.step()
+        optimization.try_out(built, optimizer)
+        assert loads_safely(built["scheduler"].state_dict()), name
+
+
+@pytest.mark.filterwarnings("ignore:'torch.load' received a zip file that looks like a TorchScript archive")
+def test_torchscript_and_exported_programs_are_not_loaded(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "script.pt"))
+    with pytest.raises(ConfigError, match="cannot be read as a file of tensors and nothing else"):
+        build_model("test_resnet", 5, weights_path=tmp_path / "script.pt")
+    (tmp_path / "program.pt2").write_bytes(b"PK")
+    with pytest.raises(ConfigError, match="must end in one of"):
+        build_model("test_resnet", 5, weights_path=tmp_path / "program.pt2")
+
+
+# ------------------------------------------------------------------------------------------------ 7: what is installed
+
+KNOWN_BAD = {
+    "torch": ("2.5.1", "2.9.1"),
+    "pytorch-lightning": ("2.6.2", "2.6.3"),
+    "pillow": ("11.3.0", "12.2.0"),
+    "mlflow": ("3.9.0", "3.10.1"),
+    "pyarrow": ("14.0.0",),
+}
+"""Releases with holes that concern us, or with malicious code."""
+
+
+def requirements() -> dict[str, Requirement]:
+    lines = (line.partition("#")[0].strip() for line in (ROOT / "requirements.txt").read_text().splitlines())
+    return {found.name: found for found in map(Requirement, filter(None, lines))}
+
+
+@pytest.mark.parametrize("package", KNOWN_BAD)
+def test_releases_with_known_holes_are_not_installed(package: str) -> None:
+    allowed = requirements()[package].specifier
+    assert not [version for version in KNOWN_BAD[package] if allowed.contains(version)]
+
+
+def test_every_locked_package_has_its_hash_and_is_one_that_is_asked_for() -> None:
+    entries = re.split(r"\n(?=\S)", (ROOT / "requirements.lock").read_text().strip())
+    locked = {}
+    for entry in entries:
+        name, version = re.match(r"([\w.-]+)==([\w.+!]+)", entry).groups()  # type: ignore[union-attr]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry), name
+        locked[name] = Version(version)
+    for name, requirement in requirements().items():
+        assert requirement.specifier.contains(locked[name]), name
+    assert "lightning" not in locked
+
+
+# ---------------------------------------------------------------------------------------- 9, 10: archives and images
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("../outside", {}),
+        ("/outside", {}),
+        ("a/../../outside", {}),
+        ("link", {"type": tarfile.SYMTYPE, "linkname": ".."}),
+        ("link", {"type": tarfile.LNKTYPE, "linkname": "/etc/passwd"}),
+        ("device", {"type": tarfile.CHRTYPE}),
+        ("pipe", {"type": tarfile.FIFOTYPE}),
+    ],
+)
+def test_archives_do_not_leave_their_folder(name: str, fields: dict[str, Any], tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
+        entry = tarfile.TarInfo(name)
+        for field, value in fields.items():
+            setattr(entry, field, value)
+        entry.size = 0 if fields else 4
+        tar.addfile(entry, None if fields else io.BytesIO(b"evil"))
+    with pytest.raises(DataError, match="refused"):
+        extract(tmp_path / "evil.tar", tmp_path / "in" / "target")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()] == ["evil.tar"]
+
+
+def test_archives_may_not_be_larger_than_allowed(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "bomb.tgz", "w:gz") as tar:
+        entry = tarfile.TarInfo("zeros")
+        entry.size = 3_000_000
+        tar.addfile(entry, io.BytesIO(bytes(entry.size)))
+    with pytest.raises(DataError, match=r"refused: more than .* 2,999,999 bytes"):
+        extract(tmp_path / "bomb.tgz", tmp_path / "out", max_bytes=2_999_999)
+
+
+def test_an_image_of_too_many_pixels_is_refused_in_one_line(tmp_path: Path) -> None:
+    Image.new("1", (10_000, 9_500)).save(tmp_path / "bomb.png")  # 95 million, of 89 allowed
+    code = (
+        "import sys; from datasets.images import open_image; from utils.types import DataError\n"
+        "try: open_image(sys.argv[1])\nexcept DataError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "bomb.png")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == f"{tmp_path / 'bomb.png'}: 10000 x 9500 pixels, more than the 89,478,485 allowed\n"
+    assert done.stderr == ""
+
+
+def test_an_image_file_of_too_many_bytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "large.jpg").open("wb") as file:
+        Image.new("RGB", (8, 8)).save(file, "JPEG")
+        file.truncate(images.MAX_FILE_BYTES + 1)  # takes no room on the disk
+    for read in (open_image, decode):
+        with pytest.raises(DataError, match=r"large\.jpg: 400,000,001 bytes, more than the 400,000,000 allowed"):
+            read(tmp_path / "large.jpg")
+
+
+def test_a_pipe_in_place_of_an_image_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match=r"pipe\.jpg: no regular file"):
+        open_image(tmp_path / "pipe.jpg")
+
+
+def photoshop() -> bytes:
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 4, 4, 8, 3)
+    return head + struct.pack(">III", 0, 0, 0) + struct.pack(">H", 0) + bytes(48)
+
+
+@pytest.mark.parametrize("kind", ["PSD", "TIFF", "GIF", "EPS", "ICO", "TGA"])
+def test_formats_that_are_not_meant_are_not_opened_whatever_their_ending(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "image.jpg"
+    if kind == "PSD":
+        path.write_bytes(photoshop())
+    else:
+        Image.new("RGB", (8, 8)).save(path, kind)
+    with Image.open(path) as image:
+        assert image.format == kind  # Pillow would take it
+    with pytest.raises(DataError, match="damaged, or not one of JPEG, PNG, WEBP, BMP"):
+        open_image(path)
+
+
+# -------------------------------------------------------------------------------------------- 11, 17: servers, network
+
+
+def test_the_dashboard_listens_on_this_machine_only_and_runs_no_jobs() -> None:
+    make = ["make", "-n", "dashboard", "PORT=5055"]
+    told = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True)
+    command = told.stdout.replace("\\\n", " ")
+    assert "--host 127.0.0.1 " in command
+    assert "--allowed-hosts 127.0.0.1:5055,localhost:5055 " in command
+    assert "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false" in command
+    assert "--no-serve-artifacts" in command
+    assert "0.0.0.0" not in "".join(source for _, source, _ in sources(ROOT)) + (ROOT / "Makefile").read_text()
+
+
+def test_training_reaches_for_no_network(finished: Finished) -> None:
+    assert finished.reached == []
+
+
+# -------------------------------------------------------------------------------- 13, 14: configurations, names, paths
+
+
+@pytest.mark.parametrize("tag", ["!!python/object/apply:os.mkdir", "!!python/name:os.mkdir", "!!python/module:os"])
+def test_yaml_makes_no_objects(tag: str, tmp_path: Path, marker: Path) -> None:
+    text = f"{tag} ['{marker}']" if "apply" in tag else f"{tag} ''"
+    (tmp_path / "evil.yml").write_text(f"notes: {text}\n")
+    with pytest.raises(ConfigError, match=r"evil\.yml:1: not valid YAML: the tag .* is not taken"):
+        read_configuration(str(tmp_path / "evil.yml"))
+    with pytest.raises(ConfigError, match="notes: not valid YAML"):
+        read_configuration(None, [f"notes={text}"])
+
+
+NAMED = {key for key in NAME_CHECKS if isinstance(Configuration.default(key), (str, type(None)))}
+
+
+@pytest.mark.parametrize("name", ["os.system", "__class__", "../models/x", "utils.runner:train", "builtins.eval"])
+@pytest.mark.parametrize("key", sorted(NAMED))
+def test_names_are_looked_up_and_never_imported(key: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"command line: {key}: "):
+        read_configuration(None, [f"{key}={name}"], NAME_CHECKS)
+
+
+@pytest.mark.parametrize("name", ["../../etc", "/etc/x", "a\nb", "\x1b[31m", "con:x", "a b", "ß"])
+def test_run_folders_have_names_of_a_fixed_alphabet_inside_the_output(name: str, tmp_path: Path) -> None:
+    config = Configuration(dataset=name, architecture=name, loss_function=name, output_path=str(tmp_path))
+    folder = run_folder(config, "")
+    assert re.fullmatch(r"[A-Za-z0-9_.-]+", folder.path.name)
+    assert folder.path.resolve().parent == tmp_path.resolve()
+
+
+def test_a_run_s_name_is_no_path(finished: Finished) -> None:
+    assert {path.name for path in finished.parent.iterdir()} == {"logs", "output"}
+    found = {path.name for path in (finished.parent / "output").iterdir()}
+    assert found - {"mlartifacts", "mlflow.db", "mlflow.db.lock"} == {finished.folder.path.name}
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("name", [r"$\frac{$", "$x$y$", "<b>&</b>", "\x1b]0;x\x07"])
+def test_class_names_are_drawn_as_they_are(name: str, tmp_path: Path) -> None:
+    plot_confusion([0, 1], [1, 1], [name, "b"], tmp_path / "confusion.png")
+    plot_augmentations([np.zeros((8, 8), np.uint8)], [[np.zeros((1, 8, 8))]], [name], tmp_path / "augmentations.png")
+    for kind in ("confusion", "augmentations"):
+        with Image.open(tmp_path / f"{kind}.png") as picture:
+            assert picture.width > 100
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b]0;title\x07.jpg", r"a\x1b]0;title\x07.jpg"),
+        ("gpj.\u202etxt", r"gpj.\u202etxt"),
+        ("bad\udcffname", r"bad\udcffname"),
+        ("a\rb\x08", r"a\rb\x08"),
+        ("Škoda 中\n\tnext", "Škoda 中\n\\tnext"),
+    ],
+)
+def test_names_do_not_steer_the_terminal(text: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert presentable(text) == shown
+    first = text.partition("\n")[0]
+    assert train.main([first, "--check"]) == 2
+    assert capsys.readouterr().err.startswith(f"{presentable(first)}: no such file")
+
+
+# --------------------------------------------------------------------------------------- 15, 16: secrets, damaged files
+
+
+def test_the_record_of_the_environment_is_a_fixed_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_VARIABLE", "marked-value")
+    facts = environment("cpu", "32-true", "0")
+    assert facts.keys() == {
+        *("started", "runtime", "python", "packages", "platform", "processor", "device", "precision", "threads"),
+        *("cuda", "git_commit", "git_changed", "data_fingerprint"),
+    }
+    assert facts["packages"].keys() == set(PACKAGES)
+    assert "marked-value" not in json.dumps(facts)
+
+
+def test_a_bit_that_flipped_in_a_checkpoint_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "last.ckpt"
+    save_checkpoint({"weight": torch.arange(1000.0)}, path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedCheckpoint, match="does not match its checksum"):
+        load_checkpoint(path)
+
+
+def test_files_other_than_the_official_ones_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not the official content"):
+        cifar10(data_path=str(write_cifar(tmp_path)))
+
+
+# ----------------------------------------------------------------------------------------------------- 18: SECURITY.md
+
+
+def test_every_test_that_the_policy_names_exists_and_every_row_has_one() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \|[^|]*\|([^|]*)\|([^|]*)\|$", text, re.MULTILINE)
+    assert [int(number) for number, _, _ in rows] == list(range(1, 19))
+    sources_of_tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    defined = {name for source in sources_of_tests for name in re.findall(r"^def (test_\w+)", source, re.MULTILINE)}
+    for number, measure, tests in rows:
+        named = set(re.findall(r"`(test_\w+)`", tests))
+        assert named <= defined, f"row {number}: {named - defined}"
+        assert named or "does not concern" in measure, number
+
+
+def test_the_policy_names_no_key_that_does_not_exist() -> None:
+    text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    for key in ("weights_path", "neptune_api_token", "mlflow_uri", "verify_checksums"):
+        assert f"`{key}`" in text
+        assert key in KEYS

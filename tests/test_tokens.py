@@ -1,0 +1,221 @@
+"""Tokens appear nowhere: whole runs with marked ones, then a search of all that they left, said and started."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import matplotlib
+import pytest
+import yaml
+
+from tests.conftest import QUICK
+from utils.trackers import TRACKERS
+
+ROOT = Path(__file__).resolve().parents[1]
+MARK = "Mark3d+T0ken/{}=="
+"""Holds letters that addresses and base64 write differently."""
+FROM_ENVIRONMENT = ("NEPTUNE_API_TOKEN", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_PASSWORD", "WANDB_API_KEY")
+INSTALLED = [name for name in TRACKERS if importlib.util.find_spec(name) is not None]
+
+
+class Trace(NamedTuple):
+    """What a process left."""
+
+    status: int
+    said: str
+    command_lines: set[bytes]
+    """Its own and those of all processes that it started."""
+    folder: Path
+
+
+def neptune_token(mark: str) -> str:
+    """Return a token in the form of Neptune's, of a server that is not there."""
+    return base64.b64encode(json.dumps({"api_address": "http://127.0.0.1:9", "api_key": mark}).encode()).decode()
+
+
+def run(folder: Path, settings: dict[str, Any], environment: dict[str, str], *arguments: str) -> Trace:
+    """Run train.py with everything that a process may write to below a folder."""
+    for name in ("work", "home", "tmp", "cache"):
+        (folder / name).mkdir()
+    values = {name: yaml.safe_load(text) for name, text in QUICK.items() if "." not in name}
+    values |= {"optimizer_params": {"lr": 0.01}, "num_epochs": 1, "loglevel": "DEBUG", "trackers": INSTALLED} | settings
+    config = folder.with_suffix(".yml")  # beside the folder: it holds tokens itself
+    config.write_text(yaml.safe_dump(values))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "NEPTUNE", "WANDB"))}
+    places = {"HOME": folder / "home", "TMPDIR": folder / "tmp", "XDG_CACHE_HOME": folder / "cache"}
+    clean["MPLCONFIGDIR"] = matplotlib.get_configdir()  # else it looks for fonts, for seconds
+    mine = f"HOME={folder / 'home'}\0".encode()
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", str(config), *arguments],
+        cwd=folder / "work",
+        env=clean | {name: str(path) for name, path in places.items()} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines: set[bytes] = set()
+    ended = threading.Event()
+    watch = threading.Thread(target=watch_processes, args=(mine, lines, ended))
+    watch.start()
+    said, _ = process.communicate(timeout=300)
+    ended.set()
+    watch.join()
+    return Trace(process.returncode, said, lines, folder)
+
+
+def watch_processes(mine: bytes, lines: set[bytes], ended: threading.Event) -> None:
+    """Collect the command lines of all processes that have a variable in their environment."""
+    while not ended.wait(0.05):
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                if mine in (path / "environ").read_bytes():
+                    lines.add((path / "cmdline").read_bytes())
+            except OSError:  # it has ended, or is another user's
+                continue
+
+
+def forms(mark: str) -> set[bytes]:
+    """Return what would give a mark away: itself, as in addresses, and in base64 however it is aligned there."""
+    content = mark.encode()
+    found = {content, quote(mark, safe="").encode(), quote(mark).encode(), json.dumps(mark)[1:-1].encode()}
+    for shift in range(3):
+        encoded = base64.b64encode(bytes(shift) + content)
+        inner = encoded[-(-8 * shift // 6) :].rstrip(b"=")[:-1]
+        found |= {inner, inner.replace(b"+", b"-").replace(b"/", b"_"), quote(inner, safe="").encode()}
+    return found
+
+
+def contents(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield every file's name and bytes, and what lies packed in it."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            yield f"{path}", str(path.relative_to(folder)).encode() + b"\n" + data
+            yield from unpacked(str(path), data)
+
+
+def unpacked(name: str, data: bytes) -> Iterator[tuple[str, bytes]]:
+    if zipfile.is_zipfile(io.BytesIO(data)):
+        with zipfile.ZipFile(io.BytesIO(data)) as bundle:
+            yield from ((f"{name}: {inner}", bundle.read(inner)) for inner in bundle.namelist())
+    if data[:2] == b"\x1f\x8b":
+        yield f"{name}: unpacked", gzip.decompress(data)
+    if data[:4] == b"PAR1":
+        import pyarrow.parquet as pq
+
+        yield f"{name}: table", str(pq.read_table(io.BytesIO(data)).to_pydict()).encode()
+    if data[:8] == b"\x89PNG\r\n\x1a\n":
+        from PIL import Image
+
+        yield f"{name}: text", str(Image.open(io.BytesIO(data)).info).encode()
+
+
+def leaks(trace: Trace, marks: list[str]) -> list[str]:
+    """Return where a mark was found."""
+    wanted = {form for mark in marks for form in forms(mark)}
+    places = [("what it said", trace.said.encode()), *((f"command line {line}", line) for line in trace.command_lines)]
+    return [
+        f"{name}: {form}" for name, content in (*places, *contents(trace.folder)) for form in wanted if form in content
+    ]
+
+
+def test_the_search_finds_a_mark_in_every_form(tmp_path: Path) -> None:
+    mark = MARK.format("x")
+    (tmp_path / "plain").write_text(f"a {mark} b")
+    (tmp_path / "address").write_text(f"http://{quote(mark, safe='')}@host")
+    for shift in range(3):
+        (tmp_path / f"base64-{shift}").write_bytes(base64.b64encode(b"x" * shift + mark.encode() + b"yz"))
+    with zipfile.ZipFile(tmp_path / "packed", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("inner", mark)
+    (tmp_path / "gzip").write_bytes(gzip.compress(mark.encode()))
+    (tmp_path / "innocent").write_bytes(zlib.compress(b"nothing here"))
+    said = Trace(0, f"said {mark}", {mark.encode()}, tmp_path)
+    found = leaks(said, [mark])
+    for name in ("plain", "address", "base64-0", "base64-1", "base64-2", "packed: inner", "gzip", "said", "command"):
+        assert any(name in line for line in found), name
+    assert not any("innocent" in line for line in found)
+
+
+USER = f"http://me:{quote(MARK.format('uri'), safe='')}@127.0.0.1:9"
+ONLINE = {"neptune_mode": "async", "neptune_username": "me", "neptune_project_name": "project"}
+DIVERGING = {"optimizer": "SGD", "optimizer_params": {"lr": 1e30}}
+MISTAKEN = {"batch_size": 0, "mlflow_uri": [USER], "neptune_api_token": [MARK.format("file")]}
+CASES = {
+    "finishes": ({}, 0, "test accuracy"),
+    "mistaken": (MISTAKEN, 2, "batch_size: must be a whole number >= 1, got 0"),
+    "diverges": (DIVERGING, 1, "the loss is not finite"),
+    "finds no server": ({"mlflow_uri": USER, **ONLINE}, 0, "mlflow: "),
+    "diverges without a server": ({"mlflow_uri": USER, **ONLINE, **DIVERGING}, 1, "the loss is not finite"),
+    "fails inside": ({}, 1, "Traceback"),
+}
+"""What differs from a run of the digits with every tracker; its exit status; what it says."""
+IN_THE_SUITE = ("finishes", "mistaken")
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[] if case in IN_THE_SUITE else pytest.mark.torture) for case in CASES]
+)
+def test_a_run_shows_no_token(case: str, tmp_path: Path) -> None:
+    settings, status, words = CASES[case]
+    names = {name: MARK.format(name) for name in FROM_ENVIRONMENT}
+    marks = [*names.values(), MARK.format("file"), MARK.format("uri")]
+    environment = names | {"NEPTUNE_API_TOKEN": neptune_token(names["NEPTUNE_API_TOKEN"])}
+    marks += [environment["NEPTUNE_API_TOKEN"], neptune_token(MARK.format("file"))]
+    if case == "fails inside":  # with a traceback that has the tokens in its message
+        environment |= {"PYTHONPATH": str(broken_package(tmp_path))}
+    folder = tmp_path / "run"
+    folder.mkdir()
+    trace = run(folder, {"neptune_api_token": neptune_token(MARK.format("file")), **settings}, environment)
+    assert (trace.status, words in trace.said) == (status, True), trace.said
+    assert leaks(trace, marks) == []
+    if case == "finishes":
+        written = {path.relative_to(folder).parts[:2] for path in folder.rglob("*") if path.is_file()}
+        assert {parts for parts in written if parts[0] not in ("tmp", "cache")} == {
+            ("work", "logs"),
+            ("work", "output"),
+        }
+        assert len(trace.command_lines) > 1  # Weights & Biases starts a process of its own
+        endings = {path.suffix for path in folder.rglob("*") if path.is_file()}
+        assert endings >= {".db", ".ckpt", ".log", ".wandb", ".png", ".parquet", ".json"}
+
+
+def broken_package(folder: Path) -> Path:
+    """Return a folder whose `sitecustomize` makes an import fail with the environment's tokens in the message."""
+    (folder / "broken").mkdir()
+    code = (
+        "import importlib.abc, os, sys\n"
+        "class Failing(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'pyarrow.parquet':\n"
+        f"            raise KeyError(*[os.environ[name] for name in {FROM_ENVIRONMENT}])\n"
+        "sys.meta_path.insert(0, Failing())\n"
+    )
+    (folder / "broken" / "sitecustomize.py").write_text(code)
+    return folder / "broken"
+
+
+def test_a_token_on_the_command_line_is_refused_and_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    import train
+
+    token, user = MARK.format("typed"), USER
+    assert train.main([f"neptune_api_token={token}", f"mlflow_uri={user}", "--check"]) == 2
+    said = capsys.readouterr()
+    assert "neptune_api_token: is shown to all users of the machine on the command line" in said.err
+    assert "NEPTUNE_API_TOKEN" in said.err
+    assert "mlflow_uri: is shown to all users of the machine on the command line" in said.err
+    assert "MLFLOW_TRACKING_PASSWORD" in said.err
+    assert not [form for form in forms(token) | forms(MARK.format("uri")) if form in (said.out + said.err).encode()]

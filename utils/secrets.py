@@ -1,0 +1,56 @@
+"""What nothing may show: tokens and passwords, and how they are covered in all that is said or written."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote, unquote
+
+HIDDEN = "***"
+SHORTEST = 8  # characters; covering shorter values would cover ordinary words too
+NAMES = re.compile(r"(api_?token|api_?key|access_?key|password|secret)$|(^|_)(token|key)$", re.IGNORECASE)
+"""Of environment variables whose values are secret."""
+
+_USER_OF_ADDRESS = re.compile(r"(?<=://)\S*@")  # to the last @: people write passwords as they are
+_given: set[str] = set()
+
+
+def remember_secrets(token: Any, address: Any) -> None:
+    """Cover from now on a configuration's token and the user in its address; other values than texts hold neither."""
+    if isinstance(token, str):
+        _remember(token)
+    if isinstance(address, str) and (user := _USER_OF_ADDRESS.search(address)):
+        name, _, password = user[0][:-1].partition(":")
+        _remember(f"{unquote(name)}:{unquote(password)}")
+        _remember(unquote(password or name))
+
+
+def _remember(value: str) -> None:
+    if not re.fullmatch(r"<.*>", value.strip()):  # the placeholder of an unfilled template
+        _given.add(value)
+
+
+def redact(text: str) -> str:
+    """Cover remembered secrets, those of the environment, and users in addresses such as https://me:password@host."""
+    named = {value for name, value in os.environ.items() if NAMES.search(name)}
+    forms = {form for value in named | _given if len(value) >= SHORTEST for form in _forms(value)}
+    for form in sorted(forms, key=len, reverse=True):  # a secret may be a part of another
+        text = text.replace(form, HIDDEN)
+    return _USER_OF_ADDRESS.sub(f"{HIDDEN}@", text)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, as it stands in addresses, and as it stands in HTTP headers."""
+    content = secret.encode(errors="surrogateescape")
+    yield secret
+    yield quote(content, safe="")
+    yield base64.b64encode(content).decode().rstrip("=")
+    yield base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+
+def without_password(address: str | None) -> str | None:
+    """Return an address without the user and password that it may carry."""
+    return address and _USER_OF_ADDRESS.sub("", address)
