@@ -94,17 +94,24 @@ def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> di
     places[()] = file
     if not isinstance(values, dict):
         raise ConfigError(f"{file}:1: expected `key: value` lines, got {show(values)}")
-    _note_places(node, (), file, places, mistakes)
+    _note_places(node, (), file, places, mistakes, set())
     return {str(key): value for key, value in values.items()}
 
 
-def _note_places(node: yaml.Node | None, key: Key, file: str, places: dict[Key, str], mistakes: list[Mistake]) -> None:
-    """Remember the line of every key and every item of a list, and refuse a key that stands twice."""
+def _note_places(
+    node: yaml.Node | None, key: Key, file: str, places: dict[Key, str], mistakes: list[Mistake], done: set[int]
+) -> None:
+    """Remember the line of every key and every item of a list, and refuse a key that stands twice.
+
+    What stands once and is meant several times, by an alias, has its lines where it stands.
+    """
+    if not isinstance(node, (yaml.MappingNode, yaml.SequenceNode)) or id(node) in done:
+        return
+    done.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         for number, item in enumerate(node.value):
             places[(*key, str(number))] = f"{file}:{item.start_mark.line + 1}"
-            _note_places(item, (*key, str(number)), file, places, mistakes)
-    if not isinstance(node, yaml.MappingNode):
+            _note_places(item, (*key, str(number)), file, places, mistakes, done)
         return
     seen: set[str] = set()
     for name_node, value_node in node.value:
@@ -114,12 +121,21 @@ def _note_places(node: yaml.Node | None, key: Key, file: str, places: dict[Key, 
             mistakes.append(Mistake((*key, name), f"stands twice, first in {places[(*key, name)]}", place))
         seen.add(name)
         places[(*key, name)] = place
-        _note_places(value_node, (*key, name), file, places, mistakes)
+        _note_places(value_node, (*key, name), file, places, mistakes, done)
+
+
+def _parts(name: str) -> Key:
+    """Return the parts of a dotted key; below these of a sweep stand dotted keys themselves."""
+    key = tuple(name.split("."))
+    for above in (("sweep", "grid"), ("sweep", "search", "ranges")):
+        if key[: len(above)] == above and len(key) > len(above):
+            return (*above, ".".join(key[len(above) :]))
+    return key
 
 
 def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str], mistakes: list[Mistake]) -> None:
     name, _, text = override.partition("=")
-    key = tuple(name.strip().split("."))
+    key = _parts(name.strip())
     place = f"{COMMAND_LINE}: {override}"
     if not all(key):
         mistakes.append(Mistake((override,), "expected key=value or key.sub=value", COMMAND_LINE))

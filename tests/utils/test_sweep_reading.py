@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
 
 from utils.building import prepare
 from utils.catalogue import NAME_CHECKS
@@ -139,6 +140,8 @@ def test_the_command_line_holds_for_every_run(tmp_path):
     assert one == "HingeLoss"
     cells = list(expand(sweep(tmp_path, TWO_LOSSES, "optimizer_params={lr: 7}", "sweep.seeds=[4]")))
     assert [(cell.config.optimizer_params, cell.config.seed) for cell in cells] == [({"lr": 7}, 4)] * 2
+    changes = ("sweep.grid.optimizer_params.lr=[5]", "sweep.seeds=1", "loss_function=HingeLoss", "loss_params=null")
+    assert names(tmp_path, TWO_LOSSES, *changes) == ["optimizer_params.lr=5, seed=0"]
     assert read(tmp_path, TWO_LOSSES, "sweep=null").sweep is None
 
 
@@ -151,6 +154,16 @@ def test_a_rule_about_what_the_command_line_gives_holds_or_not(tmp_path):
 def test_template_documents_every_key_of_the_block():
     text = (Path(__file__).resolve().parents[2] / "config_template.yml").read_text()
     assert all(key in text for key in (*Block.__struct_fields__, "trials", "ranges", "sampler", "pruner"))
+
+
+def test_lines_are_noted_once_for_what_aliases_repeat():
+    from utils import configuration
+
+    levels = [f"- &l{k + 1} [{', '.join([f'*l{k}'] * 9)}]" for k in range(40)]
+    node = yaml.compose("\n".join(["- &l0 [a]", *levels]))
+    places: dict[tuple[str, ...], str] = {}
+    configuration._note_places(node, (), "file", places, [], set())
+    assert len(places) == 41 + 1 + 9 * 40
 
 
 # ---------------------------------------------------------------------------------------------- what is refused
