@@ -25,7 +25,7 @@ RECIPES = sorted((ROOT / "experiments").glob("*.yml"))
 RECIPES_BY = {path.stem: path for path in RECIPES}
 REFERENCES = sorted((ROOT / "experiments" / "reference").glob("*.yml"))
 PAPERS = ROOT.parent / "shared" / "reference" / "paper_tables.yaml"
-FEW = ("osm_table5", "losstransform")
+FEW = ("crl_table2", "thesis_c10_c11_boxes")
 HEADINGS = ("Reproduces", "Differs or unknown", "Cost", "Command", "Expected")
 
 
