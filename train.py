@@ -1,6 +1,6 @@
-"""Train one run from one YAML file.
+"""Train one run from one YAML file, or the runs of its `sweep:`.
 
-    python train.py [FILE] [key=value ...] [--check | --list [TABLE] | --fresh]
+    python train.py [FILE] [key=value ...] [--check | --list [TABLE] | --fresh] [--shard i/n]
 
 FILE is config.yml unless given; without a config.yml, config_template.yml is used.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="train.py",
-        description="Train one run from one YAML file.",
+        description="Train one run from one YAML file, or the runs of its sweep.",
         epilog="example: python train.py config.yml loss_function=OneSidedMarginLoss optimizer_params.lr=1e-3",
     )
     parser.add_argument(
@@ -36,6 +36,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="check everything, print what would run, train nothing")
     parser.add_argument("--list", nargs="?", const="all", metavar="TABLE", help=f"show the names of {', '.join(LISTS)}")
     parser.add_argument("--fresh", action="store_true", help="train anew even if this run is there already")
+    parser.add_argument("--shard", metavar="i/n", help="of a sweep's runs, train the i-th of n parts")
     return parser.parse_intermixed_args(arguments)
 
 
@@ -54,12 +55,13 @@ def choose_file(files: Sequence[str]) -> str:
 
 def read(options: argparse.Namespace) -> Configuration:
     from utils.configuration import read_configuration
+    from utils.sweeps.reading import find_mistakes
 
     overrides = [word for word in options.words if "=" in word]
     if options.data_path is not None:
         overrides.append(f"data_path={options.data_path}")
     file = choose_file([word for word in options.words if "=" not in word])
-    return read_configuration(file, overrides, NAME_CHECKS)
+    return read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -67,6 +69,13 @@ def run(options: argparse.Namespace) -> None:
         print(list_names(options.list))
         return
     config = read(options)
+    if config.sweep is not None:
+        from utils.sweeps.command import Shard, run_sweep
+
+        run_sweep(config, Shard.parse(options.shard), check=options.check, fresh=options.fresh)
+        return
+    if options.shard is not None:
+        raise ConfigError("--shard: there is one run only, the configuration has no sweep")
     from utils import logs, runner  # torch and Lightning take seconds: not for --help, --list or a mistyped key
 
     logs.configure(config.loglevel, config.logging_dir)

@@ -33,6 +33,7 @@ DATASETS = {
     "image_folder": Entry("datasets.image_folder:image_folder", "your images: data_path/{train,test}/<class>/*.jpg"),
     "csv": Entry("datasets.csv_table:csv_table", "your images: a CSV file with path, label, perhaps boxes and split"),
     "parquet": Entry("datasets.parquet:parquet", "Hugging Face's files: data_path/{train,test}-*.parquet"),
+    "made_up": Entry("datasets.made_up:made_up", "a few made-up images in place of a data set, for smoke: true"),
     "plates": Entry("datasets.plates:plates", "your plates, for sequences: a CSV file with file and text"),
     "ccpd": Entry(
         "datasets.ccpd:ccpd", "Chinese plates in photographs, for sequences (CCPD, Xu 2018); data_params: subset"

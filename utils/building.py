@@ -8,7 +8,7 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import yaml
@@ -66,6 +66,8 @@ def prepare(config: Configuration) -> Preparation:
 
     Raises: ConfigError or DataError naming every mistake.
     """
+    if config.sweep is not None:
+        raise config.error({("sweep",): "describes several runs, this trains one; `python train.py FILE` runs them"})
     check_writable(config)
     check_parameters(config)
     if config.batch_size < 2 * num_devices(config):
@@ -135,34 +137,7 @@ def check_parameters(config: Configuration) -> None:
 
     Raises: ConfigError naming every mistake with its place.
     """
-    parameter = nn.Parameter(torch.zeros(2, 2))
-
-    def check_optimization() -> None:
-        optimizer = optimization.build_optimizer(config.optimizer, [parameter], **config.optimizer_params)
-        params = config.lr_scheduler_params
-        schedule = optimization.build_scheduler(
-            config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **params
-        )
-        if schedule is not None:
-            optimization.try_out(schedule, optimizer)
-
-    checks: list[Callable[[], Any]] = [
-        lambda: build_transforms(config.image_augmentations, "image_augmentations"),
-        lambda: build_transforms(config.tensor_augmentations, "tensor_augmentations"),
-        lambda: _check_data_params(config),
-        lambda: _check_loss(config),
-        lambda: _check_mixing(config),
-        check_optimization,
-    ]
-    lines = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # each is built once more for the run; its warnings are told then
-        for check in checks:
-            try:
-                check()
-            except ConfigError as error:
-                lines += str(error).splitlines()
-    if lines:
+    if lines := [line for check in PARAMETER_CHECKS for line in check.problems(config)]:
         raise config.located(ConfigError("\n".join(lines)))
 
 
@@ -194,6 +169,57 @@ def _check_loss(config: Configuration) -> None:
 def _check_mixing(config: Configuration) -> None:
     if config.mixing is not None:
         build_mixing(config.mixing, **config.mixing_params)
+
+
+def _check_optimization(config: Configuration) -> None:
+    optimizer = optimization.build_optimizer(
+        config.optimizer, [nn.Parameter(torch.zeros(2, 2))], **config.optimizer_params
+    )
+    params = config.lr_scheduler_params
+    schedule = optimization.build_scheduler(
+        config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **params
+    )
+    if schedule is not None:
+        optimization.try_out(schedule, optimizer)
+
+
+class ParameterCheck(NamedTuple):
+    """A check of parameters against what takes them.
+
+    Args:
+        keys: those that it looks at, no others.
+        check: raises ConfigError.
+    """
+
+    keys: tuple[str, ...]
+    check: Callable[[Configuration], Any]
+
+    def problems(self, config: Configuration) -> list[str]:
+        """Return what is wrong, a line each, with the key at its head."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # each is built once more for the run; its warnings are told then
+            try:
+                self.check(config)
+            except ConfigError as error:
+                return str(error).splitlines()
+        return []
+
+
+PARAMETER_CHECKS = (
+    ParameterCheck(
+        ("image_augmentations",), lambda config: build_transforms(config.image_augmentations, "image_augmentations")
+    ),
+    ParameterCheck(
+        ("tensor_augmentations",), lambda config: build_transforms(config.tensor_augmentations, "tensor_augmentations")
+    ),
+    ParameterCheck(("dataset", "data_params"), _check_data_params),
+    ParameterCheck(("loss_function", "loss_params", "mixing"), _check_loss),
+    ParameterCheck(("mixing", "mixing_params"), _check_mixing),
+    ParameterCheck(
+        ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization
+    ),
+)
+"""All such checks; a sweep makes each on the values of its keys alone, not on every run."""
 
 
 def _try_out(config: Configuration, data: DataModule, classifier: Classifier) -> None:

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, NamedTuple, get_args, get_origin
 
 import msgspec
 
 from utils.lookup import did_you_mean, in_words
 from utils.schema import COMMAND_LINE, KEYS, SECRETS, Configuration, Key, Mistake, Normalization, list_mistakes
 from utils.secrets import redact, remember_secrets, without_password
+from utils.smoke import shrink
 from utils.types import ConfigError
 from utils.yaml_text import MAX_CHARACTERS, YamlError, read_yaml
+
+NameChecks = Mapping[str, Callable[[str], str | None]]
 
 
 def read_configuration(
     file: str | None,
     overrides: Sequence[str] = (),
-    name_checks: Mapping[str, Callable[[str], str | None]] | None = None,
+    name_checks: NameChecks | None = None,
+    check_sweep: Callable[[dict[str, Any], NameChecks], list[Mistake]] | None = None,
 ) -> Configuration:
     """Merge command line > file > defaults and check keys, types, ranges and names.
+
+    Values of a file with a `sweep` are checked one by one: what must fit together is the business of its runs.
 
     Args:
         file: path of a YAML file; None for the defaults alone.
         overrides: `key=value` or `key.sub=value`, values in YAML.
         name_checks: key -> function from the name given to what is wrong with it, or None.
+        check_sweep: finds the mistakes of a `sweep`, given all values; None where it is of no interest.
 
     Raises: ConfigError with every mistake, one a line, each with its place.
     """
@@ -36,18 +43,21 @@ def read_configuration(
         _apply_override(override, values, places, mistakes)
     remember_secrets(values.get("neptune_api_token"), values.get("mlflow_uri"))
     _merge_spellings(values, places, mistakes)
-    for key in [key for key, value in values.items() if value is None and _is_mapping(key)]:
+    for key in [key for key, value in values.items() if value is None and is_mapping(key)]:
         del values[key]  # `loss_params:` with nothing behind it is an empty mapping
-    misfits = _check_types(Configuration, values)
+    misfits = check_types(Configuration, values)
     mistakes += misfits
     for key, check in (name_checks or {}).items():
-        mistakes += _check_names(key, values.get(key, Configuration.default(key)), check)
+        mistakes += check_names(key, values.get(key, Configuration.default(key)), check)
+    has_sweep = isinstance(values.get("sweep"), dict)
+    if has_sweep and check_sweep is not None:
+        mistakes += check_sweep(values, name_checks or {})
     configuration = None if misfits else msgspec.convert(values, Configuration)
-    if configuration is not None:
-        mistakes += _check_together(configuration)
+    if configuration is not None and not has_sweep:
+        mistakes += [mistake for rule in TOGETHER for mistake in rule.check(configuration)]
     if mistakes or configuration is None:
         raise ConfigError(list_mistakes(places, mistakes))
-    return msgspec.structs.replace(configuration, _places=places)
+    return shrink(msgspec.structs.replace(configuration, _places=places))
 
 
 def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> dict[str, Any]:
@@ -74,9 +84,18 @@ def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> di
     return {str(key): value for key, value in document.value.items()}
 
 
+def _parts(name: str) -> Key:
+    """Return the parts of a dotted key; below these of a sweep stand dotted keys themselves."""
+    key = tuple(name.split("."))
+    for above in (("sweep", "grid"), ("sweep", "search", "ranges")):
+        if key[: len(above)] == above and len(key) > len(above):
+            return (*above, ".".join(key[len(above) :]))
+    return key
+
+
 def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str], mistakes: list[Mistake]) -> None:
     name, _, text = override.partition("=")
-    key = tuple(name.strip().split("."))
+    key = _parts(name.strip())
     place = f"{COMMAND_LINE}: {override}"
     if not all(key):
         mistakes.append(Mistake((override,), "expected key=value or key.sub=value", COMMAND_LINE))
@@ -130,11 +149,11 @@ def _merge_spellings(values: dict[str, Any], places: dict[Key, str], mistakes: l
     places[("output_channels",)] = places[("out_channels",)]
 
 
-def _is_mapping(key: str) -> bool:
+def is_mapping(key: str) -> bool:
     return key in KEYS and isinstance(Configuration.default(key), (dict, Normalization))
 
 
-def _check_names(key: str, given: Any, check: Callable[[str], str | None]) -> list[Mistake]:
+def check_names(key: str, given: Any, check: Callable[[str], str | None]) -> list[Mistake]:
     """Check the one name, the list of names or the names that head a mapping under `key`."""
     names = [given] if isinstance(given, str) else given if isinstance(given, (list, dict)) else []
     found = []
@@ -145,20 +164,46 @@ def _check_names(key: str, given: Any, check: Callable[[str], str | None]) -> li
     return found
 
 
-def _check_together(config: Configuration) -> list[Mistake]:
-    """Find values that are right alone and wrong together."""
-    found = []
-    for key, channels in (("normalization_params_rgb", 3), ("normalization_params_grayscale", 1)):
+class Rule(NamedTuple):
+    """What values that are right alone must be together.
+
+    Args:
+        keys: those that it looks at, no others.
+        check: finds the mistakes of a configuration.
+    """
+
+    keys: tuple[str, ...]
+    check: Callable[[Configuration], list[Mistake]]
+
+
+def _channels(key: str, channels: int) -> Rule:
+    def check(config: Configuration) -> list[Mistake]:
         params: Normalization = getattr(config, key)
-        for name, numbers in (("mean", params.mean), ("std", params.std)):
-            if len(numbers) != channels:
-                found.append(Mistake((key, name), f"must hold {channels} number{'s'[: channels > 1]}, got {numbers}"))
-    if config.select_on == "valid" and config.valid_fraction == 0:
-        found.append(Mistake(("valid_fraction",), "must be > 0 with select_on: valid, got 0"))
+        return [
+            Mistake((key, name), f"must hold {channels} number{'s'[: channels > 1]}, got {numbers}")
+            for name, numbers in (("mean", params.mean), ("std", params.std))
+            if len(numbers) != channels
+        ]
+
+    return Rule((key,), check)
+
+
+def _needs_validation(config: Configuration) -> list[Mistake]:
+    wrong = config.select_on == "valid" and config.valid_fraction == 0
+    return [Mistake(("valid_fraction",), "must be > 0 with select_on: valid, got 0")] if wrong else []
+
+
+def _one_noise(config: Configuration) -> list[Mistake]:
+    found = []
     if config.noisy_labels and config.label_noise:
         found.append(Mistake(("noisy_labels",), f"excludes label_noise: {config.label_noise}; give one of the two"))
     if config.noisy_labels and config.classes:
         found.append(Mistake(("noisy_labels",), "excludes classes: the file has a label for every training image"))
+    return found
+
+
+def _one_start(config: Configuration) -> list[Mistake]:
+    found = []
     if config.pretrained and config.weights_path:
         found.append(Mistake(("weights_path",), "excludes pretrained: true; give one of the two"))
     if "://" in (config.weights_path or ""):
@@ -166,7 +211,17 @@ def _check_together(config: Configuration) -> list[Mistake]:
     return found
 
 
-def _check_types(kind: Any, value: Any, key: Key = ()) -> list[Mistake]:
+TOGETHER = (
+    _channels("normalization_params_rgb", 3),
+    _channels("normalization_params_grayscale", 1),
+    Rule(("select_on", "valid_fraction"), _needs_validation),
+    Rule(("noisy_labels", "label_noise", "classes"), _one_noise),
+    Rule(("pretrained", "weights_path"), _one_start),
+)
+"""All such rules; a sweep checks each on the values of its keys alone, not on every run."""
+
+
+def check_types(kind: Any, value: Any, key: Key = ()) -> list[Mistake]:
     """Find all that does not fit a type; a mapping's entries are taken one by one, as msgspec stops at the first."""
     found: list[Mistake] = []
     if isinstance(value, dict):
@@ -174,26 +229,27 @@ def _check_types(kind: Any, value: Any, key: Key = ()) -> list[Mistake]:
         for name, inner in value.items():
             below = (*key, str(name))
             if name in entries:
-                found += _check_types(entries[name], inner, below)
+                found += check_types(entries[name], inner, below)
             else:
                 found.append(Mistake(below, f"unknown key{did_you_mean(str(name), entries)}"))
     if not found:
         try:
             msgspec.convert(value, kind)
         except msgspec.ValidationError:
-            got = type(value).__name__ if key[:1] and key[0] in SECRETS else _show(value)
+            got = type(value).__name__ if key[:1] and key[0] in SECRETS else show(value)
             found.append(Mistake(key, f"must be {in_words(kind)}, got {got}"))
     return found
 
 
 def _entry_types(kind: Any, value: dict[Any, Any]) -> dict[Any, Any]:
     """Return the types of the entries that a mapping may have: a struct's own, or one for all that are there."""
+    kind = next((part for part in get_args(kind) if hasattr(part, "__struct_fields__")), kind)  # of "struct or null"
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return {name: hint for name, hint in kind.__annotations__.items() if name[0] != "_"}
     return dict.fromkeys(value, get_args(kind)[1] if get_origin(kind) is dict else Any)
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
     if value is None:
         return "nothing"
     text = redact(repr(value))

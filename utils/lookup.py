@@ -192,6 +192,8 @@ def _alternatives(hint: Any, many: bool = False) -> list[str]:
         return ["true", "false"]
     if hint is type(None):
         return ["null"]
+    if hint is Any:
+        return [f"{article}value{plural}"]
     if origin is typing.Annotated:
         (words,) = _alternatives(inner[0], many)
         return [_bounded(words, inner[1])]

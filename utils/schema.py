@@ -23,6 +23,7 @@ WITHOUT_INFLUENCE = frozenset(
         *("data_path", "stanford_data_path", "stanford_raw_data_path", "download", "verify_checksums"),
         *("noisy_labels", "noisy_labels_name"),
         *("num_workers", "accelerator", "strategy", "cache", "cache_limit_gb", "checkpoint_every_steps"),
+        "sweep",
     }
 )
 """Keys that cannot change what a run computes; all others enter its fingerprint. The data enters by its content."""
@@ -138,6 +139,10 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     neptune_project_name: str | None = None
     neptune_api_token: str | None = None
     neptune_mode: Literal["offline", "async", "sync", "debug"] = "offline"
+
+    # Several runs
+    smoke: bool = False
+    sweep: Params | None = None
 
     @property
     def size(self) -> tuple[int, int] | None:

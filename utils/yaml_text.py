@@ -59,7 +59,7 @@ class Document(NamedTuple):
 
     Args:
         value: of YAML's own types; None if it holds nothing.
-        lines: where each key stands, by the keys and positions that lead there.
+        lines: where each key and item of a list stands, by the keys and positions that lead there.
         doubled: (key, its line, the line where it stood first) for each key that stands twice.
     """
 
@@ -128,6 +128,8 @@ def _build(loader: Any, node: yaml.Node, key: tuple[str, ...], document: Documen
     if isinstance(node, yaml.ScalarNode):
         return _number(loader, node) if node.tag in (FLOAT, INTEGER) else loader.construct_object(node)
     if isinstance(node, yaml.SequenceNode):
+        for place, each in enumerate(node.value):
+            document.lines[(*key, str(place))] = each.start_mark.line + 1
         return [_build(loader, each, (*key, str(place)), document) for place, each in enumerate(node.value)]
     inherited: dict[Any, Any] = {}
     for name_node, merged in node.value:

@@ -78,6 +78,7 @@ BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     "image_folder": build_folder,
     "csv": lambda folder: build_dataset("csv", data_path=str(write_table(folder))),
     "parquet": lambda folder: build_dataset("parquet", data_path=str(write_parquet(folder))),
+    "made_up": lambda folder: build_dataset("made_up", like="adience"),
     "plates": lambda folder: build_dataset("plates", data_path=str(write_plates(folder))),
     "ccpd": lambda folder: build_dataset("ccpd", data_path=str(write_ccpd(folder))),
 }

@@ -1,0 +1,48 @@
+"""Made-up images that stand for a data set where only the code is tried out (`smoke: true`)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from datasets.base import DataSet, ImageTable
+from utils.types import ConfigError
+
+SIZE, CLASSES, TRAIN, TEST = 32, 10, 8, 3
+"""Side in pixels, classes where none are asked for, training and test images a class."""
+FEW_CLASSES = {"cifar10_pair": 2, "adience": 8}
+ORDERED = ("adience",)
+SEED = 20250101
+"""Of the images alone, never the run's."""
+
+
+def made_up(*, like: str = "cifar10", num_classes: int | None = None) -> DataSet:
+    """Draw 8 + 3 noisy images a class of 32x32 in RGB, each class around a colour of its own, with boxes.
+
+    Args:
+        like: the data set that they stand for; decides whether classes are ordered, and how many there are: as many
+            as there, at most 10.
+        num_classes: how many classes instead, >= 2.
+
+    Raises: ConfigError for fewer than 2 classes.
+    """
+    count = FEW_CLASSES.get(like, CLASSES) if num_classes is None else num_classes
+    if count < 2:
+        raise ConfigError(f"data_params.num_classes: must be >= 2, got {count}")
+    random = np.random.RandomState(SEED)  # frozen by NumPy's policy, as its newer generators are not
+    colours = random.randint(64, 192, (count, 1, 1, 3))
+    return DataSet(
+        classes=tuple(f"made-up {k}" for k in range(count)),
+        train=_draw(random, colours, TRAIN),
+        test=_draw(random, colours, TEST),
+        notes=(f"made-up images in place of {like}: the numbers mean nothing",),
+        ordered=like in ORDERED,
+    )
+
+
+def _draw(random: np.random.RandomState, colours: np.ndarray, each: int) -> ImageTable:
+    """Draw `each` images of every class. Shapes: colours [K, 1, 1, 3]."""
+    labels = np.repeat(np.arange(len(colours), dtype=np.int64), each)
+    images = (colours[labels] + random.randint(-64, 64, (len(labels), SIZE, SIZE, 3))).astype(np.uint8)
+    corner = random.randint(0, SIZE // 4, (len(labels), 2))
+    boxes = np.concatenate([corner, SIZE - corner[:, ::-1]], axis=1).astype(np.int64)
+    return ImageTable(images, labels, boxes)

@@ -1,0 +1,246 @@
+"""The runs of a sweep, one after the other in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import train
+from utils import runner
+from utils.catalogue import NAME_CHECKS
+from utils.configuration import read_configuration
+from utils.runs import fingerprint
+from utils.smoke import shrink
+from utils.sweeps.cells import load_sweep
+from utils.sweeps.cost import estimate
+from utils.sweeps.describing import describe
+from utils.sweeps.reading import find_mistakes
+from utils.sweeps.running import Shard
+from utils.types import ConfigError
+
+pytestmark = pytest.mark.usefixtures("plain_log")
+
+TEXT = """\
+dataset: digits
+convert_to_grayscale: true
+image_size: null
+architecture: test_resnet
+num_epochs: 1
+batch_size: 128
+optimizer_params: {lr: 0.01}
+trackers: []
+accelerator: cpu
+sweep:
+  grid:
+    loss_function: [CrossEntropyLoss, FocalLoss]
+  seeds: 2
+"""
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch):
+    """Pictures take longer than training here and have tests of their own."""
+    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+    monkeypatch.setattr("utils.logs.configure", lambda *arguments: None)
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    path = tmp_path / "sweep.yml"
+    path.write_text(f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{TEXT}")
+    return path
+
+
+def told(capsys) -> list[str]:
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
+
+
+def accuracies(folder: Path) -> dict[str, float]:
+    found = (json.loads(path.read_text()) for path in folder.glob("output/*/summary.json"))
+    return {each["fingerprint"]: each["test/accuracy"] for each in found}
+
+
+def test_parts_make_the_whole_and_finished_runs_are_skipped(file, tmp_path, capsys):
+    assert train.main([str(file), "--shard", "2/2"]) == 0
+    lines = told(capsys)
+    assert [line.split(": ")[1].split()[0] for line in lines] == ["finished"] * 2
+    assert [line.partition("loss_function=")[2].split("  ")[0] for line in lines] == [
+        "FocalLoss, seed=0",
+        "FocalLoss, seed=1",
+    ]
+    first = accuracies(tmp_path)
+    assert train.main([str(file)]) == 0
+    assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["finished", "skipped"] * 2
+    whole = accuracies(tmp_path)
+    assert len(whole) == 4
+    assert {key: whole[key] for key in first} == first
+
+
+def test_a_run_of_a_sweep_is_the_run_by_itself(file, tmp_path):
+    assert train.main([str(file), "seed=1"]) == 0
+    alone = read_configuration(str(file), ["sweep=null", "seed=1", "loss_function=FocalLoss"])
+    (swept,) = (tmp_path / "output").glob("*FocalLoss-s1-*")
+    folder, summary = runner.train(alone, fresh=True)
+    assert folder.path.name == f"{swept.name}-2"
+    assert summary["test/accuracy"] == json.loads((swept / "summary.json").read_text())["test/accuracy"]
+    scores = [pq.read_table(path / "predictions.parquet")["scores"] for path in (swept, folder.path)]
+    assert scores[0].equals(scores[1])
+
+
+def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, capsys, monkeypatch):
+    real = runner.train
+
+    def fails_once(config, fresh=False):
+        if (config.loss_function, config.seed) == ("CrossEntropyLoss", 1):
+            raise RuntimeError("out of memory\nand more")
+        return real(config, fresh)
+
+    monkeypatch.setattr("utils.runner.train", fails_once)
+    assert train.main([str(file), "smoke=true"]) == 1
+    captured = capsys.readouterr()
+    assert "run 3 of 4: failed    loss_function=CrossEntropyLoss, seed=1: RuntimeError: out of memory" in captured.out
+    assert "run 4 of 4: finished  loss_function=FocalLoss, seed=1" in captured.out
+    assert captured.err.splitlines()[-2:] == [
+        "1 of 4 runs failed:",
+        "  loss_function=CrossEntropyLoss, seed=1: RuntimeError: out of memory",
+    ]
+    assert len(accuracies(tmp_path)) == 3
+
+
+def test_mistakes_are_told_before_any_run(file, tmp_path, capsys):
+    assert train.main([str(file), "loss_params.gamma=3"]) == 2
+    assert "2 of 4 runs cannot be, loss_params.gamma: unknown parameter" in capsys.readouterr().err
+    assert accuracies(tmp_path) == {}
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/2/3", "-1/2"])
+def test_a_part_that_is_none_is_refused(file, capsys, text):
+    assert train.main([str(file), f"--shard={text}"]) == 2
+    assert "--shard: must be i/n, the i-th of n parts, 1 <= i <= n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("total", [1, 5, 12])
+@pytest.mark.parametrize("parts", [1, 2, 5, 7])
+def test_every_run_is_in_exactly_one_part(total, parts):
+    found = [run for number in range(1, parts + 1) for run in Shard(number, parts).of(range(total))]
+    assert sorted(found) == list(range(total))
+
+
+def test_a_part_of_a_single_run_is_refused(file, capsys):
+    assert train.main([str(file), "sweep=null", "--shard=1/2"]) == 2
+    assert "--shard: there is one run only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("devices=2", "devices: runs of a sweep take one device each"),
+        ("sweep.search={ranges: {dropout: {uniform: [0, 0.5]}}}", "sweep.search: needs trials that learn"),
+    ],
+)
+def test_what_this_way_of_running_cannot_do_is_refused(file, capsys, change, message):
+    assert train.main([str(file), change]) == 2
+    assert message in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------- what --check says
+
+
+def test_check_counts_names_and_weighs_the_runs(file, tmp_path, capsys):
+    assert train.main([str(file), "--check", "architecture=resnet10t", "image_size=32"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["4 runs", "  loss_function=CrossEntropyLoss, seed=0"]
+    assert lines[5:8] == ["varied", "  seed: 0 | 1", "  loss_function: CrossEntropyLoss | FocalLoss"]
+    assert lines[8].startswith("cost: about ")
+    assert not (tmp_path / "output").exists()
+
+
+def read(file: Path, *changes: str):
+    return load_sweep(read_configuration(str(file), changes, NAME_CHECKS, find_mistakes))
+
+
+def test_cost_is_epochs_times_images_times_multiply_adds_times_three(file):
+    changes = ["architecture=resnet34_cifar", "image_size=16", "dataset=cifar10", "select_on=test", "num_epochs=7"]
+    cost = estimate(read(file, *changes), [(0, 0), (0, 1)], lambda name, params: 1)
+    assert cost.multiply_adds == pytest.approx(2 * 3 * 7 * 50_000 * 1_159_909_376 / 4)
+    held_out = estimate(read(file, *changes, "select_on=valid"), [(0, 0)], lambda name, params: 4)
+    assert held_out.multiply_adds == pytest.approx(4 * 0.9 * cost.multiply_adds / 2)
+
+
+def test_views_of_a_loss_cost_as_many_images(file):
+    text = describe(read(file, "loss_function=LossTransform", "loss_params.views=4", "sweep.seeds=1"), Shard())
+    once = describe(read(file, "loss_function=CrossEntropyLoss", "sweep.seeds=1"), Shard())
+    values = [float(each.partition("about ")[2].split()[0]) for each in (text, once)]
+    assert values[0] / values[1] == pytest.approx(4, rel=0.3)
+
+
+def test_what_costs_are_unknown_is_said(file):
+    assert str(estimate(read(file, "dataset=image_folder"), [(0, 0)], lambda name, params: 1)) == "cost: not known"
+
+
+def test_a_hundred_thousand_runs_are_checked_in_seconds(tmp_path):
+    import time
+
+    from utils.sweeps.checking import check_parameters, check_together
+
+    rates = [round(0.001 * k, 3) for k in range(1, 101)]
+    file = tmp_path / "big.yml"
+    file.write_text(
+        "dataset: cifar10\narchitecture: resnet34_cifar\nsweep:\n  grid:\n"
+        f"    optimizer_params.lr: {rates}\n    dropout: [0.0, 0.1, 0.2, 0.3, 0.4]\n    batch_size: [16, 32, 64, 128]\n"
+        "    loss_function: [CrossEntropyLoss, FocalLoss, HingeLoss, OneSidedMarginLoss, FocalLoss]\n  seeds: 10\n"
+        "  exclude: [{loss_function: HingeLoss, dropout: 0.4}]\n".replace(", FocalLoss]", ", CompetingRatioLoss]")
+    )
+    began = time.process_time()
+    sweep = read(file)
+    check_together(sweep)
+    check_parameters(sweep)
+    text = describe(sweep, Shard())
+    assert text.startswith("96,000 runs; 4,000 combinations left out by exclude")
+    assert time.process_time() - began < 10
+
+
+# ------------------------------------------------------------------------------------------------------------- smoke
+
+
+def test_smoke_is_another_run_and_changes_nothing_when_false(quick):
+    plain, smoke = quick(), quick(smoke="true")
+    assert plain.values() == quick(smoke="false").values()
+    assert smoke.values(without={"smoke"}) != plain.values(without={"smoke"})
+    assert fingerprint(plain, "x") != fingerprint(smoke, "x")
+
+
+def test_smoke_keeps_all_but_size_length_data_and_weights(quick):
+    augmentations = "{RandomCrop: {size: [224, 112], padding: 4}, RandomHorizontalFlip: {}}"
+    full = {"dataset": "cifar100", "image_size": "[256, 128]", "num_epochs": 300, "batch_size": 128}
+    full |= {"pretrained": "true"}
+    plain = quick(**full, image_augmentations=augmentations, mixing="CutMix")
+    smoke = quick(**full, image_augmentations=augmentations, mixing="CutMix", smoke="true")
+    changed = {key for key, value in plain.values().items() if smoke.values()[key] != value}
+    assert changed == {
+        *("dataset", "data_params", "image_size", "image_augmentations", "batch_size", "num_epochs", "pretrained"),
+        "smoke",
+    }
+    assert (smoke.dataset, smoke.data_params) == ("made_up", {"like": "cifar100"})
+    assert (smoke.image_size, smoke.batch_size, smoke.num_epochs) == ([32, 16], 16, 2)
+    assert smoke.image_augmentations == {
+        "RandomCrop": {"size": [28, 14], "padding": 1},
+        "RandomHorizontalFlip": {},
+    }
+    assert shrink(smoke) == smoke
+
+
+def test_smoke_cells_of_different_data_stay_different_runs(file):
+    cells = read(file, "smoke=true", "sweep.grid={dataset: [cifar10, cifar100]}")
+    from utils.sweeps.cells import expand
+
+    assert len({fingerprint(cell.config, "x") for cell in expand(cells)}) == 4
+
+
+def test_smoke_of_texts_is_refused(quick):
+    with pytest.raises(ConfigError, match="smoke: there are no made-up texts to stand for dataset: plates"):
+        quick(dataset="plates", smoke="true")

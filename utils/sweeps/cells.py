@@ -1,0 +1,167 @@
+"""The runs that a sweep means: every combination of its axes' values that no rule leaves out."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from utils.configuration import is_mapping
+from utils.schema import COMMAND_LINE, Configuration, Key
+from utils.smoke import shrink
+from utils.sweeps.axes import Axis, Point, build_axes, is_group
+from utils.sweeps.block import Block
+from utils.sweeps.reading import common_value, put, wished
+
+Rule = dict[int, frozenset[int]]
+"""What is left out: axis -> the numbers of its points, all axes together."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep that was read.
+
+    Args:
+        base: what all runs have in common; its `sweep` is still there.
+        block: what the file says under `sweep`.
+        axes: what varies, after the command line had its say; the first varies slowest.
+        fixed: keys that the command line sets; they hold for every run.
+        rules: what is left out.
+    """
+
+    base: Configuration
+    block: Block
+    axes: tuple[Axis, ...]
+    fixed: frozenset[Key]
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Args:
+        name: what tells it from the others.
+        overrides: key -> value, what it does not have in common with them; of a key and one within it, both.
+    """
+
+    name: str
+    overrides: dict[Key, Any]
+    sweep: Sweep
+
+    @functools.cached_property
+    def config(self) -> Configuration:
+        """The merged configuration of the run."""
+        config = merge(self.sweep, self.overrides)
+        return config if config.run_name is not None else msgspec.structs.replace(config, run_name=self.name)
+
+
+def load_sweep(base: Configuration) -> Sweep:
+    """Return the sweep of a configuration whose `sweep` was found right when it was read.
+
+    An axis whose keys the command line sets is gone, and what it leaves of others stands once.
+
+    Raises: ConfigError if every run is left out.
+    """
+    block = msgspec.convert(base.sweep, Block)
+    fixed = frozenset(key for key, place in base._places.items() if place == COMMAND_LINE and key[0] != "sweep")
+    axes = tuple(axis for axis in (each.without(fixed) for each in build_axes(block)) if axis.points)
+    values = base.values()
+    rules = [_compile(rule, axes, values) for rule in block.exclude]
+    sweep = Sweep(base, block, axes, fixed, tuple(rule for rule in rules if rule is not None))
+    if next(expand(sweep), None) is None:
+        raise base.error({("sweep", "exclude"): "leaves out every run"})
+    return sweep
+
+
+def expand(sweep: Sweep) -> Iterator[Cell]:
+    """Yield the runs, the first axis varying slowest: the order is the file's, and the same every time."""
+    for numbers in combinations(sweep):
+        yield cell(sweep, numbers)
+
+
+def count(sweep: Sweep) -> int:
+    return sum(1 for _ in combinations(sweep))
+
+
+def combinations(sweep: Sweep) -> Iterator[tuple[int, ...]]:
+    """Yield, for each run, the number of its point on each axis."""
+    for numbers in itertools.product(*(range(len(axis.points)) for axis in sweep.axes)):
+        if not any(all(numbers[axis] in points for axis, points in rule.items()) for rule in sweep.rules):
+            yield numbers
+
+
+def axes_of(sweep: Sweep, keys: Collection[str]) -> list[int]:
+    """Return the numbers of those axes that touch some keys."""
+    return [number for number, axis in enumerate(sweep.axes) if any(key[0] in keys for key in axis.keys)]
+
+
+def cell(sweep: Sweep, numbers: Sequence[int]) -> Cell:
+    points = [axis.points[number] for axis, number in zip(sweep.axes, numbers, strict=True)]
+    return Cell(_name(sweep.axes, points), overrides_of(points), sweep)
+
+
+def merge(sweep: Sweep, overrides: dict[Key, Any]) -> Configuration:
+    """Return the configuration with these values, and those of the command line above them."""
+    base = sweep.base
+    changed: dict[str, Any] = {}
+    for key, value in sorted(overrides.items(), key=lambda item: len(item[0])):  # what lies within a key after the key
+        common = changed[key[0]] if key[0] in changed else msgspec.to_builtins(getattr(base, key[0]))
+        changed[key[0]] = put(common, key[1:], value)
+    for key in sweep.fixed:
+        if key[0] in changed:
+            changed[key[0]] = put(changed[key[0]], key[1:], _at(msgspec.to_builtins(getattr(base, key[0])), key[1:]))
+    for key, value in changed.items():
+        given = {} if value is None and is_mapping(key) else value
+        changed[key] = msgspec.convert(given, Configuration.__annotations__[key])
+    return shrink(msgspec.structs.replace(base, sweep=None, **changed))
+
+
+def _at(value: Any, path: Key) -> Any:
+    for part in path:
+        value = value[part]
+    return value
+
+
+def overrides_of(points: Iterable[Point]) -> dict[Key, Any]:
+    return {key: value for point in points for key, value in point.overrides.items()}
+
+
+def _name(axes: Sequence[Axis], points: Sequence[Point]) -> str:
+    parts = [
+        point.label if is_group(axis.name) and "=" in point.label else f"{axis.name}={point.label}"
+        for axis, point in zip(axes, points, strict=True)
+    ]
+    return ", ".join([*parts[1:], parts[0]] if axes and axes[0].name == "seed" else parts)
+
+
+def _compile(rule: dict[str, Any], axes: Sequence[Axis], values: dict[str, Any]) -> Rule | None:
+    """Return which points of which axes a rule leaves out; None if it cannot apply to what is left of the axes."""
+    found: Rule = {}
+    for name, wanted in rule.items():
+        owners = [number for number, axis in enumerate(axes) if _owns(axis, name)]
+        if not owners:  # the command line gives it: the rule holds for all runs or for none
+            known = common_value(values, name)
+            if known in wished(wanted, [known]):
+                continue
+            return None
+        axis = axes[max(owners, key=lambda number: (axes[number].name == name, number))]
+        names = [_named(axis, point, name, values) for point in axis.points]
+        chosen = frozenset(number for number, each in enumerate(names) if each in wished(wanted, names))
+        place = axes.index(axis)
+        found[place] = found.get(place, chosen) & chosen
+    return found or None
+
+
+def _owns(axis: Axis, name: str) -> bool:
+    return axis.name == name or any(name in point.flat for point in axis.points)
+
+
+def _named(axis: Axis, point: Point, name: str, values: dict[str, Any]) -> Any:
+    if axis.name == name and is_group(name):
+        return point.label
+    return point.flat[name] if name in point.flat else common_value(values, name)

@@ -1,0 +1,61 @@
+"""What a sweep would run, in a few lines."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import warnings
+from typing import Any
+
+from losses import build_loss
+from utils.sweeps.axes import Axis
+from utils.sweeps.cells import Sweep, combinations, count, expand
+from utils.sweeps.cost import estimate
+from utils.sweeps.running import Shard
+
+NAMES, LABELS = 5, 12
+"""How many runs, and how many values of a key, are shown."""
+
+
+def describe(sweep: Sweep, shard: Shard) -> str:
+    """Return how many runs there are, the names of the first, what varies, and what they cost."""
+    total = count(sweep)
+    cells = list(itertools.islice(shard.of(expand(sweep)), NAMES))
+    mine = len(range(shard.number - 1, total, shard.parts))
+    left_out = _product(sweep) - total
+    lines = [f"{total:,} runs" + (f"; {left_out:,} combinations left out by exclude" if left_out else "")]
+    if shard.parts > 1:
+        lines.append(f"{mine:,} of them in part {shard.number} of {shard.parts}")
+    if (search := sweep.block.search) is not None:
+        lines.append(f"each {search.trials} times, drawn by {search.sampler}: {', '.join(search.ranges)}")
+    lines += [f"  {cell.name}" for cell in cells]
+    lines += [f"  and {mine - len(cells):,} more"] if mine > len(cells) else []
+    lines += ["varied", *(f"  {axis.name}: {_labels(axis)}" for axis in sweep.axes)]
+    return "\n".join([*lines, str(estimate(sweep, shard.of(combinations(sweep)), _Views()))])
+
+
+class _Views:
+    """Loss and its parameters -> how many views of an image it trains on; each loss is built once."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, int] = {}
+
+    def __call__(self, name: str, params: dict[str, Any]) -> int:
+        identity = json.dumps([name, params], sort_keys=True, default=str)
+        if identity not in self.known:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # told by the run that has it
+                self.known[identity] = build_loss(name, None, **params).views
+        return self.known[identity]
+
+
+def _labels(axis: Axis) -> str:
+    shown = " | ".join(point.label for point in axis.points[:LABELS])
+    return shown + (f" | and {len(axis.points) - LABELS:,} more" if len(axis.points) > LABELS else "")
+
+
+def _product(sweep: Sweep) -> int:
+    product = 1
+    for axis in sweep.axes:
+        product *= len(axis.points)
+    return product

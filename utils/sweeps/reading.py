@@ -1,0 +1,212 @@
+"""The mistakes of a `sweep:` block, each with its place, every value checked as if it stood in the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from utils.configuration import NameChecks, check_names, check_types, is_mapping, show
+from utils.lookup import did_you_mean
+from utils.schema import KEYS, Configuration, Key, Mistake
+from utils.sweeps.axes import LABEL, Axis, as_key, build_axes, is_group
+from utils.sweeps.block import KINDS, Block
+
+VARYING = tuple(key for key in KEYS if key != "sweep")
+HERE = "sweep"
+
+
+def find_mistakes(values: dict[str, Any], name_checks: NameChecks) -> list[Mistake]:
+    """Find all that is wrong in `values["sweep"]`; the other values are what its runs have in common."""
+    for key in [key for key, value in values[HERE].items() if value is None and key in ("grid", "exclude")]:
+        del values[HERE][key]  # `grid:` with nothing behind it is empty
+    misfits = check_types(Block, values[HERE], (HERE,))
+    if misfits:
+        return misfits
+    block = msgspec.convert(values[HERE], Block)
+    found = [*_grid_mistakes(block, values, name_checks), *_search_mistakes(block, values, name_checks)]
+    found += [
+        Mistake((HERE, "seeds"), f"{text}, got {block.seeds}")
+        for text, wrong in {
+            "must name at least one seed": block.seeds == [],
+            "must name each seed once": len(set(block.seed_list)) < len(block.seed_list),
+            "must hold whole numbers >= 0 and < 4294967296": any(not 0 <= seed < 2**32 for seed in block.seed_list),
+        }.items()
+        if wrong
+    ]
+    if not found:
+        found += _exclude_mistakes(block, values)
+    if not found and not block.grid and not block.seed_list and block.search is None:
+        found.append(Mistake((HERE,), "is empty: give a grid, seeds or a search, or leave it out"))
+    return found
+
+
+def _grid_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks) -> Iterator[Mistake]:
+    owners: dict[Key, str] = {("seed",): "sweep.seeds"} if block.seed_list else {}
+    for name, items in block.grid.items():
+        place = (HERE, "grid", name)
+        if not items:
+            yield Mistake(place, "is empty: give at least one value, or leave it out")
+        keys: dict[Key, None] = {}
+        for number, item in enumerate(items):
+            here = (*place, str(number))
+            if not is_group(name):
+                keys[as_key(name)] = None
+                yield from _value_mistakes(as_key(name), item, here, values, name_checks)
+            elif not isinstance(item, dict):
+                near = did_you_mean(name, VARYING)
+                text = f"unknown key{near}" if near else "unknown key; a name of your own takes a list of mappings"
+                yield Mistake(place, text)
+                break
+            else:
+                yield from _group_mistakes(item, here, values, name_checks)
+                keys |= dict.fromkeys(as_key(str(key)) for key in item if key != LABEL)
+        called = [show(item.get(LABEL, item) if isinstance(item, dict) and is_group(name) else item) for item in items]
+        if len(set(called)) < len(called):
+            yield Mistake(place, f"holds {next(each for each in called if called.count(each) > 1)} twice")
+        for key in keys:
+            other = owners.setdefault(key, f"sweep.grid.{name}")
+            if other != f"sweep.grid.{name}":
+                yield Mistake(place, f"{'.'.join(key)} is varied by {other} already")
+
+
+def _group_mistakes(
+    item: dict[str, Any], here: Key, values: dict[str, Any], name_checks: NameChecks
+) -> Iterator[Mistake]:
+    if LABEL in item and not isinstance(item[LABEL], (str, int, float)):
+        yield Mistake((*here, LABEL), f"must be a text, got {show(item[LABEL])}")
+    for key, value in item.items():
+        if key != LABEL:
+            yield from _value_mistakes(as_key(str(key)), value, (*here, str(key)), values, name_checks)
+
+
+def _value_mistakes(
+    key: Key, value: Any, here: Key, values: dict[str, Any], name_checks: NameChecks
+) -> Iterator[Mistake]:
+    """Find what is wrong with one value of one key, as the configuration's own check finds it."""
+    top = key[0]
+    if top not in VARYING:
+        yield Mistake(here, f"unknown key {'.'.join(key)!r}{did_you_mean(top, VARYING)}")
+        return
+    common = values.get(top, Configuration().values()[top])
+    try:
+        given = put(common, key[1:], value)
+    except KeyError as error:
+        yield Mistake(here, f"{error.args[0]} holds no parameters")
+        return
+    if given is None and is_mapping(top):
+        given = {}
+    hint = Configuration.__annotations__[top]
+    before = set(check_types(hint, common, (top,)))
+    for mistake in check_types(hint, given, (top,)):
+        if mistake not in before:
+            yield Mistake(_joined(here, mistake.key[len(key) :]), mistake.text)
+    if top in name_checks and len(key) == 1:
+        for mistake in check_names(top, value, name_checks[top]):
+            yield Mistake(_joined(here, mistake.key[1:]), mistake.text)
+
+
+def _joined(here: Key, below: Key) -> Key:
+    return (*here, *below)
+
+
+def put(value: Any, path: Key, new: Any) -> Any:
+    """Return a value of YAML's with one entry replaced, the old one untouched.
+
+    Raises: KeyError with the name of what holds no entries.
+    """
+    if not path:
+        return new
+    if not isinstance(value, (dict, type(None))):
+        raise KeyError(show(value))
+    inner = value or {}
+    return inner | {path[0]: put(inner.get(path[0]), path[1:], new)}
+
+
+def _exclude_mistakes(block: Block, values: dict[str, Any]) -> Iterator[Mistake]:
+    axes = build_axes(block)
+    for number, rule in enumerate(block.exclude):
+        here = (HERE, "exclude", str(number))
+        if not rule:
+            yield Mistake(here, "is empty: it would leave out every run")
+        for name, wanted in rule.items():
+            known = _values_of(name, axes, values)
+            if known is None:
+                varied = dict.fromkeys(name for axis in axes for name in (axis.name, *map(".".join, sorted(axis.keys))))
+                yield Mistake((*here, name), f"is not varied{did_you_mean(name, varied)} (varied: {', '.join(varied)})")
+            elif unknown := [each for each in wished(wanted, known) if each not in known]:
+                had = ", ".join(map(show, known))
+                yield Mistake((*here, name), f"no run has {', '.join(map(show, unknown))}; one of {had}")
+
+
+def wished(wanted: Any, known: list[Any]) -> list[Any]:
+    """Return the values that an entry of a rule names: itself, or those in a list that is no value itself."""
+    return wanted if isinstance(wanted, list) and wanted not in known else [wanted]
+
+
+def _values_of(name: str, axes: list[Axis], values: Mapping[str, Any]) -> list[Any] | None:
+    """Return the values that a name in a rule can have, None if it does not vary."""
+    found: list[Any] = []
+    for axis in axes:
+        if axis.name == name and is_group(name):
+            found += [point.label for point in axis.points]
+        elif any(name in point.flat for point in axis.points):
+            found += [point.flat.get(name, common_value(values, name)) for point in axis.points]
+    return found or None
+
+
+def common_value(values: Mapping[str, Any], name: str) -> Any:
+    """Return what a dotted key has outside of the sweep, None if nothing."""
+    inner: Any = {**Configuration().values(), **values}
+    for part in as_key(name):
+        inner = inner.get(part) if isinstance(inner, dict) else None
+    return inner
+
+
+def _search_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks) -> Iterator[Mistake]:
+    if block.search is None:
+        return
+    place = (HERE, "search")
+    varied = {key for axis in build_axes(_sound_part(block)) for key in axis.keys}
+    if not block.search.ranges:
+        yield Mistake((*place, "ranges"), "is empty: give at least one key and its range")
+    for name, given in block.search.ranges.items():
+        here = (*place, "ranges", name)
+        if as_key(name) in varied:
+            yield Mistake(here, "is varied by the grid or seeds already")
+        if len(given) != 1 or next(iter(given)) not in KINDS:
+            near = did_you_mean(str(next(iter(given), "")), KINDS)
+            yield Mistake(here, f"must be one of {', '.join(KINDS)} and its values, got {show(given)}{near}")
+            continue
+        ((kind, bounds),) = given.items()
+        if kind == "choice":
+            if not isinstance(bounds, list) or not bounds:
+                yield Mistake((*here, kind), f"must be a list of values, got {show(bounds)}")
+                continue
+        elif problem := _range_problem(kind, bounds):
+            yield Mistake((*here, kind), problem)
+            continue
+        for value in bounds:
+            yield from _value_mistakes(as_key(name), value, (*here, kind), values, name_checks)
+
+
+def _sound_part(block: Block) -> Block:
+    """Return the block without what is no mapping where one is needed, which is told elsewhere."""
+    grid = {
+        name: [item for item in items if isinstance(item, dict) or not is_group(name)]
+        for name, items in block.grid.items()
+    }
+    return msgspec.structs.replace(block, grid=grid)
+
+
+def _range_problem(kind: str, bounds: Any) -> str | None:
+    number = int if kind == "int" else (int, float)
+    fits = isinstance(bounds, list) and len(bounds) == 2
+    if not fits or any(isinstance(each, bool) or not isinstance(each, number) for each in bounds):
+        return f"must be [lowest, highest], two {'whole ' if kind == 'int' else ''}numbers, got {show(bounds)}"
+    if not bounds[0] < bounds[1]:
+        return f"must rise from the lowest to the highest, got {show(bounds)}"
+    if kind == "log" and bounds[0] <= 0:
+        return f"must be > 0, got {show(bounds)}"
+    return None

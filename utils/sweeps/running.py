@@ -1,0 +1,127 @@
+"""Run a sweep's cells, here and one after the other: all of them, or one of several parts of them."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import logging
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from utils.schema import Configuration
+from utils.sweeps.cells import Cell, Sweep, count, expand
+from utils.types import ConfigError, TrainingError, UserError
+
+T = TypeVar("T")
+LOG = logging.getLogger("lossbench")
+
+OF_A_RUN = (
+    *(UserError, TrainingError, OSError, MemoryError, ImportError, AssertionError),
+    *(TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError),
+)
+"""What ends one run and no other; a signal ends them all."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of the runs: every `parts`-th, from the `number`-th on, 1 to `parts`."""
+
+    number: int = 1
+    parts: int = 1
+
+    @classmethod
+    def parse(cls, text: str | None) -> Shard:
+        """Read "2/5", the second of five parts; None for all runs.
+
+        Raises: ConfigError for anything else.
+        """
+        if text is None:
+            return cls()
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise ConfigError(f"--shard: must be i/n, the i-th of n parts, 1 <= i <= n, got {text!r}")
+        return cls(int(match[1]), int(match[2]))
+
+    def of(self, runs: Iterable[T]) -> Iterator[T]:
+        return itertools.islice(runs, self.number - 1, None, self.parts)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Args:
+        state: "finished" now, "skipped" as it was finished before, or "failed".
+        folder: where it lies; None if it failed.
+        summary: its final numbers; empty if it failed.
+        reason: why it failed, in a line.
+    """
+
+    name: str
+    state: Literal["finished", "skipped", "failed"]
+    folder: Path | None = None
+    summary: dict[str, Any] | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.state == "failed":
+            return f"failed    {self.name}: {self.reason}"
+        accuracy = (self.summary or {}).get("test/accuracy")
+        told = "" if accuracy is None else f"test/accuracy {100 * accuracy:.2f} %  "
+        return f"{self.state:<9} {self.name}  {told}{self.folder}"
+
+
+def run_cell(cell: Cell, fresh: bool = False) -> Outcome:
+    """Train one run, or go on with it; leave it if it is finished. What is wrong with it is told, not raised.
+
+    Raises: Interrupted after a signal.
+    """
+    from utils import runner
+
+    gc.collect()  # the network of the run before lies in cycles, on the device too
+    began = time.time()
+    try:
+        folder, summary = runner.train(cell.config, fresh)
+    except OF_A_RUN as error:
+        expected = isinstance(error, (UserError, TrainingError))
+        LOG.error("%s: %s", cell.name, error, exc_info=None if expected else error)
+        reason = (str(error).splitlines() or [""])[0]
+        return Outcome(cell.name, "failed", reason=reason if expected else f"{type(error).__name__}: {reason}")
+    skipped = folder.summary.stat().st_mtime < began
+    return Outcome(cell.name, "skipped" if skipped else "finished", folder.path, summary)
+
+
+def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
+    """Train the runs of a part one after the other, and say a line for each.
+
+    Raises: ConfigError for a sweep that cannot be run so; TrainingError naming the runs that failed, once all others
+        are done; Interrupted after a signal.
+    """
+    _refuse(sweep)
+    total = len(range(shard.number - 1, count(sweep), shard.parts))
+    outcomes = []
+    for number, cell in enumerate(shard.of(expand(sweep)), start=1):
+        outcome = run_cell(cell, fresh)
+        outcomes.append(outcome)
+        print(f"run {number} of {total}: {outcome}", flush=True)
+    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
+        lines = [f"{len(failed)} of {total} runs failed:", *(f"  {each.name}: {each.reason}" for each in failed)]
+        raise TrainingError("\n".join(lines))
+    return outcomes
+
+
+def _refuse(sweep: Sweep) -> None:
+    """Refuse what this way of running cannot do, rather than do something else."""
+    base: Configuration = sweep.base
+    problems = {}
+    if sweep.block.search is not None:
+        problems[("sweep", "search")] = "needs trials that learn of one another, which this way of running has not"
+    varied = {key[0] for axis in sweep.axes for key in axis.keys}
+    if base.devices != 1 or base.num_nodes != 1 or varied & {"devices", "num_nodes"}:
+        problems[("devices",)] = "runs of a sweep take one device each: give devices: 1 and num_nodes: 1"
+    if problems:
+        raise base.error(problems)
