@@ -8,16 +8,15 @@ import logging
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import yaml
 from msgspec import structs
 from torch import nn
 
-from datasets import DATASETS, build_dataset, build_mixing
+from datasets import DATASETS, build_dataset
 from datasets.audit import audit
-from datasets.augmentation import build_transforms
 from datasets.base import DataSet, keep_classes
 from datasets.data_module import DataModule, common_size
 from losses import build_loss
@@ -25,21 +24,18 @@ from models import build_model
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from utils import optimization
-from utils.lookup import keywords, load_entry, parameter_problems
+from utils.lookup import keywords, load_entry
 from utils.metrics import ORDERED_METRICS
+from utils.parameter_checks import DATA_KEYS, check_parameters
 from utils.runs import check_writable
 from utils.schema import KEYS, Configuration
 from utils.seeding import derive_seed, seed_all
-from utils.types import FAILURES, ConfigError, Task
+from utils.trying_out import try_out
+from utils.types import ConfigError, Task
 
 T = TypeVar("T")
 LOG = logging.getLogger("lossbench")
 
-AUGMENTATIONS_TRIED = 8
-
-DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
-"""Keys that a data set's function may take; the function's signature says which it does, and what else it takes stands
-in data_params."""
 UNIVERSAL_KEYS = ("stanford_data_path", "classes")
 """Those that mean something, or mean no harm, where the function does not take them."""
 
@@ -125,158 +121,16 @@ def prepare(config: Configuration) -> Preparation:
         functools.partial(_build_scheduler, config),
         channels_last=config.channels_last,
     )
-    _located(config, _try_out, config, data, classifier)
+    _located(config, try_out, config, data, classifier)
     if (unknown := data.train_stream.not_fused) is not None:
         place = config.place(("image_augmentations" if config.augment_images else "tensor_augmentations",))
         LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)
     return Preparation(config, data, classifier, count_parameters(classifier), multiply_adds, not_applied)
 
 
-def check_parameters(config: Configuration) -> None:
-    """Check all parameters of data set, loss, optimizer, scheduler and transforms against their constructors.
-
-    Raises: ConfigError naming every mistake with its place.
-    """
-    if lines := [line for check in PARAMETER_CHECKS for line in check.problems(config)]:
-        raise config.located(ConfigError("\n".join(lines)))
-
-
 def num_devices(config: Configuration) -> int:
     """Return how many devices share a batch; `auto` counts as one, since the machine is not asked before training."""
     return config.num_nodes * (config.devices if isinstance(config.devices, int) else 1)
-
-
-def _check_data_params(config: Configuration) -> None:
-    """Check data_params against the signature of the data set's function, without reading any data."""
-    params = {key: value for key, value in config.data_params.items() if key not in KEYS}
-    problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
-    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, given=DATA_KEYS)
-    if problems:
-        raise ConfigError("\n".join(f"data_params.{key}: {text}" for key, text in problems.items()))
-
-
-def _check_loss(config: Configuration) -> None:
-    """Build the loss and check that it takes what the mixing gives."""
-    loss = build_loss(config.loss_function, None, **config.loss_params)
-    if config.mixing is None:
-        return
-    if loss.kind != "image":
-        raise ConfigError(f"mixing: {config.loss_function} judges {loss.kind}s, {config.mixing} mixes images")
-    if not loss.soft_targets:
-        raise ConfigError(f"mixing: {config.loss_function} takes no soft labels, as {config.mixing} gives them")
-
-
-def _check_mixing(config: Configuration) -> None:
-    if config.mixing is not None:
-        build_mixing(config.mixing, **config.mixing_params)
-
-
-def _check_optimization(config: Configuration) -> None:
-    optimizer = optimization.build_optimizer(
-        config.optimizer, [nn.Parameter(torch.zeros(2, 2))], **config.optimizer_params
-    )
-    params = config.lr_scheduler_params
-    schedule = optimization.build_scheduler(
-        config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **params
-    )
-    if schedule is not None:
-        optimization.try_out(schedule, optimizer)
-
-
-class ParameterCheck(NamedTuple):
-    """A check of parameters against what takes them.
-
-    Args:
-        keys: those that it looks at, no others.
-        check: raises ConfigError.
-    """
-
-    keys: tuple[str, ...]
-    check: Callable[[Configuration], Any]
-
-    def problems(self, config: Configuration) -> list[str]:
-        """Return what is wrong, a line each, with the key at its head."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # each is built once more for the run; its warnings are told then
-            try:
-                self.check(config)
-            except ConfigError as error:
-                return str(error).splitlines()
-        return []
-
-
-PARAMETER_CHECKS = (
-    ParameterCheck(
-        ("image_augmentations",), lambda config: build_transforms(config.image_augmentations, "image_augmentations")
-    ),
-    ParameterCheck(
-        ("tensor_augmentations",), lambda config: build_transforms(config.tensor_augmentations, "tensor_augmentations")
-    ),
-    ParameterCheck(("dataset", "data_params"), _check_data_params),
-    ParameterCheck(("loss_function", "loss_params", "mixing"), _check_loss),
-    ParameterCheck(("mixing", "mixing_params"), _check_mixing),
-    ParameterCheck(
-        ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization
-    ),
-)
-"""All such checks; a sweep makes each on the values of its keys alone, not on every run."""
-
-
-def _try_out(config: Configuration, data: DataModule, classifier: Classifier) -> None:
-    """Put an image through the augmentations and its scores through the loss: some parameters fail only then."""
-    try:
-        image = data.train_stream[(0, 0)].image
-        for epoch in range(1, AUGMENTATIONS_TRIED):  # a transform may act on some of them only
-            image = data.train_stream[(epoch, 0)].image
-    except FAILURES as error:
-        raise ConfigError(_blamed(config, data, error)) from None
-    if image.shape[1] != config.in_channels:
-        key = "image_augmentations" if config.augment_images else "tensor_augmentations"
-        text = f"give images of {image.shape[1]} channels, convert_to_grayscale makes it {config.in_channels}"
-        raise ConfigError(f"{key}: {text}")
-    loss, num_classes = classifier.loss, len(data.data.classes)
-    with torch.no_grad():
-        scores = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size)).scores
-    classifier.train()
-    try:
-        scores.requires_grad_()
-        target = torch.tensor([0, num_classes - 1])  # here on the CPU a label beyond the scores is an error with words
-        loss(scores, target).backward()
-        if config.mixing is not None:
-            loss(scores, torch.nn.functional.one_hot(target, num_classes).float()).backward()
-        loss.predict(scores)
-        judged = loss.log_probabilities(scores).shape[-1]
-    except FAILURES as error:
-        raise ConfigError(
-            f"loss_params: {config.loss_function} fails on scores of {num_classes} classes: {error}"
-        ) from None
-    if judged != num_classes:  # a prediction beyond the classes would be counted outside of the tally
-        text = f"{config.architecture} with {config.loss_function} judges {judged} classes, the data has {num_classes}"
-        raise ConfigError(f"architecture: {text}")
-
-
-def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:
-    """Return a message that names the transform that fails by itself, or else the whole chain."""
-    chains = {
-        "image_augmentations": config.image_augmentations if config.augment_images else {},
-        "tensor_augmentations": config.tensor_augmentations if config.augment_tensors else {},
-    }
-    if not any(chains.values()):
-        raise error
-    for key, chain in chains.items():
-        for name, params in chain.items():
-            try:
-                alone = data.augmented_stream(**{key: {name: params}})
-                for epoch in range(AUGMENTATIONS_TRIED):
-                    alone[(epoch, 0)]
-            except FAILURES as failure:
-                return f"{key}.{name}: a training image cannot be augmented so: {_first_line(failure)}"
-    key = next(key for key, chain in chains.items() if chain)
-    return f"{key}: a training image cannot be augmented so: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _build_data_set(config: Configuration) -> DataSet:

@@ -8,6 +8,7 @@ looks for its archive's end from the back and passes over what follows, so other
 from __future__ import annotations
 
 import hashlib
+import pickle
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -59,10 +60,17 @@ def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     write_atomically(path, write)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Raises: DamagedCheckpoint, also for a file that is not there."""
+def load_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
+    """Read a checkpoint of ours; with `mmap` its tensors only when they are used.
+
+    Raises: DamagedCheckpoint, also for a file that is not there or holds what no checkpoint of ours holds.
+    """
     verify_checkpoint(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except (pickle.UnpicklingError, RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise DamagedCheckpoint(f"{path} is not a checkpoint of ours ({reason})") from None
 
 
 def verify_checkpoint(path: Path) -> None:
@@ -102,11 +110,10 @@ def choose_checkpoint(last: Path, previous: Path) -> Resume:
         if not path.is_file():
             continue
         try:
-            verify_checkpoint(path)
+            position = Position(*load_checkpoint(path, mmap=True)["position"])
         except DamagedCheckpoint as damage:
             damages.append(str(damage))
             continue
-        position = Position(*torch.load(path, map_location="cpu", weights_only=True, mmap=True)["position"])
         return Resume(path, position, f"{damages[0]}: going on {position}, from {path.name}" if damages else None)
     return Resume(complaint=f"{'; '.join(damages)}: no other checkpoint, starting at epoch 0" if damages else None)
 

@@ -17,9 +17,10 @@ from torchvision import transforms as torchvision_transforms
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_LOSSES
 from utils import schedules
-from utils.building import check_parameters, prepare
+from utils.building import prepare
 from utils.catalogue import optimizers, schedulers, tensor_transforms, transforms
 from utils.lookup import keywords, load_entry
+from utils.parameter_checks import check_parameters
 from utils.schema import Configuration
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from datasets.sampling import EpochBatches, ResumableLoader
 from utils import checkpoints, files, runner
 from utils.callbacks import RunRecord
 from utils.checkpoints import (
@@ -21,7 +22,7 @@ from utils.checkpoints import (
     verify_checkpoint,
 )
 from utils.runs import RunFolder
-from utils.types import TrainingError
+from utils.types import DataError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 TIMES = {"seconds"}
@@ -229,6 +230,34 @@ def test_weights_of_another_epoch_than_the_selected_one_are_not_tested(quick, mo
     record.best_epoch = 5
     with pytest.raises(TrainingError, match=r"best\.ckpt is of epoch 0, selected is epoch 5"):
         runner._load_best(record)
+
+
+class Hostile:
+    """Runs something when it is unpickled by a reader that lets it."""
+
+    def __reduce__(self):
+        return os.mkdir, ("never-made",)
+
+
+def test_a_hostile_checkpoint_with_a_sound_checksum_is_told_like_a_damaged_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint({"position": Hostile()}, tmp_path / "last.ckpt")
+    found = choose_checkpoint(tmp_path / "last.ckpt", tmp_path / "previous.ckpt")
+    assert found.path is None
+    assert found.complaint is not None
+    assert "last.ckpt is not a checkpoint of ours (Weights only load failed)" in found.complaint
+    assert found.complaint.endswith(": no other checkpoint, starting at epoch 0")
+    assert not (tmp_path / "never-made").exists()
+
+
+def test_a_loader_of_other_batches_refuses_the_checkpoint():
+    one, other = (
+        ResumableLoader(range(10), EpochBatches(number, 4, seed=0), lambda: (0, 0))  # type: ignore[arg-type]
+        for number in (10, 12)
+    )
+    one.load_state_dict(one.state_dict())
+    with pytest.raises(DataError, match=r"made with other data: .*10.*, now .*12"):
+        other.load_state_dict(one.state_dict())
 
 
 def test_the_folder_s_entry_is_brought_to_the_disk_too(tmp_path, monkeypatch):

@@ -37,7 +37,7 @@ def check_parameters(sweep: Sweep) -> None:
 
     Raises: as `check_together`.
     """
-    from utils.building import PARAMETER_CHECKS
+    from utils.parameter_checks import PARAMETER_CHECKS
 
     refuse(sweep, [(check.keys, check.problems) for check in PARAMETER_CHECKS])
 

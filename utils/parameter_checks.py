@@ -1,0 +1,107 @@
+"""Parameters are checked against what takes them, each kind by itself, before anything is built for the run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from datasets import DATASETS, build_mixing
+from datasets.augmentation import build_transforms
+from losses import build_loss
+from utils import optimization
+from utils.lookup import load_entry, parameter_problems
+from utils.schema import KEYS, Configuration
+from utils.types import ConfigError
+
+DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
+"""Keys that a data set's function may take; the function's signature says which it does, and what else it takes stands
+in data_params."""
+
+
+def check_parameters(config: Configuration) -> None:
+    """Check all parameters of data set, loss, optimizer, scheduler and transforms against their constructors.
+
+    Raises: ConfigError naming every mistake with its place.
+    """
+    if lines := [line for check in PARAMETER_CHECKS for line in check.problems(config)]:
+        raise config.located(ConfigError("\n".join(lines)))
+
+
+def _check_data_params(config: Configuration) -> None:
+    """Check data_params against the signature of the data set's function, without reading any data."""
+    params = {key: value for key, value in config.data_params.items() if key not in KEYS}
+    problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
+    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, given=DATA_KEYS)
+    if problems:
+        raise ConfigError("\n".join(f"data_params.{key}: {text}" for key, text in problems.items()))
+
+
+def _check_loss(config: Configuration) -> None:
+    """Build the loss and check that it takes what the mixing gives."""
+    loss = build_loss(config.loss_function, None, **config.loss_params)
+    if config.mixing is None:
+        return
+    if loss.kind != "image":
+        raise ConfigError(f"mixing: {config.loss_function} judges {loss.kind}s, {config.mixing} mixes images")
+    if not loss.soft_targets:
+        raise ConfigError(f"mixing: {config.loss_function} takes no soft labels, as {config.mixing} gives them")
+
+
+def _check_mixing(config: Configuration) -> None:
+    if config.mixing is not None:
+        build_mixing(config.mixing, **config.mixing_params)
+
+
+def _check_optimization(config: Configuration) -> None:
+    optimizer = optimization.build_optimizer(
+        config.optimizer, [nn.Parameter(torch.zeros(2, 2))], **config.optimizer_params
+    )
+    params = config.lr_scheduler_params
+    schedule = optimization.build_scheduler(
+        config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **params
+    )
+    if schedule is not None:
+        optimization.try_out(schedule, optimizer)
+
+
+class ParameterCheck(NamedTuple):
+    """A check of parameters against what takes them.
+
+    Args:
+        keys: those that it looks at, no others.
+        check: raises ConfigError.
+    """
+
+    keys: tuple[str, ...]
+    check: Callable[[Configuration], Any]
+
+    def problems(self, config: Configuration) -> list[str]:
+        """Return what is wrong, a line each, with the key at its head."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # each is built once more for the run; its warnings are told then
+            try:
+                self.check(config)
+            except ConfigError as error:
+                return str(error).splitlines()
+        return []
+
+
+PARAMETER_CHECKS = (
+    ParameterCheck(
+        ("image_augmentations",), lambda config: build_transforms(config.image_augmentations, "image_augmentations")
+    ),
+    ParameterCheck(
+        ("tensor_augmentations",), lambda config: build_transforms(config.tensor_augmentations, "tensor_augmentations")
+    ),
+    ParameterCheck(("dataset", "data_params"), _check_data_params),
+    ParameterCheck(("loss_function", "loss_params", "mixing"), _check_loss),
+    ParameterCheck(("mixing", "mixing_params"), _check_mixing),
+    ParameterCheck(
+        ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization
+    ),
+)
+"""All such checks; a sweep makes each on the values of its keys alone, not on every run."""

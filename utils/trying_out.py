@@ -1,0 +1,69 @@
+"""An image goes through the augmentations and its scores through the loss: some parameters fail only then."""
+
+from __future__ import annotations
+
+import torch
+
+from datasets.data_module import DataModule
+from models.classifier import Classifier
+from utils.schema import Configuration
+from utils.types import FAILURES, ConfigError
+
+AUGMENTATIONS_TRIED = 8
+
+
+def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> None:
+    """Raises: ConfigError naming the parameters that fail, or a loss that judges other classes than the data's."""
+    try:
+        image = data.train_stream[(0, 0)].image
+        for epoch in range(1, AUGMENTATIONS_TRIED):  # a transform may act on some of them only
+            image = data.train_stream[(epoch, 0)].image
+    except FAILURES as error:
+        raise ConfigError(_blamed(config, data, error)) from None
+    if image.shape[1] != config.in_channels:
+        key = "image_augmentations" if config.augment_images else "tensor_augmentations"
+        text = f"give images of {image.shape[1]} channels, convert_to_grayscale makes it {config.in_channels}"
+        raise ConfigError(f"{key}: {text}")
+    loss, num_classes = classifier.loss, len(data.data.classes)
+    with torch.no_grad():
+        scores = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size)).scores
+    classifier.train()
+    try:
+        scores.requires_grad_()
+        target = torch.tensor([0, num_classes - 1])  # here on the CPU a label beyond the scores is an error with words
+        loss(scores, target).backward()
+        if config.mixing is not None:
+            loss(scores, torch.nn.functional.one_hot(target, num_classes).float()).backward()
+        loss.predict(scores)
+        judged = loss.log_probabilities(scores).shape[-1]
+    except FAILURES as error:
+        raise ConfigError(
+            f"loss_params: {config.loss_function} fails on scores of {num_classes} classes: {error}"
+        ) from None
+    if judged != num_classes:  # a prediction beyond the classes would be counted outside of the tally
+        text = f"{config.architecture} with {config.loss_function} judges {judged} classes, the data has {num_classes}"
+        raise ConfigError(f"architecture: {text}")
+
+
+def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:
+    """Return a message that names the transform that fails by itself, or else the whole chain."""
+    chains = {
+        "image_augmentations": config.image_augmentations if config.augment_images else {},
+        "tensor_augmentations": config.tensor_augmentations if config.augment_tensors else {},
+    }
+    if not any(chains.values()):
+        raise error
+    for key, chain in chains.items():
+        for name, params in chain.items():
+            try:
+                alone = data.augmented_stream(**{key: {name: params}})
+                for epoch in range(AUGMENTATIONS_TRIED):
+                    alone[(epoch, 0)]
+            except FAILURES as failure:
+                return f"{key}.{name}: a training image cannot be augmented so: {_first_line(failure)}"
+    key = next(key for key, chain in chains.items() if chain)
+    return f"{key}: a training image cannot be augmented so: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
