@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from utils.catalogue import LISTS, NAME_CHECKS, list_names
 from utils.logs import presentable, print_traceback
-from utils.signals import Interrupted
+from utils.signals import Interrupted, raise_on_signals
 from utils.types import ConfigError, TrainingError, UserError
 
 if TYPE_CHECKING:
@@ -91,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.excepthook = print_traceback
     options = parse(arguments)
     try:
-        run(options)
+        with raise_on_signals():
+            run(options)
     except UserError as error:
         print(presentable(error), file=sys.stderr)
         return 2
@@ -102,9 +103,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all
             print(interruption, file=sys.stderr)
         return interruption.status
-    except KeyboardInterrupt:
-        print("interrupted before training", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # `--list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141

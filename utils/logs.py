@@ -20,7 +20,7 @@ EXPECTED = (
     r".*It is recommended to use `self\.log\(.*sync_dist=True\)`.*",
     r".*Using `DistributedSampler` with the dataloaders.*",
     r".*is not recommended to use.*DistributedSampler.*",
-    r"The `srun` command is available on your system but is not used.*",
+    r"The `srun` command is available.*",  # said outside a Slurm job only, such as on the cluster's login node
     r"Found \d+ module\(s\) in eval mode at the start of training.*",  # a loss's teacher
     # Matplotlib has no letters for some class names.
     r"Glyph .* missing from font.*",

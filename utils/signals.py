@@ -44,11 +44,18 @@ def raise_on_signals() -> Iterator[None]:
     At once, unless `wait_for_save_point` was called: nothing that is written can be left half. A second Ctrl-C ends the
     process as if there were no handler; a second SIGTERM, which schedulers like to send, leaves the first one time.
     A signal that the process was started to ignore, as by nohup, stays ignored. Other threads cannot handle signals:
-    there nothing changes.
+    there nothing changes. Within another such block neither, and a signal that still waits at its end is kept: the runs
+    of a sweep share one, so that a signal between two of them stops them all.
     """
     global _owner, _active, _waits
     if threading.current_thread() is not threading.main_thread():
         yield
+        return
+    if _active:
+        try:
+            yield
+        finally:
+            _waits = False
         return
     _received.clear()
     _owner, _waits = os.getpid(), False

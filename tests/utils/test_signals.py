@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import train
 from tests.conftest import QUICK
 from utils import runner, signals
 from utils.callbacks import RunRecord
@@ -30,6 +32,16 @@ SIGNALS = [getattr(signal, name) for name in STATUS if hasattr(signal, name)]
 
 def handlers() -> list:
     return [signal.getsignal(number) for number in SIGNALS]
+
+
+@pytest.fixture
+def spared() -> Iterator[list[int]]:
+    """Keep signals that nobody handles from ending the tests, and note them."""
+    unhandled: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: unhandled.append(number)) for number in SIGNALS}
+    yield unhandled
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -173,6 +185,25 @@ def test_an_interrupted_run_is_saved_closes_its_trackers_frees_the_lock_and_goes
     folder, summary = runner.train(quick())
     assert [row["epoch"] for row in folder.read_metrics()] == [0, 1]
     assert summary["epochs_run"] == 2
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_before_training_leaves_its_status(number, monkeypatch, capsys, spared):
+    monkeypatch.setattr(train, "read", lambda options: os.kill(os.getpid(), number))
+    before = handlers()
+    assert train.main([]) == STATUS[number.name]
+    assert capsys.readouterr().err == f"interrupted by {number.name} before training; the same command goes on\n"
+    assert (handlers(), spared) == (before, [])
+
+
+def test_a_block_within_another_leaves_its_signals_to_that_one():
+    with raise_on_signals():
+        with raise_on_signals():
+            signals.wait_for_save_point()
+            os.kill(os.getpid(), signal.SIGTERM)  # noted, and never raised: what ran here failed at once
+        assert not signals.is_waiting()
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            raise_if_due()
 
 
 def test_a_run_that_reaches_no_save_point_in_time_stops_where_it_is(quick, monkeypatch):

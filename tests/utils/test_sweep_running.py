@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
 from utils.runs import fingerprint
 from utils.smoke import shrink
+from utils.sweeps import running
 from utils.sweeps.cells import load_sweep
 from utils.sweeps.cost import estimate
 from utils.sweeps.describing import describe
@@ -62,6 +64,23 @@ def told(capsys) -> list[str]:
 def accuracies(folder: Path) -> dict[str, float]:
     found = (json.loads(path.read_text()) for path in folder.glob("output/*/summary.json"))
     return {each["fingerprint"]: each["test/accuracy"] for each in found}
+
+
+def test_a_signal_between_two_runs_stops_the_sweep_with_its_status_and_the_same_command_goes_on(
+    file, monkeypatch, capsys
+):
+    unhandled, places = [], iter([False, True])
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: unhandled.append(number))  # would end the tests
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(running.gc, "collect", lambda: next(places) and signal.raise_signal(signal.SIGUSR1))
+            assert train.main([str(file)]) == 75
+        assert unhandled == []
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["finished"]
+    assert train.main([str(file)]) == 0
+    assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["skipped"] + ["finished"] * 3
 
 
 def test_parts_make_the_whole_and_finished_runs_are_skipped(file, tmp_path, capsys):
