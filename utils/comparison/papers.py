@@ -6,10 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from utils.catalogue import NAME_CHECKS
 from utils.comparison.grouping import Group
+from utils.comparison.reading import DATA
+from utils.configuration import read_configuration
 from utils.reference import Number, Reference, belongs, from_printed, read_reference
-from utils.settings import read_values
+from utils.settings import influential, read_values, shown
+from utils.sweeps.cells import expand, load_sweep
+from utils.sweeps.reading import find_mistakes
 
 REFERENCES = Path(__file__).resolve().parents[2] / "experiments" / "reference"
 
@@ -20,6 +26,7 @@ class Printed:
 
     Args:
         value, spread: as our metric counts, a share or the number itself. column: which of several, if there are.
+        departures: keys in which our runs differ from the recipe's, with the recipe's value and ours.
     """
 
     value: float
@@ -27,6 +34,7 @@ class Printed:
     table: str
     source: str
     column: str | None
+    departures: tuple[str, ...]
 
 
 def find_printed(group: Group, metric: str, recipe: str | None) -> tuple[Printed, ...]:
@@ -43,7 +51,7 @@ def find_printed(group: Group, metric: str, recipe: str | None) -> tuple[Printed
     reference = _read(name)
     seeds = [values | {"seed": run.seed} for run in group.runs]
     return tuple(
-        _printed(number, reference)
+        _printed(number, reference, name, group)
         for number in reference.numbers
         if number.comparable
         and number.improvement_over is None
@@ -52,10 +60,23 @@ def find_printed(group: Group, metric: str, recipe: str | None) -> tuple[Printed
     )
 
 
-def _printed(number: Number, reference: Reference) -> Printed:
+def _printed(number: Number, reference: Reference, recipe: str, group: Group) -> Printed:
     how = number.printed or reference.printed
     spread = None if number.spread is None else number.spread / (1 if how == "itself" else 100)
-    return Printed(from_printed(number.value, how), spread, reference.table, reference.source, number.column)
+    value, departures = from_printed(number.value, how), _departures(number, recipe, group)
+    return Printed(value, spread, reference.table, reference.source, number.column, departures)
+
+
+def _departures(number: Number, recipe: str, group: Group) -> tuple[str, ...]:
+    """Return in what a group differs from that run of the recipe, of those with this number, which is nearest to it."""
+    mine = {key: value for key, value in group.settings.items() if key not in (DATA, "noisy_labels")}
+    nearest: list[str] | None = None
+    for values, settings in _cells(recipe):
+        if belongs(number.cell, values):
+            keys = [key for key in {**settings, **mine} if settings.get(key) != mine.get(key)]
+            told = [f"{key} {shown(settings.get(key))} -> {shown(mine.get(key))}" for key in keys]
+            nearest = told if nearest is None or len(told) < len(nearest) else nearest
+    return tuple(nearest or ())
 
 
 def sources(printed: Iterable[Printed]) -> list[str]:
@@ -66,6 +87,19 @@ def sources(printed: Iterable[Printed]) -> list[str]:
 @cache
 def _recipes() -> frozenset[str]:
     return frozenset(path.stem for path in REFERENCES.glob("*.yml"))
+
+
+@cache
+def _cells(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the configurations of a recipe's runs: as they are, and flat without the seed."""
+    base = read_configuration(str(REFERENCES.parent / f"{name}.yml"), (), NAME_CHECKS, find_mistakes)
+    found = []
+    for cell in expand(load_sweep(base)):
+        values = cell.config.values()
+        settings = influential(values)
+        del settings["seed"]
+        found.append((values, settings))
+    return found
 
 
 @cache

@@ -23,7 +23,7 @@ from utils.sweeps.cells import Cell, expand, load_sweep
 from utils.sweeps.reading import find_mistakes
 from utils.types import ConfigError
 
-DEEPEST = 4
+DEEPEST = 3
 """Folders within folders that are looked into for runs."""
 DATA = "data"
 """Beside a run's configuration keys: what its data was."""
@@ -79,7 +79,7 @@ def find_runs(words: Sequence[str], with_epochs: bool = False) -> Found:
 
     Raises: ConfigError for words that name nothing, all of them at once, or if there is no finished run.
     """
-    overrides = [word for word in words if "=" in word and not Path(word).exists()]
+    overrides = [word for word in words if "=" in word and not os.path.exists(word)]
     places, files, mistakes = _sort([word for word in words if word not in overrides] or ["output"])
     if overrides and not files:
         mistakes.append(f"{overrides[0]}: changes a sweep's configuration file, and none is given")
@@ -97,9 +97,9 @@ def _sort(words: Sequence[str]) -> tuple[list[Path], list[str], list[str]]:
     """Return the folders and the configuration files that words name, and what is wrong with the other words."""
     places, files, mistakes = [], [], []
     for word in words:
-        matches = [word] if Path(word).exists() else sorted(glob.glob(word, recursive=True))
+        matches = [word] if os.path.exists(word) else sorted(glob.glob(word, recursive=True))
         for match in matches:
-            if Path(match).is_dir():
+            if os.path.isdir(match):
                 places.append(Path(match))
             elif match.endswith((".yml", ".yaml")):
                 files.append(match)

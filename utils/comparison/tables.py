@@ -13,7 +13,7 @@ from utils.metrics import METRICS
 
 ABSOLUTE = frozenset({"loss", "cross_entropy"})
 """Metrics that are no shares."""
-MARKS = {"more than noise": " †", "these networks differ; the seeds do not tell": " ‡"}
+MARKS = {"more than noise": " †", "images only": " ‡"}
 NAMED = 5
 """Folders that a note names."""
 COST_NAMES = {
@@ -135,11 +135,13 @@ def _notes_below(panel: Panel, comparison: Comparison) -> Iterator[str]:
         yield "each loss has its own unit: compare cross_entropy instead"
     if printed := [paper for cell in cells for paper in cell.papers]:
         yield f"paper: as printed, then ours less the paper's; {'; '.join(sources(printed))}"
+        if departures := list(dict.fromkeys(each for paper in printed for each in paper.departures)):
+            yield f"warning: these are not the recipe's runs, they differ in {_named(departures)}"
     marks = {MARKS.get(cell.contrast.verdict) for cell in cells if cell.contrast is not None}
     if MARKS["more than noise"] in marks:
-        yield f"† differs from {panel.baseline} by more than noise, over images and over seeds"
-    if " ‡" in marks:
-        yield f"‡ these networks differ from {panel.baseline}'s over the test images; seeds do not tell"
+        yield f"† differs from {panel.baseline} by more than noise, over seeds and, where that was tested, images"
+    if MARKS["images only"] in marks:
+        yield f"‡ these networks differ from {panel.baseline}'s over the test images; the seeds do not tell"
 
 
 # ----------------------------------------------------------------------------------------------------------- tests
@@ -150,12 +152,21 @@ def _tests(comparison: Comparison) -> Table:
     titled = any(panel.title for panel in comparison.panels)
     columned = any(cell.column for _, cell in comparison.contrasts)
     where = [*(["table"] if titled else []), *(["column"] if columned else [])]
-    header = ("compared", *where, "difference", "95 % interval", "images: p (Holm)", "seeds: p (Holm)", "verdict")
+    baselines = dict.fromkeys(panel.baseline for panel, _ in comparison.contrasts)
+    header = (
+        f"less {', '.join(map(str, baselines))}",
+        *where,
+        "difference",
+        "95 % interval",
+        "images: p (Holm)",
+        "seeds: p (Holm)",
+        "verdict",
+    )
     rows = []
     for panel, cell in comparison.contrasts:
         place = [*([panel.title] if titled else []), *([cell.column] if columned else [])]
         if cell.contrast is not None:
-            texts = [f"{cell.row} - {panel.baseline}", *place, *_test(cell.contrast, comparison.options.metric)]
+            texts = [cell.row, *place, *_test(cell.contrast, comparison.options.metric)]
             rows.append(tuple(map(Text, texts)))
     title = f"Tests; {len(contrasts)} comparison{'s'[: len(contrasts) > 1]}, p values corrected for that by Holm"
     return Table(title, header, tuple(rows), tuple(_notes_on_tests(contrasts)), of_all=True)
@@ -189,14 +200,12 @@ def _notes_on_tests(contrasts: list[Contrast]) -> Iterator[str]:
     if methods:
         yield f"seeds: other trainings on the same images; {' or '.join(methods)} test of the paired differences"
     few = [each for each in contrasts if each.over_seeds is not None and each.over_seeds.smallest >= LEVEL]
-    if few:
-        counts = sorted({len(each.seeds) for each in few})
-        for count in counts:
-            if count < 2:
-                yield "with one seed there is no test over seeds"
-            else:
-                least = f"p is {p_text(2.0 ** (1 - count))} at least"
-                yield f"with {count} seeds no test over seeds can reach {LEVEL}: {least}; 6 seeds can, uncorrected"
+    if counts := sorted({len(each.seeds) for each in few if len(each.seeds) > 1}):
+        told = " or ".join(map(str, counts))
+        least = " or ".join(p_text(2.0 ** (1 - count)) for count in counts)
+        yield f"with {told} seeds no test over seeds can reach {LEVEL}: p is at least {least}; 6 seeds can, uncorrected"
+    if any(len(each.seeds) == 1 for each in few):
+        yield "with one seed there is no test over seeds"
     for reason in dict.fromkeys(each.reason for each in contrasts if each.reason):
         number_of = sum(each.reason == reason for each in contrasts)
         yield f"no test over images in {number_of:,} of {len(contrasts):,}: {reason}"

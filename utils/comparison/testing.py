@@ -66,7 +66,10 @@ class Contrast:
 
     @property
     def verdict(self) -> str:
-        """What both tests together say, after Holm's correction."""
+        """What both tests together say, after Holm's correction.
+
+        "images only" is: these networks differ, but whether others of other seeds would is not known.
+        """
         images = self.over_images is not None and self.over_images.adjusted < LEVEL
         adjusted = None if self.over_seeds is None else self.over_seeds.adjusted
         seeds = adjusted is not None and adjusted < LEVEL
@@ -75,9 +78,9 @@ class Contrast:
         if seeds and (images or self.over_images is None):
             return "more than noise"
         if seeds:
-            return "more than noise of the seeds, not of the images"
+            return "seeds only"
         if images:
-            return "these networks differ; the seeds do not tell"
+            return "images only"
         return "within noise"
 
 

@@ -14,8 +14,12 @@ from utils.comparison.reading import find_runs
 from utils.comparison.records import group_records, run_records
 from utils.comparison.tables import build_tables, notes
 from utils.comparison.testing import Contrast
+from utils.configuration import read_configuration
+from utils.sweeps.cells import expand, load_sweep
+from utils.sweeps.reading import find_mistakes
 from utils.types import ConfigError
 
+ROOT = Path(__file__).resolve().parents[3]
 CE, OSM, FOCAL = "loss_function=CrossEntropyLoss", "loss_function=OneSidedMarginLoss", "loss_function=FocalLoss"
 
 
@@ -121,8 +125,8 @@ def test_a_difference_on_images_and_seeds_is_tested(tmp_path):
     # eight images that all seeds, one that two and one that one has more: signs all alike; mid-p
     assert found.over_images.p_value == pytest.approx(1 / 2**10)
     assert found.over_seeds.p_value == 0.25
-    assert found.verdict == "these networks differ; the seeds do not tell"
-    assert "with 3 seeds no test over seeds can reach 0.05: p is 0.250 at least" in text_of(study(tmp_path))
+    assert found.verdict == "images only"
+    assert "with 3 seeds no test over seeds can reach 0.05: p is at least 0.250" in text_of(study(tmp_path))
 
 
 def test_more_than_noise_needs_images_and_seeds(tmp_path):
@@ -208,11 +212,23 @@ def test_the_epoch_that_reached_an_accuracy_is_the_median_over_seeds(tmp_path):
 
 def test_the_papers_number_stands_beside_ours(tmp_path):
     recipe = "experiment_name=osm_table5"
-    leave(tmp_path, recipe, "dataset=cifar10", "architecture=torchvision/efficientnet_b0", OSM, accuracy=0.9)
+    network = "torchvision/efficientnet_b0"
+    leave(tmp_path, recipe, "dataset=cifar10", f"architecture={network}", OSM, "select_on=test", accuracy=0.9)
     (cell,) = study(tmp_path).cells
     (paper,) = cell.papers
     assert 0.5 < paper.value < 1
     assert f"paper {100 * paper.value:.2f}, {90 - 100 * paper.value:+.2f}" in text_of(study(tmp_path)).replace("*", "")
+    assert "num_epochs 300 -> 3" in paper.departures
+    assert not any(each.startswith(("architecture ", "loss_function ", "select_on ")) for each in paper.departures)
+    assert "warning: these are not the recipe's runs, they differ in " in text_of(study(tmp_path))
+
+
+def test_the_recipes_own_runs_depart_in_nothing(tmp_path):
+    recipe = ROOT / "experiments" / "osm_table4.yml"
+    config = next(expand(load_sweep(read_configuration(str(recipe), check_sweep=find_mistakes)))).config
+    leave(tmp_path, "seed=0").config.write_text(config.to_yaml())
+    (cell,) = study(tmp_path).cells
+    assert [paper.departures for paper in cell.papers] == [()]
 
 
 def test_runs_that_are_no_recipes_have_no_paper(tmp_path):
