@@ -10,12 +10,11 @@ from typing import Any
 import yaml
 
 from utils.runs import RunFolder, run_prefix
-from utils.schema import WITHOUT_INFLUENCE, Configuration
+from utils.schema import Configuration
+from utils.settings import influential, read_influential, show
 
 MOST_KEYS, MOST_FOLDERS = 3, 1000
 """How many keys may differ, and how many folders are looked into."""
-
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
@@ -24,18 +23,18 @@ def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
     Only keys that can change the result count; of equally near runs it is the one that started last. Folders that
     cannot be read are passed over. None if no run is near.
     """
-    mine = _flat(config.values(without=WITHOUT_INFLUENCE))
+    mine = influential(config.values())
     found = []
     for other in _runs_beside(config, folder):
         try:
-            theirs = _read(other)
+            theirs = read_influential(other.config)
             state = _state(other, theirs)
             started = other.config.stat().st_mtime
         except (OSError, ValueError, KeyError, yaml.YAMLError):
             continue
         changes = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
         if state and 0 < len(changes) <= MOST_KEYS:
-            told = ", ".join(f"{key} {_show(theirs.get(key))} -> {_show(mine.get(key))}" for key in changes)
+            told = ", ".join(f"{key} {show(theirs.get(key))} -> {show(mine.get(key))}" for key in changes)
             found.append((len(changes), -started, f"{other.path} ({state}), differs in: {told}"))
     return f"new run; the nearest one, {min(found)[2]}" if found else None
 
@@ -46,35 +45,9 @@ def _runs_beside(config: Configuration, folder: RunFolder) -> Iterator[RunFolder
     return (RunFolder(path) for path in itertools.islice(paths, MOST_FOLDERS) if path != folder.path)
 
 
-def _read(folder: RunFolder) -> dict[str, Any]:
-    """Return a run's keys that count, flat; a key that is younger than the run has its default.
-
-    Raises: OSError, ValueError or yaml.YAMLError if the file cannot be read or holds something else.
-    """
-    values = yaml.load(folder.config.read_text(encoding="utf-8"), Loader=_SafeLoader)
-    if not isinstance(values, dict):
-        raise ValueError(f"{folder.config}: no configuration")
-    return _flat({key: values.get(key, value) for key, value in _defaults().items()})
-
-
-def _defaults() -> dict[str, Any]:
-    return Configuration().values(without=WITHOUT_INFLUENCE)
-
-
 def _state(folder: RunFolder, values: dict[str, Any]) -> str | None:
     """Return how far a run is; None if it has finished no epoch."""
     if folder.is_finished:
         return "finished"
     rows = folder.read_metrics()
     return f"interrupted after epoch {rows[-1]['epoch']:.0f} of {values['num_epochs']}" if rows else None
-
-
-def _flat(values: dict[str, Any], above: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
-    return flat
-
-
-def _show(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()

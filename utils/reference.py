@@ -13,6 +13,7 @@ from msgspec import Struct
 Printed = Literal["accuracy", "error", "itself"]
 """How a paper prints a share: in percent, as what is missing to 100 %, or another number as it is."""
 _MISSING = object()
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Number(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +68,7 @@ class Reference(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_reference(path: Path) -> Reference:
     """Read one file. Raises: msgspec.ValidationError for one of another form: it is part of the project."""
-    return msgspec.convert(yaml.safe_load(path.read_text(encoding="utf-8")), Reference)
+    return msgspec.convert(yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader), Reference)
 
 
 def belongs(cell: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
@@ -78,6 +79,11 @@ def belongs(cell: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
 def as_printed(value: float, printed: Printed) -> float:
     """Return a run's metric, a share, as the paper prints it."""
     return {"accuracy": 100 * value, "error": 100 - 100 * value, "itself": value}[printed]
+
+
+def from_printed(value: float, printed: Printed) -> float:
+    """Return what a run's metric is where a paper prints this."""
+    return {"accuracy": value / 100, "error": 1 - value / 100, "itself": value}[printed]
 
 
 def _at(values: Any, key: str) -> Any:

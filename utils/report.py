@@ -16,6 +16,7 @@ from utils.pictures import plot_augmentations, plot_confusion, plot_curves
 from utils.runs import RunFolder, fingerprint, runtime, write_csv
 from utils.schema import Configuration
 from utils.secrets import without_password
+from utils.settings import noisy_labels_in_words
 
 if TYPE_CHECKING:
     from utils.building import Preparation
@@ -53,16 +54,11 @@ def _corruptions(prepared: Preparation) -> list[str]:
     if config.label_noise > 0:
         lines.append(f"          {wrong} replaced by another class (label_noise: {config.label_noise})")
     if config.noisy_labels is not None:
-        lines.append(f"          {wrong} wrong (noisy_labels: {_noisy_labels(config)})")
+        told = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
+        lines.append(f"          {wrong} wrong (noisy_labels: {told})")
     if config.mixing is not None:
         lines.append(f"          batches mixed by {config.mixing}{_params(config.mixing_params)}")
     return lines
-
-
-def _noisy_labels(config: Configuration) -> str | None:
-    """Return the file of noisy labels and which of its sets, without the folder it lies in."""
-    name = f", {config.noisy_labels_name}" if config.noisy_labels_name else ""
-    return config.noisy_labels and f"{Path(config.noisy_labels).name}{name}"
 
 
 def _parts(network: Any, limit: int = 12) -> list[str]:
@@ -134,7 +130,7 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
         "seed": config.seed,
         "fingerprint": fingerprint(config, prepared.data.fingerprint),
         "label_noise": config.label_noise,
-        "noisy_labels": _noisy_labels(config),
+        "noisy_labels": noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name),
         "wrong_labels": len(prepared.data.wrong_rows),
         "mixing": config.mixing,
         "not_applied": list(prepared.not_applied),

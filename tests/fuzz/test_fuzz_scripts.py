@@ -12,6 +12,7 @@ from fuzzing import cases, within
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import compare
 import prepare_stanford_dataset
 import train
 
@@ -77,3 +78,12 @@ def test_any_words_behind_train_end_with_a_message(place: Path, arguments: list[
 @example(arguments=["--source=folder", "--dest=" + "x" * 5_000])
 def test_any_words_behind_the_preparation_end_with_a_message(place: Path, arguments: list[str]) -> None:
     check(prepare_stanford_dataset.main, arguments)
+
+
+@cases(normal=60, torture=1_000)
+@given(arguments=ARGUMENTS)
+@example(arguments=["x" * 5_000])
+@example(arguments=["config.yml", "sweep={grid: {seed: [1]}}"])
+@example(arguments=["folder", "--rows=\udc80", "--reach=nan", "[", "**"])
+def test_any_words_behind_the_comparison_end_with_a_message(place: Path, arguments: list[str]) -> None:
+    check(compare.main, arguments)

@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from utils.schema import KEYS, Key
+from utils.settings import show
 from utils.sweeps.block import Block
 
 LABEL = "name"
@@ -82,11 +81,6 @@ def _point(name: str, value: Any) -> Point:
 
 def as_key(name: str) -> Key:
     return tuple(name.split("."))
-
-
-def show(value: Any) -> str:
-    """Return a value as it stands in YAML, in one line."""
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).removesuffix("...\n").strip()
 
 
 def _is_within(key: Key, fixed: Collection[Key]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from utils.configuration import TOGETHER
 from utils.schema import Configuration
-from utils.sweeps.axes import show
+from utils.settings import show
 from utils.sweeps.cells import Sweep, axes_of, cell, combinations, merge, overrides_of
 from utils.types import ConfigError
 

@@ -1,0 +1,91 @@
+"""Show finished runs beside each other: means over seeds, and which differences are more than noise.
+
+    python compare.py [RUNS or SWEEP ...] [--rows loss_function --columns architecture --metric test/accuracy]
+
+RUNS are run folders, folders that hold runs (`output` unless given) or patterns; SWEEP is a configuration file, whose
+runs are found by their configurations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.comparison.building import Options, compare
+from utils.comparison.formats import to_latex, to_markdown, to_terminal
+from utils.comparison.reading import find_runs
+from utils.comparison.records import group_records, run_records
+from utils.comparison.tables import build_tables, notes
+from utils.files import CannotWrite, write_atomically
+from utils.logs import presentable, print_traceback
+from utils.runs import write_csv
+from utils.types import UserError
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="compare.py",
+        description="Show finished runs beside each other: means over seeds, and what is more than noise.",
+        epilog="example: python compare.py output --rows loss_function --columns architecture --markdown table.md",
+    )
+    keys = {"type": lambda text: tuple(filter(None, text.split(","))), "default": (), "metavar": "KEY[,KEY]"}
+    parser.add_argument("words", nargs="*", metavar="RUNS | SWEEP | key=value", help="what to compare (output)")
+    parser.add_argument("--rows", **keys, help="configuration keys of the rows; by itself what differs")
+    parser.add_argument("--columns", **keys, help="and those of the columns")
+    parser.add_argument("--metric", default=Options.metric, help=f"a name in summary.json ({Options.metric})")
+    parser.add_argument("--baseline", metavar="ROW", help="the row that the others are compared with (cross entropy)")
+    parser.add_argument(
+        "--tests",
+        choices=("auto", "all", "seeds", "none"),
+        default="auto",
+        help="auto: over seeds, and over test images unless there are very many comparisons",
+    )
+    parser.add_argument("--reach", type=float, metavar="VALUE", help="first epoch whose monitor reached it")
+    parser.add_argument("--cost", action="store_true", help="seconds, images/s, parameters and multiply-adds, too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables in Markdown")
+    parser.add_argument("--latex", type=Path, metavar="FILE", help="the tables in LaTeX, with booktabs")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="a row a group, with every number")
+    parser.add_argument("--runs-csv", type=Path, metavar="FILE", help="a row a run, with every number")
+    return parser.parse_intermixed_args(arguments)
+
+
+def run(options: argparse.Namespace) -> None:
+    found = find_runs(options.words, with_epochs=options.reach is not None)
+    chosen = {name: getattr(options, name) for name in Options.__dataclass_fields__}
+    comparison = compare(found, Options(**chosen))
+    tables, lines = build_tables(comparison), notes(comparison)
+    print(presentable(to_terminal(tables, lines)))
+    if options.markdown is not None:
+        write_atomically(options.markdown, to_markdown(tables, lines))
+    if options.latex is not None:
+        write_atomically(options.latex, to_latex(tables, lines))
+    if options.csv is not None:
+        write_csv(options.csv, group_records(comparison))
+    if options.runs_csv is not None:
+        write_csv(options.runs_csv, run_records(comparison))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    sys.excepthook = print_traceback
+    options = parse(arguments)
+    try:
+        run(options)
+    except UserError as error:
+        print(presentable(error), file=sys.stderr)
+        return 2
+    except CannotWrite as error:
+        print(presentable(error), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

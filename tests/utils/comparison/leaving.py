@@ -1,0 +1,55 @@
+"""Writes the folders that finished runs leave, without training any."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from utils.configuration import read_configuration
+from utils.runs import RunFolder, fingerprint, run_prefix
+
+COMMON = ["dataset=digits", "architecture=resnet10t", "trackers=[]", "num_epochs=3"]
+
+
+def leave(
+    output: Path,
+    *changes: str,
+    accuracy: float | None = 0.9,
+    right: Sequence[bool] | None = None,
+    targets: Sequence[int] | None = None,
+    data: str = "0123456789abcdef",
+    epochs: Sequence[float] = (),
+    suffix: str = "",
+    summary: Mapping[str, Any] | None = None,
+) -> RunFolder:
+    """Write a run's folder.
+
+    Args:
+        changes: `key=value` of the configuration.
+        accuracy: of the test; None leaves the run unfinished. It follows from `right` where that is given.
+        right: whether the prediction of each test image is right; None for no predictions.
+        epochs: valid/accuracy of each epoch.
+    """
+    config = read_configuration(None, [*COMMON, f"output_path={output}", *changes])
+    folder = RunFolder(output / f"{run_prefix(config)}-s{config.seed}-{fingerprint(config, data)}{suffix}")
+    folder.path.mkdir(parents=True)
+    folder.config.write_text(config.to_yaml())
+    folder.environment.write_text(json.dumps({"data_fingerprint": data}))
+    if epochs:
+        folder.write_metrics([{"epoch": float(k), "valid/accuracy": value} for k, value in enumerate(epochs)])
+    if right is not None:
+        accuracy = sum(right) / len(right)
+        labels = [k % 10 for k in range(len(right))] if targets is None else list(targets)
+        predictions = [label if good else (label + 1) % 10 for label, good in zip(labels, right, strict=True)]
+        table = pa.table({"index": range(len(right)), "target": labels, "prediction": predictions})
+        pq.write_table(table, folder.predictions)
+    if accuracy is not None:
+        costs = {"seconds": 2.0, "images_per_second": 100.0, "num_parameters": 10, "flops": 20}
+        numbers = {"test/accuracy": accuracy, "test/cross_entropy": 1 - accuracy, **costs, "noisy_labels": None}
+        folder.summary.write_text(json.dumps(numbers | dict(summary or {})))
+    return folder

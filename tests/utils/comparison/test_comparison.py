@@ -1,0 +1,282 @@
+"""Groups, tables and tests of runs that lie in folders."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from leaving import leave
+
+from utils.comparison.building import Comparison, Options, compare
+from utils.comparison.formats import to_latex, to_markdown, to_terminal
+from utils.comparison.reading import find_runs
+from utils.comparison.records import group_records, run_records
+from utils.comparison.tables import build_tables, notes
+from utils.comparison.testing import Contrast
+from utils.configuration import read_configuration
+from utils.sweeps.cells import expand, load_sweep
+from utils.sweeps.reading import find_mistakes
+from utils.types import ConfigError
+
+ROOT = Path(__file__).resolve().parents[3]
+CE, OSM, FOCAL = "loss_function=CrossEntropyLoss", "loss_function=OneSidedMarginLoss", "loss_function=FocalLoss"
+
+
+def study(output: Path, **options) -> Comparison:
+    return compare(find_runs([str(output)]), Options(**options))
+
+
+def text_of(comparison: Comparison) -> str:
+    return to_terminal(build_tables(comparison), notes(comparison))
+
+
+def contrast(comparison: Comparison, row: str) -> Contrast:
+    (found,) = [cell.contrast for _, cell in comparison.contrasts if cell.row == row]
+    assert found is not None
+    return found
+
+
+def leave_losses(output: Path, seeds: int = 3) -> None:
+    """Cross entropy right on 80 of 100 images, the other loss on these and 8 to 10 more."""
+    for seed in range(seeds):
+        leave(output, CE, f"seed={seed}", right=[k < 80 for k in range(100)])
+        leave(output, OSM, f"seed={seed}", right=[k < 88 + seed for k in range(100)])
+
+
+# --------------------------------------------------------------------------------------------------- groups, layout
+
+
+def test_runs_that_differ_in_their_seed_are_a_group_with_mean_and_spread(tmp_path):
+    for seed, accuracy in enumerate((0.90, 0.92, 0.94)):
+        leave(tmp_path, f"seed={seed}", "notes=x", accuracy=accuracy)
+    leave(tmp_path, "seed=3", "notes=y", "num_workers=3", accuracy=0.96)
+    (cell,) = study(tmp_path).cells
+    assert cell.spread is not None
+    assert (cell.spread.mean, cell.spread.std, cell.spread.count) == pytest.approx((0.93, 0.0258199, 4))
+    assert "93.00 ± 2.58 (4)" in text_of(study(tmp_path))
+
+
+def test_rows_and_columns_are_chosen_from_what_differs(tmp_path):
+    for network in ("resnet10t", "resnet18"):
+        for loss in (CE, OSM):
+            leave(tmp_path, loss, f"architecture={network}", f"dropout={0.1 if network == 'resnet18' else 0.2}")
+    found = study(tmp_path)
+    assert (found.layout.rows, found.layout.columns, found.layout.panels) == (
+        *(("loss_function",), ("architecture",)),
+        (),
+    )
+    assert found.layout.beside == {"dropout": "architecture"}
+    told = "they differ in loss_function (rows); architecture (columns); dropout (with architecture)"
+    assert notes(found)[0] == f"4 runs in 4 groups; {told}"
+
+
+def test_what_differs_beyond_rows_and_columns_splits_the_table(tmp_path):
+    for loss in (CE, OSM):
+        for rate in (0.1, 0.01):
+            leave(tmp_path, loss, f"optimizer_params.lr={rate}", accuracy=rate)
+            leave(tmp_path, loss, f"optimizer_params.lr={rate}", "batch_size=8", accuracy=rate)
+    found = study(tmp_path, columns=("batch_size",))
+    assert [panel.title for panel in found.panels] == ["optimizer_params.lr: 0.01", "optimizer_params.lr: 0.1"]
+    assert [len(panel.cells) for panel in found.panels] == [4, 4]
+    assert {cell.spread.mean for cell in found.panels[0].cells.values() if cell.spread} == {0.01}
+
+
+def test_a_losss_parameters_stand_in_its_row(tmp_path):
+    leave(tmp_path, CE)
+    for alpha in (0.1, 0.5):
+        leave(tmp_path, OSM, f"loss_params.alpha={alpha}")
+    (panel,) = study(tmp_path).panels
+    assert panel.rows == ("CrossEntropyLoss", "OneSidedMarginLoss(alpha=0.1)", "OneSidedMarginLoss(alpha=0.5)")
+
+
+def test_the_order_of_the_folders_does_not_matter(tmp_path):
+    leave_losses(tmp_path)
+    leave(tmp_path, FOCAL, right=[k > 15 for k in range(100)])
+    words = [str(path) for path in tmp_path.iterdir()]
+    texts = set()
+    for seed in range(4):
+        random.Random(seed).shuffle(words)
+        texts.add(text_of(compare(find_runs(words), Options())))
+    assert len(texts) == 1
+
+
+def test_the_best_of_each_column_is_marked_and_the_smaller_one_where_that_is_better(tmp_path):
+    leave(tmp_path, CE, accuracy=0.8)
+    leave(tmp_path, OSM, accuracy=0.9)
+    for metric in ("test/accuracy", "test/cross_entropy"):
+        assert [cell.row for cell in study(tmp_path, metric=metric).cells if cell.best] == ["OneSidedMarginLoss"]
+    (panel,) = study(tmp_path).panels
+    assert panel.improvements == {"": ("OneSidedMarginLoss", pytest.approx(0.1))}
+    assert "**90.00 (1)**" in to_markdown(build_tables(study(tmp_path)), [])
+    assert r"\textbf{90.00 (1)}" in to_latex(build_tables(study(tmp_path)), [])
+
+
+# ------------------------------------------------------------------------------------------------------------ tests
+
+
+def test_a_difference_on_images_and_seeds_is_tested(tmp_path):
+    leave_losses(tmp_path)
+    found = contrast(study(tmp_path), "OneSidedMarginLoss")
+    assert found.over_images is not None
+    assert found.over_seeds is not None
+    assert found.over_images.difference == pytest.approx(0.09)
+    assert found.over_images.low < 0.09 < found.over_images.high
+    # eight images that all seeds, one that two and one that one has more: signs all alike; mid-p
+    assert found.over_images.p_value == pytest.approx(1 / 2**10)
+    assert found.over_seeds.p_value == 0.25
+    assert found.verdict == "images only"
+    assert "with 3 seeds no test over seeds can reach 0.05: p is at least 0.250" in text_of(study(tmp_path))
+
+
+def test_more_than_noise_needs_images_and_seeds(tmp_path):
+    leave_losses(tmp_path, seeds=6)
+    assert contrast(study(tmp_path), "OneSidedMarginLoss").verdict == "more than noise"
+
+
+def test_a_group_beside_its_equal_has_no_difference(tmp_path):
+    for seed in range(6):
+        for loss in (CE, FOCAL):
+            leave(tmp_path, loss, f"seed={seed}", right=[k % 3 > 0 for k in range(60)])
+    found = contrast(study(tmp_path), "FocalLoss")
+    assert found.over_images is not None
+    assert found.over_seeds is not None
+    assert (found.over_images.difference, found.over_images.p_value, found.over_seeds.p_value) == (0.0, 1.0, 1.0)
+    assert (found.over_images.low, found.over_images.high) == (0.0, 0.0)
+    assert found.verdict == "within noise"
+
+
+def test_p_values_are_corrected_over_all_tables(tmp_path):
+    for rate in (0.1, 0.2, 0.3):
+        leave(tmp_path, CE, f"optimizer_params.lr={rate}", right=[k < 80 for k in range(100)])
+        leave(tmp_path, OSM, f"optimizer_params.lr={rate}", right=[k < 84 for k in range(100)])
+    found = [cell.contrast for _, cell in study(tmp_path, columns=("dropout",)).contrasts if cell.contrast]
+    tested = [each.over_images for each in found if each.over_images]
+    assert [each.p_value for each in tested] == [pytest.approx(0.0625)] * 3
+    assert [each.adjusted for each in tested] == [pytest.approx(0.1875)] * 3
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"right": [True] * 99}, "has other test images"),
+        ({"right": [True] * 100, "targets": [1] * 100}, "has other test images"),
+        ({"accuracy": 0.9}, "has no predictions"),
+    ],
+)
+def test_runs_of_other_images_are_not_paired(tmp_path, other, reason):
+    leave(tmp_path, CE, right=[True] * 100)
+    leave(tmp_path, OSM, **other)
+    found = contrast(study(tmp_path), "OneSidedMarginLoss")
+    assert found.over_images is None
+    assert reason in found.reason
+    assert reason in text_of(study(tmp_path))
+
+
+def test_damaged_predictions_are_named(tmp_path):
+    leave(tmp_path, CE, right=[True] * 10)
+    leave(tmp_path, OSM, right=[True] * 10).predictions.write_bytes(b"PAR1")
+    assert "cannot be read" in contrast(study(tmp_path), "OneSidedMarginLoss").reason
+
+
+def test_predictions_are_not_read_where_no_test_of_them_is_asked_for(tmp_path, monkeypatch):
+    leave_losses(tmp_path)
+    monkeypatch.setattr("utils.comparison.testing.read_rightness", lambda run: pytest.fail("predictions were read"))
+    for options in ({"tests": "seeds"}, {"tests": "none"}, {"metric": "test/cross_entropy"}):
+        assert len(study(tmp_path, **options).cells) == 2
+    monkeypatch.setattr("utils.comparison.building.MOST_AUTOMATIC", 0)
+    assert study(tmp_path).not_tested.startswith("1 comparisons: tested over seeds only")
+
+
+def test_another_baseline_and_one_that_is_none(tmp_path):
+    leave_losses(tmp_path)
+    assert contrast(study(tmp_path, baseline="OneSidedMarginLoss"), "CrossEntropyLoss").over_seeds is not None
+    with pytest.raises(ConfigError, match="no row is called 'OneSidedMargin'; did you mean 'OneSidedMarginLoss'"):
+        study(tmp_path, baseline="OneSidedMargin")
+
+
+# ----------------------------------------------------------------------------------- epochs, costs, papers, files
+
+
+def test_the_epoch_that_reached_an_accuracy_is_the_median_over_seeds(tmp_path):
+    for seed, epochs in enumerate(([0.5, 0.9, 0.8], [0.9], [0.1, 0.2, 0.3, 0.95])):
+        leave(tmp_path, CE, f"seed={seed}", epochs=epochs)
+        leave(tmp_path, OSM, f"seed={seed}", epochs=epochs if seed == 0 else [0.1])
+    (panel,) = study(tmp_path, reach=0.9, cost=True).panels
+    reached = [cell.reached for cell in panel.cells.values()]
+    assert [(each.median, each.runs) for each in reached if each] == [(1.0, 3), (None, 1)]
+    text = text_of(study(tmp_path, reach=0.9, cost=True))
+    assert "not reached (1 of 3)" in text
+    assert [word in text for word in ("images/s", "parameters", "multiply-adds")] == [True] * 3
+
+
+def test_the_papers_number_stands_beside_ours(tmp_path):
+    recipe = "experiment_name=osm_table5"
+    network = "torchvision/efficientnet_b0"
+    leave(tmp_path, recipe, "dataset=cifar10", f"architecture={network}", OSM, "select_on=test", accuracy=0.9)
+    (cell,) = study(tmp_path).cells
+    (paper,) = cell.papers
+    assert 0.5 < paper.value < 1
+    assert f"paper {100 * paper.value:.2f}, {90 - 100 * paper.value:+.2f}" in text_of(study(tmp_path)).replace("*", "")
+    assert "num_epochs 300 -> 3" in paper.departures
+    assert not any(each.startswith(("architecture ", "loss_function ", "select_on ")) for each in paper.departures)
+    assert "warning: these are not the recipe's runs, they differ in " in text_of(study(tmp_path))
+
+
+def test_the_recipes_own_runs_depart_in_nothing(tmp_path):
+    recipe = ROOT / "experiments" / "osm_table4.yml"
+    config = next(expand(load_sweep(read_configuration(str(recipe), check_sweep=find_mistakes)))).config
+    leave(tmp_path, "seed=0").config.write_text(config.to_yaml())
+    (cell,) = study(tmp_path).cells
+    assert [paper.departures for paper in cell.papers] == [()]
+
+
+def test_runs_that_are_no_recipes_have_no_paper(tmp_path):
+    leave(tmp_path / "a", "dataset=cifar10", "architecture=torchvision/efficientnet_b0", OSM)
+    leave(tmp_path / "b", "experiment_name=osm_table5", "smoke=true", "dataset=cifar10", OSM)
+    assert [cell.papers for name in "ab" for cell in study(tmp_path / name).cells] == [(), ()]
+
+
+def test_files_have_every_number(tmp_path):
+    leave_losses(tmp_path)
+    groups = group_records(study(tmp_path, cost=True, reach=0.5))
+    assert [row["row"] for row in groups] == ["CrossEntropyLoss", "OneSidedMarginLoss"]
+    assert groups[1]["test/accuracy mean"] == pytest.approx(0.89)
+    assert groups[1]["p_seeds"] == 0.25
+    assert groups[1]["seeds"] == "0 1 2"
+    runs = run_records(study(tmp_path))
+    assert [row["seed"] for row in runs] == [0, 1, 2] * 2
+    assert sum(row["test/accuracy"] for row in runs) == pytest.approx(3 * 0.8 + 3 * 0.89)
+
+
+def test_characters_that_formats_obey_are_escaped(tmp_path):
+    leave(tmp_path, CE)
+    leave(tmp_path, CE, "loss_params.label_smoothing=0.1")
+    tables = build_tables(study(tmp_path))
+    assert r"CrossEntropyLoss(label\_smoothing=0.1)" in to_latex(tables, [])
+    assert r"CrossEntropyLoss(label\_smoothing=0.1)" in to_markdown(tables, [])
+
+
+# -------------------------------------------------------------------------------------------------------- warnings
+
+
+def test_other_data_or_another_selection_in_a_column_is_warned_of_in_the_table(tmp_path):
+    leave(tmp_path, CE)
+    leave(tmp_path, OSM, "select_on=test")
+    leave(tmp_path, FOCAL, data="f" * 16)
+    (table,) = [table for table in build_tables(study(tmp_path, tests="none")) if not table.of_all]
+    assert "warning: runs differ in select_on (test | valid): not comparable" in table.notes
+    assert any(note.startswith("warning: runs differ in data (") for note in table.notes)
+    assert "1 of 3 groups' checkpoints were selected on the TEST images" in " ".join(table.notes)
+
+
+def test_label_noise_that_each_seed_draws_is_no_other_data(tmp_path):
+    for seed in range(2):
+        leave(tmp_path, "label_noise=0.2", f"seed={seed}", data=f"{seed}" * 16)
+    assert len(study(tmp_path).cells) == 1
+
+
+def test_runs_of_one_configuration_on_other_data_are_not_merged(tmp_path):
+    leave(tmp_path, "seed=0")
+    leave(tmp_path, "seed=1", data="f" * 16)
+    assert len(study(tmp_path).panels) == 2

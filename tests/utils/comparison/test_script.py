@@ -1,0 +1,199 @@
+"""compare.py as it is called: which runs it finds, what it says of the others."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from leaving import leave
+
+import compare
+
+ROOT = Path(__file__).resolve().parents[3]
+SWEEP = """\
+dataset: digits
+architecture: resnet10t
+trackers: []
+num_epochs: 3
+sweep:
+  grid:
+    loss_function: [CrossEntropyLoss, FocalLoss]
+  seeds: 2
+"""
+
+
+def said(capsys, *words: object, status: int = 0) -> str:
+    assert compare.main([str(word) for word in words]) == status
+    captured = capsys.readouterr()
+    assert (captured.err == "") == (status == 0)
+    return captured.out + captured.err
+
+
+def test_folders_patterns_and_single_runs_are_found_once(tmp_path, capsys):
+    first = leave(tmp_path / "a", "seed=0")
+    leave(tmp_path / "b" / "deeper", "seed=1")
+    assert "2 runs in 1 groups" in said(capsys, tmp_path, first.path, tmp_path / "*")
+    assert "1 runs" in said(capsys, first.path)
+    assert "1 runs" in said(capsys, f"{tmp_path}/b/*/*-s1-*")
+
+
+def test_the_output_folder_is_the_default(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "output: no such folder or file" in said(capsys, status=2)
+    leave(Path("output"))
+    assert "1 runs" in said(capsys)
+
+
+def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
+    leave(tmp_path / "some", accuracy=None)
+    (tmp_path / "none").mkdir()
+    (tmp_path / "x.txt").touch()
+    assert f"no finished run in {tmp_path}/some; 1 unfinished" in said(capsys, tmp_path / "some", status=2)
+    assert "no finished run in" in said(capsys, tmp_path / "none", status=2)
+    told = said(capsys, tmp_path / "x.txt", "gone", "seed=1", status=2)
+    assert [line.partition(": ")[2].split(",")[0] for line in told.splitlines()] == [
+        "neither a folder nor a configuration file (.yml)",
+        "no such folder or file",
+        "changes a sweep's configuration file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("summary.json", b"{", "summary.json is not JSON"),
+        ("summary.json", b"[]", "summary.json holds no mapping"),
+        ("summary.json", b"\xff\xfe", "summary.json cannot be read"),
+        ("environment.json", b"nothing", "environment.json is not JSON"),
+        ("environment.json", b"[]", "environment.json holds no mapping"),
+        ("config.yml", None, "config.yml is missing"),
+        ("config.yml", b"a: [", "config.yml is not YAML"),
+        ("config.yml", b"- 1", "config.yml cannot be read: no configuration"),
+        ("config.yml", b"seed: x", "config.yml is not of a run"),
+    ],
+)
+def test_a_damaged_folder_is_named_and_left_out(tmp_path, capsys, name, content, reason):
+    leave(tmp_path, "seed=0")
+    damaged = leave(tmp_path, "seed=1").path
+    (damaged / name).unlink() if content is None else (damaged / name).write_bytes(content)
+    told = said(capsys, tmp_path)
+    assert "1 runs" in told
+    assert f"left out, damaged: {damaged}: {reason}" in told
+
+
+def test_a_record_of_epochs_that_is_damaged_counts_where_it_is_needed(tmp_path, capsys):
+    leave(tmp_path, "seed=0", epochs=[0.5])
+    leave(tmp_path, "seed=1", epochs=[0.5]).metrics.write_text("epoch\nx\n")
+    assert "2 runs" in said(capsys, tmp_path)
+    assert "left out, damaged" in said(capsys, tmp_path, "--reach", "0.4")
+
+
+def test_unfinished_runs_are_counted_and_named(tmp_path, capsys):
+    leave(tmp_path, "seed=0")
+    folders = [leave(tmp_path, f"seed={seed}", accuracy=None).path for seed in (1, 2)]
+    assert f"left out, unfinished: 2: {', '.join(sorted(map(str, folders)))}" in said(capsys, tmp_path)
+
+
+def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
+    folders = [leave(tmp_path, accuracy=0.1 * k, suffix=suffix).path for k, suffix in enumerate(("", "-2", "-10"))]
+    told = said(capsys, tmp_path)
+    assert f"taken {folders[2]}, the last of them; left out 2: {folders[0]}, {folders[1]}" in told
+    assert "20.00 (1)" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--metric", "test/acuracy"], "--metric: no run has 'test/acuracy'; did you mean 'test/accuracy'?"),
+        (["--rows", "los_function"], "--rows: no run has the key 'los_function'; did you mean 'loss_function'?"),
+        (["--columns", "seed"], "--columns: a group is the mean over its seeds"),
+        (["--rows", "notes"], "--rows: 'notes' cannot change a result"),
+        (["--rows", "dropout", "--columns", "dropout"], "--columns: dropout is in --rows already"),
+        (["--baseline", "FocalLoss"], "--baseline: no row is called 'FocalLoss'"),
+    ],
+)
+def test_what_there_is_not_is_refused(tmp_path, capsys, options, message):
+    leave(tmp_path)
+    assert message in said(capsys, tmp_path, *options, status=2)
+
+
+def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):
+    output = tmp_path / "output"
+    file = tmp_path / "sweep.yml"
+    file.write_text(f"output_path: {output}\n{SWEEP}")
+    assert "no finished run" in said(capsys, file, status=2)
+    leave(output, "loss_function=CrossEntropyLoss", "seed=0", "notes=by hand")
+    leave(output, "loss_function=FocalLoss", "seed=1")
+    leave(output, "loss_function=FocalLoss", "seed=0", accuracy=None)
+    leave(output, "loss_function=FocalLoss", "seed=2")
+    leave(output, "loss_function=HingeLoss", "seed=0")
+    told = said(capsys, file)
+    assert "2 runs in 2 groups" in told
+    assert (
+        "not finished yet, of the sweep: 2: loss_function=FocalLoss, seed=0; loss_function=CrossEntropyLoss, seed=1"
+        in (told)
+    )
+    assert "1 runs" in said(capsys, file, "sweep.seeds=[2]", "loss_function=FocalLoss")
+
+
+def test_files_are_written(tmp_path, capsys):
+    leave(tmp_path / "output", "seed=0")
+    files = [tmp_path / name for name in ("a.md", "a.tex", "groups.csv", "runs.csv")]
+    options = zip(("--markdown", "--latex", "--csv", "--runs-csv"), files, strict=True)
+    said(capsys, tmp_path / "output", *(word for pair in options for word in pair))
+    assert "| CrossEntropyLoss | 90.00 (1) |" in files[0].read_text()
+    assert "\\toprule" in files[1].read_text()
+    rows = [list(csv.DictReader(file.read_text().splitlines())) for file in files[2:]]
+    assert [len(each) for each in rows] == [1, 1]
+    assert float(rows[0][0]["test/accuracy mean"]) == float(rows[1][0]["test/accuracy"]) == 0.9
+
+
+def test_torch_is_not_imported(tmp_path):
+    for loss in ("CrossEntropyLoss", "FocalLoss"):
+        leave(tmp_path, f"loss_function={loss}", right=[True, loss == "FocalLoss"])
+    code = (
+        f"import sys, compare; status = compare.main(['{tmp_path}', '--cost'])\n"
+        "print(status, sorted({'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+    assert "images: these networks on other test images" in done.stdout
+
+
+def copy(first: Path, output: Path, number: int, seeds: int) -> None:
+    """Write `number` runs like a first one, each with a seed and a learning rate of its own."""
+    text, rest = (first / "config.yml").read_text(), ("summary.json", "environment.json")
+    contents = {name: (first / name).read_bytes() for name in rest}
+    for run in range(number):
+        folder = output / f"run-{run}"
+        folder.mkdir(parents=True)
+        changed = text.replace("seed: 0", f"seed: {run % seeds}").replace("lr: 0.001", f"lr: 0.{run // seeds + 1:04}")
+        (folder / "config.yml").write_text(changed)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+
+
+def many(tmp_path: Path, number: int) -> float:
+    """Return the seconds of processor that reading and comparing runs takes."""
+    copy(leave(tmp_path / "first").path, tmp_path / "output", number, seeds=10)
+    began = time.process_time()
+    assert compare.main([str(tmp_path / "output")]) == 0
+    return time.process_time() - began
+
+
+def test_five_hundred_runs_take_a_second(tmp_path, capsys):
+    assert many(tmp_path, 500) < 1.5
+    assert "500 runs in 50 groups" in capsys.readouterr().out
+
+
+@pytest.mark.torture
+def test_ten_thousand_runs_take_ten_seconds_and_a_gigabyte(tmp_path, capsys):
+    import resource
+
+    assert many(tmp_path, 10_000) < 10
+    assert "10,000 runs in 1,000 groups" in capsys.readouterr().out
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000

@@ -1,0 +1,6 @@
+"""Finished runs beside each other: found, grouped by configuration, tested, laid out as tables.
+
+`reading` finds runs, `grouping` and `layout` say what is compared with what, `statistics` and `testing` whether a
+difference is more than noise, `papers` what a paper has there; `building` makes one `Comparison` of it all. Outputs are
+functions of that: `tables`, and `formats` and `records` of these. None of it imports torch.
+"""

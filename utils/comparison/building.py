@@ -1,0 +1,263 @@
+"""Runs -> one `Comparison`: all that tables, files and pages show, computed once."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from utils.comparison.grouping import Group, Spread, group_runs, is_number
+from utils.comparison.layout import Layout, lay_out
+from utils.comparison.papers import Printed, find_printed
+from utils.comparison.reading import DATA, Found
+from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
+from utils.lookup import did_you_mean
+from utils.metrics import lower_is_better
+from utils.schema import Configuration
+from utils.settings import shown
+from utils.types import ConfigError
+
+COSTS = ("seconds", "images_per_second", "num_parameters", "flops")
+"""What a run cost, by the names in its summary."""
+SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "flops", "waiting_share"})
+SAME_DATA = ("dataset", "data_params", "classes", "flowers_train", DATA, "select_on", "valid_fraction", "smoke")
+"""What numbers of one column must have in common to be compared; the first parts of keys."""
+Tests = Literal["auto", "all", "seeds", "none"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for.
+
+    Args:
+        rows, columns: configuration keys; chosen from those that differ where empty.
+        baseline: a row's label, or a value of its key; None for cross entropy where there is such a row.
+        reach: monitor's value whose first epoch is sought, a share for accuracies; None to seek none.
+        cost: also say what training cost.
+        tests: over seeds and images, images only up to `MOST_AUTOMATIC` comparisons (auto); all; seeds alone; none.
+    """
+
+    metric: str = "test/accuracy"
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    baseline: str | None = None
+    reach: float | None = None
+    cost: bool = False
+    tests: Tests = "auto"
+
+
+@dataclass(frozen=True)
+class Reached:
+    """Args: median: epoch, counted from 0, None if half of the runs or more never got there. runs: how many did."""
+
+    median: float | None
+    runs: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A group where it stands."""
+
+    row: str
+    column: str
+    group: Group
+    spread: Spread | None
+    best: bool
+    papers: tuple[Printed, ...]
+    contrast: Contrast | None = None
+    reached: Reached | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One table.
+
+    Args:
+        cells: row and column label -> cell; rows and columns are in order, the baseline first.
+        improvements: column -> the best other row's label and its mean less the baseline's.
+        warnings: what makes its numbers hard to compare.
+    """
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: dict[tuple[str, str], Cell]
+    baseline: str | None
+    improvements: dict[str, tuple[str, float]]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    options: Options
+    found: Found
+    groups: tuple[Group, ...]
+    layout: Layout
+    panels: tuple[Panel, ...]
+    not_tested: str = ""
+    """Why there is no test where one could be expected."""
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All groups in the order of the tables."""
+        places = ((panel, row, column) for panel in self.panels for row in panel.rows for column in panel.columns)
+        return [panel.cells[row, column] for panel, row, column in places if (row, column) in panel.cells]
+
+    @property
+    def contrasts(self) -> list[tuple[Panel, Cell]]:
+        return [(panel, cell) for panel in self.panels for cell in panel.cells.values() if cell.contrast is not None]
+
+
+def compare(found: Found, options: Options) -> Comparison:
+    """Group, lay out and test.
+
+    Raises: ConfigError for a metric, key or baseline that there is not.
+    """
+    _check_metric(found, options.metric)
+    groups = group_runs(found.runs)
+    layout = lay_out(groups, options.rows, options.columns)
+    baseline = _find_baseline(groups, layout, options.baseline)
+    by_panel: dict[str, list[Group]] = {}
+    for group in sorted(groups, key=lambda group: layout.order(group, layout.panels)):
+        by_panel.setdefault(layout.panel(group), []).append(group)
+    pairs = _pairs(by_panel.values(), layout, baseline) if options.tests != "none" else []
+    with_images = options.tests == "all" or (options.tests == "auto" and len(pairs) <= MOST_AUTOMATIC)
+    contrasts = {each.group: each for each in contrast_all(pairs, options.metric, with_images)}
+    panels = [_panel(title, each, layout, baseline, contrasts, found, options) for title, each in by_panel.items()]
+    reason = ""
+    if baseline is None and len(groups) > 1 and options.tests != "none":
+        reason = f"no baseline among the rows, so no tests: name one of {layout.rows[0]} with --baseline"
+    elif options.tests == "auto" and not with_images:
+        reason = f"{len(pairs):,} comparisons: tested over seeds only; --tests all reads all predictions"
+    return Comparison(options, found, tuple(groups), layout, tuple(panels), reason)
+
+
+def _check_metric(found: Found, metric: str) -> None:
+    if any(is_number(run.summary.get(metric)) for run in found.runs):
+        return
+    known = {name for run in found.runs for name, value in run.summary.items() if is_number(value)}
+    shown = ", ".join(sorted(name for name in known if name.startswith("test/")))
+    raise ConfigError(f"--metric: no run has {metric!r}{did_you_mean(metric, known)}; there are {shown}, ...")
+
+
+def _find_baseline(groups: Sequence[Group], layout: Layout, wanted: str | None) -> str | None:
+    """Return the label of the row that the others are compared with.
+
+    Without a wish it is the row of the default loss; with several of it, the one of the shortest label has the fewest
+    parameters.
+    """
+    labels = {layout.row(group): group.settings.get(layout.rows[0]) for group in groups}
+    name = Configuration.default("loss_function") if wanted is None else wanted
+    if name in labels:
+        return name
+    of_value = sorted(
+        (label for label, value in labels.items() if shown(value) == name), key=lambda each: (len(each), each)
+    )
+    if wanted is None:
+        return of_value[0] if of_value and layout.rows == ("loss_function",) else None
+    if len(of_value) == 1:
+        return of_value[0]
+    if of_value:
+        raise ConfigError(f"--baseline: {wanted!r} is several rows; name one: {' | '.join(of_value)}")
+    raise ConfigError(f"--baseline: no row is called {wanted!r}{did_you_mean(wanted, labels)}")
+
+
+def _pairs(panels, layout: Layout, baseline: str | None) -> list[tuple[Group, Group]]:
+    """Return each group with the baseline of its column in its table, where there is one."""
+    found = []
+    for groups in panels:
+        of_column = {layout.column(group): group for group in groups if layout.row(group) == baseline}
+        mine = ((group, of_column.get(layout.column(group))) for group in groups)
+        found += [(group, other) for group, other in mine if other is not None and other is not group]
+    return found
+
+
+def _panel(
+    title: str,
+    groups: Sequence[Group],
+    layout: Layout,
+    baseline: str | None,
+    contrasts: dict[Group, Contrast],
+    found: Found,
+    options: Options,
+) -> Panel:
+    rows = list(dict.fromkeys(map(layout.row, sorted(groups, key=lambda group: layout.order(group, layout.rows)))))
+    columns = dict.fromkeys(map(layout.column, sorted(groups, key=lambda each: layout.order(each, layout.columns))))
+    rows.sort(key=lambda row: row != baseline)
+    spreads = {group: Spread.of(group.values(options.metric).values()) for group in groups}
+    best = _best(groups, spreads, layout, options.metric)
+    cells = {}
+    for group in groups:
+        row, column = layout.row(group), layout.column(group)
+        papers = find_printed(group, options.metric, found.recipe)
+        reached = None if options.reach is None else _reached(group, options.reach)
+        spread, contrast = spreads[group], contrasts.get(group)
+        cells[row, column] = Cell(row, column, group, spread, group in best, papers, contrast, reached)
+    improvements = {column: _improvement(column, rows, cells, baseline, options.metric) for column in columns}
+    known = {column: each for column, each in improvements.items() if each is not None}
+    warnings = tuple(_warnings(groups, layout))
+    in_place = {(row, column): cells[row, column] for row in rows for column in columns if (row, column) in cells}
+    return Panel(title, tuple(rows), tuple(columns), in_place, baseline, known, warnings)
+
+
+def smaller_is_better(metric: str) -> bool:
+    return metric in SMALLER_IS_BETTER or lower_is_better(metric.replace("_loss", "/loss"))
+
+
+def _best(groups: Sequence[Group], spreads: dict[Group, Spread | None], layout: Layout, metric: str) -> set[Group]:
+    """Return the groups with the best mean of their column, where there are several."""
+    by_column: dict[str, list[tuple[float, Group]]] = {}
+    for group in groups:
+        if (spread := spreads[group]) is not None:
+            by_column.setdefault(layout.column(group), []).append((spread.mean, group))
+    pick = min if smaller_is_better(metric) else max
+    best = set()
+    for members in by_column.values():
+        winner = pick(mean for mean, _ in members)
+        best |= {group for mean, group in members if mean == winner and len(members) > 1}
+    return best
+
+
+def _improvement(
+    column: str, rows: Sequence[str], cells: dict[tuple[str, str], Cell], baseline: str | None, metric: str
+) -> tuple[str, float] | None:
+    base = None if baseline is None else cells.get((baseline, column))
+    if base is None or base.spread is None:
+        return None
+    found = ((row, cells.get((row, column))) for row in rows if row != baseline)
+    others = [(cell.spread.mean, row) for row, cell in found if cell is not None and cell.spread is not None]
+    if not others:
+        return None
+    mean, row = (min if smaller_is_better(metric) else max)(others, key=lambda other: other[0])
+    return row, mean - base.spread.mean
+
+
+def _reached(group: Group, value: float) -> Reached:
+    """Find the first epoch whose monitor reached a value, the median over the seeds."""
+    monitor = str(group.settings["monitor"])
+    below = lower_is_better(monitor)
+    epochs = []
+    for run in group.runs:
+        rows = run.folder.read_metrics()
+        known = ((row["epoch"], row[monitor]) for row in rows if {"epoch", monitor} <= row.keys())
+        there = (epoch for epoch, each in known if (each <= value if below else each >= value))
+        epochs.append(next(there, float("inf")))
+    median = statistics.median(epochs)
+    return Reached(median if median != float("inf") else None, sum(epoch != float("inf") for epoch in epochs))
+
+
+def _warnings(groups: Sequence[Group], layout: Layout) -> list[str]:
+    """Name the columns whose numbers are of different data or were selected differently."""
+    by_column: dict[str, list[Group]] = {}
+    for group in groups:
+        by_column.setdefault(layout.column(group), []).append(group)
+    found = []
+    for column, members in by_column.items():
+        keys = dict.fromkeys(key for group in members for key in group.settings if key.partition(".")[0] in SAME_DATA)
+        for key in keys:
+            values = {shown(group.settings.get(key)) for group in members} - {"with label noise"}
+            if len(values) > 1:
+                where = f"in column {column}, " if column else ""
+                found.append(f"{where}runs differ in {key} ({' | '.join(sorted(values))}): not comparable")
+    return found

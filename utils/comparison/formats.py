@@ -1,0 +1,106 @@
+"""Tables as a terminal shows them, in Markdown and in LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from utils.comparison.tables import Table, Text
+from utils.types import printable
+
+MOST_ROWS, MOST_TABLES = 60, 12
+"""What a terminal shows; files have everything."""
+_MARKDOWN = str.maketrans({"|": r"\|", "\\": r"\\", "*": r"\*", "_": r"\_", "`": r"\`", "<": "&lt;"})
+_LATEX = str.maketrans(
+    {
+        **{character: f"\\{character}" for character in "&%$#_{}"},
+        **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+        **{"±": r"$\pm$", "†": r"$\dagger$", "‡": r"$\ddagger$", "<": "$<$", ">": "$>$", "|": "$|$"},
+    }
+)
+
+
+def to_terminal(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Return aligned columns; the best of a column bears a *."""
+    results = [table for table in tables if not table.of_all]
+    shown = [_terminal(table) for table in results[:MOST_TABLES]]
+    if len(results) > MOST_TABLES:
+        shown.append(f"and {len(results) - MOST_TABLES:,} more tables: --markdown FILE or --csv FILE has all")
+    shown += [_terminal(table) for table in tables if table.of_all]
+    return "\n".join([*map(printable, notes), "", "\n\n".join(shown)])
+
+
+def _terminal(table: Table) -> str:
+    rows = [[printable(each.text) + ("*" if each.bold else "") for each in row] for row in table.rows[:MOST_ROWS]]
+    header = [printable(each) for each in table.header]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    for place in sorted(table.rule_before, reverse=True):
+        lines.insert(place, rule)
+    head = "  ".join(text.ljust(width) for text, width in zip(header, widths, strict=True)).rstrip()
+    if len(table.rows) > MOST_ROWS:
+        lines.append(f"and {len(table.rows) - MOST_ROWS:,} more rows: --markdown FILE or --csv FILE has all")
+    notes = list(table.notes)
+    if any(each.bold for row in table.rows for each in row):
+        notes.append("* the best of its column")
+    return "\n".join([printable(table.title), rule, head, rule, *lines, rule, *map(printable, notes)])
+
+
+def to_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    parts = ["\n".join(f"- {_plain(note)}" for note in notes), *map(_markdown, tables)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    lines = [f"### {_plain(table.title)}", "", _markdown_row(table.header), "|---" * len(table.header) + "|"]
+    lines += [_markdown_row([_bold(each) for each in row], escaped=True) for row in table.rows]
+    return "\n".join([*lines, *(f"\n{_plain(note)}" for note in table.notes)])
+
+
+def _markdown_row(texts: Sequence[str], escaped: bool = False) -> str:
+    return f"| {' | '.join(texts if escaped else map(_plain, texts))} |"
+
+
+def _plain(text: str) -> str:
+    return printable(text).translate(_MARKDOWN)
+
+
+def _bold(text: Text) -> str:
+    return f"**{_plain(text.text)}**" if text.bold else _plain(text.text)
+
+
+def to_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Return table environments for a document that uses booktabs; the notes stand above as comments."""
+    head = ["% needs \\usepackage{booktabs}", *(f"% {printable(note)}" for note in notes)]
+    return "\n".join([*head, *map(_latex, tables)]) + "\n"
+
+
+def _latex(table: Table) -> str:
+    rows = [_latex_row([_emphasised(each) for each in row]) for row in table.rows]
+    for place in sorted(table.rule_before, reverse=True):
+        rows.insert(place, "\\midrule")
+    notes = [f"\\par\\footnotesize {_escaped(note)}" for note in table.notes]
+    return "\n".join(
+        [
+            "\\begin{table}\n\\centering",
+            f"\\caption{{{_escaped(table.title)}}}",
+            f"\\begin{{tabular}}{{l{'c' * (len(table.header) - 1)}}}",
+            *("\\toprule", _latex_row([_escaped(each) for each in table.header]), "\\midrule"),
+            *rows,
+            "\\bottomrule\n\\end{tabular}",
+            *notes,
+            "\\end{table}",
+        ]
+    )
+
+
+def _latex_row(texts: Sequence[str]) -> str:
+    return f"{' & '.join(texts)} \\\\"
+
+
+def _emphasised(text: Text) -> str:
+    return f"\\textbf{{{_escaped(text.text)}}}" if text.bold else _escaped(text.text)
+
+
+def _escaped(text: str) -> str:
+    return printable(text).translate(_LATEX)

@@ -1,0 +1,165 @@
+"""Where each group stands: rows, columns and, where more keys differ, a table for each of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from utils.comparison.grouping import Group, order, varied_keys
+from utils.comparison.reading import DATA
+from utils.lookup import did_you_mean
+from utils.schema import KEYS, WITHOUT_INFLUENCE
+from utils.settings import shown
+from utils.types import ConfigError
+
+FAMILY = {"loss_function": "loss_params", "dataset": "data_params"}
+"""Where a key's parameters stand, unless below <key>_params."""
+ROWS, COLUMNS = ("loss_function",), ("architecture", "dataset")
+"""What is preferred where nothing is asked for."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which keys are rows, columns and tables, and which of the others differ.
+
+    Args:
+        chosen: rows and columns were not asked for.
+        beside: the other keys that differ, key -> rows or columns key that it goes with, or None.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    panels: tuple[str, ...]
+    chosen: bool
+    beside: dict[str, str | None]
+    _varied: tuple[str, ...] = ()
+    _parameters: dict[tuple[Any, ...], list[str]] = field(default_factory=dict)
+    """Keys and their values -> the parameters in which groups with these values differ."""
+
+    def row(self, group: Group) -> str:
+        return self._label(group, self.rows)
+
+    def column(self, group: Group) -> str:
+        return self._label(group, self.columns)
+
+    def panel(self, group: Group) -> str:
+        return ", ".join(f"{key}: {_shown(group, key)}" for key in self.panels)
+
+    def order(self, group: Group, keys: tuple[str, ...]) -> list[tuple[int, float, str]]:
+        """Return what sorts rows, columns or tables."""
+        return [order(group.settings.get(key)) for key in (*keys, *self._parameters.get(_place(group, keys), []))]
+
+    def _label(self, group: Group, keys: tuple[str, ...]) -> str:
+        text = ", ".join(_shown(group, key) for key in keys)
+        names = [name for name in self._parameters.get(_place(group, keys), []) if name in group.settings]
+        params = [f"{name.partition('.')[2]}={_shown(group, name)}" for name in names]
+        return f"{text}({', '.join(params)})" if params else text
+
+
+def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence[str] = ()) -> Layout:
+    """Choose rows and columns where they are not given, and split into tables what would share a cell.
+
+    A row's or column's own parameters, such as loss_params of loss_function, stand in its label where groups differ in
+    them.
+
+    Raises: ConfigError for a key that no run has.
+    """
+    varied = varied_keys(groups)
+    _check({"--rows": rows, "--columns": columns}, groups)
+    chosen_rows = tuple(rows) or _choose(groups, varied, ROWS, columns) or ROWS
+    chosen_columns = tuple(columns) or _choose(groups, varied, COLUMNS, chosen_rows)
+    parameters: dict[tuple[Any, ...], list[str]] = {}
+    for keys in (chosen_rows, chosen_columns):
+        families = tuple(_family(key) for key in keys)
+        names = [key for key in varied if families and key.startswith(families) and key not in keys]
+        for place, members in _by(groups, lambda group, keys=keys: _place(group, keys)).items():
+            parameters[place] = [name for name in names if len({_value(group, name) for group in members}) > 1]
+    layout = Layout(chosen_rows, chosen_columns, (), not (rows and columns), {}, tuple(varied), parameters)
+    panels = _split(groups, varied, layout)
+    taken = {*chosen_rows, *chosen_columns, *panels, *(name for names in parameters.values() for name in names)}
+    beside = {
+        key: next((each for each in (*chosen_columns, *chosen_rows, *panels) if _follows(groups, key, each)), None)
+        for key in varied
+        if key not in taken
+    }
+    return Layout(chosen_rows, chosen_columns, panels, layout.chosen, beside, tuple(varied), parameters)
+
+
+def _check(given: dict[str, Sequence[str]], groups: Sequence[Group]) -> None:
+    known = {key for group in groups for key in group.settings}
+    mistakes = []
+    for option, keys in given.items():
+        for key in keys:
+            if key == "seed":
+                mistakes.append(f"{option}: a group is the mean over its seeds, so seed tells none apart")
+            elif key in WITHOUT_INFLUENCE - {"noisy_labels"}:
+                mistakes.append(f"{option}: {key!r} cannot change a result, so it tells no groups apart")
+            elif key not in known | set(KEYS):
+                mistakes.append(f"{option}: no run has the key {key!r}{did_you_mean(key, known)}")
+    if both := set(given["--rows"]) & set(given["--columns"]):
+        mistakes.append(f"--columns: {', '.join(sorted(both))} is in --rows already")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+
+
+def _choose(
+    groups: Sequence[Group], varied: Sequence[str], preferred: Iterable[str], taken: Sequence[str]
+) -> tuple[str, ...]:
+    """Return the first preferred key that varies, itself or in its parameters, else the first that varies.
+
+    Keys that follow from those that are taken do not count, nor do these keys' own parameters.
+    """
+    free = [key for key in varied if key not in taken and key != DATA]
+    free = [key for key in free if not any(_follows(groups, key, each) for each in taken)]
+    mine = tuple(_family(each) for each in taken)
+    free = [key for key in free if not (mine and key.startswith(mine))]
+    names = [key for key in preferred if any(each == key or each.startswith(_family(key)) for each in free)] or free
+    return tuple(names[:1])
+
+
+def _family(key: str) -> str:
+    """Return what the parameters of a key begin with."""
+    return f"{FAMILY.get(key, f'{key}_params')}."
+
+
+def _split(groups: Sequence[Group], varied: Sequence[str], layout: Layout) -> tuple[str, ...]:
+    """Return the keys that tell apart the groups which would stand in one cell."""
+    panels: list[str] = []
+    while True:
+        cells = _by(groups, lambda group: (layout.row(group), layout.column(group), *_place(group, tuple(panels))))
+        crowded = [members for members in cells.values() if len(members) > 1]
+        differ = (key for key in varied if any(len({_value(group, key) for group in each}) > 1 for each in crowded))
+        key = next(differ, None)
+        if key is None:
+            return tuple(panels)
+        panels.append(key)
+
+
+def _follows(groups: Sequence[Group], key: str, other: str) -> bool:
+    """Tell whether a key's value is known where another's is."""
+    known = _by(groups, lambda group: _value(group, other))
+    return all(len({_value(group, key) for group in members}) == 1 for members in known.values())
+
+
+def _by(groups: Iterable[Group], name: Any) -> dict[Any, list[Group]]:
+    found: dict[Any, list[Group]] = {}
+    for group in groups:
+        found.setdefault(name(group), []).append(group)
+    return found
+
+
+_ABSENT = ("absent",)
+
+
+def _value(group: Group, key: str) -> Any:
+    return group.settings.get(key, _ABSENT)
+
+
+def _place(group: Group, keys: tuple[str, ...]) -> tuple[Any, ...]:
+    return (keys, *(_value(group, key) for key in keys))
+
+
+def _shown(group: Group, key: str) -> str:
+    value = _value(group, key)
+    return "not set" if value is _ABSENT else shown(value)

@@ -1,0 +1,107 @@
+"""The paper's number beside ours: of the runs of a recipe, where the paper prints one for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from utils.catalogue import NAME_CHECKS
+from utils.comparison.grouping import Group
+from utils.comparison.reading import DATA
+from utils.configuration import read_configuration
+from utils.reference import Number, Reference, belongs, from_printed, read_reference
+from utils.settings import influential, read_values, shown
+from utils.sweeps.cells import expand, load_sweep
+from utils.sweeps.reading import find_mistakes
+
+REFERENCES = Path(__file__).resolve().parents[2] / "experiments" / "reference"
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What a paper prints for a group.
+
+    Args:
+        value, spread: as our metric counts, a share or the number itself. column: which of several, if there are.
+        departures: keys in which our runs differ from the recipe's, with the recipe's value and ours.
+    """
+
+    value: float
+    spread: float | None
+    table: str
+    source: str
+    column: str | None
+    departures: tuple[str, ...]
+
+
+def find_printed(group: Group, metric: str, recipe: str | None) -> tuple[Printed, ...]:
+    """Return the numbers that belong to a group: its runs are a recipe's, by name or as its file was given.
+
+    Recipes name themselves in `experiment_name`. Runs of made-up images (`smoke: true`) belong to no paper.
+    """
+    if group.settings.get("smoke"):
+        return ()
+    values = read_values(group.runs[0].folder.config)
+    name = recipe if recipe in _recipes() else values.get("experiment_name")
+    if name not in _recipes():
+        return ()
+    reference = _read(name)
+    seeds = [values | {"seed": run.seed} for run in group.runs]
+    return tuple(
+        _printed(number, reference, name, group)
+        for number in reference.numbers
+        if number.comparable
+        and number.improvement_over is None
+        and (number.metric or reference.metric) == metric
+        and any(belongs(number.cell, each) for each in seeds)
+    )
+
+
+def _printed(number: Number, reference: Reference, recipe: str, group: Group) -> Printed:
+    how = number.printed or reference.printed
+    spread = None if number.spread is None else number.spread / (1 if how == "itself" else 100)
+    value, departures = from_printed(number.value, how), _departures(number, recipe, group)
+    return Printed(value, spread, reference.table, reference.source, number.column, departures)
+
+
+def _departures(number: Number, recipe: str, group: Group) -> tuple[str, ...]:
+    """Return in what a group differs from that run of the recipe, of those with this number, which is nearest to it."""
+    mine = {key: value for key, value in group.settings.items() if key not in (DATA, "noisy_labels")}
+    nearest: list[str] | None = None
+    for values, settings in _cells(recipe):
+        if belongs(number.cell, values):
+            keys = [key for key in {**settings, **mine} if settings.get(key) != mine.get(key)]
+            told = [f"{key} {shown(settings.get(key))} -> {shown(mine.get(key))}" for key in keys]
+            nearest = told if nearest is None or len(told) < len(nearest) else nearest
+    return tuple(nearest or ())
+
+
+def sources(printed: Iterable[Printed]) -> list[str]:
+    """Return the tables that numbers are from, a line each."""
+    return sorted({f"{each.table}: {each.source}" for each in printed})
+
+
+@cache
+def _recipes() -> frozenset[str]:
+    return frozenset(path.stem for path in REFERENCES.glob("*.yml"))
+
+
+@cache
+def _cells(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the configurations of a recipe's runs: as they are, and flat without the seed."""
+    base = read_configuration(str(REFERENCES.parent / f"{name}.yml"), (), NAME_CHECKS, find_mistakes)
+    found = []
+    for cell in expand(load_sweep(base)):
+        values = cell.config.values()
+        settings = influential(values)
+        del settings["seed"]
+        found.append((values, settings))
+    return found
+
+
+@cache
+def _read(name: str) -> Reference:
+    return read_reference(REFERENCES / f"{name}.yml")

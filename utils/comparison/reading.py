@@ -1,0 +1,253 @@
+"""Which runs are meant: folders, what holds folders, patterns, or a sweep's configuration file."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from utils.catalogue import NAME_CHECKS
+from utils.configuration import read_configuration
+from utils.runs import RunFolder
+from utils.schema import Configuration
+from utils.settings import influential, noisy_labels_in_words, read_influential
+from utils.sweeps.cells import Cell, expand, load_sweep
+from utils.sweeps.reading import find_mistakes
+from utils.types import ConfigError
+
+DEEPEST = 3
+"""Folders within folders that are looked into for runs."""
+DATA = "data"
+"""Beside a run's configuration keys: what its data was."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Run:
+    """One finished run.
+
+    Args:
+        settings: flat key -> value, of what can change the result; without the seed, with what the data was.
+        summary: its final numbers.
+    """
+
+    folder: RunFolder
+    settings: dict[str, Any]
+    seed: int
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies where the user pointed at.
+
+    Args:
+        runs: the finished ones, each configuration and seed once.
+        unfinished: folders of runs without a summary.
+        damaged: folders that cannot be read, and why.
+        repeated: of runs that were trained anew, the folder that is taken and those that are not.
+        missing: names of those runs of a sweep that are not finished anywhere.
+        recipe: name of the configuration file whose runs these are, if they are of one.
+    """
+
+    runs: tuple[Run, ...]
+    unfinished: tuple[Path, ...] = ()
+    damaged: tuple[tuple[Path, str], ...] = ()
+    repeated: tuple[tuple[Path, tuple[Path, ...]], ...] = ()
+    missing: tuple[str, ...] = ()
+    recipe: str | None = None
+
+
+class Damaged(Exception):
+    """A run folder that cannot be read."""
+
+
+def find_runs(words: Sequence[str], with_epochs: bool = False) -> Found:
+    """Read all runs that words name: run folders, folders that hold some, patterns, configuration files.
+
+    Words `key=value` change the configuration files, as they do for train.py.
+
+    Args:
+        with_epochs: a run whose metrics.csv cannot be read is damaged, too.
+
+    Raises: ConfigError for words that name nothing, all of them at once, or if there is no finished run.
+    """
+    overrides = [word for word in words if "=" in word and not os.path.exists(word)]
+    places, files, mistakes = _sort([word for word in words if word not in overrides] or ["output"])
+    if overrides and not files:
+        mistakes.append(f"{overrides[0]}: changes a sweep's configuration file, and none is given")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    found = _read_all(places, with_epochs)
+    for file in files:
+        found = _join(found, _find_cells(file, overrides, with_epochs))
+    if not found.runs:
+        raise ConfigError(f"no finished run in {', '.join(words) or 'output'}{_what_else(found)}")
+    return found
+
+
+def _sort(words: Sequence[str]) -> tuple[list[Path], list[str], list[str]]:
+    """Return the folders and the configuration files that words name, and what is wrong with the other words."""
+    places, files, mistakes = [], [], []
+    for word in words:
+        matches = [word] if os.path.exists(word) else sorted(glob.glob(word, recursive=True))
+        for match in matches:
+            if os.path.isdir(match):
+                places.append(Path(match))
+            elif match.endswith((".yml", ".yaml")):
+                files.append(match)
+            elif match == word:
+                mistakes.append(f"{word}: neither a folder nor a configuration file (.yml)")
+        if not matches:
+            mistakes.append(f"{word}: no such folder or file")
+    return places, files, mistakes
+
+
+def _what_else(found: Found) -> str:
+    """Return what there was instead of finished runs."""
+    damaged = [f"\n{path}: {reason}" for path, reason in found.damaged]
+    told = f"; {len(found.unfinished):,} unfinished" if found.unfinished else ""
+    return told + "".join(damaged)
+
+
+def _read_all(places: Sequence[Path], with_epochs: bool) -> Found:
+    runs, unfinished, damaged = [], [], []
+    folders = {os.path.realpath(path): path for place in places for path in _run_folders(place, DEEPEST)}
+    for path in sorted(folders.values()):
+        folder = RunFolder(path)
+        try:
+            if folder.is_finished:
+                runs.append(read_run(folder, with_epochs))
+            else:
+                unfinished.append(path)
+        except Damaged as damage:
+            damaged.append((path, str(damage)))
+    kept, repeated = _newest(runs)
+    return Found(tuple(kept), tuple(unfinished), tuple(damaged), tuple(repeated))
+
+
+def _run_folders(place: Path, depth: int) -> Iterator[Path]:
+    """Yield the run folders at or below a place; what lies within one is not looked into."""
+    folder = RunFolder(place)
+    if folder.is_finished or (folder.config.is_file() and folder.environment.is_file()):
+        yield place
+    elif depth > 0:
+        try:
+            with os.scandir(place) as entries:
+                inner = [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        except OSError:
+            return  # a folder that is not for us, such as lost+found
+        for path in inner:
+            yield from _run_folders(Path(path), depth - 1)
+
+
+def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
+    """Read one finished run. Raises: Damaged."""
+    settings = _read("config.yml", lambda: read_influential(folder.config))
+    summary = _read("summary.json", folder.read_summary)
+    facts = _read("environment.json", folder.read_environment)
+    if with_epochs:
+        _read("metrics.csv", folder.read_metrics)
+    if not isinstance(summary, dict) or not isinstance(facts, dict):
+        raise Damaged(f"{'environment' if isinstance(summary, dict) else 'summary'}.json holds no mapping")
+    data = facts.get("data_fingerprint", "not recorded")
+    seed = settings.pop("seed")
+    if not isinstance(seed, int) or not isinstance(settings["loss_function"], str):
+        raise Damaged("config.yml is not of a run")
+    settings["noisy_labels"] = summary.get("noisy_labels")
+    # wrong labels are drawn by the seed, so that data with them differ between seeds as they should
+    settings[DATA] = "with label noise" if settings["label_noise"] else str(data)[:10]
+    return Run(folder, settings, seed, summary)
+
+
+def _read(name: str, read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except FileNotFoundError:
+        raise Damaged(f"{name} is missing") from None
+    except yaml.YAMLError:
+        raise Damaged(f"{name} is not YAML") from None
+    except json.JSONDecodeError as error:
+        raise Damaged(f"{name} is not JSON: {error.msg} in line {error.lineno}") from None
+    except (OSError, ValueError, TypeError, csv.Error) as error:  # TypeError: a line that is cut off
+        raise Damaged(f"{name} cannot be read: {error}") from None
+
+
+def identity(run: Run) -> frozenset[tuple[str, Any]]:
+    return frozenset([*run.settings.items(), ("seed", run.seed)])
+
+
+def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Path, tuple[Path, ...]]]]:
+    """Keep, of runs of one configuration and seed, the one that `--fresh` trained last."""
+    same: dict[frozenset[tuple[str, Any]], list[Run]] = {}
+    for run in runs:
+        same.setdefault(identity(run), []).append(run)
+    kept, repeated = [], []
+    for each in same.values():
+        *others, last = sorted(each, key=lambda run: (_repetition(run.folder.path), str(run.folder.path)))
+        kept.append(last)
+        if others:
+            repeated.append((last.folder.path, tuple(run.folder.path for run in others)))
+    return kept, repeated
+
+
+def _repetition(path: Path) -> int:
+    """Return 3 for <name>-<fingerprint>-3, and 1 for the first."""
+    match = re.search(r"-[0-9a-f]{10}-([0-9]{1,9})$", path.name)
+    return int(match[1]) if match else 1
+
+
+# ------------------------------------------------------------------------------------------------- a sweep's runs
+
+
+def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Found:
+    """Find a sweep's runs in its output folder, by their configurations, wherever they were started from."""
+    base = read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
+    cells: list[tuple[str, Configuration]] = [(f"seed={base.seed}", base)]
+    drawn: set[str] = set()
+    if base.sweep is not None:
+        sweep = load_sweep(base)
+        cells = [_named(cell) for cell in expand(sweep)]
+        drawn = set(sweep.block.search.ranges) if sweep.block.search is not None else set()
+    wanted = {_wanted(config, drawn): name for name, config in cells}
+    places = sorted({Path(config.output_path) for _, config in cells})
+    found = _read_all([place for place in places if place.is_dir()], with_epochs)
+    runs = {run: _without(identity(run), {*drawn, DATA}) for run in found.runs}
+    mine = tuple(run for run, values in runs.items() if values in wanted)
+    missing = [name for values, name in wanted.items() if values not in set(runs.values())]
+    kept = {run.folder.path for run in mine}
+    repeated = tuple(each for each in found.repeated if each[0] in kept)
+    return Found(mine, (), found.damaged, repeated, tuple(missing), Path(file).stem)
+
+
+def _named(cell: Cell) -> tuple[str, Configuration]:
+    return cell.name, cell.config
+
+
+def _wanted(config: Configuration, drawn: set[str]) -> frozenset[tuple[str, Any]]:
+    values = influential(config.values())
+    values["noisy_labels"] = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
+    return _without(frozenset(values.items()), drawn)
+
+
+def _without(items: frozenset[tuple[str, Any]], keys: set[str]) -> frozenset[tuple[str, Any]]:
+    return frozenset(item for item in items if item[0] not in keys)
+
+
+def _join(first: Found, second: Found) -> Found:
+    runs = {run.folder.path.resolve(): run for run in (*first.runs, *second.runs)}
+    return Found(
+        tuple(runs.values()),
+        (*first.unfinished, *second.unfinished),
+        tuple(dict.fromkeys((*first.damaged, *second.damaged))),
+        tuple(dict.fromkeys((*first.repeated, *second.repeated))),
+        (*first.missing, *second.missing),
+        second.recipe,
+    )

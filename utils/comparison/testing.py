@@ -1,0 +1,165 @@
+"""A group beside the baseline of its column: the same seeds, the same test images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from utils.comparison.grouping import Group
+from utils.comparison.reading import Run
+from utils.comparison.statistics import bootstrap_interval, holm, over_images, over_seeds
+
+METRIC_OF_IMAGES = "test/accuracy"
+"""What predictions say image by image."""
+LEVEL = 0.05
+MOST_AUTOMATIC = 200
+"""Comparisons up to which predictions are read unasked."""
+
+
+@dataclass(frozen=True)
+class ImageTest:
+    """Over the test images, of the networks that were trained.
+
+    Args:
+        difference: of the accuracies, a share. low, high: its 95 % interval.
+        p_value: of McNemar's test, mid-p; images with all their seeds are one draw.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    images: int
+    adjusted: float = 1.0
+
+
+@dataclass(frozen=True)
+class SeedDifference:
+    """Over trainings: the metric's mean difference, and its test where there are two seeds."""
+
+    difference: float
+    p_value: float | None
+    method: str
+    smallest: float
+    adjusted: float | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A group against the baseline.
+
+    Args:
+        seeds: those that both have.
+        over_seeds, over_images: None where there is no such test; `reason` says why.
+    """
+
+    group: Group
+    baseline: Group
+    seeds: tuple[int, ...]
+    over_seeds: SeedDifference | None
+    over_images: ImageTest | None
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """What both tests together say, after Holm's correction.
+
+        "images only" is: these networks differ, but whether others of other seeds would is not known.
+        """
+        images = self.over_images is not None and self.over_images.adjusted < LEVEL
+        adjusted = None if self.over_seeds is None else self.over_seeds.adjusted
+        seeds = adjusted is not None and adjusted < LEVEL
+        if self.over_images is None and adjusted is None:
+            return "not tested"
+        if seeds and (images or self.over_images is None):
+            return "more than noise"
+        if seeds:
+            return "seeds only"
+        if images:
+            return "images only"
+        return "within noise"
+
+
+def contrast_all(pairs: Iterable[tuple[Group, Group]], metric: str, with_images: bool) -> list[Contrast]:
+    """Test groups against their baselines, and correct for the number of comparisons, seeds and images apart."""
+    read = lru_cache(maxsize=64)(read_rightness)  # a baseline is needed again in its column
+    found = [_contrast(group, baseline, metric, with_images, read) for group, baseline in pairs]
+    images = iter(holm([each.over_images.p_value for each in found if each.over_images is not None]))
+    trainings = [each.over_seeds.p_value for each in found if each.over_seeds is not None]
+    seeds = iter(holm([p_value for p_value in trainings if p_value is not None]))
+    corrected = []
+    for each in found:
+        tested, trained = each.over_images, each.over_seeds
+        if tested is not None:
+            tested = dataclasses.replace(tested, adjusted=next(images))
+        if trained is not None and trained.p_value is not None:
+            trained = dataclasses.replace(trained, adjusted=next(seeds))
+        corrected.append(dataclasses.replace(each, over_images=tested, over_seeds=trained))
+    return corrected
+
+
+class NotPaired(Exception):
+    """Runs that cannot be compared image by image."""
+
+
+def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, read) -> Contrast:
+    ours, theirs = group.values(metric), baseline.values(metric)
+    seeds = tuple(sorted(ours.keys() & theirs.keys()))
+    if not seeds:
+        return Contrast(group, baseline, (), None, None, "no seed in common")
+    differences = [ours[seed] - theirs[seed] for seed in seeds]
+    test = over_seeds(differences)
+    trained = SeedDifference(
+        float(np.mean(differences)), *((None, "", 1.0) if test is None else (test.p_value, test.method, test.smallest))
+    )
+    if metric != METRIC_OF_IMAGES:
+        return Contrast(group, baseline, seeds, trained, None, f"images are compared by {METRIC_OF_IMAGES} only")
+    if not with_images:
+        return Contrast(group, baseline, seeds, trained, None, "predictions not read")
+    runs, others = ({run.seed: run for run in each.runs} for each in (group, baseline))
+    try:
+        tested = _over_images([(runs[seed], others[seed]) for seed in seeds], read)
+    except NotPaired as problem:
+        return Contrast(group, baseline, seeds, trained, None, str(problem))
+    return Contrast(group, baseline, seeds, trained, tested)
+
+
+def _over_images(pairs: Sequence[tuple[Run, Run]], read) -> ImageTest:
+    index, target, _ = read(pairs[0][0])
+    total = np.zeros(len(index), dtype=np.int64)
+    for pair in pairs:
+        for each in pair:
+            if not (np.array_equal(read(each)[0], index) and np.array_equal(read(each)[1], target)):
+                raise NotPaired(f"{each.folder.path.name} has other test images than {pairs[0][0].folder.path.name}")
+        total += read(pair[0])[2].astype(np.int64) - read(pair[1])[2]
+    means = total / len(pairs)
+    low, high = bootstrap_interval(means)
+    return ImageTest(float(means.mean()), low, high, over_images(total), len(total))
+
+
+def read_rightness(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return index, target and whether the prediction is right, of each test image: [N] int, [N] int, [N] bool.
+
+    Raises: NotPaired if the run has no predictions of classes.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = run.folder.predictions
+    try:
+        table = pq.read_table(path, columns=["index", "target", "prediction"], use_threads=False)
+    except FileNotFoundError:
+        raise NotPaired(f"{path.parent.name} has no predictions") from None
+    except (OSError, pa.ArrowException) as error:
+        raise NotPaired(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+    whole = all(pa.types.is_integer(column.type) and column.null_count == 0 for column in table.columns)
+    if not whole or table.num_rows == 0:
+        raise NotPaired(f"{path}: no predictions of classes")
+    index, target, prediction = (table[name].to_numpy() for name in ("index", "target", "prediction"))
+    if len(np.unique(index)) < len(index):
+        raise NotPaired(f"{path}: an image stands twice")
+    return index, target, prediction == target
