@@ -33,7 +33,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         with _renamed_at_the_end(path) as file:
             yield file
     except OSError as error:
-        raise CannotWrite(error.errno, error.strerror, str(path)) from error
+        raise CannotWrite(error.errno, error.strerror or str(error), str(path)) from error
 
 
 @contextlib.contextmanager

@@ -49,7 +49,7 @@ def test_a_killed_build_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_ctrl_c_stops_quickly_and_keeps_what_is_built(tmp_path: Path) -> None:
     folder, calls = tmp_path / "images", tmp_path / "calls"
-    body = "def slow(row):\n    time.sleep(0.2 if row > 20 else 0)\n    return load(row)\n"
+    body = "def slow(row):\n    time.sleep(1 if row > 20 else 0)\n    return load(row)\n"
     body += "open_cache(slow, folder)"
     process = program(body, folder, calls)
     wait_for_calls(calls, 24)
@@ -57,7 +57,7 @@ def test_ctrl_c_stops_quickly_and_keeps_what_is_built(tmp_path: Path) -> None:
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=LIMIT)
-    assert time.monotonic() - start < 1.5
+    assert time.monotonic() - start < 5  # the rest would take ten seconds
     assert "KeyboardInterrupt" in errors
     assert process.returncode == -signal.SIGINT
     load = Loader()
