@@ -18,7 +18,7 @@ from datasets.data_module import DataModule
 from datasets.sampling import ClassBalancedBatches, ResumableLoader
 from datasets.sequences import encode_texts, first_labels, label_in_words, same_label, targets, text_problems
 from losses.base import ClassificationLoss
-from utils import building, report
+from utils import building, parameter_checks, report
 from utils.types import Batch, ConfigError, DataError, Sequences
 
 CLASSES = ("A", "B", "1", "2")
@@ -210,7 +210,8 @@ def test_a_loss_for_texts_meets_no_settings_for_classes(
     changes: dict[str, Any],
     message: str,
 ) -> None:
-    monkeypatch.setattr(building, "build_loss", lambda name, task, **params: loss(task))
+    for module in (building, parameter_checks):
+        monkeypatch.setattr(module, "build_loss", lambda name, task, **params: loss(task))
     plates = {"dataset": "plates", "data_path": write_plates(tmp_path), "architecture": "lprnet_small"}
     sizes = {"convert_to_grayscale": "false", "image_size": "[24, 94]", "batch_size": 2, "select_on": "test"}
     with pytest.raises(ConfigError, match=message):
