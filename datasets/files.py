@@ -213,9 +213,14 @@ def download_archive(url: str, md5: str, folder: Path) -> None:
         extract(download(url, md5, folder), folder, progress=bar.update)
 
 
+CORES_VARIABLE = "LOSSBENCH_CORES"
+"""Tells a run that shares a machine with others how many cores are its own."""
+
+
 def available_cores() -> int:
     """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, int(os.environ.get(CORES_VARIABLE, cores)))
 
 
 def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Generator[tuple[Any, Future], None, None]:

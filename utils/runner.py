@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,10 @@ LOG = logging.getLogger("lossbench")
 FOLDER_VARIABLE = "LOSSBENCH_RUN_FOLDER"
 
 
+class Busy(ConfigError):
+    """A run that another process trains."""
+
+
 def check(config: Configuration) -> str:
     """Return what a run would do, after checking all that can be checked without training."""
     prepared = prepare(config)
@@ -52,11 +57,14 @@ def check(config: Configuration) -> str:
 
 
 @raise_on_signals()
-def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[str, Any]]:
+def train(
+    config: Configuration, fresh: bool = False, callbacks: Sequence[Callback] = ()
+) -> tuple[RunFolder, dict[str, Any]]:
     """Train, test and record one run; go on with it if it was interrupted, leave it if it is finished.
 
     Args:
         fresh: start anew, in a folder beside the one that exists.
+        callbacks: who else hears of the epochs; they must not change the result.
 
     Returns: the run's folder and its summary.
     Raises: ConfigError, DataError; TrainingError if the loss is not finite or the selected checkpoint is damaged;
@@ -73,7 +81,7 @@ def train(config: Configuration, fresh: bool = False) -> tuple[RunFolder, dict[s
     prepared.data.keep_images()
     prepared.data.check()
     trackers: list[Tracker] = []
-    trainer, record, save_points = build_trainer(config, folder, trackers)
+    trainer, record, save_points = build_trainer(config, folder, trackers, callbacks)
     lock = _lock(folder) if trainer.is_global_zero else None
     status = "failed"
     try:
@@ -178,26 +186,26 @@ def _reason(error: BaseException) -> str:
 def _lock(folder: RunFolder) -> FileLock:
     """Take the run's folder for this process; the system frees the lock of a process that dies.
 
-    Raises: ConfigError if another process trains this run.
+    Raises: Busy if another process trains this run.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.path / ".lock")
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise ConfigError(f"{folder.path}: another process trains this run; wait for it, or give --fresh") from None
+        raise Busy(f"{folder.path}: another process trains this run; wait for it, or give --fresh") from None
     return lock
 
 
 def build_trainer(
-    config: Configuration, folder: RunFolder, trackers: list[Tracker]
+    config: Configuration, folder: RunFolder, trackers: list[Tracker], others: Sequence[Callback] = ()
 ) -> tuple[pl.Trainer, RunRecord, SavePoints]:
     """Build Lightning's Trainer for a configuration, and of its callbacks the two that know of the run."""
     average = None if config.ema_decay is None else WeightAverage(config.ema_decay)
     record = RunRecord(folder, trackers, config.monitor, average)
     save_points = SavePoints(folder, config.checkpoint_every_steps)
     callbacks: list[Callback] = [StepSeed(config.seed), FiniteLoss(), *([average] if average else [])]
-    callbacks += [record, save_points]
+    callbacks += [record, save_points, *others]
     callbacks.append(TerminalProgress() if sys.stderr.isatty() else EpochLines())
     if config.early_stopping_patience is not None:
         mode = "min" if lower_is_better(config.monitor) else "max"

@@ -23,6 +23,7 @@ _received: list[str] = []
 _owner = 0
 _active = False
 _waits = False
+_on_request = False
 
 
 class Interrupted(BaseException):
@@ -48,6 +49,13 @@ def raise_on_signals() -> Iterator[None]:
     of a sweep share one, so that a signal between two of them stops them all.
     """
     global _owner, _active, _waits
+    if _on_request:
+        try:
+            raise_if_due()
+            yield
+        finally:
+            _waits = False
+        return
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -79,15 +87,36 @@ def raise_on_signals() -> Iterator[None]:
 
 
 def take_sigterm_back() -> None:
-    """Replace the handler that Lightning sets while it trains: it talks to the other devices, amid whatever they do."""
+    """Replace the handlers that Lightning sets, which talks to other devices amid whatever they do, and Ray."""
     if _active and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _receive)
+
+
+def take_requests() -> None:
+    """Let `request` stand for signals in this process, which trains outside of its main thread."""
+    global _on_request
+    _on_request = True
+
+
+def request(name: str) -> None:
+    """Have the run of this process stop as if a signal of this name had come to it; from any thread."""
+    if not _received:
+        _received.append(name)
+        timer = threading.Timer(GRACE, _wait_no_more)  # the run then stops where it next looks
+        timer.daemon = True
+        timer.start()
+
+
+def _wait_no_more() -> None:
+    global _waits
+    _waits = False
 
 
 def wait_for_save_point() -> None:
     """Only note a signal from now on: who called this saves and then calls `wait_no_longer`, within `GRACE` seconds."""
     global _waits
-    _waits = _active and hasattr(signal, "SIGALRM") and threading.current_thread() is threading.main_thread()
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    _waits = _on_request or (_active and hasattr(signal, "SIGALRM") and in_main_thread)
 
 
 def is_waiting() -> bool:

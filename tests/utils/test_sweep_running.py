@@ -25,6 +25,8 @@ from utils.types import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
+HERE = ("--shard", "1/1")
+"""All runs, one after the other in this process, without Ray."""
 TEXT = """\
 dataset: digits
 convert_to_grayscale: true
@@ -74,12 +76,12 @@ def test_a_signal_between_two_runs_stops_the_sweep_with_its_status_and_the_same_
     try:
         with monkeypatch.context() as patch:
             patch.setattr(running.gc, "collect", lambda: next(places) and signal.raise_signal(signal.SIGUSR1))
-            assert train.main([str(file)]) == 75
+            assert train.main([str(file), *HERE]) == 75
         assert unhandled == []
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["finished"]
-    assert train.main([str(file)]) == 0
+    assert train.main([str(file), *HERE]) == 0
     assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["skipped"] + ["finished"] * 3
 
 
@@ -92,7 +94,7 @@ def test_parts_make_the_whole_and_finished_runs_are_skipped(file, tmp_path, caps
         "FocalLoss, seed=1",
     ]
     first = accuracies(tmp_path)
-    assert train.main([str(file)]) == 0
+    assert train.main([str(file), *HERE]) == 0
     assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["finished", "skipped"] * 2
     whole = accuracies(tmp_path)
     assert len(whole) == 4
@@ -100,7 +102,7 @@ def test_parts_make_the_whole_and_finished_runs_are_skipped(file, tmp_path, caps
 
 
 def test_a_run_of_a_sweep_is_the_run_by_itself(file, tmp_path):
-    assert train.main([str(file), "seed=1"]) == 0
+    assert train.main([str(file), "seed=1", *HERE]) == 0
     alone = read_configuration(str(file), ["sweep=null", "seed=1", "loss_function=FocalLoss"])
     (swept,) = (tmp_path / "output").glob("*FocalLoss-s1-*")
     folder, summary = runner.train(alone, fresh=True)
@@ -113,13 +115,13 @@ def test_a_run_of_a_sweep_is_the_run_by_itself(file, tmp_path):
 def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, capsys, monkeypatch):
     real = runner.train
 
-    def fails_once(config, fresh=False):
+    def fails_once(config, fresh=False, callbacks=()):
         if (config.loss_function, config.seed) == ("CrossEntropyLoss", 1):
             raise RuntimeError("out of memory\nand more")
-        return real(config, fresh)
+        return real(config, fresh, callbacks)
 
     monkeypatch.setattr("utils.runner.train", fails_once)
-    assert train.main([str(file), "smoke=true"]) == 1
+    assert train.main([str(file), "smoke=true", *HERE]) == 1
     captured = capsys.readouterr()
     assert "run 3 of 4: failed    loss_function=CrossEntropyLoss, seed=1: RuntimeError: out of memory" in captured.out
     assert "run 4 of 4: finished  loss_function=FocalLoss, seed=1" in captured.out
@@ -158,11 +160,11 @@ def test_a_part_of_a_single_run_is_refused(file, capsys):
     ("change", "message"),
     [
         ("devices=2", "devices: runs of a sweep take one device each"),
-        ("sweep.search={ranges: {dropout: {uniform: [0, 0.5]}}}", "sweep.search: needs trials that learn"),
+        ("sweep.search={ranges: {dropout: {uniform: [0, 0.5]}}}", "sweep.search: its trials learn of one another"),
     ],
 )
 def test_what_this_way_of_running_cannot_do_is_refused(file, capsys, change, message):
-    assert train.main([str(file), change]) == 2
+    assert train.main([str(file), change, *HERE]) == 2
     assert message in capsys.readouterr().err
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ import msgspec
 
 from utils.configuration import is_mapping
 from utils.schema import COMMAND_LINE, Configuration, Key
+from utils.settings import show
 from utils.smoke import shrink
-from utils.sweeps.axes import Axis, Point, build_axes, is_group
+from utils.sweeps.axes import Axis, Point, as_key, build_axes, is_group
 from utils.sweeps.block import Block
 from utils.sweeps.reading import common_value, put, wished
 
@@ -100,9 +101,15 @@ def axes_of(sweep: Sweep, keys: Collection[str]) -> list[int]:
     return [number for number, axis in enumerate(sweep.axes) if any(key[0] in keys for key in axis.keys)]
 
 
-def cell(sweep: Sweep, numbers: Sequence[int]) -> Cell:
+def cell(sweep: Sweep, numbers: Sequence[int], drawn: Mapping[str, Any] | None = None) -> Cell:
+    """Return the run of a combination, with the values that a search has drawn for it."""
     points = [axis.points[number] for axis, number in zip(sweep.axes, numbers, strict=True)]
-    return Cell(_name(sweep.axes, points), overrides_of(points), sweep)
+    values = drawn or {}
+    told = [
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={show(value)}" for name, value in values.items()
+    ]
+    name = ", ".join(filter(None, [_name(sweep.axes, points), *told]))
+    return Cell(name, overrides_of(points) | {as_key(key): value for key, value in values.items()}, sweep)
 
 
 def merge(sweep: Sweep, overrides: dict[Key, Any]) -> Configuration:

@@ -3,25 +3,45 @@
 from __future__ import annotations
 
 from utils.schema import Configuration
-from utils.sweeps.cells import load_sweep
+from utils.sweeps.cells import Sweep, load_sweep
 from utils.sweeps.checking import check_parameters, check_together
-from utils.sweeps.running import Shard, run_here
+from utils.sweeps.jobs import EveryCombination, Jobs
+from utils.sweeps.running import Shard, refuse_several_devices, run_here
 
 
-def run_sweep(config: Configuration, shard: Shard, *, check: bool = False, fresh: bool = False) -> None:
-    """Check all runs of a sweep; then describe them (`check`) or train those of a part.
+def run_sweep(config: Configuration, shard: Shard | None, *, check: bool = False, fresh: bool = False) -> None:
+    """Check all runs of a sweep; then describe them (`check`), train those of a part here, or all with Ray.
 
     Raises: ConfigError for a sweep that cannot be run; TrainingError naming the runs that failed.
     """
     sweep = load_sweep(config)
+    refuse_several_devices(sweep)
     check_together(sweep)
     check_parameters(sweep)  # with torch and Lightning, whose loggers are there to be configured then
+    if sweep.block.search is not None:
+        from utils.sweeps import searching
+
+        searching.check(sweep)
+        if shard is not None:
+            raise sweep.base.error({("sweep", "search"): "its trials learn of one another: leave --shard out"})
     from utils import logs
 
     logs.configure(config.loglevel, config.logging_dir)
     if check:
         from utils.sweeps.describing import describe
 
-        print(describe(sweep, shard))
-    else:
+        print(describe(sweep, shard or Shard()))
+    elif shard is not None:
         run_here(sweep, shard, fresh)
+    else:
+        from utils.sweeps.on_ray import run_on_ray
+
+        run_on_ray(sweep, _jobs(sweep), fresh)
+
+
+def _jobs(sweep: Sweep) -> Jobs:
+    if sweep.block.search is None:
+        return EveryCombination(sweep)
+    from utils.sweeps.searching import SearchJobs  # with Optuna, which grids do without
+
+    return SearchJobs(sweep)

@@ -7,14 +7,17 @@ import itertools
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from utils.schema import Configuration
 from utils.sweeps.cells import Cell, Sweep, count, expand
 from utils.types import ConfigError, TrainingError, UserError
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
 
 T = TypeVar("T")
 LOG = logging.getLogger("lossbench")
@@ -34,13 +37,13 @@ class Shard:
     parts: int = 1
 
     @classmethod
-    def parse(cls, text: str | None) -> Shard:
-        """Read "2/5", the second of five parts; None for all runs.
+    def parse(cls, text: str | None) -> Shard | None:
+        """Read "2/5", the second of five parts.
 
         Raises: ConfigError for anything else.
         """
         if text is None:
-            return cls()
+            return None
         match = re.fullmatch(r"(\d+)/(\d+)", text)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise ConfigError(f"--shard: must be i/n, the i-th of n parts, 1 <= i <= n, got {text!r}")
@@ -55,22 +58,22 @@ class Outcome:
     """What became of a run.
 
     Args:
-        state: "finished" now, "skipped" as it was finished before, or "failed".
-        folder: where it lies; None if it failed.
-        summary: its final numbers; empty if it failed.
+        state: "finished" now, "skipped" as it was finished before, "failed", or "pruned" by a search.
+        folder: where it lies; None if it has no result.
+        summary: its final numbers; None if it has no result.
         reason: why it failed, in a line.
     """
 
     name: str
-    state: Literal["finished", "skipped", "failed"]
+    state: Literal["finished", "skipped", "failed", "pruned"]
     folder: Path | None = None
     summary: dict[str, Any] | None = None
     reason: str = ""
 
     def __str__(self) -> str:
-        if self.state == "failed":
-            return f"failed    {self.name}: {self.reason}"
-        accuracy = (self.summary or {}).get("test/accuracy")
+        if self.summary is None:
+            return f"{self.state:<9} {self.name}: {self.reason}"
+        accuracy = self.summary.get("test/accuracy")
         told = "" if accuracy is None else f"test/accuracy {100 * accuracy:.2f} %  "
         return f"{self.state:<9} {self.name}  {told}{self.folder}"
 
@@ -80,19 +83,37 @@ def run_cell(cell: Cell, fresh: bool = False) -> Outcome:
 
     Raises: Interrupted after a signal.
     """
+    try:
+        return train_cell(cell, fresh)
+    except OF_A_RUN as error:
+        LOG.error("%s: %s", cell.name, error, exc_info=None if isinstance(error, UserError) else error)
+        return Outcome(cell.name, "failed", reason=in_a_line(error))
+
+
+def train_cell(cell: Cell, fresh: bool = False, callbacks: Sequence[Callback] = ()) -> Outcome:
+    """Train one run as `run_cell` does, but raise what another attempt may mend.
+
+    Raises: what a run raises but for UserError and TrainingError, which are told: they would come again.
+    """
     from utils import runner
 
     gc.collect()  # the network of the run before lies in cycles, on the device too
     began = time.time()
     try:
-        folder, summary = runner.train(cell.config, fresh)
-    except OF_A_RUN as error:
-        expected = isinstance(error, (UserError, TrainingError))
-        LOG.error("%s: %s", cell.name, error, exc_info=None if expected else error)
-        reason = (str(error).splitlines() or [""])[0]
-        return Outcome(cell.name, "failed", reason=reason if expected else f"{type(error).__name__}: {reason}")
+        folder, summary = runner.train(cell.config, fresh, callbacks)
+    except runner.Busy:
+        raise
+    except (UserError, TrainingError) as error:
+        LOG.error("%s: %s", cell.name, error)
+        return Outcome(cell.name, "failed", reason=(str(error).splitlines() or [""])[0])
     skipped = folder.summary.stat().st_mtime < began
     return Outcome(cell.name, "skipped" if skipped else "finished", folder.path, summary)
+
+
+def in_a_line(error: BaseException) -> str:
+    """Return the kind and the first line of an error that nobody expected, the words alone of one that is explained."""
+    reason = (str(error).splitlines() or [""])[0]
+    return reason if isinstance(error, (UserError, TrainingError)) else f"{type(error).__name__}: {reason}"
 
 
 def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
@@ -101,25 +122,27 @@ def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
     Raises: ConfigError for a sweep that cannot be run so; TrainingError naming the runs that failed, once all others
         are done; Interrupted after a signal.
     """
-    _refuse(sweep)
     total = len(range(shard.number - 1, count(sweep), shard.parts))
     outcomes = []
     for number, cell in enumerate(shard.of(expand(sweep)), start=1):
         outcome = run_cell(cell, fresh)
         outcomes.append(outcome)
         print(f"run {number} of {total}: {outcome}", flush=True)
-    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
-        lines = [f"{len(failed)} of {total} runs failed:", *(f"  {each.name}: {each.reason}" for each in failed)]
-        raise TrainingError("\n".join(lines))
+    raise_failures(outcomes, total)
     return outcomes
 
 
-def _refuse(sweep: Sweep) -> None:
-    """Refuse what this way of running cannot do, rather than do something else."""
+def raise_failures(outcomes: Sequence[Outcome], total: int) -> None:
+    """Raise TrainingError naming the runs that failed, if any did."""
+    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
+        lines = [f"{len(failed)} of {total} runs failed:", *(f"  {each.name}: {each.reason}" for each in failed)]
+        raise TrainingError("\n".join(lines))
+
+
+def refuse_several_devices(sweep: Sweep) -> None:
+    """Raises: ConfigError for runs that would take more than one device each."""
     base: Configuration = sweep.base
     problems = {}
-    if sweep.block.search is not None:
-        problems[("sweep", "search")] = "needs trials that learn of one another, which this way of running has not"
     varied = {key[0] for axis in sweep.axes for key in axis.keys}
     if base.devices != 1 or base.num_nodes != 1 or varied & {"devices", "num_nodes"}:
         problems[("devices",)] = "runs of a sweep take one device each: give devices: 1 and num_nodes: 1"

@@ -1,0 +1,73 @@
+"""A sweep on a Ray of two nodes on this machine, in a process of its own, with accidents in its midst.
+
+    python -m tests.utils.on_ray FILE [kill]
+
+With `kill`, the process of a run is killed after its first epoch, later the node that was added, and another is added.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+from ray.cluster_utils import Cluster
+
+import train
+from utils.sweeps.on_ray import QUIET
+
+NODE = {"num_cpus": 1, "include_dashboard": False}
+RUN = "ray::ImplicitFunc"
+"""What Ray calls a process that does runs."""
+
+
+def main(file: str, disturbed: bool) -> int:
+    os.environ.update(QUIET)
+    cluster = Cluster(initialize_head=True, head_node_args=NODE)
+    node = cluster.add_node(**NODE)
+    try:
+        if disturbed:
+            accidents = threading.Thread(target=_accidents, args=(cluster, node, Path(file).parent), daemon=True)
+            accidents.start()
+        status = train.main([file, f"sweep.ray_address={cluster.address}"])
+        if disturbed:
+            accidents.join(10)
+            print("accidents left out" if accidents.is_alive() else "all accidents happened", flush=True)
+        return status
+    finally:
+        cluster.shutdown()
+
+
+def _accidents(cluster: Cluster, node, folder: Path) -> None:
+    _wait(lambda: any(folder.glob("output/*/checkpoints/last.ckpt")) and _at_work(cluster.head_node))
+    os.kill(_at_work(cluster.head_node)[0], signal.SIGKILL)
+    print("killed the process of a run", flush=True)
+    _wait(lambda: len(list(folder.glob("output/*/summary.json"))) >= 1 and _at_work(node))
+    cluster.remove_node(node, allow_graceful=False)
+    print("killed a node", flush=True)
+    cluster.add_node(**NODE)
+
+
+def _at_work(node) -> list[int]:
+    """Return the processes of a node that do runs."""
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    found = []
+    for process in raylet.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any(RUN in word for word in process.cmdline()):
+                found.append(process.pid)
+    return found
+
+
+def _wait(happened) -> None:
+    while not happened():
+        time.sleep(0.05)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], "kill" in sys.argv[2:]))

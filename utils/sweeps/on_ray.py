@@ -1,0 +1,201 @@
+"""Run a sweep with Ray Tune: runs side by side, here or on a cluster, those that died again."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from datasets.files import CORES_VARIABLE, available_cores
+from utils.schema import Configuration
+from utils.signals import GRACE, Interrupted, take_sigterm_back
+from utils.sweeps.board import Board
+from utils.sweeps.cells import Sweep
+from utils.sweeps.jobs import Jobs
+from utils.sweeps.running import Outcome, raise_failures
+from utils.types import TrainingError
+
+ROOT = Path(__file__).resolve().parents[2]
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in configurations start where the user stands
+    "RAY_raylet_start_wait_time_s": "45",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # runs record themselves
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # utils/signals.py handles it
+    "TUNE_MAX_PENDING_TRIALS_PG": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+"""What Ray and Tune read from the environment."""
+ATTEMPTS = 3
+"""Times that Ray is started: on a busy machine its parts wait for one another no longer than 15 seconds."""
+PATIENCE = 60.0
+"""Seconds for which a run waits for a process that still trains it, such as one on a node that is being lost."""
+
+
+def run_on_ray(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outcome]:
+    """Train the runs of a sweep, as many at a time as there is room for, and show how they do.
+
+    Raises: ConfigError for a sweep that cannot be run so; TrainingError naming the runs that failed, once all others
+        are done; Interrupted after a signal, when the runs have been saved.
+    """
+    with _ray(sweep) as ray:
+        resources = _resources(sweep, ray)
+        with Board(jobs.total) as board:
+            _tune(ray, sweep, jobs, board, resources, fresh)
+    raise_failures(board.outcomes, jobs.total)
+    return board.outcomes
+
+
+@contextlib.contextmanager
+def _ray(sweep: Sweep) -> Iterator[Any]:
+    """Start a Ray on this machine, or join a cluster, until the end of the block.
+
+    Raises: ConfigError if there is no cluster at the address; TrainingError if none starts here.
+    """
+    address = sweep.block.ray_address
+    variables = dict(QUIET)
+    if address is None:  # Ray listens on all interfaces: nobody else may use this one
+        variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    with _environment(variables):
+        import ray
+
+        logging.getLogger("ray").setLevel(logging.CRITICAL)  # the board tells what became of each run
+        try:
+            if address is None:
+                _start(ray)
+            else:
+                _join(ray, sweep, address)
+            take_sigterm_back()
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start(ray: Any) -> None:
+    for attempt in range(ATTEMPTS):
+        try:
+            ray.init(address="local", num_cpus=available_cores(), include_dashboard=False, **_options())
+            return
+        except Exception as error:  # what Ray raises has no class of its own
+            ray.shutdown()
+            if "timed out during startup" not in str(error) or attempt == ATTEMPTS - 1:
+                reason = str(error).splitlines()[0]
+                text = (
+                    f"Ray does not start here ({reason}); --shard 1/1 trains the runs without it, one after the other"
+                )
+                raise TrainingError(text) from error
+
+
+def _join(ray: Any, sweep: Sweep, address: str) -> None:
+    try:
+        ray.init(address=address, **_options())
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise sweep.base.error({("sweep", "ray_address"): f"no Ray at {address!r}: {reason}"}) from None
+
+
+def _options() -> dict[str, Any]:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    variables = {**QUIET, "PYTHONPATH": path}
+    return {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": {"env_vars": variables}}
+
+
+def _resources(sweep: Sweep, ray: Any) -> dict[str, float]:
+    """Return what one run takes: a card or a share of one with its part of the cores, or one core.
+
+    Raises: ConfigError if no machine has that.
+    """
+    block, base = sweep.block, sweep.base
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cards, cores = (sum(node.get(name, 0.0) for node in nodes) for name in ("GPU", "CPU"))
+    gpus = block.gpus_per_run
+    if gpus is None:
+        gpus = 1.0 if cards and base.accelerator in ("auto", "gpu", "cuda") else 0.0
+    cpus = block.cpus_per_run
+    if cpus is None:
+        cpus = float(max(1, int(cores * gpus / cards))) if gpus and cards else 1.0
+    problems = {}
+    if gpus > 1:
+        problems[("sweep", "gpus_per_run")] = f"runs of a sweep take one device each, got {gpus:g}"
+    elif gpus and not cards:
+        problems[("sweep", "gpus_per_run")] = f"there is no GPU here, got {gpus:g}"
+    elif not any(node.get("GPU", 0.0) >= gpus and node.get("CPU", 0.0) >= cpus for node in nodes):
+        most = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+        problems[("sweep", "cpus_per_run")] = f"no machine has {cpus:g} cores, the largest {most:g}"
+    if problems:
+        raise base.error(problems)
+    return {"cpu": cpus, "gpu": gpus} if gpus else {"cpu": cpus}
+
+
+def _tune(ray: Any, sweep: Sweep, jobs: Jobs, board: Board, resources: dict[str, float], fresh: bool) -> None:
+    from ray import tune
+
+    from utils.sweeps import tuning
+    from utils.sweeps.worker import Switch, work
+
+    storage = Path(tempfile.mkdtemp(prefix=".ray-", dir=_output(sweep.base)))
+    switch = ray.remote(num_cpus=0)(Switch).remote()
+    given = {"sweep": sweep, "switch": switch, "place": os.getcwd(), "fresh": fresh, "patience": PATIENCE}
+    environment = {CORES_VARIABLE: str(max(1, int(resources["cpu"])))}
+    trainable = tune.with_resources(tune.with_parameters(work, environment=environment, **given), resources)
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=tuning.Plan(jobs),
+            num_samples=-1,  # until the plan is through
+            reuse_actors=True,  # torch is imported once
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="trials",
+            storage_path=str(storage),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=sweep.block.retries),
+            callbacks=[tuning.Watcher(sweep, jobs, board)],
+        ),
+    )
+    try:
+        tuner.fit()
+    except Interrupted as interruption:
+        _stop(ray, switch, interruption.name)
+        left = jobs.total - len(board.outcomes)
+        raise Interrupted(interruption.name, f"with {left:,} runs of the sweep to be done") from None
+    finally:
+        shutil.rmtree(storage, ignore_errors=True)
+
+
+def _output(config: Configuration) -> Path:
+    path = Path(config.output_path).absolute()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _stop(ray: Any, switch: Any, name: str) -> None:
+    """Have all runs saved, and wait until they are."""
+    end = time.monotonic() + GRACE + 2
+    with contextlib.suppress(ray.exceptions.RayError):
+        ray.get(switch.turn.remote(name), timeout=2)
+        while ray.get(switch.at_work.remote(), timeout=2) and time.monotonic() < end:
+            time.sleep(0.1)

@@ -1,0 +1,43 @@
+"""A trial of a search that does worse than others did by then is given up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import optuna
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
+
+from utils.callbacks import RunRecord
+from utils.sweeps.cells import Sweep
+from utils.sweeps.jobs import Trial
+from utils.sweeps.searching import load_study
+
+
+class Pruned(Exception):
+    """A trial that was given up; the message says after which epoch."""
+
+
+class Pruning(Checkpoint):
+    """Tells a trial's study the monitor's value after each epoch, and ends the run when its pruner says so.
+
+    A `Checkpoint` as is `RunRecord`, whose rows it reads, so that Lightning calls it after that one.
+    """
+
+    def __init__(self, sweep: Sweep, place: Trial) -> None:
+        study = load_study(sweep, Path(place.file), place.study)
+        (known,) = (trial for trial in study.get_trials(deepcopy=False) if trial.number == place.number)
+        self.monitor = sweep.base.monitor
+        self.trial = optuna.trial.Trial(study, known._trial_id)
+        self._told = set(known.intermediate_values)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        (record,) = (each for each in trainer.callbacks if isinstance(each, RunRecord))  # type: ignore[attr-defined]
+        epoch, value = int(record.rows[-1]["epoch"]), record.rows[-1].get(self.monitor)
+        if value is None:
+            return
+        if epoch not in self._told:  # a resumed run tells its last epochs again
+            self.trial.report(value, epoch)
+            self._told.add(epoch)
+        if self.trial.should_prune():
+            raise Pruned(f"{self.monitor} {value:.4f} after {epoch + 1} of {trainer.max_epochs} epochs")

@@ -1,0 +1,267 @@
+"""A sweep's search: Optuna draws values for each combination of the grid, and the best ones are trained on all seeds.
+
+Each combination has a study of its own, so that each loss gets the values that suit it and the same number of trials.
+Trials train on the first seed and are judged by `monitor`, never by test images. Studies live in a file in the output
+folder, so that a search that was killed goes on, and any number of processes take part in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from utils.lookup import did_you_mean, parameter_problems
+from utils.metrics import lower_is_better
+from utils.schema import Configuration, Key
+from utils.settings import influential, show
+from utils.sweeps.block import Search
+from utils.sweeps.cells import Sweep, cell, combinations
+from utils.sweeps.jobs import Job, Trial
+from utils.sweeps.running import Outcome
+from utils.types import FAILURES
+
+PLACE = ("sweep", "search")
+FILE = "searches.log"
+"""Optuna's journal in the output folder; `optuna-dashboard` shows it."""
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+SAMPLERS = ("TPESampler", "RandomSampler", "QMCSampler", "GPSampler", "CmaEsSampler", "NSGAIISampler")
+PRUNERS = ("MedianPruner", "PercentilePruner", "HyperbandPruner", "SuccessiveHalvingPruner", "ThresholdPruner")
+"""Those that need nothing but numbers: a grid is what `grid` is for."""
+
+
+def check(sweep: Sweep) -> None:
+    """Refuse samplers, pruners and parameters that there are not.
+
+    Raises: ConfigError naming every such mistake.
+    """
+    search = _search(sweep)
+    problems: dict[Key, str] = {}
+    for key, name, known, params in (
+        ("sampler", search.sampler, SAMPLERS, search.sampler_params),
+        ("pruner", search.pruner, PRUNERS, search.pruner_params),
+    ):
+        if name is None:
+            problems |= {(*PLACE, f"{key}_params"): f"is given without a {key}"} if params else {}
+        elif name not in known:
+            problems[*PLACE, key] = f"must be one of {', '.join(known)}, got {show(name)}{did_you_mean(name, known)}"
+        else:
+            build = getattr(optuna, f"{key}s").__dict__[name]
+            found = parameter_problems(build, params)
+            problems |= {(*PLACE, f"{key}_params", inner): text for inner, text in found.items()}
+    if not problems:
+        for key, make in (("sampler", lambda: build_sampler(search, 0)), ("pruner", lambda: build_pruner(search))):
+            try:
+                make()
+            except (*FAILURES, ImportError) as error:
+                problems[*PLACE, f"{key}_params"] = (str(error).splitlines() or [type(error).__name__])[0]
+    if problems:
+        raise sweep.base.error(problems)
+
+
+class SearchJobs:
+    """The runs of a search: trials of all combinations in turn, then the best values on the other seeds.
+
+    A trial that failed counts as one: a loss that is not finite is an answer, too.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.studies = [_Study(sweep, seeds) for seeds in _by_seed(sweep)]
+        self.total = sum(study.left for study in self.studies)
+        self._given = 0
+
+    def next(self) -> Job | None:
+        ready = [study for study in self.studies if study.is_ready()]
+        if not ready:
+            return None
+        self._given += 1
+        return min(ready, key=lambda study: study.given).next()
+
+    def is_exhausted(self) -> bool:
+        return all(study.is_exhausted() for study in self.studies)
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        (study,) = (each for each in self.studies if job.numbers in each.seeds)
+        study.end(job, outcome)
+
+
+class _Study:
+    """The trials of one combination.
+
+    Args:
+        seeds: the numbers of its points on each axis, for each seed.
+    """
+
+    def __init__(self, sweep: Sweep, seeds: list[tuple[int, ...]]) -> None:
+        self.sweep, self.seeds, self.given = sweep, seeds, 0
+        self.search = _search(sweep)
+        self.study = open_study(sweep, seeds[0])
+        trials = self.study.get_trials(deepcopy=False)
+        self._to_ask = max(0, self.search.trials - len(trials))
+        self._again = deque(trial for trial in trials if trial.state not in ENDED)
+        self._at_work = 0
+        self._seeds_left = deque(seeds[1:])
+        self._give_up_without_best()
+
+    @property
+    def left(self) -> int:
+        return self._to_ask + len(self._again) + len(self._seeds_left)
+
+    def is_ready(self) -> bool:
+        if self._to_ask or self._again:
+            return True
+        return not self._at_work and bool(self._seeds_left)
+
+    def is_exhausted(self) -> bool:
+        return not self.left
+
+    def next(self) -> Job:
+        self.given += 1
+        if not self._again and not self._to_ask:
+            return Job(self._seeds_left.popleft(), best_values(self.study, self.search))
+        self._at_work += 1
+        if self._again:
+            trial = self._again.popleft()
+        else:
+            self._to_ask -= 1
+            trial = self.study.ask(distributions(self.search))
+        name = Trial(str(journal(self.sweep.base)), self.study.study_name, trial.number)
+        return Job(self.seeds[0], values_of(trial.params, self.search), name)
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        if job.trial is None:
+            return
+        self._at_work -= 1
+        number, value = job.trial.number, (outcome.summary or {}).get(self.sweep.base.monitor)
+        if value is not None:
+            self.study.tell(number, value, skip_if_finished=True)
+        else:
+            state = TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL
+            self.study.tell(number, state=state, skip_if_finished=True)
+        self._give_up_without_best()
+
+    def _give_up_without_best(self) -> None:
+        """Train nothing on the other seeds if all trials have ended and none has a result."""
+        if not (self._at_work or self._to_ask or self._again or _has_best(self.study)):
+            self._seeds_left.clear()
+
+
+def best_jobs(sweep: Sweep) -> Iterator[Job]:
+    """Yield the runs of each combination whose search has found values, with those: its result, on all seeds."""
+    search = _search(sweep)
+    for seeds in _by_seed(sweep):
+        study = open_study(sweep, seeds[0])
+        if _has_best(study):
+            drawn = best_values(study, search)
+            yield from (Job(numbers, drawn) for numbers in seeds)
+
+
+def open_study(sweep: Sweep, numbers: tuple[int, ...]) -> optuna.Study:
+    """Return the study of a combination, empty if it is new."""
+    search = _search(sweep)
+    config = cell(sweep, numbers).config
+    drawn = set(search.ranges)
+    settings = {key: value for key, value in influential(config.values()).items() if key not in drawn}
+    spoken = json.dumps([settings, msgspec.to_builtins(search)], sort_keys=True, default=str)
+    name = f"{_without_seed(sweep, numbers)} {hashlib.sha256(spoken.encode()).hexdigest()[:10]}".strip()
+    return load_study(sweep, journal(sweep.base), name)
+
+
+def load_study(sweep: Sweep, file: Path, name: str) -> optuna.Study:
+    """Return a study by its name in a file, empty if it is new."""
+    base, search = sweep.base, _search(sweep)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(file))),
+        sampler=build_sampler(search, base.seed),
+        pruner=build_pruner(search),
+        study_name=name,
+        direction="minimize" if lower_is_better(base.monitor) else "maximize",
+        load_if_exists=True,
+    )
+
+
+def journal(base: Configuration) -> Path:
+    path = Path(base.output_path).absolute()
+    path.mkdir(parents=True, exist_ok=True)
+    return path / FILE
+
+
+def build_sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
+    """Build the sampler, seeded by the configuration's seed unless its parameters say otherwise.
+
+    Raises: what its constructor raises on parameters that it cannot use.
+    """
+    kind = getattr(optuna.samplers, search.sampler)
+    seeded = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
+    return kind(**{**seeded, **search.sampler_params})
+
+
+def build_pruner(search: Search) -> optuna.pruners.BasePruner:
+    """Build the pruner; one that never prunes where none is named. Raises: as `build_sampler`."""
+    if search.pruner is None:
+        return optuna.pruners.NopPruner()
+    return getattr(optuna.pruners, search.pruner)(**search.pruner_params)
+
+
+def distributions(search: Search) -> dict[str, BaseDistribution]:
+    """Return dotted key -> what Optuna draws from; of a choice, how each value is written."""
+    return {name: _distribution(*next(iter(given.items()))) for name, given in search.ranges.items()}
+
+
+def _distribution(kind: str, values: list[Any]) -> BaseDistribution:
+    if kind == "choice":
+        return CategoricalDistribution([show(value) for value in values])
+    if kind == "int":
+        return IntDistribution(*values)
+    return FloatDistribution(*map(float, values), log=kind == "log")
+
+
+def values_of(params: dict[str, Any], search: Search) -> dict[str, Any]:
+    """Return dotted key -> value, what was drawn as a configuration has it."""
+    found = {}
+    for name, given in search.ranges.items():
+        ((kind, values),) = given.items()
+        by_text = {show(value): value for value in values} if kind == "choice" else {}
+        found[name] = by_text.get(params[name], params[name])
+    return found
+
+
+def best_values(study: optuna.Study, search: Search) -> dict[str, Any]:
+    return values_of(study.best_trial.params, search)
+
+
+def _has_best(study: optuna.Study) -> bool:
+    return any(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False))
+
+
+def _search(sweep: Sweep) -> Search:
+    search = sweep.block.search
+    assert search is not None
+    return search
+
+
+def _by_seed(sweep: Sweep) -> list[list[tuple[int, ...]]]:
+    """Return, for each combination of all axes but the seeds, its runs."""
+    seeds = [number for number, axis in enumerate(sweep.axes) if axis.name == "seed"]
+    found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for numbers in combinations(sweep):
+        rest = tuple(number for place, number in enumerate(numbers) if place not in seeds)
+        found.setdefault(rest, []).append(numbers)
+    return list(found.values())
+
+
+def _without_seed(sweep: Sweep, numbers: tuple[int, ...]) -> str:
+    told = [axis.points[number].label for axis, number in zip(sweep.axes, numbers, strict=True) if axis.name != "seed"]
+    return ", ".join(told)
