@@ -221,10 +221,12 @@ def test_curves_are_drawn_smoothed_and_hidden_by_the_legend(opened):
     assert opened.run(count.format("raw")) == RUNS
     assert opened.run("document.querySelector('#curves .raw').getAttribute('d')") == sharp
     assert opened.run("document.querySelector('#curves .seed').getAttribute('d')") != sharp
-    opened.run("document.querySelector('#curves .legend button').click()")
+    first = "document.querySelector('#curves .legend [aria-pressed]')"
+    opened.run(f"{first}.click()")
     assert opened.run(count.format("seed")) == RUNS - SEEDS
-    assert opened.run("document.querySelector('#curves .legend button').getAttribute('aria-pressed')") == "false"
-    opened.run("[...document.querySelectorAll('#curves .legend button')].at(-1).click()")
+    assert opened.run(f"{first}.getAttribute('aria-pressed')") == "false"
+    all_and_none = "document.querySelectorAll('#curves .legend button:not([aria-pressed])')"
+    opened.run(f"{all_and_none}[1].click()")
     assert opened.run(count.format("seed")) == 0
 
 
@@ -261,7 +263,7 @@ def test_a_range_on_an_axis_keeps_the_lines_within(opened):
 
 def test_classes_are_sorted_by_their_difference(opened):
     choose(opened, labelled("classes", "group"), "1")
-    texts = opened.run("[...document.querySelectorAll('#classes tbody tr')].map((row) => row.children[4].textContent)")
+    texts = opened.run("[...document.querySelectorAll('#classes tbody tr')].map((row) => row.children[1].textContent)")
     assert len(texts) == 10
     assert texts == sorted(texts, key=float, reverse=True)
     assert opened.run("document.querySelector('#classes select').selectedOptions[0].textContent").startswith(LOSSES[1])
@@ -280,6 +282,29 @@ def test_images_of_a_pair_are_shown_with_what_both_say(opened):
     assert opened.run("document.querySelector('#images figcaption').innerText") != before
     choose(opened, labelled("images", "B"), opened.run(f"{labelled('images', 'A')}.value"))
     assert opened.run(count) == 0
+
+
+@pytest.mark.parametrize("number_of", [1, 2])
+def test_runs_that_left_little_make_a_page_without_complaints(started, tmp_path, number_of):
+    for seed in range(number_of):
+        folder = leave(tmp_path / "out", f"seed={seed}")
+        folder.summary.write_text(json.dumps({"test/accuracy": 0.5}))
+    leave(tmp_path / "out", "seed=7", epochs=[0.5]).metrics.write_text("epoch\nx\n")
+    page = write(tmp_path / "page.html", tmp_path / "out")
+    started.open(page, 400)
+    started.run(f"{ROWS}[0].click()")
+    assert column(started, "test/accuracy, %") == ["50.00"] * number_of + ["90.00"]
+    assert "no curves: " in started.run("document.getElementById('curves').textContent")
+    assert "No run here has curves." in started.run("document.getElementById('curves').textContent")
+    assert "No group here can be compared" in started.run("document.getElementById('classes').textContent")
+    assert started.complaints == []
+
+
+def test_one_epoch_is_drawn_as_points(started, tmp_path):
+    leave(tmp_path / "out", epochs=[0.5])
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    assert started.run("document.querySelectorAll('#curves .chart circle').length") == 1
+    assert started.complaints == []
 
 
 def test_without_scripts_the_tables_can_still_be_read(started, page):

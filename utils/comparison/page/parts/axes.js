@@ -1,6 +1,6 @@
 // Scales, ticks and the frame of a chart; colours and dashes of groups.
 
-const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
+const DASHES = ["", "7 3", "2 3", "9 3 2 3", "16 4", "9 3 2 3 2 3"];
 const look = (group) => ({ class: `c${data.groups[group].colour}`, dash: DASHES[data.groups[group].style % DASHES.length] });
 
 /** From values to pixels; `log` is only for ranges above 0. */
@@ -103,9 +103,17 @@ function path(xs, ys, at) {
   return text;
 }
 
+/** What stands for a line of one value. */
+function dot(group, x, y, at) {
+  return y === null ? "" : draw("circle", { class: `mark ${look(group).class}`, r: 4, cx: at.x(x), cy: at.y(y) });
+}
+
 /** The shape of a group's mark: one for each style, so that colour is not all that tells. */
 function mark(group, x, y, attributes = {}) {
-  const shapes = ["M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0", "M-5.5-5.5h11v11h-11z", "M0-7L7 5.5H-7z", "M0-7.5L7.5 0 0 7.5-7.5 0z"];
+  const shapes = [
+    "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0", "M-5.5-5.5h11v11h-11z", "M0-7L7 5.5H-7z",
+    "M0-7.5L7.5 0 0 7.5-7.5 0z", "M0 7L7-5.5H-7z", "M-2-7h4v5h5v4h-5v5h-4v-5h-5v-4h5z",
+  ];
   const { class: colour } = look(group);
   const d = shapes[data.groups[group].style % shapes.length];
   return draw("path", { ...attributes, d, class: `mark ${colour}`, transform: `translate(${x} ${y})` });

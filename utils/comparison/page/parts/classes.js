@@ -12,15 +12,23 @@
     const cutOff = !whole && order.length > MOST;
     const shown = cutOff ? [...order.slice(0, MOST / 2), ...order.slice(-MOST / 2)] : order;
     const largest = Math.max(...difference.values.map(Math.abs)) || 1;
-    const head = ["class", "images", `${label(difference.baseline)}, %`, "this group, %", "difference, %"].map((text, number) => make("th", { scope: "col", class: number ? "number" : null }, text));
+    const heading = (text, kind) => make("th", { scope: "col", class: kind }, text);
+    const head = [
+      heading("class"), heading("difference, %", "number"), make("td", { class: "bar" }),
+      ...["this group, %", `${label(difference.baseline)}, %`, "images"].map((text) => heading(text, "number")),
+    ];
     const row = (number) => {
       const value = difference.values[number];
       const bar = make("i", { class: value < 0 ? "down" : "up" });
       bar.style.width = `${(50 * Math.abs(value)) / largest}%`;
-      const cells = [String(test.counts[number]), difference.theirs[number], difference.ours[number], difference.texts[number]];
-      return make("tr", {}, make("th", { scope: "row" }, test.classes[number]), ...cells.map((text) => make("td", { class: "number" }, text)), make("td", { class: "bar" }, make("div", { class: "track" }, bar)));
+      const cell = (text) => make("td", { class: "number" }, text);
+      return make(
+        "tr", {}, make("th", { scope: "row" }, test.classes[number]), cell(difference.texts[number]),
+        make("td", { class: "bar" }, make("div", { class: "track" }, bar)),
+        cell(difference.ours[number]), cell(difference.theirs[number]), cell(String(test.counts[number])),
+      );
     };
-    within("table").replaceChildren(make("thead", {}, make("tr", {}, ...head, make("td"))), make("tbody", {}, ...shown.map(row)));
+    within("table").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...shown.map(row)));
     const more = make("button", { type: "button", onclick: () => { whole = !whole; paint(); } }, cutOff ? `all ${order.length} classes` : "fewer classes");
     const seeds = `over ${difference.seeds} seed${difference.seeds > 1 ? "s" : ""}`;
     within(".more").replaceChildren(cutOff ? `${seeds}; the ${MOST / 2} classes that gain most and the ${MOST / 2} that lose most ` : `${seeds} `, order.length > MOST ? more : "");

@@ -51,6 +51,7 @@ function meanCurve(curves) {
     const at = frame(within(".chart"), name, { range: epochRange(lines.map((line) => line.epoch)), title: "epoch, from 0", whole: true }, { range, title: title(metric), share: data.names[metric].share, log }, 380);
     if (weight > 0) for (const line of lines) at.svg.append(draw("path", { class: `series raw ${look(line.group).class}`, d: path(line.epoch, line.raw, at) }));
     for (const line of lines) at.svg.append(draw("path", { class: `series seed ${look(line.group).class}`, "stroke-dasharray": look(line.group).dash, "data-run": line.run, d: path(line.epoch, line.values, at) }));
+    for (const line of lines.filter((each) => each.epoch.length === 1)) at.svg.append(dot(line.group, line.epoch[0], line.values[0], at));
     for (const group of groups.filter((each) => !hidden.has(each))) {
       const own = lines.filter((line) => line.group === group);
       if (own.length) {
@@ -86,7 +87,7 @@ function meanCurve(curves) {
       },
     }, swatch(group, false), label(group));
     const all = (on) => () => { groups.forEach((group) => (on ? hidden.delete(group) : hidden.add(group))); legend(); paint(); };
-    within(".legend").replaceChildren(...groups.map(button), make("button", { type: "button", onclick: all(true) }, "all"), make("button", { type: "button", onclick: all(false) }, "none"));
+    within(".legend").replaceChildren(make("button", { type: "button", onclick: all(true) }, "all"), make("button", { type: "button", onclick: all(false) }, "none"), ...groups.map(button));
   }
 
   const told = make("output", {}, "0");

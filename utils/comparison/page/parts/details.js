@@ -26,7 +26,7 @@ function openRun(run) {
     small.append(holder);
     const at = frame(holder, `${title(name)} of run ${run + 1}`, { range: epochRange([curves.epoch]), title: "epoch", whole: true }, { range: extent(values), title: title(name), share: data.names[name].share }, 170);
     at.svg.append(draw("path", { class: `series mean ${look(runs.group[run]).class}`, d: path(curves.epoch, values, at) }));
-    if (values.length === 1 && values[0] !== null) at.svg.append(draw("circle", { class: `mark ${look(runs.group[run]).class}`, r: 4, cx: at.x(curves.epoch[0]), cy: at.y(values[0]) }));
+    if (values.length === 1) at.svg.append(dot(runs.group[run], curves.epoch[0], values[0], at));
   }
 }
 

@@ -38,7 +38,7 @@
     const about = `test image ${image.index}, ${image.target}`;
     const picture = image.picture === null ? make("div", { class: "none", role: "img", "aria-label": `${about}: no picture` }) : make("img", { src: image.picture, alt: about, width: 96, height: 96 });
     picture.addEventListener("load", () => picture.classList.toggle("pixels", picture.naturalWidth < 64));
-    return make("figure", {}, picture, make("figcaption", {}, make("strong", {}, image.target), ` image ${image.index}`, told(image, "A", right), told(image, "B", wrong)));
+    return make("figure", {}, picture, make("figcaption", {}, make("strong", {}, image.target), ` · image ${image.index}`, told(image, "A", right), told(image, "B", wrong)));
   }
 
   function paint() {
