@@ -16,6 +16,7 @@ from pathlib import Path
 
 from utils.comparison.building import Options, compare
 from utils.comparison.formats import to_latex, to_markdown, to_terminal
+from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
 from utils.comparison.records import group_records, run_records
 from utils.comparison.tables import build_tables, notes
@@ -47,6 +48,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--cost", action="store_true", help="seconds, images/s, parameters and multiply-adds, too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables in Markdown")
     parser.add_argument("--latex", type=Path, metavar="FILE", help="the tables in LaTeX, with booktabs")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="a page with tables, curves, classes and images")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a row a group, with every number")
     parser.add_argument("--runs-csv", type=Path, metavar="FILE", help="a row a run, with every number")
     return parser.parse_intermixed_args(arguments)
@@ -62,6 +64,8 @@ def run(options: argparse.Namespace) -> None:
         write_atomically(options.markdown, to_markdown(tables, lines))
     if options.latex is not None:
         write_atomically(options.latex, to_latex(tables, lines))
+    if options.html is not None:
+        write_atomically(options.html, write_page(comparison))
     if options.csv is not None:
         write_csv(options.csv, group_records(comparison))
     if options.runs_csv is not None:

@@ -15,18 +15,19 @@ import yaml
 from msgspec import structs
 from torch import nn
 
-from datasets import DATASETS, build_dataset
+from datasets import DATASETS
 from datasets.audit import audit
-from datasets.base import DataSet, keep_classes
+from datasets.base import DataSet
 from datasets.data_module import DataModule, common_size
 from losses import build_loss
 from models import build_model
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from utils import optimization
+from utils.data_sets import DATA_KEYS, load_data_set
 from utils.lookup import keywords, load_entry
 from utils.metrics import ORDERED_METRICS
-from utils.parameter_checks import DATA_KEYS, check_parameters
+from utils.parameter_checks import check_parameters
 from utils.runs import check_writable
 from utils.schema import KEYS, Configuration
 from utils.seeding import derive_seed, seed_all
@@ -138,11 +139,7 @@ def _build_data_set(config: Configuration) -> DataSet:
     for key in DATA_KEYS:
         if key not in taken and config.was_set(key) and key not in UNIVERSAL_KEYS:
             LOG.warning("%s: %s has no effect on dataset: %s", config.place((key,)), key, config.dataset)
-    given = {key: getattr(config, key) for key in DATA_KEYS if key in taken}
-    data_set = build_dataset(config.dataset, **given, **config.data_params)
-    if config.classes is None or "classes" in taken:
-        return data_set
-    return keep_classes(data_set, [str(name) for name in config.classes])
+    return load_data_set(config)
 
 
 def _build_network(config: Configuration, num_classes: int) -> Any:

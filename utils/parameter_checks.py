@@ -13,13 +13,10 @@ from datasets import DATASETS, build_mixing
 from datasets.augmentation import build_transforms
 from losses import build_loss
 from utils import optimization
+from utils.data_sets import DATA_KEYS
 from utils.lookup import load_entry, parameter_problems
 from utils.schema import KEYS, Configuration
 from utils.types import ConfigError
-
-DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
-"""Keys that a data set's function may take; the function's signature says which it does, and what else it takes stands
-in data_params."""
 
 
 def check_parameters(config: Configuration) -> None:

@@ -21,7 +21,7 @@ from datasets import build_dataset, data_module
 from datasets.sampling import EpochBatches
 from losses.torch_losses import TorchLoss
 from models.classifier import Classifier
-from utils import building, callbacks, runner
+from utils import building, callbacks, data_sets, runner
 from utils.callbacks import RunRecord
 from utils.checkpoints import load_checkpoint
 from utils.configuration import read_configuration
@@ -552,7 +552,7 @@ def test_a_data_set_gets_the_keys_and_parameters_that_it_takes(quick, monkeypatc
         found.update(params)
         raise DataError("enough")
 
-    monkeypatch.setattr(building, "build_dataset", build_dataset)
+    monkeypatch.setattr(data_sets, "build_dataset", build_dataset)
     with pytest.raises(DataError, match="enough"):
         building.prepare(quick(data_path="here", **changes))
     assert found == {"data_path": "here", "download": False, "verify_checksums": True, **given}
@@ -560,7 +560,7 @@ def test_a_data_set_gets_the_keys_and_parameters_that_it_takes(quick, monkeypatc
 
 def test_ordered_classes_are_judged_one_off_too(quick, monkeypatch):
     digits = dataclasses.replace(build_dataset("digits"), ordered=True)
-    monkeypatch.setattr(building, "build_dataset", lambda name: digits)
+    monkeypatch.setattr(data_sets, "build_dataset", lambda name: digits)
     _, summary = runner.train(quick(num_epochs=1, monitor="valid/one_off_accuracy"))
     assert summary["test/accuracy"] < summary["test/one_off_accuracy"] <= 1
 

@@ -154,7 +154,7 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     summary = _read("summary.json", folder.read_summary)
     facts = _read("environment.json", folder.read_environment)
     if with_epochs:
-        _read("metrics.csv", folder.read_metrics)
+        read_epochs(folder)
     if not isinstance(summary, dict) or not isinstance(facts, dict):
         raise Damaged(f"{'environment' if isinstance(summary, dict) else 'summary'}.json holds no mapping")
     data = facts.get("data_fingerprint", "not recorded")
@@ -165,6 +165,11 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     # wrong labels are drawn by the seed, so that data with them differ between seeds as they should
     settings[DATA] = "with label noise" if settings["label_noise"] else str(data)[:10]
     return Run(folder, settings, seed, summary)
+
+
+def read_epochs(folder: RunFolder) -> list[dict[str, float]]:
+    """Return the rows of metrics.csv, an epoch each. Raises: Damaged."""
+    return _read("metrics.csv", folder.read_metrics)
 
 
 def _read(name: str, read: Callable[[], Any]) -> Any:

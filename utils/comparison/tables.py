@@ -71,6 +71,18 @@ def number(value: float, metric: str, signed: bool = False) -> str:
     return f"{value:{sign}.4f}" if abs(value) < 1000 else f"{value:{sign},.0f}"
 
 
+def written(value: float, name: str) -> str:
+    """Return any number of a summary as it is shown: costs with few digits, whole numbers whole, else as metrics."""
+    if name in COSTS:
+        return f"{value:,.{1 if value < 100 else 0}f}"
+    return f"{value:,}" if isinstance(value, int) else number(value, name)
+
+
+def titled(metric: str) -> str:
+    """Return a number's name with its unit."""
+    return f"{COST_NAMES.get(metric, metric)}{', %' if is_share(metric) else ''}"
+
+
 def spread_text(spread: Spread, metric: str) -> str:
     std = "" if spread.std is None else f" ± {number(spread.std, metric)}"
     return f"{number(spread.mean, metric)}{std} ({spread.count})"
@@ -81,7 +93,7 @@ def spread_text(spread: Spread, metric: str) -> str:
 
 def _results(panel: Panel, comparison: Comparison) -> Table:
     metric, layout = comparison.options.metric, comparison.layout
-    title = f"{metric}{', %' if is_share(metric) else ''}{f'; {panel.title}' if panel.title else ''}"
+    title = f"{titled(metric)}{f'; {panel.title}' if panel.title else ''}"
     header = (f"{', '.join(layout.rows)}", *(column or "all" for column in panel.columns))
     rows = [
         (Text(row), *(_result(panel.cells.get((row, column)), metric) for column in panel.columns))
@@ -136,7 +148,7 @@ def _notes_below(panel: Panel, comparison: Comparison) -> Iterator[str]:
     if printed := [paper for cell in cells for paper in cell.papers]:
         yield f"paper: as printed, then ours less the paper's; {'; '.join(sources(printed))}"
         if departures := list(dict.fromkeys(each for paper in printed for each in paper.departures)):
-            yield f"warning: these are not the recipe's runs, they differ in {_named(departures)}"
+            yield f"warning: these are not the recipe's runs, they differ in {named(departures)}"
     marks = {MARKS.get(cell.contrast.verdict) for cell in cells if cell.contrast is not None}
     if MARKS["more than noise"] in marks:
         yield f"† differs from {panel.baseline} by more than noise, over seeds and, where that was tested, images"
@@ -241,8 +253,8 @@ def _reach_text(cell: Cell) -> list[str]:
 
 
 def _cost_texts(cell: Cell) -> list[str]:
-    spreads = [Spread.of(cell.group.values(name).values()) for name in COSTS]
-    return ["-" if each is None else f"{each.mean:,.{1 if each.mean < 100 else 0}f}" for each in spreads]
+    spreads = {name: Spread.of(cell.group.values(name).values()) for name in COSTS}
+    return ["-" if each is None else written(each.mean, name) for name, each in spreads.items()]
 
 
 # ----------------------------------------------------------------------------------------------------------- notes
@@ -257,16 +269,16 @@ def notes(comparison: Comparison) -> list[str]:
     if comparison.not_tested:
         lines.append(comparison.not_tested)
     if found.unfinished:
-        lines.append(f"left out, unfinished: {_named(map(str, found.unfinished))}")
+        lines.append(f"left out, unfinished: {named(map(str, found.unfinished))}")
     lines += [f"left out, damaged: {path}: {reason}" for path, reason in found.damaged[:NAMED]]
     if len(found.damaged) > NAMED:
         lines.append(f"left out, damaged: {len(found.damaged) - NAMED:,} more")
     for taken, others in found.repeated[:NAMED]:
-        lines.append(f"trained more than once: taken {taken}, the last of them; left out {_named(map(str, others))}")
+        lines.append(f"trained more than once: taken {taken}, the last of them; left out {named(map(str, others))}")
     if len(found.repeated) > NAMED:
         lines.append(f"trained more than once: {len(found.repeated) - NAMED:,} more, the last taken of each")
     if found.missing:
-        lines.append(f"not finished yet, of the sweep: {_named(found.missing, '; ')}")
+        lines.append(f"not finished yet, of the sweep: {named(found.missing, '; ')}")
     return lines
 
 
@@ -278,11 +290,11 @@ def _differences(comparison: Comparison) -> str:
     told = [f"{', '.join(keys)} ({place})" for place, keys in places if keys]
     for owner in dict.fromkeys(layout.beside.values()):
         keys = [key for key, other in layout.beside.items() if other == owner]
-        told.append(f"{_named(keys)} ({f'with {owner}' if owner else 'with none of these'})")
+        told.append(f"{named(keys)} ({f'with {owner}' if owner else 'with none of these'})")
     return f"they differ in {'; '.join(told)}"
 
 
-def _named(names: Iterable[str], separator: str = ", ") -> str:
+def named(names: Iterable[str], separator: str = ", ") -> str:
     """Return the first names and how many more there are."""
     known = list(names)
     count = f"{len(known):,}: " if len(known) > 1 else ""

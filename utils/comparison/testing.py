@@ -144,6 +144,15 @@ def _over_images(pairs: Sequence[tuple[Run, Run]], read) -> ImageTest:
 def read_rightness(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return index, target and whether the prediction is right, of each test image: [N] int, [N] int, [N] bool.
 
+    Raises: NotPaired, as `read_predictions`.
+    """
+    index, target, prediction = read_predictions(run)
+    return index, target, prediction == target
+
+
+def read_predictions(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return index, target and prediction of each test image, a class each: [N] int.
+
     Raises: NotPaired if the run has no predictions of classes.
     """
     import pyarrow as pa
@@ -162,4 +171,4 @@ def read_rightness(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     index, target, prediction = (table[name].to_numpy() for name in ("index", "target", "prediction"))
     if len(np.unique(index)) < len(index):
         raise NotPaired(f"{path}: an image stands twice")
-    return index, target, prediction == target
+    return index, target, prediction

@@ -1,0 +1,318 @@
+"""The page of compare.py --html as a reader meets it: in a Chromium, where there is one."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Browser, chromium, find_chromium
+from leaving import leave
+
+from datasets.digits import digits
+from utils.comparison.building import Options, compare
+from utils.comparison.page.writing import write_page
+from utils.comparison.reading import find_runs
+from utils.comparison.tables import number
+
+PROGRAM = find_chromium()
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
+LOSSES, SEEDS, NETWORKS = ("CrossEntropyLoss", "FocalLoss", "OneSidedMarginLoss"), 3, ("resnet10t", "test_resnet")
+RUNS = len(LOSSES) * SEEDS * len(NETWORKS)
+HOSTILE = "</script><img src=x onerror=hit=1>"
+ROWS = "[...document.querySelectorAll('#runs tbody tr')]"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """18 runs of 3 losses, 3 seeds and 2 networks on the real test images, in a folder with a hostile name."""
+    folder = tmp_path_factory.mktemp("page")
+    draw = random.Random(3)
+    labels = digits().test.labels.tolist()
+    for network in NETWORKS:
+        for place, loss in enumerate(LOSSES):
+            for seed in range(SEEDS):
+                right = [draw.random() < 0.95 - 0.1 * place for _ in labels]
+                epochs = [0.9 - 0.8 / (epoch + 1) + 0.05 * draw.random() for epoch in range(30)]
+                costs = {"flops": 10**9 if network == "resnet10t" else 10**7, HOSTILE: 1.0}
+                changes = (f"loss_function={loss}", f"architecture={network}", f"seed={seed}")
+                leave(folder / "<img src=x>", *changes, right=right, targets=labels, epochs=epochs, summary=costs)
+    return write(folder / "page.html", folder / "<img src=x>")
+
+
+def write(file: Path, runs: Path) -> Path:
+    file.write_text(write_page(compare(find_runs([str(runs)]), Options(cost=True))), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Browser]:
+    assert PROGRAM is not None
+    with chromium(PROGRAM) as browser:
+        yield browser
+
+
+@pytest.fixture
+def opened(started: Browser, page: Path) -> Iterator[Browser]:
+    """The page, opened anew; it must complain of nothing and ask for nothing."""
+    started.open(page, 1280)
+    yield started
+    assert started.complaints == []
+    assert started.requests == [page.as_uri()]
+
+
+def column(browser: Browser, name: str) -> list[str]:
+    """Return the texts of a column of the table of runs."""
+    heads = browser.run("[...document.querySelectorAll('#runs thead th')].map((each) => each.dataset.name)")
+    return browser.run(f"{ROWS}.map((row) => row.children[{heads.index(name)}].textContent)")
+
+
+def click_heading(browser: Browser, name: str) -> str:
+    """Return how the column is sorted then."""
+    head = f"document.querySelector('#runs th[data-name={json.dumps(name)}]')"
+    browser.run(f"{head}.querySelector('button').click()")
+    return browser.run(f"{head}.getAttribute('aria-sort')")
+
+
+def choose(browser: Browser, control: str, value: Any) -> None:
+    """Set a control as a reader would."""
+    browser.run(
+        f"(() => {{ const node = {control}; node.value = {json.dumps(value)};"
+        "for (const kind of ['input', 'change']) node.dispatchEvent(new Event(kind, {bubbles: true})); })()"
+    )
+
+
+def labelled(section: str, text: str) -> str:
+    """Return the control of a section whose label begins with a text, as an expression."""
+    labels = f"[...document.querySelectorAll('#{section} .controls label')]"
+    return f"{labels}.find((each) => each.textContent.startsWith('{text}')).querySelector('select, input')"
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_the_window(started, page, width, scheme):
+    started.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    started.open(page, width)
+    assert started.run("document.scrollingElement.scrollWidth") <= width
+    charts = started.run("[...document.querySelectorAll('section .chart svg')].map((each) => each.clientWidth)")
+    assert len(charts) == 3
+    assert max(charts[:2]) <= width
+    started.run(f"{ROWS}[0].click()")
+    assert started.run("document.getElementById('details').getBoundingClientRect().right") <= width
+    assert (started.complaints, started.requests) == ([], [page.as_uri()])
+
+
+def test_a_click_on_a_heading_sorts_and_another_reverses(opened):
+    name = "test/accuracy, %"
+    before = column(opened, name)
+    assert click_heading(opened, name) == "ascending"
+    assert column(opened, name) == sorted(before, key=float)
+    assert click_heading(opened, name) == "descending"
+    assert column(opened, name) == sorted(before, key=float, reverse=True)
+    assert click_heading(opened, "loss_function") == "ascending"
+    assert column(opened, "loss_function") == sorted(column(opened, "loss_function"))
+    assert opened.run("document.querySelectorAll('#runs [aria-sort=none]').length") > 3
+
+
+def test_numbers_are_sorted_as_numbers(opened):
+    click_heading(opened, "multiply-adds")
+    assert column(opened, "multiply-adds") == ["10,000,000"] * (RUNS // 2) + ["1,000,000,000"] * (RUNS // 2)
+
+
+def test_words_and_selects_filter(opened):
+    choose(opened, labelled("runs", "filter"), "focal RESNET10T")
+    assert column(opened, "loss_function") == ["FocalLoss"] * SEEDS
+    assert opened.run("document.querySelector('#runs .count').textContent") == f"{SEEDS} of {RUNS} runs"
+    choose(opened, labelled("runs", "filter"), "")
+    choose(opened, labelled("runs", "architecture"), "1")
+    assert column(opened, "architecture") == ["test_resnet"] * (RUNS // 2)
+    choose(opened, labelled("runs", "filter"), "nothing has this")
+    assert column(opened, "architecture") == []
+
+
+def test_a_run_opens_by_the_keyboard_and_closes(opened):
+    opened.run(f"{ROWS}[0].querySelector('button').focus()")
+    opened.press("Enter", 13, "\r")
+    assert opened.run("document.getElementById('details').open")
+    text = opened.run("document.getElementById('details').innerText")
+    for part in ("CrossEntropyLoss", "seed 0", "loss_function", "test/cross_entropy", "python compare.py '", HOSTILE):
+        assert part in text
+    shown = opened.run("[...document.querySelectorAll('#details tr')].map((row) => row.innerText.split('\\t'))")
+    accuracy = opened.run("data.runs.numbers['test/accuracy'].texts[0]")
+    assert ["test/accuracy, %", accuracy] in shown
+    assert opened.run("document.querySelectorAll('#details svg').length") == 1
+    opened.press("Escape", 27)
+    assert not opened.run("document.getElementById('details').open")
+
+
+def test_many_runs_stand_on_pages(started, tmp_path):
+    for seed in range(120):
+        leave(tmp_path / "out", f"seed={seed}", accuracy=seed / 1000)
+    page = write(tmp_path / "page.html", tmp_path / "out")
+    started.open(page, 1280)
+    turn = "[...document.querySelectorAll('#runs .pages button')]"
+    assert column(started, "seed") == [str(seed) for seed in range(50)]
+    started.run(f"{turn}[1].click()")
+    started.run(f"{turn}[1].click()")
+    assert column(started, "seed") == [str(seed) for seed in range(100, 120)]
+    assert started.run(f"{turn}[1].disabled")
+    assert "page 3 of 3" in started.run("document.querySelector('#runs .pages').textContent")
+    click_heading(started, "seed")
+    click_heading(started, "seed")
+    assert column(started, "seed")[0] == "119"
+    assert started.complaints == []
+
+
+def test_hostile_names_are_shown_and_do_nothing(opened):
+    assert opened.run("window.hit === undefined")
+    assert opened.run("document.querySelectorAll('img:not([src^=\"data:image/\"])').length") == 0
+    assert HOSTILE in opened.run("document.querySelector('#runs details').textContent")
+
+
+def test_the_policy_lets_no_script_and_no_request_in(started, page):
+    started.open(page, 1280)
+    started.run(
+        "document.body.append(Object.assign(document.createElement('img'), {src: 'https://example.org/x.png'}))"
+    )
+    started.run(
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.hit = 1'}))"
+    )
+    started.wait("true")
+    assert started.run("window.hit === undefined")
+    assert sum("Content Security Policy" in text for text in started.complaints) == 2
+
+
+@pytest.mark.parametrize("name", ["test/accuracy", "test/cross_entropy"])
+def test_numbers_are_written_as_the_tables_write_them(opened, name):
+    draw = random.Random(5)
+    values = [draw.uniform(-2, 2) for _ in range(200)] + [0.0, 1.0, 0.999999, 1234.5678, 98765.4]
+    for signed in (False, True):
+        told = opened.run(f"{json.dumps(values)}.map((each) => written(each, '{name}', {json.dumps(signed)}))")
+        assert told == [number(value, name, signed) for value in values]
+
+
+def test_smoothing_is_the_weighted_mean_of_an_explicit_loop(opened):
+    values: list[float | None] = [1.0, 3.0, None, 2.0, 8.0]
+    expected: list[float | None] = []
+    for end, value in enumerate(values):
+        known = [each for each in values[: end + 1] if each is not None]
+        weights = [0.7 ** (len(known) - 1 - place) for place in range(len(known))]
+        mean = sum(w * each for w, each in zip(weights, known, strict=True)) / sum(weights)
+        expected.append(None if value is None else mean)
+    told = opened.run(f"smooth({json.dumps(values)}, 0.7)")
+    assert [each is None for each in told] == [each is None for each in expected]
+    assert [each for each in told if each] == pytest.approx([each for each in expected if each])
+    assert opened.run(f"smooth({json.dumps(values)}, 0)") == values
+
+
+def test_the_mean_curve_is_over_the_epochs_that_all_runs_have(opened):
+    curves = [{"epoch": [0, 1, 2], "values": [1, 2, 3]}, {"epoch": [0, 1], "values": [3, None]}]
+    assert opened.run(f"meanCurve({json.dumps(curves)})") == {"epoch": [0], "values": [2]}
+
+
+def test_curves_are_drawn_smoothed_and_hidden_by_the_legend(opened):
+    count = "document.querySelectorAll('#curves .{}').length"
+    assert [opened.run(count.format(kind)) for kind in ("seed", "chart .mean", "raw")] == [RUNS, 6, 0]
+    sharp = opened.run("document.querySelector('#curves .seed').getAttribute('d')")
+    choose(opened, labelled("curves", "smoothing"), "0.9")
+    assert opened.run(count.format("raw")) == RUNS
+    assert opened.run("document.querySelector('#curves .raw').getAttribute('d')") == sharp
+    assert opened.run("document.querySelector('#curves .seed').getAttribute('d')") != sharp
+    first = "document.querySelector('#curves .legend [aria-pressed]')"
+    opened.run(f"{first}.click()")
+    assert opened.run(count.format("seed")) == RUNS - SEEDS
+    assert opened.run(f"{first}.getAttribute('aria-pressed')") == "false"
+    all_and_none = "document.querySelectorAll('#curves .legend button:not([aria-pressed])')"
+    opened.run(f"{all_and_none}[1].click()")
+    assert opened.run(count.format("seed")) == 0
+
+
+def test_marks_stand_where_their_cost_and_accuracy_are(opened):
+    marks = opened.run(
+        "[...document.querySelectorAll('#scatter .chart .mark')].map((each) => [each.getAttribute('aria-label'),"
+        "...each.getAttribute('transform').match(/[0-9.]+/g).map(Number)])"
+    )
+    assert len(marks) == 6
+    accuracy = {label: float(label.partition("%")[2].split()[0]) for label, _, _ in marks}
+    by_height = [label for label, _, up in sorted(marks, key=lambda mark: mark[2])]
+    assert by_height == sorted(accuracy, key=lambda label: -accuracy[label])
+    small, large = ([x for label, x, _ in marks if network in label] for network in reversed(NETWORKS))
+    assert max(small) < min(large)
+
+
+def test_a_range_on_an_axis_keeps_the_lines_within(opened):
+    place = "document.querySelector('#parallel .grab[data-axis=\"1\"]')"  # loss_function
+    opened.run(f"{place}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    box = opened.run(
+        f"(({{left, width, top, height}}) => [left + width / 2, top, height])({place}.getBoundingClientRect())"
+    )
+    x, top, height = box
+    opened.mouse("mousePressed", x, top + 1)
+    opened.mouse("mouseMoved", x, top + 0.25 * height)
+    opened.mouse("mouseReleased", x, top + 0.25 * height)
+    out = (
+        "[...document.querySelectorAll('#parallel .series:not(.out)')].map((each) => label(Number(each.dataset.group)))"
+    )
+    assert opened.run(out) == [f"OneSidedMarginLoss · {network}" for network in NETWORKS]
+    opened.run("document.querySelector('#parallel .controls button').click()")
+    assert len(opened.run(out)) == 6
+
+
+def test_classes_are_sorted_by_their_difference(opened):
+    choose(opened, labelled("classes", "group"), "1")
+    texts = opened.run("[...document.querySelectorAll('#classes tbody tr')].map((row) => row.children[1].textContent)")
+    assert len(texts) == 10
+    assert texts == sorted(texts, key=float, reverse=True)
+    assert opened.run("document.querySelector('#classes select').selectedOptions[0].textContent").startswith(LOSSES[1])
+
+
+def test_images_of_a_pair_are_shown_with_what_both_say(opened):
+    count = "document.querySelectorAll('#images figure').length"
+    shown = opened.run(count)
+    assert 0 < shown <= 24
+    assert opened.run("[...document.querySelectorAll('#images img')].every((each) => each.naturalWidth === 8)")
+    text = opened.run("document.querySelector('#images figcaption').innerText")
+    assert "A: ✓" in text
+    assert "B: ✗" in text
+    before = opened.run("document.querySelector('#images figcaption').innerText")
+    opened.run("document.querySelector('#images .controls button').click()")
+    assert opened.run("document.querySelector('#images figcaption').innerText") != before
+    choose(opened, labelled("images", "B"), opened.run(f"{labelled('images', 'A')}.value"))
+    assert opened.run(count) == 0
+
+
+@pytest.mark.parametrize("number_of", [1, 2])
+def test_runs_that_left_little_make_a_page_without_complaints(started, tmp_path, number_of):
+    for seed in range(number_of):
+        folder = leave(tmp_path / "out", f"seed={seed}")
+        folder.summary.write_text(json.dumps({"test/accuracy": 0.5}))
+    leave(tmp_path / "out", "seed=7", epochs=[0.5]).metrics.write_text("epoch\nx\n")
+    page = write(tmp_path / "page.html", tmp_path / "out")
+    started.open(page, 400)
+    started.run(f"{ROWS}[0].click()")
+    assert column(started, "test/accuracy, %") == ["50.00"] * number_of + ["90.00"]
+    assert "no curves: " in started.run("document.getElementById('curves').textContent")
+    assert "No run here has curves." in started.run("document.getElementById('curves').textContent")
+    assert "No group here can be compared" in started.run("document.getElementById('classes').textContent")
+    assert started.complaints == []
+
+
+def test_one_epoch_is_drawn_as_points(started, tmp_path):
+    leave(tmp_path / "out", epochs=[0.5])
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    assert started.run("document.querySelectorAll('#curves .chart circle').length") == 1
+    assert started.complaints == []
+
+
+def test_without_scripts_the_tables_can_still_be_read(started, page):
+    started.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        started.call("Page.navigate", url=page.as_uri())
+        started.wait("document.readyState === 'complete'")
+        text = started.run("document.getElementById('results').innerText")
+    finally:
+        started.call("Emulation.setScriptExecutionDisabled", value=False)
+    assert "best other less CrossEntropyLoss" in text

@@ -1,0 +1,50 @@
+"""Tables and notes in HTML: readable without any script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from utils.comparison.tables import Table, Text
+from utils.logs import presentable
+
+MOST_ROWS, MOST_TABLES = 300, 40
+
+
+def list_notes(notes: Sequence[str]) -> str:
+    items = (f"<li{' class=warning' if note.startswith('warning') else ''}>{safe(note)}</li>" for note in notes)
+    return f"<ul class=notes>{''.join(items)}</ul>" if notes else ""
+
+
+def write_tables(tables: Sequence[Table]) -> str:
+    """Return the tables, the best of a column in bold; where there are too many, how many more."""
+    results = [table for table in tables if not table.of_all]
+    parts = list(map(_table, results[:MOST_TABLES]))
+    if len(results) > MOST_TABLES:
+        parts.append(f"<p>and {len(results) - MOST_TABLES:,} more tables: --markdown FILE or --csv FILE has all</p>")
+    return "\n".join([*parts, *(_table(table) for table in tables if table.of_all)])
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th scope=col>{safe(each)}</th>" for each in table.header)
+    rows = [_row(row, number in table.rule_before) for number, row in enumerate(table.rows[:MOST_ROWS])]
+    notes = list(table.notes)
+    if len(table.rows) > MOST_ROWS:
+        notes.append(f"and {len(table.rows) - MOST_ROWS:,} more rows: --markdown FILE or --csv FILE has all")
+    if any(each.bold for row in table.rows for each in row):
+        notes.append("bold: the best of its column")
+    return (
+        f"<h3>{safe(table.title)}</h3><div class=wide tabindex=0 role=region aria-label='{safe(table.title)}'><table>"
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{list_notes(notes)}"
+    )
+
+
+def _row(row: Sequence[Text], ruled: bool) -> str:
+    first, *rest = (f"<strong>{safe(each.text)}</strong>" if each.bold else safe(each.text) for each in row)
+    cells = "".join(f"<td>{text}</td>" for text in rest)
+    return f"<tr{' class=ruled' if ruled else ''}><th scope=row>{first}</th>{cells}</tr>"
+
+
+def safe(text: str) -> str:
+    """Return a text as markup that shows it as it is, secrets covered."""
+    return escape(presentable(text))

@@ -1,0 +1,60 @@
+// What every part uses: the data, elements made without markup, controls.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const SVG = document.getElementById("svg").namespaceURI;
+
+/** Make an element; texts among the children stay texts, whatever they hold. */
+function make(name, attributes = {}, ...children) {
+  return fill(document.createElement(name), attributes, children);
+}
+
+function draw(name, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, name), attributes, children);
+}
+
+function fill(node, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (value === true) node.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) node.setAttribute(key, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+/** A labelled select. Options are pairs of value and text. */
+function choice(label, options, chosen, changed) {
+  const items = options.map(([value, text]) => make("option", { value, selected: String(value) === String(chosen) }, text));
+  return make("label", {}, label, make("select", { onchange: (event) => changed(event.target.value) }, ...items));
+}
+
+function tick(label, checked, changed) {
+  return make("label", { class: "tick" }, make("input", { type: "checkbox", checked, onchange: (event) => changed(event.target.checked) }), label);
+}
+
+/** A part of the page: its element, and those within it that scripts fill. */
+function part(name) {
+  const section = document.getElementById(name);
+  return { section, in: (selector) => section.querySelector(selector) };
+}
+
+const title = (name) => data.names[name].title;
+const label = (group) => data.groups[group].label;
+const numbers = Object.keys(data.runs.numbers);
+
+/** A metric's value as the tables have it: shares in percent. */
+function written(value, name, signed = false) {
+  const sign = signed && value >= 0 ? "+" : "";
+  if (data.names[name].share) return sign + (100 * value).toFixed(2);
+  return sign + (Math.abs(value) < 1000 ? value.toFixed(4) : Math.round(value).toLocaleString("en"));
+}
+
+/** Draw anew when the width changes. */
+function redrawn(holder, paint) {
+  let width = 0;
+  new ResizeObserver(() => {
+    if (holder.clientWidth === width) return;
+    width = holder.clientWidth;
+    paint();
+  }).observe(holder);
+}

@@ -1,0 +1,55 @@
+// Test images that one group gets right and another wrong, with what each says.
+
+(() => {
+  const { in: within } = part("images");
+  const tests = data.images.filter((test) => test.groups.length > 1);
+  if (!tests.length) {
+    within(".lead").textContent = "No two groups here have predictions of the same test images.";
+    return;
+  }
+  let test = tests[0], right, wrong;
+
+  function begin() {
+    const compared = data.classes[data.images.indexOf(test)].differences[0];
+    [right, wrong] = compared ? [compared.group, compared.baseline] : test.groups;
+    if (!test.groups.includes(right) || !test.groups.includes(wrong)) [right, wrong] = test.groups;
+  }
+
+  function controls() {
+    const groups = test.groups.map((group) => [group, label(group)]);
+    const sets = tests.map((each, number) => [number, `set ${number + 1}: ${each.groups.length} groups`]);
+    within(".controls").replaceChildren(...[
+      tests.length > 1 ? choice("test images", sets, tests.indexOf(test), (value) => { test = tests[Number(value)]; begin(); controls(); paint(); }) : null,
+      choice("A: right more often", groups, right, (value) => { right = Number(value); paint(); }),
+      choice("B: than", groups, wrong, (value) => { wrong = Number(value); paint(); }),
+      make("button", { type: "button", onclick: () => { [right, wrong] = [wrong, right]; controls(); paint(); } }, "swap"),
+    ].filter(Boolean));
+  }
+
+  function told(image, letter, group) {
+    const said = image.predictions[test.groups.indexOf(group)];
+    const times = (each) => (said.length > 1 ? ` ×${each.seeds}` : "");
+    const words = said.map((each) => make("span", { class: each.right ? "right" : "wrong" }, `${each.right ? "✓" : "✗"} ${each.name}${times(each)} `));
+    return make("div", {}, `${letter}: `, ...words);
+  }
+
+  function figure(number) {
+    const image = test.images[number];
+    const about = `test image ${image.index}, ${image.target}`;
+    const picture = image.picture === null ? make("div", { class: "none", role: "img", "aria-label": `${about}: no picture` }) : make("img", { src: image.picture, alt: about, width: 96, height: 96 });
+    picture.addEventListener("load", () => picture.classList.toggle("pixels", picture.naturalWidth < 64));
+    return make("figure", {}, picture, make("figcaption", {}, make("strong", {}, image.target), ` · image ${image.index}`, told(image, "A", right), told(image, "B", wrong)));
+  }
+
+  function paint() {
+    const pair = test.pairs.find((each) => each.right === right && each.wrong === wrong);
+    const shown = pair ? pair.images : [];
+    const count = pair ? pair.total : 0;
+    within(".count").textContent = right === wrong ? "choose two groups" : pair ? `${count.toLocaleString("en")} image${count === 1 ? "" : "s"}${shown.length < count ? `, shown: ${shown.length}` : ""}` : "these groups have no seed in common";
+    within(".pictures").replaceChildren(...shown.map(figure));
+  }
+
+  begin();
+  controls();
+  paint();
+})();

@@ -1,0 +1,67 @@
+"""What the networks of each group say of the test images: from predictions.parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from utils.comparison.page.runs import Shown
+from utils.comparison.reading import Run
+from utils.comparison.testing import NotPaired, read_predictions
+
+MOST_RUNS, MOST_TESTS = 200, 8
+"""Runs whose predictions are read; sets of test images."""
+
+
+@dataclass(frozen=True, eq=False)
+class SharedTest:
+    """The groups that were tested on the same images.
+
+    Args:
+        index, target: [N], of each image.
+        run: one of the runs, whose configuration says what the data is.
+        predictions: number of a group -> seed -> [N].
+    """
+
+    index: np.ndarray
+    target: np.ndarray
+    run: Run
+    predictions: dict[int, dict[int, np.ndarray]] = field(default_factory=dict)
+
+    def rightness(self, group: int, seeds: Iterable[int]) -> np.ndarray:
+        """Return how many of some seeds' networks are right: [N] int."""
+        return np.stack([self.predictions[group][seed] == self.target for seed in seeds]).sum(axis=0)
+
+    def common_seeds(self, first: int, second: int) -> list[int]:
+        return sorted(self.predictions[first].keys() & self.predictions[second].keys())
+
+
+def read_shared_tests(shown: Shown) -> tuple[list[SharedTest], list[str]]:
+    """Read the predictions of the first runs. Returns: those of the most groups first, and what was left out."""
+    found: dict[tuple[bytes, bytes], SharedTest] = {}
+    notes = []
+    chosen = shown.runs[:MOST_RUNS]
+    if len(chosen) < len(shown.all_runs):
+        notes.append(
+            f"predictions of the first {len(chosen):,} of {len(shown.all_runs):,} runs; name fewer to see others"
+        )
+    for group, run in chosen:
+        try:
+            index, target, prediction = read_predictions(run)
+        except NotPaired as problem:
+            notes.append(f"left out: {problem}")
+            continue
+        key = (index.tobytes(), target.tobytes())
+        found.setdefault(key, SharedTest(index, target, run)).predictions.setdefault(group, {})[run.seed] = prediction
+    tests = sorted(found.values(), key=lambda each: -len(each.predictions))
+    if len(tests) > MOST_TESTS:
+        notes.append(f"of {len(tests):,} sets of test images, the {MOST_TESTS} that most groups share")
+    return tests[:MOST_TESTS], notes
+
+
+def class_name(label: int, names: tuple[str, ...] | None) -> str:
+    if label < 0:
+        return "none of the classes"
+    return f"class {label}" if names is None or label >= len(names) else names[label]

@@ -1,0 +1,74 @@
+"""Small pictures of test images, read from the data set as training reads it, neither cut nor augmented."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from msgspec import structs
+
+from utils.comparison.page.predictions import SharedTest
+from utils.configuration import read_configuration
+from utils.types import UserError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from datasets.base import DataSet, ImageTable
+
+MOST, SIDE = 200, 96
+"""Pictures on a page; their longer side in pixels at most."""
+EXACT_UP_TO = 32
+"""Pixels of a side up to which a picture is kept without loss."""
+QUALITY = 80
+
+
+class Unreadable(Exception):
+    """Data that cannot be read any more, or is not what the runs were tested on."""
+
+
+def open_data(shared: SharedTest) -> DataSet:
+    """Open the data that a run's configuration names; nothing is downloaded.
+
+    Raises: Unreadable.
+    """
+    try:
+        from utils.data_sets import load_data_set
+
+        config = read_configuration(str(shared.run.folder.config))
+        data = load_data_set(structs.replace(config, download=False))
+    except (UserError, ImportError, OSError) as error:
+        raise Unreadable(f"the data cannot be read any more: {str(error).splitlines()[0]}") from None
+    labels = data.test.labels
+    fits = labels.ndim == 1 and shared.index.min() >= 0 and shared.index.max() < len(labels)
+    if not fits or not np.array_equal(labels[shared.index], shared.target):
+        raise Unreadable("the data is another now: its labels are not those of the predictions")
+    return data
+
+
+def draw_pictures(
+    shared: SharedTest, table: ImageTable, positions: Iterable[int]
+) -> tuple[dict[int, str | None], list[str]]:
+    """Return position -> data URI of its small picture, and what could not be read."""
+    found: dict[int, str | None] = {}
+    notes = []
+    for position in positions:
+        try:
+            found[position] = _data_uri(table.load(int(shared.index[position])))
+        except (UserError, OSError) as error:
+            found[position] = None
+            notes.append(f"no picture: {str(error).splitlines()[0]}")
+    return found, notes
+
+
+def _data_uri(image: Image.Image) -> str:
+    small = image.copy()
+    small.thumbnail((SIDE, SIDE))
+    exact = max(small.size) <= EXACT_UP_TO
+    kind, options = ("png", {"optimize": True}) if exact else ("jpeg", {"quality": QUALITY})
+    file = io.BytesIO()
+    small.save(file, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"

@@ -1,0 +1,73 @@
+"""Puts a page together: tables, style, scripts and, as data that no browser runs, what these show."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from utils.comparison.building import Comparison
+from utils.comparison.page.data import describe
+from utils.comparison.page.markup import list_notes, safe, write_tables
+from utils.comparison.tables import build_tables, notes
+from utils.logs import presentable
+
+HERE = Path(__file__).parent
+PARTS = ("base", "axes", "runs", "details", "curves", "parallel", "scatter", "classes", "images")
+"""The scripts, in the order in which they need one another."""
+
+
+def write_page(comparison: Comparison) -> str:
+    """Return the page. It asks for nothing from anywhere, and its policy forbids that it could."""
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    parts = "\n".join((HERE / "parts" / f"{name}.js").read_text(encoding="utf-8") for name in PARTS)
+    script = f'"use strict";\n{parts}'
+    policy = f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
+    data = describe(comparison)
+    count = len(comparison.found.runs)
+    return Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
+        policy=f"{policy}; base-uri 'none'; form-action 'none'",
+        title=safe(f"{count:,} run{'s'[: count > 1]} compared by {comparison.options.metric}"),
+        notes=list_notes(notes(comparison)),
+        tables=write_tables(build_tables(comparison)),
+        style=style,
+        script=script,
+        data=_embedded(data),
+        **{f"{part}_notes": list_notes(lines) for part, lines in data["notes"].items()},
+    )
+
+
+def _embedded(data: dict[str, Any]) -> str:
+    """Return JSON in which nothing ends the element that it stands in, whatever names say."""
+    known = {text: text.replace("\n", r"\n") for text in _texts(data)}
+    shown = dict(zip(known, presentable("\n".join(known.values())).split("\n"), strict=True))
+    text = json.dumps(_replace(data, shown), allow_nan=False, separators=(",", ":"))
+    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield all texts within, names of a mapping's entries among them."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from (key for key in value if isinstance(key, str))
+        yield from (text for each in value.values() for text in _texts(each))
+    elif isinstance(value, list):
+        yield from (text for each in value for text in _texts(each))
+
+
+def _replace(value: Any, texts: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        return texts[value]
+    if isinstance(value, dict):
+        return {texts.get(key, key): _replace(each, texts) for key, each in value.items()}
+    return [_replace(each, texts) for each in value] if isinstance(value, list) else value
+
+
+def _digest(text: str) -> str:
+    """Return what allows this very text to a browser, and no other."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
