@@ -19,7 +19,7 @@ from utils.configuration import read_configuration
 from utils.runs import RunFolder
 from utils.schema import Configuration
 from utils.settings import influential, noisy_labels_in_words, read_influential
-from utils.sweeps.cells import Cell, expand, load_sweep
+from utils.sweeps.cells import Sweep, expand, load_sweep
 from utils.sweeps.reading import find_mistakes
 from utils.types import ConfigError
 
@@ -216,30 +216,38 @@ def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Found
     """Find a sweep's runs in its output folder, by their configurations, wherever they were started from."""
     base = read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
     cells: list[tuple[str, Configuration]] = [(f"seed={base.seed}", base)]
-    drawn: set[str] = set()
+    unknown: list[str] = []
     if base.sweep is not None:
         sweep = load_sweep(base)
-        cells = [_named(cell) for cell in expand(sweep)]
-        drawn = set(sweep.block.search.ranges) if sweep.block.search is not None else set()
-    wanted = {_wanted(config, drawn): name for name, config in cells}
+        cells = [(cell.name, cell.config) for cell in expand(sweep)]
+        if sweep.block.search is not None:
+            cells, unknown = _found_by_search(sweep)
+    wanted = {_wanted(config): name for name, config in cells}
     places = sorted({Path(config.output_path) for _, config in cells})
     found = _read_all([place for place in places if place.is_dir()], with_epochs)
-    runs = {run: _without(identity(run), {*drawn, DATA}) for run in found.runs}
+    runs = {run: _without(identity(run), {DATA}) for run in found.runs}
     mine = tuple(run for run, values in runs.items() if values in wanted)
     missing = [name for values, name in wanted.items() if values not in set(runs.values())]
     kept = {run.folder.path for run in mine}
     repeated = tuple(each for each in found.repeated if each[0] in kept)
-    return Found(mine, (), found.damaged, repeated, tuple(missing), Path(file).stem)
+    return Found(mine, (), found.damaged, repeated, (*unknown, *missing), Path(file).stem)
 
 
-def _named(cell: Cell) -> tuple[str, Configuration]:
-    return cell.name, cell.config
+def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration]], list[str]]:
+    """Return the runs with the best values that a search has found, and the combinations for which it has none."""
+    from utils.sweeps.searching import found_jobs  # with Optuna, which other sweeps do without
+
+    cells, unknown = [], []
+    for name, jobs in found_jobs(sweep):
+        cells += [(cell.name, cell.config) for cell in (job.cell(sweep) for job in jobs)]
+        unknown += [] if jobs else [f"{name} (no trial has a result)"]
+    return cells, unknown
 
 
-def _wanted(config: Configuration, drawn: set[str]) -> frozenset[tuple[str, Any]]:
+def _wanted(config: Configuration) -> frozenset[tuple[str, Any]]:
     values = influential(config.values())
     values["noisy_labels"] = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
-    return _without(frozenset(values.items()), drawn)
+    return frozenset(values.items())
 
 
 def _without(items: frozenset[tuple[str, Any]], keys: set[str]) -> frozenset[tuple[str, Any]]:

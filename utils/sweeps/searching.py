@@ -106,7 +106,7 @@ class _Study:
     def __init__(self, sweep: Sweep, seeds: list[tuple[int, ...]]) -> None:
         self.sweep, self.seeds, self.given = sweep, seeds, 0
         self.search = _search(sweep)
-        self.study = open_study(sweep, seeds[0])
+        self.study = load_study(sweep, journal(sweep.base), study_name(sweep, seeds[0]))
         trials = self.study.get_trials(deepcopy=False)
         self._to_ask = max(0, self.search.trials - len(trials))
         self._again = deque(trial for trial in trials if trial.state not in ENDED)
@@ -157,25 +157,28 @@ class _Study:
             self._seeds_left.clear()
 
 
-def best_jobs(sweep: Sweep) -> Iterator[Job]:
-    """Yield the runs of each combination whose search has found values, with those: its result, on all seeds."""
-    search = _search(sweep)
+def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
+    """Yield each combination's name and its result, the runs with the best values on all seeds; none if none is known.
+
+    Nothing is written.
+    """
+    search, file = _search(sweep), Path(sweep.base.output_path).absolute() / FILE
+    known = set(optuna.get_all_study_names(_storage(file))) if file.is_file() else set()
     for seeds in _by_seed(sweep):
-        study = open_study(sweep, seeds[0])
-        if _has_best(study):
-            drawn = best_values(study, search)
-            yield from (Job(numbers, drawn) for numbers in seeds)
+        name = study_name(sweep, seeds[0])
+        study = load_study(sweep, file, name) if name in known else None
+        drawn = best_values(study, search) if study is not None and _has_best(study) else None
+        yield name, [] if drawn is None else [Job(numbers, drawn) for numbers in seeds]
 
 
-def open_study(sweep: Sweep, numbers: tuple[int, ...]) -> optuna.Study:
-    """Return the study of a combination, empty if it is new."""
+def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:
+    """Return what the study of a combination is called: it changes with all that can change its results."""
     search = _search(sweep)
     config = cell(sweep, numbers).config
     drawn = set(search.ranges)
     settings = {key: value for key, value in influential(config.values()).items() if key not in drawn}
     spoken = json.dumps([settings, msgspec.to_builtins(search)], sort_keys=True, default=str)
-    name = f"{_without_seed(sweep, numbers)} {hashlib.sha256(spoken.encode()).hexdigest()[:10]}".strip()
-    return load_study(sweep, journal(sweep.base), name)
+    return f"{_without_seed(sweep, numbers)} {hashlib.sha256(spoken.encode()).hexdigest()[:10]}".strip()
 
 
 def load_study(sweep: Sweep, file: Path, name: str) -> optuna.Study:
@@ -183,7 +186,7 @@ def load_study(sweep: Sweep, file: Path, name: str) -> optuna.Study:
     base, search = sweep.base, _search(sweep)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(file))),
+        storage=_storage(file),
         sampler=build_sampler(search, base.seed),
         pruner=build_pruner(search),
         study_name=name,
@@ -196,6 +199,10 @@ def journal(base: Configuration) -> Path:
     path = Path(base.output_path).absolute()
     path.mkdir(parents=True, exist_ok=True)
     return path / FILE
+
+
+def _storage(file: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(file)))
 
 
 def build_sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
