@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,7 +213,9 @@ def build_sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
     """
     kind = getattr(optuna.samplers, search.sampler)
     seeded = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
-    return kind(**{**seeded, **search.sampler_params})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of QMCSampler, for years
+        return kind(**{**seeded, **search.sampler_params})
 
 
 def build_pruner(search: Search) -> optuna.pruners.BasePruner:
