@@ -47,7 +47,7 @@ def run_on_ray(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outcome]:
         are done; Interrupted after a signal, when the runs have been saved.
     """
     with _ray(sweep) as ray:
-        resources = _resources(sweep, ray)
+        resources = resources_of_a_run(sweep, ray)
         with Board(jobs.total) as board:
             _tune(ray, sweep, jobs, board, resources, fresh)
     raise_failures(board.outcomes, jobs.total)
@@ -122,7 +122,7 @@ def _options() -> dict[str, Any]:
     return {"log_to_driver": False, "logging_level": "ERROR", "runtime_env": {"env_vars": variables}}
 
 
-def _resources(sweep: Sweep, ray: Any) -> dict[str, float]:
+def resources_of_a_run(sweep: Sweep, ray: Any) -> dict[str, float]:
     """Return what one run takes: a card or a share of one with its part of the cores, or one core.
 
     Raises: ConfigError if no machine has that.
