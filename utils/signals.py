@@ -23,6 +23,7 @@ _received: list[str] = []
 _owner = 0
 _active = False
 _waits = False
+_patience = 0.0
 _on_request = False
 
 
@@ -112,9 +113,15 @@ def _wait_no_more() -> None:
     _waits = False
 
 
-def wait_for_save_point() -> None:
-    """Only note a signal from now on: who called this saves and then calls `wait_no_longer`, within `GRACE` seconds."""
-    global _waits
+def wait_for_save_point(patience: float | None = None) -> None:
+    """Only note a signal from now on: who called this saves and then calls `wait_no_longer`.
+
+    Args:
+        patience: seconds after a signal from which on Interrupted is raised wherever the process then is; `GRACE`
+            unless given, 0 for never.
+    """
+    global _waits, _patience
+    _patience = GRACE if patience is None else patience
     in_main_thread = threading.current_thread() is threading.main_thread()
     _waits = _on_request or (_active and hasattr(signal, "SIGALRM") and in_main_thread)
 
@@ -145,7 +152,7 @@ def _receive(number: int, frame: FrameType | None) -> None:
     if not _received:
         _received.append(signal.Signals(number).name)
         if _waits:
-            signal.setitimer(signal.ITIMER_REAL, GRACE)
+            signal.setitimer(signal.ITIMER_REAL, _patience)
             return
         raise_if_due()
     if number == signal.SIGINT:

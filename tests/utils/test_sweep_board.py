@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 from rich.console import Console
@@ -13,12 +17,15 @@ from datasets.files import CORES_VARIABLE, available_cores
 from utils import signals
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
+from utils.sweeps import on_ray
 from utils.sweeps.board import Board
 from utils.sweeps.cells import load_sweep
 from utils.sweeps.on_ray import resources_of_a_run
 from utils.sweeps.reading import find_mistakes
 from utils.sweeps.running import Outcome
-from utils.types import ConfigError
+from utils.types import ConfigError, TrainingError
+
+TOLD = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED")
 
 DONE = Outcome("loss=a", "finished", None, {"test/accuracy": 0.5})
 
@@ -150,3 +157,32 @@ def test_no_run_starts_after_a_request():
     signals.request("SIGTERM")
     with pytest.raises(signals.Interrupted), signals.raise_on_signals():
         pytest.fail("it has begun")
+
+
+def test_a_ray_of_ours_takes_no_calls_without_its_token(tmp_path, monkeypatch):
+    """That a Ray in this mode refuses them is Ray's to test; it was tried by hand with 2.60."""
+    found = []
+    monkeypatch.setattr(on_ray, "_start", lambda ray: found.append({key: os.environ.get(key) for key in TOLD}))
+    for _ in range(2):
+        with on_ray._ray(sweep(tmp_path)):
+            pass
+    assert [(each["RAY_AUTH_MODE"], each["RAY_USAGE_STATS_ENABLED"]) for each in found] == [("token", "0")] * 2
+    tokens = [each["RAY_AUTH_TOKEN"] or "" for each in found]
+    assert min(map(len, tokens)) == 64
+    assert len(set(tokens)) == 2
+    assert not os.environ.keys() & set(TOLD)
+
+
+def test_what_is_left_of_a_ray_that_did_not_come_up_is_ended_and_the_message_says_how_to_do_without(monkeypatch):
+    class Ray:
+        started: ClassVar[list[subprocess.Popen]] = []
+
+        def init(self, **options):
+            assert options["include_dashboard"] is False
+            self.started.append(subprocess.Popen(["sleep", "600"]))
+            raise Exception("The current node timed out during startup. And more\nlines")
+
+    with pytest.raises(TrainingError, match=r"Ray does not start here .*; --shard 1/1 trains the runs without it"):
+        on_ray._start(Ray())
+    assert len(Ray.started) == on_ray.ATTEMPTS
+    assert [process.wait(10) for process in Ray.started] == [-signal.SIGKILL] * on_ray.ATTEMPTS

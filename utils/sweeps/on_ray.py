@@ -15,7 +15,7 @@ from typing import Any
 
 from datasets.files import CORES_VARIABLE, available_cores
 from utils.schema import Configuration
-from utils.signals import GRACE, Interrupted, take_sigterm_back
+from utils.signals import GRACE, Interrupted, take_sigterm_back, wait_for_save_point, wait_no_longer
 from utils.sweeps.board import Board
 from utils.sweeps.cells import Sweep
 from utils.sweeps.jobs import Jobs
@@ -75,6 +75,8 @@ def _ray(sweep: Sweep) -> Iterator[Any]:
                 _join(ray, sweep, address)
             take_sigterm_back()
             yield ray
+        except SystemError as error:  # what Ray's compiled code makes of an exception of a signal's
+            raise error.__cause__ if isinstance(error.__cause__, Interrupted) else error from None
         finally:
             ray.shutdown()
 
@@ -94,12 +96,16 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _start(ray: Any) -> None:
+    import psutil
+
+    before = set(psutil.Process().children())
     for attempt in range(ATTEMPTS):
         try:
             ray.init(address="local", num_cpus=available_cores(), include_dashboard=False, **_options())
             return
         except Exception as error:  # what Ray raises has no class of its own
-            ray.shutdown()
+            for process in set(psutil.Process().children()) - before:  # `ray.shutdown` does not know of them
+                process.kill()
             if "timed out during startup" not in str(error) or attempt == ATTEMPTS - 1:
                 reason = str(error).splitlines()[0]
                 text = (
@@ -176,8 +182,10 @@ def _tune(ray: Any, sweep: Sweep, jobs: Jobs, board: Board, resources: dict[str,
             callbacks=[tuning.Watcher(sweep, jobs, board)],
         ),
     )
+    wait_for_save_point(patience=0)
     try:
         tuner.fit()
+        wait_no_longer()
     except Interrupted as interruption:
         _stop(ray, switch, interruption.name)
         left = jobs.total - len(board.outcomes)

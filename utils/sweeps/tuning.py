@@ -7,6 +7,7 @@ from typing import Any
 from ray.tune import Callback
 from ray.tune.search import Searcher
 
+from utils import signals
 from utils.sweeps.board import Board
 from utils.sweeps.cells import Sweep
 from utils.sweeps.jobs import Job, Jobs
@@ -48,6 +49,11 @@ class Watcher(_Forgotten, Callback):
 
     def __init__(self, sweep: Sweep, jobs: Jobs, board: Board) -> None:
         self.sweep, self.jobs, self.board = sweep, jobs, board
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Raise Interrupted if a signal has come: amid Ray's own code it would be lost."""
+        if signals.is_waiting():
+            signals.wait_no_longer()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.board.start(trial.trial_id, self._name(trial), trial.num_failures + 1)
