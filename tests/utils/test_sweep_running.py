@@ -113,10 +113,10 @@ def test_a_run_of_a_sweep_is_the_run_by_itself(file, tmp_path):
 def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, capsys, monkeypatch):
     real = runner.train
 
-    def fails_once(config, fresh=False):
+    def fails_once(config, fresh=False, family=None):
         if (config.loss_function, config.seed) == ("CrossEntropyLoss", 1):
             raise RuntimeError("out of memory\nand more")
-        return real(config, fresh)
+        return real(config, fresh, family)
 
     monkeypatch.setattr("utils.runner.train", fails_once)
     assert train.main([str(file), "smoke=true"]) == 1

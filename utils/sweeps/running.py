@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 from utils.schema import Configuration
 from utils.sweeps.cells import Cell, Sweep, count, expand
+from utils.sweeps.family import family_of, shown_as_one
 from utils.types import ConfigError, TrainingError, UserError
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ def run_cell(cell: Cell, fresh: bool = False) -> Outcome:
     gc.collect()  # the network of the run before lies in cycles, on the device too
     began = time.time()
     try:
-        folder, summary = runner.train(cell.config, fresh)
+        folder, summary = runner.train(cell.config, fresh, family_of(cell))
     except OF_A_RUN as error:
         expected = isinstance(error, (UserError, TrainingError))
         LOG.error("%s: %s", cell.name, error, exc_info=None if expected else error)
@@ -103,11 +104,12 @@ def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
     """
     _refuse(sweep)
     total = len(range(shard.number - 1, count(sweep), shard.parts))
-    outcomes = []
-    for number, cell in enumerate(shard.of(expand(sweep)), start=1):
-        outcome = run_cell(cell, fresh)
-        outcomes.append(outcome)
-        print(f"run {number} of {total}: {outcome}", flush=True)
+    outcomes: list[Outcome] = []
+    with shown_as_one(sweep, outcomes):
+        for number, cell in enumerate(shard.of(expand(sweep)), start=1):
+            outcome = run_cell(cell, fresh)
+            outcomes.append(outcome)
+            print(f"run {number} of {total}: {outcome}", flush=True)
     if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
         lines = [f"{len(failed)} of {total} runs failed:", *(f"  {each.name}: {each.reason}" for each in failed)]
         raise TrainingError("\n".join(lines))
