@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from utils.runs import MLFLOW_COPIES
 from utils.trackers.base import quiet, shorten
 
 ENVIRONMENT = {
@@ -65,7 +66,7 @@ class Store:
 
         if found := self.client.get_experiment_by_name(name):
             return found.experiment_id
-        artifacts = None if self.is_remote else (self.output / "mlartifacts").as_uri()
+        artifacts = None if self.is_remote else (self.output / MLFLOW_COPIES).as_uri()
         tags = {f"{VIEW}{EVERY_RUN}": view()}
         try:
             return self.client.create_experiment(name, artifact_location=artifacts, tags=tags)
