@@ -25,7 +25,7 @@ torture: install ## the tests that take minutes, and 10,000 inputs for each part
 
 dashboard:       ## the runs in a browser, on this machine only
 	@test -f $(OUTPUT)/mlflow.db || { echo "no runs in $(OUTPUT) yet: python train.py makes one"; exit 2; }
-	@echo "open  http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=lossbench"
+	@$(PYTHON) -m utils.trackers.addresses $(OUTPUT) $(PORT)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 	$(PYTHON) -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 --no-serve-artifacts \
 	--allowed-hosts 127.0.0.1:$(PORT),localhost:$(PORT) \

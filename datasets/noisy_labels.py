@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import pickle
 import tokenize
 import warnings
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +12,7 @@ import numpy as np
 
 from datasets.csv_files import read_csv
 from utils.lookup import did_you_mean
-from utils.types import ConfigError, DataError
+from utils.types import DAMAGED_TENSORS, ConfigError, DataError
 
 ENDINGS = (".pt", ".npz", ".npy", ".csv")
 CLEAN = "clean_label"
@@ -89,15 +86,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"noisy_labels: {error}") from None
     except OSError as error:
         raise ConfigError(f"noisy_labels: {path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, RuntimeError, EOFError, LookupError, TypeError, AttributeError, *_DAMAGED) as error:
+    except (*DAMAGED_TENSORS, tokenize.TokenError) as error:
         what = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise ConfigError(f"noisy_labels: {path}: holds more than arrays of numbers, or is damaged: {what}") from None
     if not sets:
         raise ConfigError(f"noisy_labels: {path}: holds nothing")
     return sets
-
-
-_DAMAGED = (pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError)
 
 
 def _is_mapping(content: Any) -> bool:

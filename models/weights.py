@@ -14,7 +14,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from utils.types import ConfigError
+from utils.types import DAMAGED_TENSORS, ConfigError
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 _NAMED_AT_MOST = 10
@@ -95,7 +95,7 @@ def _read(weights_path: str | Path) -> dict[str, Tensor]:
             raise ConfigError(f"weights_path: {weights_path} cannot be read: {error}") from None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except (*DAMAGED_TENSORS, OSError) as error:
         # What torch says of a pickle is its advice to switch the check off.
         reason = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0]
         problem = f"cannot be read as a file of tensors and nothing else{': ' if reason else ''}{reason}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,5 @@ def sources(root: Path) -> Iterator[tuple[str, str, str | None]]:
     for path in sorted([*root.glob("*.ipynb"), *root.glob("notebooks/*.ipynb")]):
         for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
             if cell["cell_type"] == "code":
-                lines = "".join(cell["source"]).splitlines()
-                plain = "\n".join("pass" if line.lstrip().startswith(("!", "%")) else line for line in lines)
+                plain = re.sub(r"(?m)^( *)[!%].*", r"\1pass", "".join(cell["source"]))
                 yield f"{path.name}, cell {number}", plain, None

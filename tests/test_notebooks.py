@@ -9,10 +9,12 @@ from typing import Any
 
 import nbformat
 import pytest
+from leaving import leave
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
 COEFFICIENTS = ROOT / "notebooks" / "normalization_coeffs.ipynb"
+COMPARISON = ROOT / "notebooks" / "compare_runs.ipynb"
 COLAB = ROOT / "train_colab.ipynb"
 DIGITS = [
     *("dataset=digits", "image_size=[16, 16]", "convert_to_grayscale=true", "num_workers=0"),
@@ -85,4 +87,29 @@ def test_colab_notebook_trains_an_epoch(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert (tmp_path / "unpacked" / "cars" / "names.txt").read_text() == "a car"
     (folder,) = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
     assert (folder / "summary.json").is_file()
+    assert "image/png" in text
+
+
+def test_comparison_of_runs_that_are_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for loss, right in {"CrossEntropyLoss": 8, "FocalLoss": 9}.items():
+        for seed in range(2):
+            answers = [k < right for k in range(10)]
+            leave(tmp_path / "runs", f"loss_function={loss}", f"seed={seed}", right=answers, epochs=[0.5, right / 10])
+    settings = {"RUNS": [str(tmp_path / "runs")], "EXAMPLE": str(tmp_path / "example")}
+    text = execute(COMPARISON, settings, monkeypatch, tmp_path)
+    assert "4 runs" in text
+    assert "| FocalLoss | **90.00 ± 0.00 (2)** |" in text
+    assert "### Tests; 1 comparison" in text
+    assert "image/png" in text
+    assert "| CrossEntropyLoss | all | 2.0 | 100 | 10.0 | 20.0 |" in text
+    assert not (tmp_path / "example").exists()
+
+
+@pytest.mark.torture
+def test_comparison_makes_runs_where_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    settings = {"RUNS": [str(tmp_path / "none")], "EXAMPLE": str(tmp_path / "example")}
+    text = execute(COMPARISON, settings, monkeypatch, tmp_path)
+    assert f"{tmp_path}/none: no such folder or file" in text
+    assert "6 runs" in text
+    assert len(list((tmp_path / "example").glob("*/summary.json"))) == 6
     assert "image/png" in text

@@ -8,7 +8,6 @@ looks for its archive's end from the back and passes over what follows, so other
 from __future__ import annotations
 
 import hashlib
-import pickle
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -16,7 +15,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from utils.files import rename, write_atomically
-from utils.types import TrainingError
+from utils.types import DAMAGED_TENSORS, TrainingError
 
 MARK = b"\nSHA256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
@@ -68,7 +67,7 @@ def load_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
     verify_checkpoint(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except (pickle.UnpicklingError, RuntimeError, ValueError) as error:
+    except DAMAGED_TENSORS as error:
         reason = str(error).partition("\n")[0].partition(". ")[0]
         raise DamagedCheckpoint(f"{path} is not a checkpoint of ours ({reason})") from None
 

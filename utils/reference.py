@@ -3,6 +3,7 @@
 # Without `from __future__ import annotations`: the annotations are the types that files are checked against.
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 Printed = Literal["accuracy", "error", "itself"]
 """How a paper prints a share: in percent, as what is missing to 100 %, or another number as it is."""
+REFERENCES = Path(__file__).resolve().parents[1] / "experiments" / "reference"
 _MISSING = object()
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -69,6 +71,18 @@ class Reference(Struct, frozen=True, forbid_unknown_fields=True):
 def read_reference(path: Path) -> Reference:
     """Read one file. Raises: msgspec.ValidationError for one of another form: it is part of the project."""
     return msgspec.convert(yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader), Reference)
+
+
+@cache
+def recipes() -> frozenset[str]:
+    """Return the names of the recipes that have a paper's numbers."""
+    return frozenset(path.stem for path in REFERENCES.glob("*.yml"))
+
+
+@cache
+def reference_of(recipe: str) -> Reference:
+    """Return the numbers of a recipe, one of `recipes()`."""
+    return read_reference(REFERENCES / f"{recipe}.yml")
 
 
 def belongs(cell: Mapping[str, Any], values: Mapping[str, Any]) -> bool:

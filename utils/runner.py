@@ -36,6 +36,7 @@ from utils.schema import Configuration
 from utils.signals import Interrupted, raise_on_signals
 from utils.trackers import build_trackers
 from utils.trackers.base import TrackedRun, Tracker
+from utils.trackers.family import Family
 from utils.types import ConfigError, TrainingError
 
 LOG = logging.getLogger("lossbench")
@@ -58,12 +59,13 @@ def check(config: Configuration) -> str:
 
 @raise_on_signals()
 def train(
-    config: Configuration, fresh: bool = False, callbacks: Sequence[Callback] = ()
+    config: Configuration, fresh: bool = False, family: Family | None = None, callbacks: Sequence[Callback] = ()
 ) -> tuple[RunFolder, dict[str, Any]]:
     """Train, test and record one run; go on with it if it was interrupted, leave it if it is finished.
 
     Args:
         fresh: start anew, in a folder beside the one that exists.
+        family: the sweep that trackers show it in; no part of what the run is.
         callbacks: who else hears of the epochs; they must not change the result.
 
     Returns: the run's folder and its summary.
@@ -85,7 +87,7 @@ def train(
     lock = _lock(folder) if trainer.is_global_zero else None
     status = "failed"
     try:
-        summary = _train(prepared, trainer, record, save_points, trackers)
+        summary = _train(prepared, trainer, record, save_points, trackers, family)
         status = "success"
     except Interrupted as interruption:
         status = "interrupted"
@@ -103,7 +105,12 @@ def train(
 
 
 def _train(
-    prepared: Preparation, trainer: pl.Trainer, record: RunRecord, save_points: SavePoints, trackers: list[Tracker]
+    prepared: Preparation,
+    trainer: pl.Trainer,
+    record: RunRecord,
+    save_points: SavePoints,
+    trackers: list[Tracker],
+    family: Family | None,
 ) -> dict[str, Any]:
     """Train and test, and return the summary; what is opened is put into `trackers`."""
     config, folder = prepared.config, record.folder
@@ -121,7 +128,7 @@ def _train(
         _record_environment(folder, facts, going_on=resume.path is not None)
         report.write_label_noise(prepared.data, folder)
         report.draw_augmentations(prepared.data, folder.picture("augmentations"))
-        trackers += _open_trackers(prepared, folder, facts)
+        trackers += _open_trackers(prepared, folder, facts, family)
     LOG.info("%s", report.describe(prepared))
     LOG.info("run folder: %s%s", folder.path, f" (going on {resume.position})" if resume.path else "")
     if config.compile:
@@ -256,13 +263,16 @@ def _choose_folder(config: Configuration, data_fingerprint: str, fresh: bool) ->
     return folder
 
 
-def _open_trackers(prepared: Preparation, folder: RunFolder, facts: dict[str, Any]) -> list[Tracker]:
+def _open_trackers(
+    prepared: Preparation, folder: RunFolder, facts: dict[str, Any], family: Family | None
+) -> list[Tracker]:
     config = prepared.config
     names = [*config.trackers, *(["neptune"] if config.log_to_neptune and "neptune" not in config.trackers else [])]
     params = report.flat_parameters(prepared)
     tags = {"runtime": facts["runtime"], "device": facts["device"], "git_commit": facts["git_commit"] or ""}
+    tags |= {} if family is None else family.tags
     name = config.run_name or folder.path.name
-    run = TrackedRun(folder.path, name, params, tags, tuple(config.tags), config.notes)
+    run = TrackedRun(folder.path, name, params, tags, tuple(config.tags), config.notes, family)
     trackers = build_trackers(names, run, config)
     for tracker in trackers:
         tracker.log_hyperparams(params)

@@ -21,6 +21,8 @@ from typing import Any
 from utils.files import write_atomically
 from utils.schema import WITHOUT_INFLUENCE, Configuration
 
+MLFLOW_COPIES = "mlartifacts"
+"""Folder beside the runs where MLflow keeps copies of their files."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "scikit-learn")
 
 

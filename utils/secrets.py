@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -40,6 +40,15 @@ def redact(text: str) -> str:
     for form in sorted(forms, key=len, reverse=True):  # a secret may be a part of another
         text = text.replace(form, HIDDEN)
     return _USER_OF_ADDRESS.sub(f"{HIDDEN}@", text)
+
+
+def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop what is named like a secret and cover secrets in the other values."""
+    return {
+        name: redact(value) if isinstance(value, str) else value
+        for name, value in params.items()
+        if not re.search(r"(api_?token|api_?key|password|secret)$", name, re.IGNORECASE)
+    }
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -38,6 +42,18 @@ class DataError(UserError):
 
 FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
 """What libraries raise on parameters that they cannot use."""
+
+
+DAMAGED_TENSORS = (
+    *FAILURES,
+    pickle.UnpicklingError,
+    EOFError,
+    struct.error,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What torch.load and numpy.load raise on files that are damaged, or that hold more than tensors."""
 
 
 class TrainingError(Exception):

@@ -115,10 +115,10 @@ def test_a_run_of_a_sweep_is_the_run_by_itself(file, tmp_path):
 def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, capsys, monkeypatch):
     real = runner.train
 
-    def fails_once(config, fresh=False, callbacks=()):
+    def fails_once(config, fresh=False, family=None, callbacks=()):
         if (config.loss_function, config.seed) == ("CrossEntropyLoss", 1):
             raise RuntimeError("out of memory\nand more")
-        return real(config, fresh, callbacks)
+        return real(config, fresh, family, callbacks)
 
     monkeypatch.setattr("utils.runner.train", fails_once)
     assert train.main([str(file), "smoke=true", *HERE]) == 1

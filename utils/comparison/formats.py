@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from utils.comparison.latex_text import in_latex
 from utils.comparison.tables import Table, Text
 from utils.types import printable
 
 MOST_ROWS, MOST_TABLES = 60, 12
 """What a terminal shows; files have everything."""
+PREAMBLE = ("\\usepackage[T1]{fontenc}", "\\usepackage{booktabs}", "\\usepackage{graphicx}")
+"""What a document with our LaTeX needs."""
+FLOATS = 24
+"""Tables after which LaTeX places them; it can hold back 52."""
 _MARKDOWN = str.maketrans({"|": r"\|", "\\": r"\\", "*": r"\*", "_": r"\_", "`": r"\`", "<": "&lt;"})
-_LATEX = str.maketrans(
-    {
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-        **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
-        **{"±": r"$\pm$", "†": r"$\dagger$", "‡": r"$\ddagger$", "<": "$<$", ">": "$>$", "|": "$|$"},
-    }
-)
 
 
 def to_terminal(tables: Sequence[Table], notes: Sequence[str]) -> str:
@@ -70,24 +68,28 @@ def _bold(text: Text) -> str:
 
 
 def to_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
-    """Return table environments for a document that uses booktabs; the notes stand above as comments."""
-    head = ["% needs \\usepackage{booktabs}", *(f"% {printable(note)}" for note in notes)]
-    return "\n".join([*head, *map(_latex, tables)]) + "\n"
+    """Return table environments, none wider than a line, for a document with `PREAMBLE`; notes are comments above."""
+    parts = [f"% needs {', '.join(PREAMBLE)}", *(f"% {printable(note)}" for note in notes)]
+    for number, table in enumerate(tables):
+        parts += ["\\clearpage"] if number and number % FLOATS == 0 else []
+        parts.append(_latex(table))
+    return "\n".join(parts) + "\n"
 
 
 def _latex(table: Table) -> str:
     rows = [_latex_row([_emphasised(each) for each in row]) for row in table.rows]
     for place in sorted(table.rule_before, reverse=True):
         rows.insert(place, "\\midrule")
-    notes = [f"\\par\\footnotesize {_escaped(note)}" for note in table.notes]
+    notes = [f"\\par\\footnotesize {in_latex(note)}" for note in table.notes]
     return "\n".join(
         [
             "\\begin{table}\n\\centering",
-            f"\\caption{{{_escaped(table.title)}}}",
+            f"\\caption{{{in_latex(table.title)}}}\\smallskip",
+            "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
             f"\\begin{{tabular}}{{l{'c' * (len(table.header) - 1)}}}",
-            *("\\toprule", _latex_row([_escaped(each) for each in table.header]), "\\midrule"),
+            *("\\toprule", _latex_row([in_latex(each) for each in table.header]), "\\midrule"),
             *rows,
-            "\\bottomrule\n\\end{tabular}",
+            "\\bottomrule\n\\end{tabular}}\\smallskip",
             *notes,
             "\\end{table}",
         ]
@@ -99,8 +101,4 @@ def _latex_row(texts: Sequence[str]) -> str:
 
 
 def _emphasised(text: Text) -> str:
-    return f"\\textbf{{{_escaped(text.text)}}}" if text.bold else _escaped(text.text)
-
-
-def _escaped(text: str) -> str:
-    return printable(text).translate(_LATEX)
+    return f"\\textbf{{{in_latex(text.text)}}}" if text.bold else in_latex(text.text)

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from utils.catalogue import NAME_CHECKS
 from utils.comparison.grouping import Group
 from utils.comparison.reading import DATA
 from utils.configuration import read_configuration
-from utils.reference import Number, Reference, belongs, from_printed, read_reference
+from utils.reference import REFERENCES, Number, Reference, belongs, from_printed, recipes, reference_of
 from utils.settings import influential, read_values, shown
 from utils.sweeps.cells import expand, load_sweep
 from utils.sweeps.reading import find_mistakes
-
-REFERENCES = Path(__file__).resolve().parents[2] / "experiments" / "reference"
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,10 @@ def find_printed(group: Group, metric: str, recipe: str | None) -> tuple[Printed
     if group.settings.get("smoke"):
         return ()
     values = read_values(group.runs[0].folder.config)
-    name = recipe if recipe in _recipes() else values.get("experiment_name")
-    if name not in _recipes():
+    name = recipe if recipe in recipes() else values.get("experiment_name")
+    if name not in recipes():
         return ()
-    reference = _read(name)
+    reference = reference_of(name)
     seeds = [values | {"seed": run.seed} for run in group.runs]
     return tuple(
         _printed(number, reference, name, group)
@@ -85,11 +82,6 @@ def sources(printed: Iterable[Printed]) -> list[str]:
 
 
 @cache
-def _recipes() -> frozenset[str]:
-    return frozenset(path.stem for path in REFERENCES.glob("*.yml"))
-
-
-@cache
 def _cells(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return the configurations of a recipe's runs: as they are, and flat without the seed."""
     base = read_configuration(str(REFERENCES.parent / f"{name}.yml"), (), NAME_CHECKS, find_mistakes)
@@ -100,8 +92,3 @@ def _cells(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         del settings["seed"]
         found.append((values, settings))
     return found
-
-
-@cache
-def _read(name: str) -> Reference:
-    return read_reference(REFERENCES / f"{name}.yml")

@@ -16,7 +16,7 @@ import yaml
 
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
-from utils.runs import RunFolder
+from utils.runs import MLFLOW_COPIES, RunFolder
 from utils.schema import Configuration
 from utils.settings import influential, noisy_labels_in_words, read_influential
 from utils.sweeps.cells import Sweep, expand, load_sweep
@@ -141,11 +141,12 @@ def _run_folders(place: Path, depth: int) -> Iterator[Path]:
     elif depth > 0:
         try:
             with os.scandir(place) as entries:
-                inner = [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+                folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
         except OSError:
             return  # a folder that is not for us, such as lost+found
-        for path in inner:
-            yield from _run_folders(Path(path), depth - 1)
+        for inner in folders:
+            if inner.name != MLFLOW_COPIES:
+                yield from _run_folders(Path(inner.path), depth - 1)
 
 
 def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:

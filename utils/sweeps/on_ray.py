@@ -18,6 +18,7 @@ from utils.schema import Configuration
 from utils.signals import GRACE, Interrupted, take_sigterm_back, wait_for_save_point, wait_no_longer
 from utils.sweeps.board import Board
 from utils.sweeps.cells import Sweep
+from utils.sweeps.family import shown_as_one
 from utils.sweeps.jobs import Jobs
 from utils.sweeps.running import Outcome, raise_failures
 from utils.types import TrainingError
@@ -46,9 +47,10 @@ def run_on_ray(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outcome]:
     Raises: ConfigError for a sweep that cannot be run so; TrainingError naming the runs that failed, once all others
         are done; Interrupted after a signal, when the runs have been saved.
     """
+    board = Board(jobs.total)
     with _ray(sweep) as ray:
         resources = resources_of_a_run(sweep, ray)
-        with Board(jobs.total) as board:
+        with shown_as_one(sweep, board.outcomes), board:
             _tune(ray, sweep, jobs, board, resources, fresh)
     raise_failures(board.outcomes, jobs.total)
     return board.outcomes
@@ -106,7 +108,7 @@ def _start(ray: Any) -> None:
         except Exception as error:  # what Ray raises has no class of its own
             for process in set(psutil.Process().children()) - before:  # `ray.shutdown` does not know of them
                 process.kill()
-            if "timed out during startup" not in str(error) or attempt == ATTEMPTS - 1:
+            if attempt == ATTEMPTS - 1:
                 reason = str(error).splitlines()[0]
                 text = (
                     f"Ray does not start here ({reason}); --shard 1/1 trains the runs without it, one after the other"

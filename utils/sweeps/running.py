@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from utils.schema import Configuration
 from utils.sweeps.cells import Cell, Sweep, count, expand
+from utils.sweeps.family import family_of, shown_as_one
 from utils.types import ConfigError, TrainingError, UserError
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def train_cell(cell: Cell, fresh: bool = False, callbacks: Sequence[Callback] = 
     gc.collect()  # the network of the run before lies in cycles, on the device too
     began = time.time()
     try:
-        folder, summary = runner.train(cell.config, fresh, callbacks)
+        folder, summary = runner.train(cell.config, fresh, family_of(cell), callbacks)
     except runner.Busy:
         raise
     except (UserError, TrainingError) as error:
@@ -123,11 +124,12 @@ def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
         are done; Interrupted after a signal.
     """
     total = len(range(shard.number - 1, count(sweep), shard.parts))
-    outcomes = []
-    for number, cell in enumerate(shard.of(expand(sweep)), start=1):
-        outcome = run_cell(cell, fresh)
-        outcomes.append(outcome)
-        print(f"run {number} of {total}: {outcome}", flush=True)
+    outcomes: list[Outcome] = []
+    with shown_as_one(sweep, outcomes):
+        for number, cell in enumerate(shard.of(expand(sweep)), start=1):
+            outcome = run_cell(cell, fresh)
+            outcomes.append(outcome)
+            print(f"run {number} of {total}: {outcome}", flush=True)
     raise_failures(outcomes, total)
     return outcomes
 

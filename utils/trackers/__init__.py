@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from utils.lookup import Entry
+from utils.lookup import Entry, load_entry
 from utils.secrets import remember_secrets
 
 if TYPE_CHECKING:
     from utils.trackers.base import TrackedRun, Tracker
+    from utils.trackers.family import Family, Results
 
 TRACKERS = {
     "mlflow": Entry(
@@ -39,3 +41,33 @@ def build_trackers(names: Iterable[str], run: TrackedRun, config: Any) -> list[T
 
     remember_secrets(getattr(config, "neptune_api_token", None), getattr(config, "mlflow_uri", None))
     return [GuardedTracker(name, TRACKERS[name], run, config) for name in dict.fromkeys(names)]
+
+
+def open_family(names: Iterable[str], family: Family, config: Any) -> dict[str, str | None]:
+    """Show a sweep in the named trackers, before any of its runs is opened in any process.
+
+    What is created once for all, such as MLflow's tables, is created here. One that fails is told in one warning.
+
+    Returns: for each tracker that did not fail, the address of the sweep, if it has one.
+    """
+    from utils.trackers.base import attempt
+
+    shown: dict[str, str | None] = {}
+
+    def show(name: str, tracker: type[Tracker]) -> None:
+        shown[name] = tracker.open_family(family.without_secrets(), config)
+
+    for name in dict.fromkeys(names):
+        tracker = load_entry(TRACKERS[name])
+        attempt(name, tracker, partial(show, name, tracker))
+    return shown
+
+
+def close_family(names: Iterable[str], family: Family, config: Any, results: Results) -> None:
+    """Show in the named trackers what became of a sweep's runs in this process."""
+    from utils.trackers.base import attempt
+
+    given = family.without_secrets(), config, results.without_secrets()
+    for name in dict.fromkeys(names):
+        tracker = load_entry(TRACKERS[name])
+        attempt(name, tracker, partial(tracker.close_family, *given))

@@ -19,7 +19,8 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from utils.files import write_atomically
 from utils.lookup import Entry, load_entry
-from utils.secrets import redact
+from utils.secrets import redact, without_secrets
+from utils.trackers.family import Family, Results
 
 IDS_FILE = "trackers.json"
 NOT_COPIED = ("checkpoints", "tensorboard", "wandb", "neptune")
@@ -38,6 +39,7 @@ class TrackedRun:
         tags: facts about the run, name -> value.
         labels: the user's own tags.
         description: the user's notes.
+        family: the sweep that it is a run of, whose tags are among `tags`; None for a run by itself.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class TrackedRun:
     tags: dict[str, str]
     labels: tuple[str, ...] = ()
     description: str = ""
+    family: Family | None = None
 
 
 class Tracker(Logger):
@@ -90,6 +93,14 @@ class Tracker(Logger):
     def finalize(self, status: str) -> None:
         """Close the run as "success", "failed" or "interrupted"."""
 
+    @classmethod
+    def open_family(cls, family: Family, config: Any) -> str | None:
+        """Show a sweep, before any of its runs in any process; return where, if there is something to see."""
+
+    @classmethod
+    def close_family(cls, family: Family, config: Any, results: Results) -> None:
+        """Show what became of a sweep, after the runs of one process; others may still be at work."""
+
 
 class GuardedTracker(Tracker):
     """A tracker whose first failure, opening included, costs one warning and then silence.
@@ -105,6 +116,7 @@ class GuardedTracker(Tracker):
             tags=without_secrets(run.tags),
             labels=tuple(map(redact, run.labels)),
             description=redact(run.description),
+            family=run.family and run.family.without_secrets(),
         )
         super().__init__(run, config)
         self._label = tracker
@@ -148,21 +160,29 @@ class GuardedTracker(Tracker):
 
     def _attempt(self, action: Callable[[], None]) -> None:
         """Do `action`; on failure give up this tracker for good."""
-        try:
-            with warnings.catch_warnings():
-                for category in (DeprecationWarning, FutureWarning):  # of the clients, which the user cannot mend
-                    warnings.simplefilter("ignore", category)
-                action()
-        except Exception as error:  # noqa: BLE001  a tracker of any kind, failing in any way, must not end a run
+        if not attempt(self._label, self._type, action):
             self._tracker = None
-            warnings.warn(self._complaint(error), stacklevel=4)
 
-    def _complaint(self, error: Exception) -> str:
-        text = re.sub(r"\x1b\[[0-9;]*m|-{3,}", " ", redact(str(error)))
-        reason = f"{type(error).__name__}: {shorten(' '.join(text.split()), 300)}"
-        missing = isinstance(error, ModuleNotFoundError)
-        remedy = f"pip install {self._type.package}" if missing else self._type.remedy
-        return f"{self._label}: {reason}; the run goes on without it. Remedy: {remedy}"
+
+def attempt(label: str, tracker: type[Tracker], action: Callable[[], None]) -> bool:
+    """Do what a tracker may fail in; tell a failure in one warning, and whether it was done."""
+    try:
+        with warnings.catch_warnings():
+            for category in (DeprecationWarning, FutureWarning):  # of the clients, which the user cannot mend
+                warnings.simplefilter("ignore", category)
+            action()
+    except Exception as error:  # noqa: BLE001  a tracker of any kind, failing in any way, must not end a run
+        warnings.warn(_complaint(label, tracker, error), stacklevel=5)
+        return False
+    return True
+
+
+def _complaint(label: str, tracker: type[Tracker], error: Exception) -> str:
+    text = re.sub(r"\x1b\[[0-9;]*m|-{3,}", " ", redact(str(error)))
+    reason = f"{type(error).__name__}: {shorten(' '.join(text.split()), 300)}"
+    missing = isinstance(error, ModuleNotFoundError)
+    remedy = f"pip install {tracker.package}" if missing else tracker.remedy
+    return f"{label}: {reason}; the run goes on without it. Remedy: {remedy}"
 
 
 def shorten(text: str, limit: int) -> str:
@@ -178,15 +198,6 @@ def as_scalar(value: Any) -> Scalar:
 def given(text: str | None) -> str | None:
     """Return a setting, or None if it is absent, empty or still a `<placeholder>`."""
     return text if text and not re.fullmatch(r"<.*>", text.strip()) else None
-
-
-def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what is named like a secret and cover secrets in the other values."""
-    return {
-        name: redact(value) if isinstance(value, str) else value
-        for name, value in params.items()
-        if not re.search(r"(api_?token|api_?key|password|secret)$", name, re.IGNORECASE)
-    }
 
 
 def files_to_copy(folder: Path) -> Iterator[Path]:

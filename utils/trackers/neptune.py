@@ -93,6 +93,8 @@ class NeptuneTracker(Tracker):
                     capture_stderr=False,
                     capture_traceback=False,
                 )
+            if self.run.family is not None:
+                self._run["sys/group_tags"].add(self.run.family.name)
             for name, value in self.run.tags.items():
                 self._run[f"tags/{name}"] = value
         return self._run

@@ -67,6 +67,7 @@ class WandbTracker(Tracker):
             project=self.config.experiment_name,
             name=self.run.name,
             id=self._id,
+            group=self.run.family and self.run.family.name,
             resume="allow" if mode == "online" else None,
             dir=str(self.run.folder),
             mode=mode,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import subprocess
 import sys
 import time
@@ -31,6 +32,13 @@ def said(capsys, *words: object, status: int = 0) -> str:
     captured = capsys.readouterr()
     assert (captured.err == "") == (status == 0)
     return captured.out + captured.err
+
+
+def test_copies_that_mlflow_keeps_are_no_runs(tmp_path, capsys):
+    run = leave(tmp_path, "seed=0")
+    shutil.copytree(run.path, tmp_path / "mlartifacts" / "0f" / "artifacts")
+    assert "trained more than once" not in said(capsys, tmp_path)
+    assert "1 runs" in said(capsys, tmp_path / "mlartifacts" / "0f")
 
 
 def test_folders_patterns_and_single_runs_are_found_once(tmp_path, capsys):
