@@ -10,21 +10,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytorch_lightning as pl
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
-from losses.base import ClassificationLoss
 from utils import report
 from utils.averaging import WeightAverage
 from utils.building import Preparation, prepare
 from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
-from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, choose_checkpoint, load_checkpoint
+from utils.checkpoints import AtomicCheckpointIO, choose_checkpoint
 from utils.files import FULL, CannotWrite, remove_leftovers, write_atomically
+from utils.finishing import finish
 from utils.memory import keep_freed_memory
 from utils.metrics import lower_is_better
 from utils.neighbours import describe_nearest
@@ -135,7 +133,7 @@ def _train(
         prepared.classifier.compile()
     try:
         trainer.fit(prepared.classifier, prepared.data, ckpt_path=resume.path, weights_only=True)
-        return _finish(prepared, trainer, record)
+        return finish(prepared, trainer, record)
     except Interrupted:
         raise  # ahead of the compiler's errors, whose import takes a while
     except ConfigError as error:
@@ -277,74 +275,6 @@ def _open_trackers(
     for tracker in trackers:
         tracker.log_hyperparams(params)
     return trackers
-
-
-def _finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
-    """Test the selected checkpoint once and write what the run leaves; the summary last."""
-    config, folder, classifier = prepared.config, record.folder, prepared.classifier
-    best = _load_best(record)
-    weights = classifier.state_dict() | best["state_dict"]
-    classifier.load_state_dict(weights)
-    trainer.test(classifier, prepared.data, verbose=False)
-    outputs = _gather(record.test_outputs)
-    summary = report.summarize(prepared, record)
-    if trainer.is_global_zero:
-        _write_predictions(classifier.loss, outputs, folder)
-        report.draw_results(record.rows, outputs, prepared.data.data.classes, folder, best_epoch=record.best_epoch)
-        write_json(folder.summary, summary)
-        known = record.rows[-1].keys()
-        final = {
-            name: value for name, value in summary.items() if isinstance(value, (int, float)) and name not in known
-        }
-        for tracker in record.trackers:
-            tracker.log_metrics(final, int(record.rows[-1]["epoch"]))
-            tracker.log_files(folder.path)
-    LOG.info("%s", report.table(summary, config, folder))
-    return summary
-
-
-def _load_best(record: RunRecord) -> dict[str, Any]:
-    """Load the selected checkpoint.
-
-    Raises: TrainingError if it is damaged or, after a resume from an earlier epoch, not the selected epoch's.
-    """
-    remedy = "put a copy of it back and give the same command again, or train anew with --fresh"
-    try:
-        best = load_checkpoint(record.folder.best)
-    except DamagedCheckpoint as damage:
-        raise TrainingError(f"{damage}; it holds the weights to test: {remedy}") from None
-    if best["epoch"] != record.best_epoch:
-        epochs = f"is of epoch {best['epoch']}, selected is epoch {record.best_epoch}"
-        raise TrainingError(f"{record.folder.best} {epochs}: {remedy}")
-    return best
-
-
-def _gather(batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """Join the test's batches, of all ranks, in the order of the data set."""
-    mine = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-    parts = [mine]
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        parts = [mine] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(parts, mine)
-    whole = {name: torch.cat([part[name] for part in parts]) for name in mine}
-    order = whole["index"].argsort()
-    return {name: tensor[order] for name, tensor in whole.items()}
-
-
-def _write_predictions(loss: ClassificationLoss, outputs: dict[str, torch.Tensor], folder: RunFolder) -> None:
-    """Write a row a test image: index, target, prediction, probability, and the scores, of which all else follows."""
-    scores = outputs["scores"]
-    probabilities = loss.cpu().log_probabilities(scores).exp()
-    table = pa.table(
-        {
-            "index": outputs["index"].numpy(),
-            "target": outputs["target"].numpy(),
-            "prediction": outputs["prediction"].numpy(),
-            "probability": probabilities.max(dim=-1).values.float().numpy(),
-            "scores": pa.FixedSizeListArray.from_arrays(pa.array(scores.float().flatten().numpy()), scores.shape[-1]),
-        }
-    )
-    write_atomically(folder.predictions, lambda file: pq.write_table(table, file, compression="zstd"))
 
 
 def _device_name(trainer: pl.Trainer) -> str:

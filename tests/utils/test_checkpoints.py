@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from datasets.sampling import EpochBatches, ResumableLoader
-from utils import checkpoints, files, runner
+from utils import checkpoints, files, finishing, runner
 from utils.callbacks import RunRecord
 from utils.checkpoints import (
     DamagedCheckpoint,
@@ -229,7 +229,7 @@ def test_weights_of_another_epoch_than_the_selected_one_are_not_tested(quick, mo
     record = RunRecord(folder, [], "valid/accuracy")
     record.best_epoch = 5
     with pytest.raises(TrainingError, match=r"best\.ckpt is of epoch 0, selected is epoch 5"):
-        runner._load_best(record)
+        finishing._load_best(record)
 
 
 class Hostile:

@@ -1,0 +1,90 @@
+"""How a run ends: the selected weights are tested, once, and what the run leaves is written, the summary last."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytorch_lightning as pl
+import torch
+
+from losses.base import ClassificationLoss
+from utils import report
+from utils.building import Preparation
+from utils.callbacks import RunRecord
+from utils.checkpoints import DamagedCheckpoint, load_checkpoint
+from utils.files import write_atomically
+from utils.runs import RunFolder, write_json
+from utils.types import TrainingError
+
+LOG = logging.getLogger("lossbench")
+
+
+def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
+    """Test the selected checkpoint once and write what the run leaves; the summary last."""
+    config, folder, classifier = prepared.config, record.folder, prepared.classifier
+    best = _load_best(record)
+    weights = classifier.state_dict() | best["state_dict"]
+    classifier.load_state_dict(weights)
+    trainer.test(classifier, prepared.data, verbose=False)
+    outputs = _gather(record.test_outputs)
+    summary = report.summarize(prepared, record)
+    if trainer.is_global_zero:
+        _write_predictions(classifier.loss, outputs, folder)
+        report.draw_results(record.rows, outputs, prepared.data.data.classes, folder, best_epoch=record.best_epoch)
+        write_json(folder.summary, summary)
+        known = record.rows[-1].keys()
+        final = {
+            name: value for name, value in summary.items() if isinstance(value, (int, float)) and name not in known
+        }
+        for tracker in record.trackers:
+            tracker.log_metrics(final, int(record.rows[-1]["epoch"]))
+            tracker.log_files(folder.path)
+    LOG.info("%s", report.table(summary, config, folder))
+    return summary
+
+
+def _load_best(record: RunRecord) -> dict[str, Any]:
+    """Load the selected checkpoint.
+
+    Raises: TrainingError if it is damaged or, after a resume from an earlier epoch, not the selected epoch's.
+    """
+    remedy = "put a copy of it back and give the same command again, or train anew with --fresh"
+    try:
+        best = load_checkpoint(record.folder.best)
+    except DamagedCheckpoint as damage:
+        raise TrainingError(f"{damage}; it holds the weights to test: {remedy}") from None
+    if best["epoch"] != record.best_epoch:
+        epochs = f"is of epoch {best['epoch']}, selected is epoch {record.best_epoch}"
+        raise TrainingError(f"{record.folder.best} {epochs}: {remedy}")
+    return best
+
+
+def _gather(batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Join the test's batches, of all ranks, in the order of the data set."""
+    mine = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    parts = [mine]
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        parts = [mine] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, mine)
+    whole = {name: torch.cat([part[name] for part in parts]) for name in mine}
+    order = whole["index"].argsort()
+    return {name: tensor[order] for name, tensor in whole.items()}
+
+
+def _write_predictions(loss: ClassificationLoss, outputs: dict[str, torch.Tensor], folder: RunFolder) -> None:
+    """Write a row a test image: index, target, prediction, probability, and the scores, of which all else follows."""
+    scores = outputs["scores"]
+    probabilities = loss.cpu().log_probabilities(scores).exp()
+    table = pa.table(
+        {
+            "index": outputs["index"].numpy(),
+            "target": outputs["target"].numpy(),
+            "prediction": outputs["prediction"].numpy(),
+            "probability": probabilities.max(dim=-1).values.float().numpy(),
+            "scores": pa.FixedSizeListArray.from_arrays(pa.array(scores.float().flatten().numpy()), scores.shape[-1]),
+        }
+    )
+    write_atomically(folder.predictions, lambda file: pq.write_table(table, file, compression="zstd"))
