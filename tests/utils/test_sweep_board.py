@@ -186,3 +186,11 @@ def test_what_is_left_of_a_ray_that_did_not_come_up_is_ended_and_the_message_say
         on_ray._start(Ray())
     assert len(Ray.started) == on_ray.ATTEMPTS
     assert [process.wait(10) for process in Ray.started] == [-signal.SIGKILL] * on_ray.ATTEMPTS
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999", "no.such.host.example:6379"])
+def test_an_address_without_a_ray_is_told_at_once(tmp_path, address):
+    with pytest.raises(
+        ConfigError, match=f"sweep.ray_address: no Ray at '{address}', such as head-node:6379 or auto: "
+    ):
+        on_ray._join(None, sweep(tmp_path), address)

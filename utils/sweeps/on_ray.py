@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # paths in configurations start where the user stands
     "RAY_raylet_start_wait_time_s": "45",
+    "RAY_worker_niceness": "0",  # as a run without Ray
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # runs record themselves
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # utils/signals.py handles it
     "TUNE_MAX_PENDING_TRIALS_PG": "1",
@@ -117,11 +119,15 @@ def _start(ray: Any) -> None:
 
 
 def _join(ray: Any, sweep: Sweep, address: str) -> None:
+    host, _, port = address.rpartition(":")
     try:
+        if address != "auto":  # Ray itself waits for minutes
+            socket.create_connection((host, int(port)), timeout=5).close()
         ray.init(address=address, **_options())
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, OverflowError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise sweep.base.error({("sweep", "ray_address"): f"no Ray at {address!r}: {reason}"}) from None
+        text = f"no Ray at {address!r}, such as head-node:6379 or auto: {reason}"
+        raise sweep.base.error({("sweep", "ray_address"): text}) from None
 
 
 def _options() -> dict[str, Any]:
