@@ -98,6 +98,7 @@ def undisturbed(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.torture
 def test_a_sweep_that_a_signal_stopped_goes_on_to_the_results_of_an_undisturbed_one(tmp_path, undisturbed):
     file = write(tmp_path, epochs=4, seeds=2)
     first = start("train.py", str(file))
