@@ -99,10 +99,14 @@ class Comparison:
     """Why there is no test where one could be expected."""
 
     @property
-    def cells(self) -> list[Cell]:
-        """All groups in the order of the tables."""
+    def placed_cells(self) -> list[tuple[Panel, Cell]]:
+        """All groups in the order of the tables, each with its table."""
         places = ((panel, row, column) for panel in self.panels for row in panel.rows for column in panel.columns)
-        return [panel.cells[row, column] for panel, row, column in places if (row, column) in panel.cells]
+        return [(panel, panel.cells[row, column]) for panel, row, column in places if (row, column) in panel.cells]
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [cell for _, cell in self.placed_cells]
 
     @property
     def contrasts(self) -> list[tuple[Panel, Cell]]:

@@ -230,11 +230,13 @@ def _costs(comparison: Comparison) -> Table:
     options, layout = comparison.options, comparison.layout
     reach = [] if options.reach is None else [f"epoch at {options.reach:g}"]
     costs = [COST_NAMES[name] for name in COSTS] if options.cost else []
-    header = (", ".join(layout.rows), ", ".join(layout.columns) or "column", *reach, *costs)
-    rows = [
-        tuple(map(Text, (cell.row, cell.column or "all", *_reach_text(cell), *(_cost_texts(cell) if costs else []))))
-        for cell in comparison.cells
-    ]
+    titled = any(panel.title for panel in comparison.panels)
+    table = ["table"] if titled else []
+    header = (", ".join(layout.rows), *table, ", ".join(layout.columns) or "column", *reach, *costs)
+    rows = []
+    for panel, cell in comparison.placed_cells:
+        place = [cell.row, *([panel.title] if titled else []), cell.column or "all"]
+        rows.append(tuple(map(Text, [*place, *_reach_text(cell), *(_cost_texts(cell) if costs else [])])))
     notes = []
     if reach:
         notes.append(

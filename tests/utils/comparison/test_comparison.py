@@ -210,6 +210,18 @@ def test_the_epoch_that_reached_an_accuracy_is_the_median_over_seeds(tmp_path):
     assert [word in text for word in ("images/s", "parameters", "multiply-adds")] == [True] * 3
 
 
+def test_costs_say_of_which_table_they_are_where_there_are_several(tmp_path):
+    for dataset in ("digits", "cifar10"):
+        for loss in (CE, OSM):
+            for network in ("test_resnet", "resnet10t"):
+                leave(tmp_path, loss, f"dataset={dataset}", f"architecture={network}")
+    comparison = study(tmp_path, rows=("loss_function",), columns=("architecture",), cost=True)
+    assert len(comparison.panels) == 2
+    (costs,) = (table for table in build_tables(comparison) if table.title == "Cost")
+    assert costs.header[1] == "table"
+    assert len({tuple(text.text for text in row[:3]) for row in costs.rows}) == 8
+
+
 def test_the_papers_number_stands_beside_ours(tmp_path):
     recipe = "experiment_name=osm_table5"
     network = "torchvision/efficientnet_b0"
