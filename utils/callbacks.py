@@ -149,10 +149,14 @@ class RunRecord(Checkpoint):
             setattr(self, name, state_dict[name])
         self._epoch = Epoch(**state_dict["epoch"])
 
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]):
+        checkpoint["rows"] = self.rows
+
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]):
-        """Go on after the rows of the epochs that the checkpoint knows; those after it are made again."""
-        epochs, _ = checkpoint["position"]
-        self.rows = [row for row in self.folder.read_metrics() if row["epoch"] < epochs]
+        """Go on after the rows that the checkpoint knows, whatever became of metrics.csv; later ones are made again."""
+        self.rows = checkpoint["rows"]
+        if trainer.is_global_zero and self.rows:
+            self.folder.write_metrics(self.rows)
         for row in self.rows:
             self._track(row)
 

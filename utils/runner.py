@@ -31,7 +31,7 @@ from utils.progress import EpochLines, TerminalProgress
 from utils.runs import RunFolder, changed_facts, environment, run_folder, write_json
 from utils.save_points import SavePoints
 from utils.schema import Configuration
-from utils.signals import Interrupted, raise_on_signals
+from utils.signals import Interrupted, command_to_go_on, raise_on_signals
 from utils.trackers import build_trackers
 from utils.trackers.base import TrackedRun, Tracker
 from utils.trackers.family import Family
@@ -52,6 +52,8 @@ def check(config: Configuration) -> str:
     folder = run_folder(config, prepared.data.fingerprint)
     build_trainer(config, folder, [])  # accelerator, devices and strategy, if there are such
     state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
+    if _is_locked(folder):
+        state = "another process trains it"
     return f"{report.describe(prepared)}\nrun folder: {folder.path} ({state})"
 
 
@@ -74,14 +76,14 @@ def train(
     keep_freed_memory()
     prepared = prepare(config)
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
-    if folder.is_finished:
-        summary = folder.read_summary()
+    if (summary := _finished(folder)) is not None:
         LOG.info("this run is finished; --fresh trains it anew\n%s", report.table(summary, config, folder))
         return folder, summary
     prepared.data.keep_images()
     prepared.data.check()
     trackers: list[Tracker] = []
     trainer, record, save_points = build_trainer(config, folder, trackers, callbacks)
+    save_points.command = command_to_go_on(fresh)
     lock = _lock(folder) if trainer.is_global_zero else None
     status = "failed"
     try:
@@ -100,6 +102,17 @@ def train(
         if status == "interrupted" and trainer.strategy.launcher is not None:
             trainer.strategy.launcher.kill(signal.SIGTERM)  # last: Lightning ends a process whose children ended
     return folder, summary
+
+
+def _finished(folder: RunFolder) -> dict[str, Any] | None:
+    """Return the summary of a finished run. A damaged one is as good as none: the test makes it again."""
+    if not folder.is_finished:
+        return None
+    try:
+        return folder.read_summary()
+    except ValueError:
+        LOG.warning("%s is damaged: the selected weights are tested again", folder.summary)
+        return None
 
 
 def _train(
@@ -149,7 +162,13 @@ def _train(
 
 def _record_environment(folder: RunFolder, facts: dict[str, Any], going_on: bool) -> None:
     """Write what the result depends on; when a run goes on, also what has changed since it began, and say so."""
-    known = folder.read_environment() if going_on else {}
+    try:
+        known = folder.read_environment() if going_on else {}
+    except ValueError:
+        LOG.warning(
+            "%s is damaged and written anew: what has changed since this run began is not known", folder.environment
+        )
+        known = {}
     changes = changed_facts(known, facts) if known else {}
     if changes:
         told = ", ".join(f"{name} {before} -> {now}" for name, (before, now) in changes.items())
@@ -159,13 +178,13 @@ def _record_environment(folder: RunFolder, facts: dict[str, Any], going_on: bool
 
 
 def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str]:
-    """Return where a run was when it was interrupted, and what the same command will do."""
+    """Return where a run was when it was interrupted, and what giving the command again will do."""
     where = {None: "before training", "fit": f"in epoch {trainer.current_epoch}"}.get(trainer.state.fn, "in the test")
     if save_points.saved is None:
-        return where, "the same command goes on from the last checkpoint"
+        return where, f"{save_points.command} goes on from the last checkpoint"
     if save_points.saved == (0, 0):
-        return where, "the same command starts it again: it was not saved yet"
-    return where, f"the same command goes on {save_points.saved}"
+        return where, f"{save_points.command} starts it again: it was not saved yet"
+    return where, f"{save_points.command} goes on {save_points.saved}"
 
 
 def _remedy(error: CannotWrite) -> str:
@@ -198,8 +217,23 @@ def _lock(folder: RunFolder) -> FileLock:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        raise Busy(f"{folder.path}: another process trains this run; wait for it, or give --fresh") from None
+        raise Busy(f"{folder.path}: another process trains this run; wait for it") from None
     return lock
+
+
+def _is_locked(folder: RunFolder) -> bool:
+    """Tell whether a process trains a run now."""
+    lock = FileLock(folder.path / ".lock")
+    if not Path(lock.lock_file).is_file():
+        return False
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    except OSError:  # a folder that is not for writing
+        return False
+    lock.release()
+    return False
 
 
 def build_trainer(

@@ -125,14 +125,15 @@ def _file_digest(path: str) -> str:
 
 
 def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False) -> RunFolder:
-    """Return the folder of a configuration's run; with `fresh`, the first free one beside those that exist."""
+    """Return the folder of a configuration's run, the last of those trained anew; with `fresh`, a new one."""
     identity = fingerprint(config, data_fingerprint)
     name = f"{run_prefix(config)}-s{config.seed}-{identity}"
     path = Path(config.output_path) / name
-    number = 2
-    while fresh and path.exists():
-        path = path.with_name(f"{name}-{number}")
-        number += 1
+    number = 1
+    while (following := path.with_name(f"{name}-{number + 1}")).exists():
+        number, path = number + 1, following
+    if fresh and path.exists():
+        path = path.with_name(f"{name}-{number + 1}")
     return RunFolder(path)
 
 

@@ -28,6 +28,7 @@ class SavePoints(Checkpoint):
 
     Attributes:
         saved: where a resume goes on, None while that is not known.
+        command: what does that, in words.
         last_is_sound: whether the last checkpoint, if there is one, is known to be whole, and so worth keeping as the
             previous one: this process has written or verified it.
     """
@@ -35,6 +36,7 @@ class SavePoints(Checkpoint):
     def __init__(self, folder: RunFolder, every_steps: int | None = None) -> None:
         self.folder, self.every_steps = folder, every_steps
         self.saved: Position | None = None
+        self.command = signals.command_to_go_on()
         self.last_is_sound = False
         self._steps_since = 0
         self._position = Position(0, 0)

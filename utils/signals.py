@@ -27,6 +27,11 @@ _patience = 0.0
 _on_request = False
 
 
+def command_to_go_on(fresh: bool = False) -> str:
+    """Say which command goes on with what this one has begun; with `--fresh` it would begin something else."""
+    return "the same command without --fresh" if fresh else "the same command"
+
+
 class Interrupted(BaseException):
     """A run that a signal stopped; the message says where, and how to go on.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import train
+from utils.runs import RunFolder
 
 CLOCKS = ("seconds", "images_per_second", "waiting_share")
 ROOT = Path(train.__file__).parent
@@ -67,17 +68,8 @@ def results(folder: Path) -> dict[str, tuple[bytes, list[dict[str, float]]]]:
     """Return, for each run, its predictions and its metrics, clocks apart."""
     found = {}
     for path in sorted(folder.glob("output/*/")):
-        rows = [
-            re.sub(r"\d+\.\d+", lambda match: match[0], line) for line in (path / "metrics.csv").read_text().split()
-        ]
-        header = rows[0].split(",")
-        kept = [
-            place for place, name in enumerate(header) if name not in ("seconds", "images_per_second", "waiting_share")
-        ]
-        found[path.name] = (
-            (path / "predictions.parquet").read_bytes(),
-            [",".join(row.split(",")[place] for place in kept) for row in rows],
-        )
+        rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in RunFolder(path).read_metrics()]
+        found[path.name] = ((path / "predictions.parquet").read_bytes(), rows)
     return found
 
 

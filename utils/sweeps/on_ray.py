@@ -16,7 +16,7 @@ from typing import Any
 
 from datasets.files import CORES_VARIABLE, available_cores
 from utils.schema import Configuration
-from utils.signals import GRACE, Interrupted, take_sigterm_back, wait_for_save_point, wait_no_longer
+from utils.signals import GRACE, Interrupted, command_to_go_on, take_sigterm_back, wait_for_save_point, wait_no_longer
 from utils.sweeps.board import Board
 from utils.sweeps.cells import Sweep
 from utils.sweeps.family import shown_as_one
@@ -197,7 +197,8 @@ def _tune(ray: Any, sweep: Sweep, jobs: Jobs, board: Board, resources: dict[str,
     except Interrupted as interruption:
         _stop(ray, switch, interruption.name)
         left = jobs.total - len(board.outcomes)
-        raise Interrupted(interruption.name, f"with {left:,} runs of the sweep to be done") from None
+        where, onward = f"with {left:,} runs of the sweep to be done", f"{command_to_go_on(fresh)} goes on"
+        raise Interrupted(interruption.name, where, onward) from None
     finally:
         shutil.rmtree(storage, ignore_errors=True)
 

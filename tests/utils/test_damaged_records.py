@@ -1,0 +1,129 @@
+"""Files of a run that are records only: whatever becomes of them, its result is that of a run to which nothing happened."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from tests.utils.resuming import Died, after_each_save, hurry
+from utils import runner
+from utils.runs import RunFolder
+from utils.signals import Interrupted
+from utils.types import TrainingError
+
+pytestmark = pytest.mark.usefixtures("plain_log")
+
+EPOCHS = {"num_epochs": "3"}
+DAMAGES = {
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "not text": lambda path: path.write_bytes(b"\xc8" + path.read_bytes()),
+    "deleted": lambda path: path.unlink(),
+}
+
+
+def interrupt(quick, monkeypatch) -> RunFolder:
+    """Let a run die when its second epoch is saved."""
+    saved = []
+
+    def die(points):
+        saved.append(points.folder)
+        if len(saved) == 2:
+            raise Died
+
+    with monkeypatch.context() as patch:
+        hurry(patch)
+        after_each_save(patch, die)
+        with pytest.raises(Died):
+            runner.train(quick(**EPOCHS))
+    return saved[-1]
+
+
+def warnings(caplog) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("name", ["metrics", "environment", "config"])
+def test_a_run_goes_on_whatever_became_of_its_records(quick, monkeypatch, caplog, name, damage):
+    hurry(monkeypatch)
+    folder = interrupt(quick, monkeypatch)
+    path: Path = getattr(folder, name)
+    whole = path.read_bytes()
+    damage(path)
+    caplog.clear()
+    _, summary = runner.train(quick(**EPOCHS))
+    assert summary["epochs_run"] == 3
+    assert [row["epoch"] for row in folder.read_metrics()] == [0, 1, 2]
+    if name == "metrics":
+        assert path.read_bytes().startswith(whole)
+    if name == "config":
+        assert path.read_bytes() == whole
+    told = [each for each in warnings(caplog) if "environment.json is damaged" in each]
+    assert len(told) == (name == "environment" and path.is_file() and damage not in (DAMAGES["deleted"],))
+    assert json.loads(folder.environment.read_text())["started"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_summary_is_made_again_by_the_test_alone(quick, monkeypatch, caplog, damage):
+    hurry(monkeypatch)
+    folder, summary = runner.train(quick(num_epochs="1"))
+    trained = folder.best.stat().st_mtime_ns
+    damage(folder.summary)
+    caplog.clear()
+    again, repeated = runner.train(quick(num_epochs="1"))
+    assert again == folder
+    assert repeated["test/accuracy"] == summary["test/accuracy"]
+    assert folder.read_summary() == repeated
+    assert folder.best.stat().st_mtime_ns == trained
+    assert [each for each in warnings(caplog) if "summary.json is damaged" in each] == (
+        [] if damage is DAMAGES["deleted"] else [f"{folder.summary} is damaged: the selected weights are tested again"]
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ trained anew
+
+
+def test_an_interrupted_fresh_run_is_gone_on_with_by_the_command_that_it_names(quick, monkeypatch):
+    hurry(monkeypatch)
+    first, _ = runner.train(quick(num_epochs="1"))
+
+    def interrupted(points):
+        raise Interrupted("SIGTERM")
+
+    with monkeypatch.context() as patch:
+        after_each_save(patch, interrupted)
+        with pytest.raises(Interrupted, match="the same command without --fresh goes on after epoch 0"):
+            runner.train(quick(num_epochs="1"), fresh=True)
+    second, _ = runner.train(quick(num_epochs="1"))
+    assert second.path.name == f"{first.path.name}-2"
+    assert second.is_finished
+    assert runner.train(quick(num_epochs="1"))[0] == second
+    assert runner.train(quick(num_epochs="1"), fresh=True)[0].path.name == f"{first.path.name}-3"
+
+
+def test_a_full_disk_in_a_fresh_run_says_so_too(quick, monkeypatch):
+    from utils.files import CannotWrite
+
+    hurry(monkeypatch)
+
+    def full(points):
+        raise CannotWrite(points.folder.last, OSError(28, "No space left on device"))
+
+    with monkeypatch.context() as patch:
+        after_each_save(patch, full)
+        with pytest.raises(TrainingError, match="the same command without --fresh goes on"):
+            runner.train(quick(num_epochs="1"), fresh=True)
+
+
+def test_a_check_beside_a_process_that_trains_the_run_says_so(quick, monkeypatch):
+    hurry(monkeypatch)
+    folder = interrupt(quick, monkeypatch)
+    assert runner.check(quick(**EPOCHS)).endswith("(interrupted)")
+    lock = runner._lock(folder)
+    assert runner.check(quick(**EPOCHS)).endswith("(another process trains it)")
+    lock.release()
+    assert runner.check(quick(**EPOCHS)).endswith("(interrupted)")
