@@ -1,4 +1,4 @@
-"""Files of a run that are records only: whatever becomes of them, its result is that of a run to which nothing happened."""
+"""Files of a run that are records only: whatever becomes of them, the result is the same."""
 
 from __future__ import annotations
 

@@ -13,11 +13,12 @@ import train
 from utils import runner
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
-from utils.sweeps.cells import Sweep, load_sweep
+from utils.sweeps.cells import Sweep, load_sweep, planned
+from utils.sweeps.describing import describe
 from utils.sweeps.jobs import EveryCombination, Job
 from utils.sweeps.pruning import Pruned, Pruning
 from utils.sweeps.reading import find_mistakes
-from utils.sweeps.running import Outcome
+from utils.sweeps.running import Outcome, Shard
 from utils.sweeps.searching import FILE, PRUNERS, SAMPLERS, SearchJobs, check, found_jobs, load_study, study_name
 from utils.types import ConfigError
 
@@ -258,3 +259,35 @@ def test_parts_of_a_search_are_refused(read, capsys):
 def test_a_sweep_without_a_search_is_read_without_optuna():
     text = "import sys, utils.sweeps.command, utils.comparison.reading; sys.exit('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", text], cwd=Path(train.__file__).parent, check=False).returncode == 0
+
+
+def test_check_counts_trials_and_what_follows_them(read):
+    text = describe(read(), Shard())
+    assert (
+        "10 runs: 4 trials of each of 2 combinations on the first seed, then 2 with the best values on the others"
+        in text
+    )
+    assert (
+        "drawn by TPESampler: optimizer_params.lr, optimizer_params.weight_decay, accumulate_batches, optimizer" in text
+    )
+    assert planned(read()) == SearchJobs(read()).total == 10
+
+
+def test_the_cost_of_a_search_grows_with_its_trials(read):
+    changes = ("architecture=resnet10t", "image_size=32")
+    few, many = (read(*changes, f"sweep.search.trials={trials}") for trials in (4, 400))
+    assert str(describe(few, Shard())).splitlines()[-1] != str(describe(many, Shard())).splitlines()[-1]
+
+
+def test_the_best_values_are_told_at_the_end(read):
+    sweep = read()
+    jobs = SearchJobs(sweep)
+    done = do_all(jobs, sweep)
+    for loss, line in zip(("CrossEntropyLoss", "FocalLoss"), jobs.findings(), strict=True):
+        best = max((job for job in done if job.trial and loss in job.cell(sweep).name), key=judge)
+        assert line.startswith(f"best of {loss}: optimizer_params.lr={best.drawn['optimizer_params.lr']:.4g}, ")
+        assert line.endswith(f"  valid/accuracy {judge(best):.4f}")
+    lost = read("sweep.grid=null", "seed=9", "sweep.seeds=null")
+    jobs = SearchJobs(lost)
+    do_all(jobs, lost, judge=lambda job: None)
+    assert jobs.findings() == ["best of all: no trial has a result"]

@@ -89,11 +89,28 @@ def count(sweep: Sweep) -> int:
     return sum(1 for _ in combinations(sweep))
 
 
+def planned(sweep: Sweep) -> int:
+    """Return how many runs there will be: those of a search are its trials, and the best values on the other seeds."""
+    if sweep.block.search is None:
+        return count(sweep)
+    return sum(sweep.block.search.trials + len(seeds) - 1 for seeds in by_seed(sweep))
+
+
 def combinations(sweep: Sweep) -> Iterator[tuple[int, ...]]:
     """Yield, for each run, the number of its point on each axis."""
     for numbers in itertools.product(*(range(len(axis.points)) for axis in sweep.axes)):
         if not any(all(numbers[axis] in points for axis, points in rule.items()) for rule in sweep.rules):
             yield numbers
+
+
+def by_seed(sweep: Sweep) -> list[list[tuple[int, ...]]]:
+    """Return, for each combination of all axes but the seeds, its runs."""
+    seeds = [number for number, axis in enumerate(sweep.axes) if axis.name == "seed"]
+    found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    for numbers in combinations(sweep):
+        rest = tuple(number for place, number in enumerate(numbers) if place not in seeds)
+        found.setdefault(rest, []).append(numbers)
+    return list(found.values())
 
 
 def axes_of(sweep: Sweep, keys: Collection[str]) -> list[int]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 from losses import build_loss
 from utils.sweeps.axes import Axis
-from utils.sweeps.cells import Sweep, combinations, count, expand
+from utils.sweeps.cells import Sweep, by_seed, combinations, count, expand, planned
 from utils.sweeps.cost import estimate
 from utils.sweeps.running import Shard
 
@@ -20,6 +21,7 @@ NAMES, LABELS = 5, 12
 def describe(sweep: Sweep, shard: Shard) -> str:
     """Return how many runs there are, the names of the first, what varies, and what they cost."""
     total = count(sweep)
+    runs: Iterable[tuple[int, ...]] = shard.of(combinations(sweep))
     cells = list(itertools.islice(shard.of(expand(sweep)), NAMES))
     mine = len(range(shard.number - 1, total, shard.parts))
     left_out = _product(sweep) - total
@@ -27,11 +29,18 @@ def describe(sweep: Sweep, shard: Shard) -> str:
     if shard.parts > 1:
         lines.append(f"{mine:,} of them in part {shard.number} of {shard.parts}")
     if (search := sweep.block.search) is not None:
-        lines.append(f"each {search.trials} times, drawn by {search.sampler}: {', '.join(search.ranges)}")
+        searched = by_seed(sweep)
+        others = total - len(searched)
+        lines = [
+            f"{planned(sweep):,} runs: {search.trials} trials of each of {len(searched):,} combinations on the first "
+            f"seed, then {others:,} with the best values on the others",
+            f"drawn by {search.sampler}: {', '.join(search.ranges)}",
+        ]
+        runs = itertools.chain.from_iterable([seeds[0]] * search.trials + seeds[1:] for seeds in searched)
     lines += [f"  {cell.name}" for cell in cells]
     lines += [f"  and {mine - len(cells):,} more"] if mine > len(cells) else []
     lines += ["varied", *(f"  {axis.name}: {_labels(axis)}" for axis in sweep.axes)]
-    return "\n".join([*lines, str(estimate(sweep, shard.of(combinations(sweep)), _Views()))])
+    return "\n".join([*lines, str(estimate(sweep, runs, _Views()))])
 
 
 class _Views:

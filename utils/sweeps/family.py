@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from utils.reference import recipes, reference_of
 from utils.schema import WITHOUT_INFLUENCE
 from utils.settings import show
-from utils.sweeps.cells import Cell, Sweep, count
+from utils.sweeps.cells import Cell, Sweep, planned
 from utils.sweeps.reading import common_value
 from utils.trackers import close_family, open_family
 from utils.trackers.family import Family, Results
@@ -41,7 +41,7 @@ def family_of_sweep(sweep: Sweep) -> Family:
         experiment=base.experiment_name,
         name=f"{re.sub(r'[^A-Za-z0-9_.-]+', '_', file)}-{identity}",
         varied=varied | {key: show(common_value(values, key)) for key in fixed},
-        num_runs=count(sweep),
+        num_runs=planned(sweep),
         about={} if reference is None else {"paper": reference.source, "table": reference.table},
     )
 

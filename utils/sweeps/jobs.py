@@ -59,6 +59,10 @@ class Jobs(Protocol):
         """Hear how a run has ended."""
         ...
 
+    def findings(self) -> list[str]:
+        """Return what is to be told when all have ended."""
+        ...
+
 
 class EveryCombination:
     """The runs of a grid, in the order of the file."""
@@ -79,3 +83,6 @@ class EveryCombination:
 
     def end(self, job: Job, outcome: Outcome) -> None:
         pass
+
+    def findings(self) -> list[str]:
+        return []

@@ -50,10 +50,12 @@ def run_on_ray(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outcome]:
         are done; Interrupted after a signal, when the runs have been saved.
     """
     board = Board(jobs.total)
+    print(f"{jobs.total:,} runs to be looked at; Ray starts", flush=True)
     with _ray(sweep) as ray:
         resources = resources_of_a_run(sweep, ray)
         with shown_as_one(sweep, board.outcomes), board:
             _tune(ray, sweep, jobs, board, resources, fresh)
+    print("".join(f"{line}\n" for line in jobs.findings()), end="", flush=True)
     raise_failures(board.outcomes, jobs.total)
     return board.outcomes
 

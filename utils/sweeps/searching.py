@@ -28,7 +28,7 @@ from utils.metrics import lower_is_better
 from utils.schema import Configuration, Key
 from utils.settings import influential, show
 from utils.sweeps.block import Search
-from utils.sweeps.cells import Sweep, cell, combinations
+from utils.sweeps.cells import Sweep, by_seed, cell
 from utils.sweeps.jobs import Job, Trial
 from utils.sweeps.running import Outcome
 from utils.types import FAILURES
@@ -78,7 +78,7 @@ class SearchJobs:
     """
 
     def __init__(self, sweep: Sweep) -> None:
-        self.studies = [_Study(sweep, seeds) for seeds in _by_seed(sweep)]
+        self.studies = [_Study(sweep, seeds) for seeds in by_seed(sweep)]
         self.total = sum(study.left for study in self.studies)
         self._given = 0
 
@@ -91,6 +91,10 @@ class SearchJobs:
 
     def is_exhausted(self) -> bool:
         return all(study.is_exhausted() for study in self.studies)
+
+    def findings(self) -> list[str]:
+        """Return a line a combination: the best values, and what they were judged by."""
+        return [study.finding() for study in self.studies]
 
     def end(self, job: Job, outcome: Outcome) -> None:
         (study,) = (each for each in self.studies if job.numbers in each.seeds)
@@ -152,6 +156,16 @@ class _Study:
             self.study.tell(number, state=state, skip_if_finished=True)
         self._give_up_without_best()
 
+    def finding(self) -> str:
+        name = _without_seed(self.sweep, self.seeds[0]) or "all"
+        if not _has_best(self.study):
+            return f"best of {name}: no trial has a result"
+        values = best_values(self.study, self.search)
+        told = ", ".join(
+            f"{key}={f'{each:.4g}' if isinstance(each, float) else show(each)}" for key, each in values.items()
+        )
+        return f"best of {name}: {told}  {self.sweep.base.monitor} {self.study.best_value:.4f}"
+
     def _give_up_without_best(self) -> None:
         """Train nothing on the other seeds if all trials have ended and none has a result."""
         if not (self._at_work or self._to_ask or self._again or _has_best(self.study)):
@@ -165,7 +179,7 @@ def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
     """
     search, file = _search(sweep), Path(sweep.base.output_path).absolute() / FILE
     known = set(optuna.get_all_study_names(_storage(file))) if file.is_file() else set()
-    for seeds in _by_seed(sweep):
+    for seeds in by_seed(sweep):
         name = study_name(sweep, seeds[0])
         study = load_study(sweep, file, name) if name in known else None
         drawn = best_values(study, search) if study is not None and _has_best(study) else None
@@ -260,16 +274,6 @@ def _search(sweep: Sweep) -> Search:
     search = sweep.block.search
     assert search is not None
     return search
-
-
-def _by_seed(sweep: Sweep) -> list[list[tuple[int, ...]]]:
-    """Return, for each combination of all axes but the seeds, its runs."""
-    seeds = [number for number, axis in enumerate(sweep.axes) if axis.name == "seed"]
-    found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
-    for numbers in combinations(sweep):
-        rest = tuple(number for place, number in enumerate(numbers) if place not in seeds)
-        found.setdefault(rest, []).append(numbers)
-    return list(found.values())
 
 
 def _without_seed(sweep: Sweep, numbers: tuple[int, ...]) -> str:
