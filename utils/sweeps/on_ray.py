@@ -215,6 +215,6 @@ def _stop(ray: Any, switch: Any, name: str) -> None:
     """Have all runs saved, and wait until they are."""
     end = time.monotonic() + GRACE + 2
     with contextlib.suppress(ray.exceptions.RayError):
-        ray.get(switch.turn.remote(name), timeout=2)
-        while ray.get(switch.at_work.remote(), timeout=2) and time.monotonic() < end:
+        ray.get(switch.turn.remote(name), timeout=GRACE)
+        while ray.get(switch.at_work.remote(), timeout=GRACE) and time.monotonic() < end:
             time.sleep(0.1)

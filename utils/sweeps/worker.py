@@ -31,11 +31,15 @@ class Switch:
 
     async def wait(self) -> str:
         """Return the name of the signal that is to stop the runs, once there is one."""
-        self._at_work += 1
         await self._turned.wait()
         return self._name
 
+    async def enter(self) -> None:
+        """A run begins."""
+        self._at_work += 1
+
     async def leave(self) -> None:
+        """A run has ended, however."""
         self._at_work -= 1
 
     async def turn(self, name: str) -> None:
@@ -43,7 +47,7 @@ class Switch:
         self._turned.set()
 
     async def at_work(self) -> int:
-        """Return how many processes wait for the signal or have not stopped yet."""
+        """Return how many runs have not ended yet."""
         return self._at_work
 
 
@@ -87,11 +91,13 @@ def work(
     cell = job.cell(sweep)
     logs.configure(cell.config.loglevel, cell.config.logging_dir)
     _obey(switch)
+    ray.get(switch.enter.remote())
     try:
         outcome = _train(sweep, job, cell, fresh, patience)
     except signals.Interrupted:
-        ray.get(switch.leave.remote())
         return
+    finally:
+        switch.leave.remote()
     tune.report({"outcome": outcome})
 
 
