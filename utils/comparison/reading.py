@@ -89,7 +89,9 @@ def find_runs(words: Sequence[str], with_epochs: bool = False) -> Found:
     for file in files:
         found = _join(found, _find_cells(file, overrides, with_epochs))
     if not found.runs:
-        raise ConfigError(f"no finished run in {', '.join(words) or 'output'}{_what_else(found)}")
+        named = [f"the runs of {word}" if word in files else word for word in words if word not in overrides]
+        where = ", ".join(named) or "output"
+        raise ConfigError(f"no finished run in {where}{_what_else(found)}")
     return found
 
 
@@ -114,6 +116,8 @@ def _what_else(found: Found) -> str:
     """Return what there was instead of finished runs."""
     damaged = [f"\n{path}: {reason}" for path, reason in found.damaged]
     told = f"; {len(found.unfinished):,} unfinished" if found.unfinished else ""
+    if found.missing:
+        told += f"; {len(found.missing):,} are meant (smoke=true after the file means those of made-up images)"
     return told + "".join(damaged)
 
 

@@ -265,7 +265,8 @@ def _cost_texts(cell: Cell) -> list[str]:
 def notes(comparison: Comparison) -> list[str]:
     """Return what to know before the tables: what is compared, what was left out and why."""
     found, layout = comparison.found, comparison.layout
-    lines = [f"{len(found.runs):,} runs in {len(comparison.groups):,} groups; {_differences(comparison)}"]
+    runs, groups = _counted(len(found.runs), "run"), _counted(len(comparison.groups), "group")
+    lines = [f"{runs} in {groups}; {_differences(comparison)}"]
     if layout.chosen and len(comparison.groups) > 1:
         lines.append("rows and columns were chosen from what differs; --rows KEY --columns KEY choose others")
     if comparison.not_tested:
@@ -282,6 +283,10 @@ def notes(comparison: Comparison) -> list[str]:
     if found.missing:
         lines.append(f"not finished yet, of the sweep: {named(found.missing, '; ')}")
     return lines
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number:,} {name}{'s'[: number != 1]}"
 
 
 def _differences(comparison: Comparison) -> str:

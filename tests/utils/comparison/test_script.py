@@ -38,22 +38,22 @@ def test_copies_that_mlflow_keeps_are_no_runs(tmp_path, capsys):
     run = leave(tmp_path, "seed=0")
     shutil.copytree(run.path, tmp_path / "mlartifacts" / "0f" / "artifacts")
     assert "trained more than once" not in said(capsys, tmp_path)
-    assert "1 runs" in said(capsys, tmp_path / "mlartifacts" / "0f")
+    assert "1 run in" in said(capsys, tmp_path / "mlartifacts" / "0f")
 
 
 def test_folders_patterns_and_single_runs_are_found_once(tmp_path, capsys):
     first = leave(tmp_path / "a", "seed=0")
     leave(tmp_path / "b" / "deeper", "seed=1")
-    assert "2 runs in 1 groups" in said(capsys, tmp_path, first.path, tmp_path / "*")
-    assert "1 runs" in said(capsys, first.path)
-    assert "1 runs" in said(capsys, f"{tmp_path}/b/*/*-s1-*")
+    assert "2 runs in 1 group;" in said(capsys, tmp_path, first.path, tmp_path / "*")
+    assert "1 run in" in said(capsys, first.path)
+    assert "1 run in" in said(capsys, f"{tmp_path}/b/*/*-s1-*")
 
 
 def test_the_output_folder_is_the_default(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "output: no such folder or file" in said(capsys, status=2)
     leave(Path("output"))
-    assert "1 runs" in said(capsys)
+    assert "1 run in" in said(capsys)
 
 
 def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
@@ -89,7 +89,7 @@ def test_a_damaged_folder_is_named_and_left_out(tmp_path, capsys, name, content,
     damaged = leave(tmp_path, "seed=1").path
     (damaged / name).unlink() if content is None else (damaged / name).write_bytes(content)
     told = said(capsys, tmp_path)
-    assert "1 runs" in told
+    assert "1 run in" in told
     assert f"left out, damaged: {damaged}: {reason}" in told
 
 
@@ -133,7 +133,9 @@ def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):
     output = tmp_path / "output"
     file = tmp_path / "sweep.yml"
     file.write_text(f"output_path: {output}\n{SWEEP}")
-    assert "no finished run" in said(capsys, file, status=2)
+    told = said(capsys, file, status=2)
+    assert f"no finished run in the runs of {file}; " in told
+    assert " are meant (smoke=true after the file means those of made-up images)" in told
     leave(output, "loss_function=CrossEntropyLoss", "seed=0", "notes=by hand")
     leave(output, "loss_function=FocalLoss", "seed=1")
     leave(output, "loss_function=FocalLoss", "seed=0", accuracy=None)
@@ -145,7 +147,7 @@ def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):
         "not finished yet, of the sweep: 2: loss_function=FocalLoss, seed=0; loss_function=CrossEntropyLoss, seed=1"
         in (told)
     )
-    assert "1 runs" in said(capsys, file, "sweep.seeds=[2]", "loss_function=FocalLoss")
+    assert "1 run in" in said(capsys, file, "sweep.seeds=[2]", "loss_function=FocalLoss")
 
 
 def test_files_are_written(tmp_path, capsys):
