@@ -45,6 +45,10 @@ class Busy(ConfigError):
     """A run that another process trains."""
 
 
+class GivenUp(Exception):
+    """A run that one of the callbacks ends; trackers show it as stopped, not as failed."""
+
+
 def check(config: Configuration) -> str:
     """Return what a run would do, after checking all that can be checked without training."""
     prepared = prepare(config)
@@ -92,6 +96,9 @@ def train(
     except Interrupted as interruption:
         status = "interrupted"
         raise Interrupted(interruption.name, *_whereabouts(trainer, save_points)) from None
+    except GivenUp:
+        status = "interrupted"
+        raise
     except CannotWrite as error:
         raise TrainingError(f"{error}; {_remedy(error)}; then {_whereabouts(trainer, save_points)[1]}") from None
     finally:

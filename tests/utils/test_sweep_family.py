@@ -24,6 +24,7 @@ from utils.sweeps import running
 from utils.sweeps.cells import expand, load_sweep
 from utils.sweeps.family import family_of, family_of_sweep
 from utils.sweeps.reading import find_mistakes
+from utils.sweeps.running import Outcome
 from utils.trackers import build_trackers, close_family, open_family
 from utils.trackers.addresses import addresses
 from utils.trackers.base import TrackedRun
@@ -143,7 +144,7 @@ def test_two_parts_in_two_processes_at_once_make_one_parent(file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "failed"), [(RuntimeError("no"), "FAILED", 1), (Interrupted("SIGTERM", "", ""), "KILLED", 0)]
+    ("error", "status", "failed"), [(RuntimeError("no"), "FAILED", 1), (Interrupted("SIGTERM", "", ""), "SCHEDULED", 0)]
 )
 def test_a_sweep_that_is_not_finished_says_so(file, tmp_path, monkeypatch, error, status, failed):
     real = runner.train
@@ -265,3 +266,24 @@ def test_the_dashboard_has_a_table_of_each_sweep(empty_store):
         f"all runs of e\n  http://127.0.0.1:8{address}lossbench",
         f"sweep mine-0\n  http://127.0.0.1:8{address}mine-0",
     ]
+
+
+def test_a_part_that_is_done_leaves_its_sweep_waiting_for_the_others(file, tmp_path):
+    assert train.main([str(file), "--shard", "1/2"]) == 0
+    (parent,), _ = stored(tmp_path / "output")
+    assert parent.info.status == "SCHEDULED"
+    assert train.main([str(file), "--shard", "2/2"]) == 0
+    (parent,), _ = stored(tmp_path / "output")
+    assert parent.info.status == "FINISHED"
+
+
+def test_trials_that_were_given_up_are_ends_like_others(file, tmp_path, monkeypatch):
+    def give_up_one(cell, fresh=False):
+        outcome = real(cell, fresh)
+        return Outcome(cell.name, "pruned", reason="worse") if "FocalLoss" in cell.name else outcome
+
+    real = running.run_cell
+    monkeypatch.setattr("utils.sweeps.running.run_cell", give_up_one)
+    assert train.main([str(file), *HERE]) == 0
+    (parent,), _ = stored(tmp_path / "output")
+    assert parent.info.status == "FINISHED"

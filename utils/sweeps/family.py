@@ -66,6 +66,7 @@ def shown_as_one(sweep: Sweep, outcomes: Iterable[Outcome]) -> Iterator[None]:
         ended = list(outcomes)
         finished = {each.name: str(each.folder) for each in ended if each.folder is not None}
         failed = frozenset(each.name for each in ended if each.state == "failed")
-        close_family(shown, family, config, Results(finished, failed))
+        pruned = frozenset(each.name for each in ended if each.state == "pruned")
+        close_family(shown, family, config, Results(finished, failed, pruned))
         for address in filter(None, shown.values()):
             print(f"dashboard   {address}", flush=True)

@@ -9,12 +9,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from utils.callbacks import RunRecord
+from utils.runner import GivenUp
 from utils.sweeps.cells import Sweep
 from utils.sweeps.jobs import Trial
 from utils.sweeps.searching import load_study
 
 
-class Pruned(Exception):
+class Pruned(GivenUp):
     """A trial that was given up; the message says after which epoch."""
 
 

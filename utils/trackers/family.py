@@ -52,12 +52,14 @@ class Results:
     Args:
         finished: cell -> its run folder, of those that are finished, now or before.
         failed: the cells of those that are not.
+        pruned: the cells of those that a search has given up.
     """
 
     finished: dict[str, str] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
+    pruned: frozenset[str] = frozenset()
 
     def without_secrets(self) -> Results:
         """Return it as it may be stored."""
         finished = {redact(cell): folder for cell, folder in self.finished.items()}
-        return Results(finished, frozenset(map(redact, self.failed)))
+        return Results(finished, frozenset(map(redact, self.failed)), frozenset(map(redact, self.pruned)))

@@ -77,12 +77,16 @@ def close_parent(family: Family, config: Any, results: Results) -> None:
             states.setdefault(status, set()).add(cell)
         finished = states.get("FINISHED", set()) | set(results.finished)
         failed = (states.get("FAILED", set()) | results.failed) - finished
+        stopped = states.get("KILLED", set()) - finished - results.pruned
         for name, value in {"runs/finished": len(finished), "runs/failed": len(failed)}.items():
             store.client.log_metric(parent, name, value)
-        if len(finished) >= family.num_runs:
+        if len(finished | results.pruned) >= family.num_runs:
             store.client.set_terminated(parent, "FINISHED")
-        elif not states.get("RUNNING", set()) - failed - finished:
-            store.client.set_terminated(parent, "FAILED" if failed else "KILLED")
+        elif failed or stopped:
+            if not states.get("RUNNING", set()) - failed - finished:
+                store.client.set_terminated(parent, "FAILED" if failed else "KILLED")
+        elif not states.get("RUNNING", set()) - finished:  # the others wait for another part, or for the same command
+            store.client.update_run(parent, status="SCHEDULED")
 
 
 def _adopt(
