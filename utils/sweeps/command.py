@@ -17,7 +17,7 @@ def run_sweep(config: Configuration, shard: Shard | None, *, check: bool = False
     sweep = load_sweep(config)
     refuse_several_devices(sweep)
     check_together(sweep)
-    check_parameters(sweep)  # with torch and Lightning, whose loggers are there to be configured then
+    check_parameters(sweep)
     if sweep.block.search is not None:
         from utils.sweeps import searching
 
@@ -26,6 +26,8 @@ def run_sweep(config: Configuration, shard: Shard | None, *, check: bool = False
             raise sweep.base.error({("sweep", "search"): "its trials learn of one another: leave --shard out"})
     from utils import logs
 
+    if shard is not None and not check:
+        import pytorch_lightning  # noqa: F401  sets the levels of its loggers, so before they are configured
     logs.configure(config.loglevel, config.logging_dir)
     if check:
         from utils.sweeps.describing import describe
