@@ -194,3 +194,16 @@ def test_an_address_without_a_ray_is_told_at_once(tmp_path, address):
         ConfigError, match=f"sweep.ray_address: no Ray at '{address}', such as head-node:6379 or auto: "
     ):
         on_ray._join(None, sweep(tmp_path), address)
+
+
+@pytest.mark.parametrize(
+    ("machines", "resources", "expected"),
+    [
+        ([(8, 0)], {"cpu": 1.0}, 8),
+        ([(16, 1)], {"cpu": 4.0, "gpu": 0.25}, 4),
+        ([(16, 2), (3, 2)], {"cpu": 4.0, "gpu": 1.0}, 2),
+        ([(1, 0)], {"cpu": 2.0}, 1),
+    ],
+)
+def test_as_many_runs_start_at_once_as_there_is_room_for(machines, resources, expected):
+    assert on_ray._room(Cluster(*machines), resources) == expected

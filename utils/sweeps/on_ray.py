@@ -32,7 +32,6 @@ QUIET = {
     "RAY_worker_niceness": "0",  # as a run without Ray
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # runs record themselves
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # utils/signals.py handles it
-    "TUNE_MAX_PENDING_TRIALS_PG": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -171,6 +170,8 @@ def _tune(ray: Any, sweep: Sweep, jobs: Jobs, board: Board, resources: dict[str,
     from utils.sweeps import tuning
     from utils.sweeps.worker import Switch, work
 
+    # as many processes start at once as there is room for: one at a time, short runs would never be side by side
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_room(ray, resources))
     storage = Path(tempfile.mkdtemp(prefix=".ray-", dir=_output(sweep.base)))
     switch = ray.remote(num_cpus=0)(Switch).remote()
     given = {"sweep": sweep, "switch": switch, "place": os.getcwd(), "fresh": fresh, "patience": PATIENCE}
@@ -203,6 +204,15 @@ def _tune(ray: Any, sweep: Sweep, jobs: Jobs, board: Board, resources: dict[str,
         raise Interrupted(interruption.name, where, onward) from None
     finally:
         shutil.rmtree(storage, ignore_errors=True)
+
+
+def _room(ray: Any, resources: dict[str, float]) -> int:
+    """Return how many runs fit beside one another."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    fitting = [
+        min(int(node.get(name.upper(), 0.0) / share) for name, share in resources.items() if share) for node in nodes
+    ]
+    return max(1, sum(fitting))
 
 
 def _output(config: Configuration) -> Path:
