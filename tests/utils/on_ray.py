@@ -28,7 +28,8 @@ RUN = "ray::ImplicitFunc"
 
 def main(file: str, disturbed: bool) -> int:
     os.environ.update(QUIET)
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
+    # its hooks at exit are handlers of signals, which no other thread than the main one may set
+    cluster = Cluster(initialize_head=True, head_node_args=NODE, shutdown_at_exit=False)
     node = cluster.add_node(**NODE)
     try:
         if disturbed:
@@ -37,7 +38,6 @@ def main(file: str, disturbed: bool) -> int:
         status = train.main([file, f"sweep.ray_address={cluster.address}"])
         if disturbed:
             accidents.join(10)
-            print("accidents left out" if accidents.is_alive() else "all accidents happened", flush=True)
         return status
     finally:
         cluster.shutdown()
@@ -51,6 +51,7 @@ def _accidents(cluster: Cluster, node, folder: Path) -> None:
     cluster.remove_node(node, allow_graceful=False)
     print("killed a node", flush=True)
     cluster.add_node(**NODE)
+    print("all accidents happened", flush=True)
 
 
 def _at_work(node) -> list[int]:

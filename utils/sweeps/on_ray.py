@@ -166,14 +166,14 @@ def resources_of_a_run(sweep: Sweep, ray: Any) -> dict[str, float]:
 
 def _tune(ray: Any, sweep: Sweep, jobs: Jobs, board: Board, resources: dict[str, float], fresh: bool) -> None:
     from ray import tune
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from utils.sweeps import tuning
     from utils.sweeps.worker import Switch, work
 
-    # as many processes start at once as there is room for: one at a time, short runs would never be side by side
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(_room(ray, resources))
     storage = Path(tempfile.mkdtemp(prefix=".ray-", dir=_output(sweep.base)))
-    switch = ray.remote(num_cpus=0)(Switch).remote()
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    switch = ray.remote(num_cpus=0, scheduling_strategy=here)(Switch).remote()  # lost with us alone
     given = {"sweep": sweep, "switch": switch, "place": os.getcwd(), "fresh": fresh, "patience": PATIENCE}
     environment = {CORES_VARIABLE: str(max(1, int(resources["cpu"])))}
     trainable = tune.with_resources(tune.with_parameters(work, environment=environment, **given), resources)
@@ -194,8 +194,11 @@ def _tune(ray: Any, sweep: Sweep, jobs: Jobs, board: Board, resources: dict[str,
         ),
     )
     wait_for_save_point(patience=0)
+    # as many processes start at once as there is room for: one at a time, short runs would never be side by side
+    pending = {"TUNE_MAX_PENDING_TRIALS_PG": str(_room(ray, resources))}
     try:
-        tuner.fit()
+        with _environment(pending):
+            tuner.fit()
         wait_no_longer()
     except Interrupted as interruption:
         _stop(ray, switch, interruption.name)
