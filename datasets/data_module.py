@@ -250,12 +250,13 @@ class DataModule(pl.LightningDataModule):
         return self.mixing(batch, len(self.data.classes), partner, derive_seed(seed, "mixing", epoch, step))
 
     def val_dataloader(self) -> DataLoader:
-        return self._evaluation_loader(self.valid_stream)
+        return self.evaluation_loader(self.valid_stream)
 
     def test_dataloader(self) -> DataLoader:
-        return self._evaluation_loader(self.test_stream)
+        return self.evaluation_loader(self.test_stream)
 
-    def _evaluation_loader(self, stream: ImageStream) -> DataLoader:
+    def evaluation_loader(self, stream: ImageStream) -> DataLoader:
+        """Return the samples of a stream in its order, on several devices each its share."""
         rank, world_size = self._rank_and_world_size()
         rows = range(rank, len(stream), world_size)
         return DataLoader(self._settled(stream), self.config.batch_size, sampler=rows, **self._loader_options())

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -119,6 +119,7 @@ class RunRecord(Checkpoint):
         trackers: where each epoch is told.
         monitor: the metric that selects the best checkpoint; of equal ones the later, which is the longer trained.
         average: whose weights the best checkpoint holds; None for the network's own.
+        keep: epochs whose weights are kept, too.
 
     Attributes:
         best_value, best_epoch: of the selected checkpoint.
@@ -127,9 +128,15 @@ class RunRecord(Checkpoint):
     """
 
     def __init__(
-        self, folder: RunFolder, trackers: Sequence[Tracker], monitor: str, average: WeightAverage | None = None
+        self,
+        folder: RunFolder,
+        trackers: Sequence[Tracker],
+        monitor: str,
+        average: WeightAverage | None = None,
+        keep: Collection[int] = (),
     ) -> None:
         self.folder, self.trackers, self.monitor, self.average = folder, trackers, monitor, average
+        self.keep = keep
         self.best_value: float | None = None
         self.best_epoch = -1
         self.rows: list[dict[str, float]] = []
@@ -216,11 +223,15 @@ class RunRecord(Checkpoint):
             # The checkpoint that a resume starts from comes after this: what is written here is written again then.
             self.folder.write_metrics(self.rows)
             self._track(row)
-            if self.best_epoch == trainer.current_epoch:
+            epoch = trainer.current_epoch
+            best = [self.folder.best] if self.best_epoch == epoch else []
+            kept = [self.folder.kept(epoch)] if epoch in self.keep else []
+            if best or kept:
                 weights = {name: tensor for name, tensor in pl_module.state_dict().items() if "_tally." not in name}
                 if self.average is not None:
                     weights |= self.average.average
-                save_checkpoint({"state_dict": weights, "epoch": self.best_epoch, "value": value}, self.folder.best)
+                for path in (*best, *kept):
+                    save_checkpoint({"state_dict": weights, "epoch": epoch, "value": value}, path)
 
     def _track(self, row: dict[str, float]) -> None:
         for tracker in self.trackers:

@@ -10,6 +10,7 @@ from datasets import DATASETS, MIXINGS, TRANSFORMS, check_dataset_name, check_mi
 from losses import LOSSES, TORCH_LOSSES, check_loss_name
 from models import ALIASES, ARCHITECTURES, check_architecture_name, resolve_architecture
 from models.sizes import CLASSES, Size, read_sizes, short_number
+from utils.evaluation import EVALUATIONS, check_evaluation_name
 from utils.lookup import class_names, did_you_mean, timm_architectures, torchvision_architectures
 from utils.metrics import METRICS, MONITORS
 from utils.trackers import TRACKERS
@@ -98,6 +99,8 @@ NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
     "mixing": check_mixing_name,
     "trackers": _check("tracker", lambda: TRACKERS),
     "monitor": _check_monitor,
+    "evaluate": check_evaluation_name,
+    "evaluate_params": check_evaluation_name,
 }
 """Configuration key -> what is wrong with a name given there, or None."""
 
@@ -148,6 +151,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "mixing": lambda: {name: entry.summary for name, entry in MIXINGS.items()},
     "metrics": lambda: {name: entry.summary for name, entry in METRICS.items()},
     "trackers": lambda: {name: entry.summary for name, entry in TRACKERS.items()},
+    "evaluations": lambda: {name: entry.summary for name, entry in EVALUATIONS.items()},
 }
 
 

@@ -202,6 +202,13 @@ def _one_noise(config: Configuration) -> list[Mistake]:
     return found
 
 
+def _epochs_to_keep(config: Configuration) -> list[Mistake]:
+    kept = config.keep_epochs if isinstance(config.keep_epochs, list) else []
+    beyond = [epoch for epoch in kept if epoch >= config.num_epochs]
+    text = f"epochs are counted from 0, the last is {config.num_epochs - 1} (num_epochs), got {beyond}"
+    return [Mistake(("keep_epochs",), text)] if beyond else []
+
+
 def _one_start(config: Configuration) -> list[Mistake]:
     found = []
     if config.pretrained and config.weights_path:
@@ -217,6 +224,7 @@ TOGETHER = (
     Rule(("select_on", "valid_fraction"), _needs_validation),
     Rule(("noisy_labels", "label_noise", "classes"), _one_noise),
     Rule(("pretrained", "weights_path"), _one_start),
+    Rule(("keep_epochs", "num_epochs"), _epochs_to_keep),
 )
 """All such rules; a sweep checks each on the values of its keys alone, not on every run."""
 

@@ -14,6 +14,7 @@ from datasets.augmentation import build_transforms
 from losses import build_loss
 from utils import optimization
 from utils.data_sets import DATA_KEYS
+from utils.evaluation import evaluation_problems
 from utils.lookup import load_entry, parameter_problems
 from utils.schema import KEYS, Configuration
 from utils.types import ConfigError
@@ -65,6 +66,16 @@ def _check_optimization(config: Configuration) -> None:
         optimization.try_out(schedule, optimizer)
 
 
+def _check_evaluations(config: Configuration) -> None:
+    problems = {
+        f"evaluate_params.{name}.{key}": text
+        for name, params in config.evaluate_params.items()
+        for key, text in evaluation_problems(name, params).items()
+    }
+    if problems:
+        raise ConfigError("\n".join(f"{key}: {text}" for key, text in problems.items()))
+
+
 class ParameterCheck(NamedTuple):
     """A check of parameters against what takes them.
 
@@ -100,5 +111,6 @@ PARAMETER_CHECKS = (
     ParameterCheck(
         ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization
     ),
+    ParameterCheck(("evaluate_params",), _check_evaluations),
 )
 """All such checks; a sweep makes each on the values of its keys alone, not on every run."""

@@ -21,6 +21,7 @@ from utils.averaging import WeightAverage
 from utils.building import Preparation, prepare
 from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
 from utils.checkpoints import AtomicCheckpointIO, choose_checkpoint
+from utils.evaluation.evaluating import evaluate_after_training
 from utils.files import FULL, CannotWrite, remove_leftovers, write_atomically
 from utils.finishing import finish
 from utils.memory import keep_freed_memory
@@ -82,6 +83,7 @@ def train(
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
     if (summary := _finished(folder)) is not None:
         LOG.info("this run is finished; --fresh trains it anew\n%s", report.table(summary, config, folder))
+        evaluate_after_training(config, folder)
         return folder, summary
     prepared.data.keep_images()
     prepared.data.check()
@@ -92,6 +94,8 @@ def train(
     status = "failed"
     try:
         summary = _train(prepared, trainer, record, save_points, trackers, family)
+        if trainer.is_global_zero:
+            evaluate_after_training(config, folder)
         status = "success"
     except Interrupted as interruption:
         status = "interrupted"
@@ -248,7 +252,8 @@ def build_trainer(
 ) -> tuple[pl.Trainer, RunRecord, SavePoints]:
     """Build Lightning's Trainer for a configuration, and of its callbacks the two that know of the run."""
     average = None if config.ema_decay is None else WeightAverage(config.ema_decay)
-    record = RunRecord(folder, trackers, config.monitor, average)
+    keep = range(config.num_epochs) if config.keep_epochs == "all" else config.keep_epochs or ()
+    record = RunRecord(folder, trackers, config.monitor, average, keep)
     save_points = SavePoints(folder, config.checkpoint_every_steps)
     callbacks: list[Callback] = [StepSeed(config.seed), FiniteLoss(), *([average] if average else [])]
     callbacks += [record, save_points, *others]

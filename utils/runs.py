@@ -57,6 +57,15 @@ class RunFolder:
         """The checkpoint before the last: what a run goes on from when that one is damaged."""
         return self.path / "checkpoints" / "previous.ckpt"
 
+    def kept(self, epoch: int) -> Path:
+        """The weights of one epoch, counted from 0, kept by `keep_epochs`."""
+        return self.path / "checkpoints" / f"epoch-{epoch}.ckpt"
+
+    def kept_epochs(self) -> list[int]:
+        """Return the epochs whose weights are kept, ascending."""
+        names = (path.stem.removeprefix("epoch-") for path in self.path.glob("checkpoints/epoch-*.ckpt"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
     @property
     def summary(self) -> Path:
         return self.path / "summary.json"
@@ -167,7 +176,7 @@ def environment(device: str, precision: str, data_fingerprint: str) -> dict[str,
         "started": datetime.now().astimezone().isoformat(timespec="seconds"),
         "runtime": runtime(),
         "python": sys.version.split()[0],
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: package_version(name) for name in PACKAGES},
         "platform": platform.platform(),
         "processor": processor_name(),
         "device": device,
@@ -219,7 +228,7 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     write_atomically(path, json.dumps(values, indent=2) + "\n")
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:

@@ -23,6 +23,7 @@ WITHOUT_INFLUENCE = frozenset(
         *("data_path", "stanford_data_path", "stanford_raw_data_path", "download", "verify_checksums"),
         *("noisy_labels", "noisy_labels_name"),
         *("num_workers", "accelerator", "strategy", "cache", "cache_limit_gb", "checkpoint_every_steps"),
+        *("keep_epochs", "evaluate", "evaluate_params"),
         "sweep",
     }
 )
@@ -123,6 +124,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     channels_last: bool = False
     num_workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"
     checkpoint_every_steps: Positive | None = None
+    keep_epochs: list[Annotated[int, Meta(ge=0)]] | Literal["all"] | None = None
 
     # Results
     output_path: str = "output"
@@ -139,6 +141,10 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     neptune_project_name: str | None = None
     neptune_api_token: str | None = None
     neptune_mode: Literal["offline", "async", "sync", "debug"] = "offline"
+
+    # Evaluation
+    evaluate: list[str] = []
+    evaluate_params: dict[str, Params] = {}
 
     # Several runs
     smoke: bool = False

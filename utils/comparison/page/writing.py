@@ -23,10 +23,10 @@ PARTS = ("base", "axes", "runs", "details", "curves", "parallel", "scatter", "cl
 
 def write_page(comparison: Comparison) -> str:
     """Return the page. It asks for nothing from anywhere, and its policy forbids that it could."""
-    style = (HERE / "page.css").read_text(encoding="utf-8")
+    style = page_style()
     parts = "\n".join((HERE / "parts" / f"{name}.js").read_text(encoding="utf-8") for name in PARTS)
     script = f'"use strict";\n{parts}'
-    policy = f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
+    policy = f"default-src 'none'; img-src data:; style-src {allowed_text(style)}; script-src {allowed_text(script)}"
     data = describe(comparison)
     count = len(comparison.found.runs)
     return Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
@@ -68,6 +68,11 @@ def _replace(value: Any, texts: dict[str, str]) -> Any:
     return [_replace(each, texts) for each in value] if isinstance(value, list) else value
 
 
-def _digest(text: str) -> str:
+def page_style() -> str:
+    """Return how pages look, in light and in dark surroundings, on wide and narrow screens and on paper."""
+    return (HERE / "page.css").read_text(encoding="utf-8")
+
+
+def allowed_text(text: str) -> str:
     """Return what allows this very text to a browser, and no other."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

@@ -1,0 +1,112 @@
+"""Runs evaluations on a run, one after the other, and writes what they find as soon as each is done."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import torch
+
+from utils.evaluation import EVALUATIONS, names_of_all
+from utils.evaluation.findings import NotApplicable
+from utils.evaluation.record import Evaluated, Record, go_on, read_record, write_record
+from utils.evaluation.report import write_report
+from utils.evaluation.subject import Subject, build_subject
+from utils.lookup import load_entry
+from utils.runs import PACKAGES, RunFolder, package_version, processor_name
+from utils.schema import Configuration
+from utils.types import ConfigError, UserError
+
+LOG = logging.getLogger("lossbench")
+
+
+def evaluate(
+    subject: Subject, only: Sequence[str] = (), also: Sequence[str] = (), tell: Callable[[str], None] = print
+) -> Record:
+    """Evaluate a run, and write evaluation.json, report.html and pictures into its folder.
+
+    What an earlier evaluation of the same weights found stays.
+
+    Args:
+        only: names of evaluations; empty for all that need not be asked for, and those of the run's configuration.
+        also: further ones.
+        tell: takes each text as soon as it is known.
+
+    Raises: ConfigError or DataError for what cannot be evaluated.
+    """
+    names = tuple(dict.fromkeys([*(only or (*names_of_all(), *subject.config.evaluate)), *also]))
+    record = go_on(subject.output, facts(subject))
+    left_out = []
+    subject.output.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        began = time.perf_counter()
+        params = subject.config.evaluate_params.get(name, {})
+        try:
+            findings = load_entry(EVALUATIONS[name])(subject, **params)
+        except NotApplicable as reason:
+            record.evaluated.pop(name, None)
+            left_out.append(f"{name}: {reason}")
+            continue
+        except ConfigError as error:
+            raise subject.config.located(error) from None
+        record.evaluated[name] = Evaluated(params, findings, time.perf_counter() - began)
+        write_record(record, subject.output)  # each as soon as it is known: the next may take long
+        tell(in_words(name, record.evaluated[name]))
+    if not record.evaluated:
+        raise ConfigError("\n".join(["nothing to evaluate:", *(f"  {line}" for line in left_out)]))
+    record.facts["left_out"] = left_out
+    write_record(record, subject.output)
+    tell("".join(f"left out: {line}\n" for line in left_out) + f"report  {write_report(record, subject.output)}")
+    return record
+
+
+def evaluate_after_training(config: Configuration, folder: RunFolder) -> None:
+    """Do those evaluations that a run's configuration asks for and that were not done yet, in the same way."""
+    try:
+        record = read_record(folder.path / "evaluation")
+    except ValueError:
+        record = None
+    done = {} if record is None or not record.facts["finished"] else record.evaluated
+    params = config.evaluate_params
+    wanted = [name for name in config.evaluate if name not in done or done[name].params != params.get(name, {})]
+    if wanted:
+        try:
+            evaluate(build_subject(folder, config), wanted, tell=lambda text: LOG.info("%s", text))
+        except UserError as error:  # what was trained is there all the same
+            LOG.warning("evaluate: %s", error)
+
+
+def facts(subject: Subject) -> dict[str, Any]:
+    """Return what the numbers depend on."""
+    folder = subject.folder
+    with folder.best.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    device = torch.cuda.get_device_name(subject.device) if subject.device.type == "cuda" else processor_name()
+    return {
+        "run": folder.path.name,
+        "finished": folder.is_finished,
+        "on": subject.part.name,
+        "images": len(subject.part),
+        "epoch": subject.epoch,
+        "selected_on": subject.config.select_on,
+        "loss_function": subject.config.loss_function,
+        "calibrated": subject.classifier.loss.calibrated,
+        "checkpoint": digest,
+        "data_fingerprint": subject.data.fingerprint,
+        "device": device,
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "evaluated": datetime.now().astimezone().isoformat(timespec="seconds"),
+    }
+
+
+def in_words(name: str, evaluated: Evaluated) -> str:
+    """Return what one evaluation found, as a person reads it in a terminal."""
+    words = evaluated.findings.words
+    width = max(map(len, words), default=0)
+    lines = [f"  {number:<{width}}  {text}" for number, text in words.items()]
+    notes = [f"  note: {note}" for note in evaluated.findings.notes]
+    return "\n".join([f"{name}  ({evaluated.seconds:.1f} s)", *lines, *notes])

@@ -1,0 +1,71 @@
+"""Which images a run is evaluated on: its test or validation part, or a folder of the user's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from datasets.base import ImageTable, table_by_class
+from datasets.data_module import DataModule
+from datasets.files import list_folder
+from datasets.images import ENDINGS, is_image_name
+from datasets.preprocessing import Preprocessing
+from datasets.stream import ImageStream
+from utils.lookup import did_you_mean
+from utils.types import DataError
+
+PARTS = ("test", "valid")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images and what is known of them.
+
+    Args:
+        name: "test", "valid" or the folder's name.
+        stream: gives the images as the network sees them, not augmented.
+    """
+
+    name: str
+    stream: ImageStream
+
+    @property
+    def folder_name(self) -> str:
+        """The evaluation's folder within the run's."""
+        return "evaluation" if self.name == "test" else f"evaluation-{self.name}"
+
+    def __len__(self) -> int:
+        return len(self.stream)
+
+
+def choose_part(data: DataModule, on: str) -> Part:
+    """Return the part that a word names. Raises: DataError for a folder that cannot be used."""
+    if on in PARTS:
+        return Part(on, data.test_stream if on == "test" else data.valid_stream)
+    folder = Path(on).expanduser()
+    table = read_folder(folder, data.data.classes)
+    stream = ImageStream(table, range(len(table)), Preprocessing.of(data.config, training=False))
+    return Part(folder.resolve().name, stream)
+
+
+def read_folder(folder: Path, classes: Sequence[str]) -> ImageTable:
+    """Read FOLDER/<class>/<image>; classes may be missing, but none may be unknown.
+
+    Raises: DataError naming every folder that is no class of the run's, and a folder without images.
+    """
+    if not folder.is_dir():
+        raise DataError(f"--on {folder}: must be test, valid or a folder of FOLDER/<class>/<image>; there is none")
+    inner = {entry.name: entry for entry in list_folder(folder) if entry.is_dir()}
+    if unknown := [name for name in inner if name not in classes]:
+        some = ", ".join(classes[:12]) + (f", and {len(classes) - 12} more" if len(classes) > 12 else "")
+        lines = [f"{folder / name}: no class of this run{did_you_mean(name, classes)}" for name in unknown]
+        raise DataError("\n".join([*lines, f"its {len(classes)} classes: {some}"]))
+    images = {
+        name: [image for image in list_folder(path) if image.is_file() and is_image_name(image)]
+        for name, path in inner.items()
+    }
+    if not any(images.values()):
+        hint = "; predict.py tells the classes of images without labels" if not inner else ""
+        raise DataError(f"{folder}: no images in folders of classes, ending in {', '.join(ENDINGS)}{hint}")
+    return table_by_class(images, classes)

@@ -1,0 +1,200 @@
+"""A run that is evaluated: its network with the selected weights, its data, and what it says of the images."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec import structs
+from torch import Tensor
+
+from datasets.data_module import DataModule
+from datasets.files import progress
+from datasets.stream import ImageStream
+from models.classifier import Classifier
+from utils.building import prepare
+from utils.catalogue import NAME_CHECKS
+from utils.checkpoints import DamagedCheckpoint, load_checkpoint
+from utils.configuration import read_configuration
+from utils.evaluation.parts import Part, choose_part
+from utils.runs import RunFolder
+from utils.schema import WITHOUT_INFLUENCE, Configuration
+from utils.types import Batch, ConfigError, DataError
+
+LOG = logging.getLogger("lossbench")
+CHANGEABLE = WITHOUT_INFLUENCE | {"batch_size"}
+"""Keys that may be given anew: they do not change what the run is."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What a network says of N images, on the CPU, in the order of the stream.
+
+    Shapes: index [N], row in the table; target [N]; scores [N, K] float32; features [N, D] float32; prediction [N],
+    REJECTED where it is none of the classes; log_probabilities [N, K].
+    """
+
+    index: Tensor
+    target: Tensor
+    scores: Tensor
+    features: Tensor
+    prediction: Tensor
+    log_probabilities: Tensor
+
+    @property
+    def right(self) -> Tensor:
+        """Shapes: [N] bool."""
+        return self.prediction == self.target
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """One run, on one part of data.
+
+    Args:
+        epoch: whose weights the network has, counted from 0; the selected one unless `at_epoch` says otherwise.
+        output: folder for pictures.
+    """
+
+    folder: RunFolder
+    config: Configuration
+    data: DataModule
+    classifier: Classifier
+    part: Part
+    device: torch.device
+    epoch: int
+    output: Path
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.data.data.classes
+
+    @cached_property
+    def answers(self) -> Answers:
+        """What the network says of the part's images."""
+        return self.ask(self.part.stream, f"{self.part.name} images")
+
+    @cached_property
+    def validation(self) -> Answers:
+        """What it says of the validation images, for what is fitted."""
+        return self.answers if self.part.name == "valid" else self.ask(self.data.valid_stream, "valid images")
+
+    def ask(self, stream: ImageStream, label: str) -> Answers:
+        """Return what the network says of a stream's images."""
+        found: list[tuple[Any, ...]] = []
+        with torch.no_grad():
+            for batch in self.batches(stream, label):
+                outputs = self.classifier(batch.image[:, 0])
+                judged = self.judge(outputs.scores)
+                row: Any = (batch.index, batch.target, outputs.scores, outputs.features.flatten(1).float(), *judged)
+                found.append(tuple(each.cpu() for each in row))
+        return Answers(*(torch.cat(column) for column in zip(*found, strict=True)))
+
+    def judge(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss's own prediction and log-probabilities. Shapes: [B, K] -> [B], [B, K]."""
+        loss = self.classifier.loss
+        return loss.predict(scores), loss.log_probabilities(scores)
+
+    def batches(self, stream: ImageStream, label: str) -> Iterator[Batch]:
+        """Yield a stream's batches on the device, under a progress bar."""
+        with progress(len(stream), label) as bar:
+            for loaded in self.data.evaluation_loader(stream):
+                moved = type(loaded)(*(_to(each, self.device) for each in loaded))
+                batch = stream.finish(moved)
+                yield batch
+                bar.update(len(batch.image))
+
+    def at_epoch(self, epoch: int) -> Subject:
+        """Return the run with the weights of one of the folder's `kept_epochs`; the network is the same, and changed.
+
+        Raises: ConfigError if they are damaged.
+        """
+        _load(self.classifier, self.folder.kept(epoch))
+        return dataclasses.replace(self, epoch=epoch)
+
+    def restore(self) -> None:
+        """Give the network the selected weights back."""
+        _load(self.classifier, self.folder.best)
+
+
+def open_subject(path: Path, on: str, overrides: Sequence[str] = ()) -> Subject:
+    """Build what a run trained, with the weights that it selected.
+
+    Args:
+        path: the run's folder.
+        on: "test", "valid" or a folder of FOLDER/<class>/<image>.
+        overrides: `key=value` for keys that do not change what the run is, such as where its data lies.
+
+    Raises: ConfigError or DataError for a folder that is no run, a run without weights, and data that does not fit.
+    """
+    folder = RunFolder(path)
+    if not folder.config.is_file():
+        raise ConfigError(f"{path}: no run: it holds no config.yml; runs lie in the folder output")
+    if not folder.best.is_file():
+        state = "it is damaged" if folder.is_finished else "train.py has not ended an epoch of it yet"
+        raise ConfigError(f"{path}: no checkpoint {folder.best.relative_to(path)}: {state}")
+    config = read_configuration(str(folder.config), overrides, NAME_CHECKS)
+    _refuse_changes(config, folder)
+    return build_subject(folder, config, on)
+
+
+def build_subject(folder: RunFolder, config: Configuration, on: str = "test") -> Subject:
+    """Build what a run with this configuration trained. Args, Raises: as `open_subject`."""
+    config = structs.replace(config, pretrained=False, weights_path=None, compile=False)  # the checkpoint has them all
+    prepared = prepare(config)
+    recorded = folder.read_environment().get("data_fingerprint")
+    if recorded not in (None, prepared.data.fingerprint):
+        LOG.warning("%s: the data is not what this run was trained on: images, labels or boxes differ", folder.path)
+    epoch = _load(prepared.classifier, folder.best)
+    if not folder.is_finished:
+        LOG.warning("%s: this run is not finished: its best epoch so far is evaluated, epoch %d", folder.path, epoch)
+    device = choose_device(config.accelerator)
+    classifier = prepared.classifier.eval().to(device)
+    part = choose_part(prepared.data, on)
+    return Subject(folder, config, prepared.data, classifier, part, device, epoch, folder.path / part.folder_name)
+
+
+def _refuse_changes(config: Configuration, folder: RunFolder) -> None:
+    before = read_configuration(str(folder.config), (), NAME_CHECKS).values()
+    changed = [key for key, value in config.values().items() if value != before[key] and key not in CHANGEABLE]
+    if changed:
+        allowed = "data_path, batch_size, accelerator, num_workers and others that cannot change what it is"
+        raise config.error({(key,): f"is part of what this run is; only {allowed} can be given" for key in changed})
+
+
+def _load(classifier: Classifier, path: Path) -> int:
+    """Load weights and return their epoch. Raises: ConfigError if they are damaged; DataError if they do not fit."""
+    try:
+        checkpoint = load_checkpoint(path)
+    except DamagedCheckpoint as damage:
+        raise ConfigError(str(damage)) from None
+    try:
+        classifier.load_state_dict(classifier.state_dict() | checkpoint["state_dict"])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise DataError(
+            f"{path}: the weights do not fit the data's {_num_classes(classifier)} classes: {reason}"
+        ) from None
+    return int(checkpoint["epoch"])
+
+
+def _num_classes(classifier: Classifier) -> int:
+    return classifier.judge_tally.num_classes
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """Return where networks run, as the configuration's accelerator says."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda")
+    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def _to(value: object, device: torch.device) -> object:
+    return value.to(device) if isinstance(value, Tensor) else value
