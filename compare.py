@@ -36,7 +36,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("words", nargs="*", metavar="RUNS | SWEEP | key=value", help="what to compare (output)")
     parser.add_argument("--rows", **keys, help="configuration keys of the rows; by itself what differs")
     parser.add_argument("--columns", **keys, help="and those of the columns")
-    parser.add_argument("--metric", default=Options.metric, help=f"a name in summary.json ({Options.metric})")
+    parser.add_argument(
+        "--metric",
+        default=Options.metric,
+        help=f"a name in summary.json ({Options.metric}) or evaluation.json (calibration/ece)",
+    )
     parser.add_argument("--baseline", metavar="ROW", help="the row that the others are compared with (cross entropy)")
     parser.add_argument(
         "--tests",

@@ -75,6 +75,13 @@ class ClassificationLoss(nn.Module):
         """Return the class, or REJECTED. Shapes: scores [B, K] -> [B] int64."""
         return scores.argmax(dim=-1)
 
+    def confidence(self, scores: Tensor) -> Tensor:
+        """Return how sure a prediction is: who may reject images, rejects those of the least.
+
+        Shapes: scores [B, K] -> [B], by default log p of the likeliest class.
+        """
+        return self.log_probabilities(scores).amax(dim=-1)
+
     def on_epoch_end(self) -> None:
         """Advance state that changes once per training epoch."""
 

@@ -98,11 +98,15 @@ class OneSidedMarginLoss(ClassificationLoss):
         """Return log p over the K classes and, last, "none of them". Shapes: [B, K] -> [B, K + 1]."""
         return F.pad(-self.label_costs(scores), (0, 1)).log_softmax(dim=-1)
 
+    def confidence(self, scores: Tensor) -> Tensor:
+        """Return log p(best class) - log p("none of them"); an image is rejected below 0. Shapes: [B, K] -> [B]."""
+        return -self.label_costs(scores).amin(dim=-1)
+
     def predict(self, scores: Tensor) -> Tensor:
         best = scores.argmin(dim=-1)
         if not self.reject:
             return best
-        return torch.where((self.label_costs(scores) > 0).all(dim=-1), REJECTED, best)
+        return torch.where(self.confidence(scores) < 0, REJECTED, best)
 
 
 def check_margins(loss: str, alpha: float, lambda_: float, lambda_max: float, lambda_min: float) -> None:

@@ -76,5 +76,8 @@ class WrappingLoss(ClassificationLoss):
     def predict(self, scores: Tensor) -> Tensor:
         return self.base.predict(scores)
 
+    def confidence(self, scores: Tensor) -> Tensor:
+        return self.base.confidence(scores)
+
     def on_epoch_end(self) -> None:
         self.base.on_epoch_end()

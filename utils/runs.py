@@ -75,6 +75,11 @@ class RunFolder:
         return self.path / "predictions.parquet"
 
     @property
+    def evaluation(self) -> Path:
+        """What evaluate.py found out about the test part."""
+        return self.path / "evaluation"
+
+    @property
     def label_noise(self) -> Path:
         return self.path / "label_noise.csv"
 

@@ -130,6 +130,15 @@ def test_prediction_is_the_likeliest_class(name):
     assert torch.equal(prediction, loss.log_probabilities(scores).argmax(dim=-1))
 
 
+def test_what_is_rejected_is_less_sure_than_all_that_is_not(name):
+    loss, (scores, _) = make(name), samples(name)
+    sure, rejected = loss.confidence(scores), loss.predict(scores) == REJECTED
+    assert sure.shape == (N,)
+    assert sure.isfinite().all()
+    if rejected.any() and not rejected.all():
+        assert sure[rejected].max() < sure[~rejected].min()
+
+
 def test_the_label_that_costs_least_is_predicted(name):
     if name in DISTANCES:
         pytest.skip(f"{name} ties between labels whose scores exceed 1")

@@ -16,6 +16,7 @@ import yaml
 
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
+from utils.evaluation.record import read_record
 from utils.runs import MLFLOW_COPIES, RunFolder
 from utils.schema import Configuration
 from utils.settings import influential, noisy_labels_in_words, read_influential
@@ -166,6 +167,9 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     seed = settings.pop("seed")
     if not isinstance(seed, int) or not isinstance(settings["loss_function"], str):
         raise Damaged("config.yml is not of a run")
+    record = _read("evaluation/evaluation.json", lambda: read_record(folder.evaluation))
+    if record is not None and record.facts["finished"]:
+        summary |= record.numbers()
     settings["noisy_labels"] = summary.get("noisy_labels")
     # wrong labels are drawn by the seed, so that data with them differ between seeds as they should
     settings[DATA] = "with label noise" if settings["label_noise"] else str(data)[:10]

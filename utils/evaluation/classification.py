@@ -1,31 +1,41 @@
-"""How often the classes are told right: all together, each by itself, and where those rejected are left out."""
+"""How often the classes are told right: all together, each by itself, and where the least sure are left out."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
-from utils.evaluation.findings import Findings, Picture, percent, whole
-from utils.evaluation.subject import Subject
+from utils.evaluation.findings import Findings, Picture, percent, plain, whole
+from utils.evaluation.rejection import RejectionCurve, plot_rejection
+from utils.evaluation.subject import Answers, Subject
+from utils.picture_rows import plot_rows
 from utils.pictures import confusion_counts, plot_confusion
-from utils.types import REJECTED
+from utils.types import REJECTED, ConfigError
 
 TOP = 5
-MOST_PAIRS = 10
+SHOWN = 6
+"""Images of a pair of classes that are shown."""
+SHARES = (0.05, 0.1, 0.2, 0.5)
+"""Rejected shares whose accuracy is listed."""
 
 
-def classification(subject: Subject, *, pairs: int = MOST_PAIRS) -> Findings:
+def classification(subject: Subject, *, pairs: int = 10) -> Findings:
     """Count what is right.
 
     Args:
-        pairs: how many of the most confused pairs of classes are listed.
+        pairs: how many of the most confused pairs of classes are listed and shown, 0 to 100.
 
     Returns: accuracy, top5_accuracy, precision, recall and F1 as means over the classes (macro) and weighted by their
-        images (weighted), rejected; one_off_accuracy where classes are ordered.
+        images (weighted_...), rejected; one_off_accuracy where classes are ordered; aurc, the mean error when images
+        are rejected by the loss's `confidence`.
+    Raises: ConfigError for pairs out of range.
     """
+    if not 0 <= pairs <= 100:
+        raise ConfigError(f"evaluate_params.classification.pairs: must be 0 to 100, got {pairs}")
     answers, found = subject.answers, Findings()
     target, prediction = answers.target.numpy(), answers.prediction.numpy()
     found.add("images", len(target), whole)
@@ -35,17 +45,9 @@ def classification(subject: Subject, *, pairs: int = MOST_PAIRS) -> Findings:
         near = (np.abs(prediction - target) <= 1) & (prediction != REJECTED)
         found.add("one_off_accuracy", near.mean(), percent)
     found.add("rejected", (prediction == REJECTED).mean(), percent)
-    occurring = np.union1d(target, prediction[prediction != REJECTED])
-    each: Any = precision_recall_fscore_support(target, prediction, labels=occurring, zero_division=0)  # type: ignore
-    support = each[3]
-    for name, values in zip(("precision", "recall", "f1"), each[:3], strict=True):
-        found.add(name, values.mean(), percent)
-        found.add(f"weighted_{name}", np.average(values, weights=support), percent)
-    names = [subject.classes[label] for label in occurring]
-    columns = zip(names, *each, strict=True)
-    rows = [(name, percent(p), percent(r), percent(f), str(n)) for name, p, r, f, n in columns]
-    found.add_table("Classes", ("class", "precision", "recall", "F1", "images"), rows)
+    _each_class(subject, target, prediction, found)
     _confusions(subject, target, prediction, pairs, found)
+    _rejection(subject, answers, found)
     return found
 
 
@@ -53,6 +55,19 @@ def top_accuracy(log_probabilities: Tensor, target: Tensor, top: int) -> float:
     """Return the share of samples whose label is among the `top` likeliest. Shapes: [N, K], [N] -> a number."""
     likeliest = log_probabilities.topk(min(top, log_probabilities.shape[1]), dim=1).indices
     return float((likeliest == target[:, None]).any(dim=1).double().mean())
+
+
+def _each_class(subject: Subject, target: np.ndarray, prediction: np.ndarray, found: Findings) -> None:
+    occurring = np.union1d(target, prediction[prediction != REJECTED])
+    each: Any = precision_recall_fscore_support(target, prediction, labels=occurring, zero_division=0)  # type: ignore
+    images = each[3]
+    for name, values in zip(("precision", "recall", "f1"), each[:3], strict=True):
+        found.add(name, values.mean(), percent)
+        found.add(f"weighted_{name}", np.average(values, weights=images), percent)
+    names = [subject.classes[label] for label in occurring]
+    columns = zip(names, *each, strict=True)
+    rows = [(name, percent(p), percent(r), percent(f), str(n)) for name, p, r, f, n in columns]
+    found.add_table("Classes", ("class", "precision", "recall", "F1", "images"), rows)
 
 
 def _confusions(subject: Subject, target: np.ndarray, prediction: np.ndarray, pairs: int, found: Findings) -> None:
@@ -65,10 +80,36 @@ def _confusions(subject: Subject, target: np.ndarray, prediction: np.ndarray, pa
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:pairs]
     places = [divmod(int(place), wrong.shape[1]) for place in order]
-    rows = [
-        (subject.classes[true], columns[told], f"{wrong[true, told]} of {counts[true].sum()}")
-        for true, told in places
-        if wrong[true, told]
-    ]
-    if rows:
-        found.add_table("Most confused", ("true class", "taken for", "images"), rows)
+    confused = [(true, told) for true, told in places if wrong[true, told]]
+    if not confused:
+        return
+    told_of = [f"{wrong[true, told]} of {counts[true].sum()}" for true, told in confused]
+    rows = [(subject.classes[a], columns[b], text) for (a, b), text in zip(confused, told_of, strict=True)]
+    found.add_table("Most confused", ("true class", "taken for", "images"), rows)
+    pictures = []
+    for (true, told), text in zip(confused, told_of, strict=True):
+        label = REJECTED if told == len(subject.classes) else told
+        these = np.flatnonzero((target == true) & (prediction == label))[:SHOWN]
+        pictures.append((f"{subject.classes[true]}\ntaken for\n{columns[told]}\n{text}", subject.pictures(these)))
+    path = subject.output / "confused.png"
+    plot_rows(pictures, path)
+    found.pictures.append(Picture(path, "Images of the classes that are confused most often"))
+
+
+def _rejection(subject: Subject, answers: Answers, found: Findings) -> None:
+    likeliest = answers.log_probabilities.argmax(dim=1)
+    forced = torch.where(answers.prediction == REJECTED, likeliest, answers.prediction)  # what it would have said
+    with torch.no_grad():
+        confidence = subject.classifier.loss.confidence(answers.scores.to(subject.device)).cpu().double().numpy()
+    curve = RejectionCurve.of((forced == answers.target).numpy(), confidence)
+    found.add("aurc", curve.area_above, plain)
+    rejected = answers.prediction == REJECTED
+    own = None
+    if rejected.any() and not rejected.all():
+        own = float(rejected.double().mean()), float(answers.right[~rejected].double().mean())
+        found.add("accuracy_of_not_rejected", own[1], percent)
+    rows = [(percent(share), percent(curve.accuracy_at(share))) for share in SHARES]
+    found.add_table("Accuracy when the least sure are rejected", ("rejected, at least", "accuracy of the rest"), rows)
+    path = subject.output / "rejection.png"
+    plot_rejection(curve, own, path)
+    found.pictures.append(Picture(path, "Accuracy of the rest when the least sure are rejected"))

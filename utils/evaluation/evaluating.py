@@ -67,7 +67,7 @@ def evaluate(
 def evaluate_after_training(config: Configuration, folder: RunFolder) -> None:
     """Do those evaluations that a run's configuration asks for and that were not done yet, in the same way."""
     try:
-        record = read_record(folder.path / "evaluation")
+        record = read_record(folder.evaluation)
     except ValueError:
         record = None
     done = {} if record is None or not record.facts["finished"] else record.evaluated

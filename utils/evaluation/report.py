@@ -16,7 +16,7 @@ FILE = "report.html"
 MOST_ROWS = 300
 POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
 PICTURE_STYLE = """
-figure { margin: 14px 0; } figure img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
+figure { margin: 14px 0; } figure img { width: auto; max-width: min(100%, 1000px); height: auto; background: #fff; }
 figcaption { color: var(--muted); font-size: .9rem; }
 details { margin: 12px 0; } summary { cursor: pointer; font-weight: 600; font-size: .95rem; }
 """

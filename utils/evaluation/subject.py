@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from msgspec import structs
 from torch import Tensor
@@ -22,6 +23,7 @@ from utils.catalogue import NAME_CHECKS
 from utils.checkpoints import DamagedCheckpoint, load_checkpoint
 from utils.configuration import read_configuration
 from utils.evaluation.parts import Part, choose_part
+from utils.picture_rows import Shown
 from utils.runs import RunFolder
 from utils.schema import WITHOUT_INFLUENCE, Configuration
 from utils.types import Batch, ConfigError, DataError
@@ -108,6 +110,11 @@ class Subject:
                 batch = stream.finish(moved)
                 yield batch
                 bar.update(len(batch.image))
+
+    def pictures(self, places: Iterable[int]) -> list[Shown]:
+        """Return images of the part as they are stored, each with its name. Args: places: positions in the part."""
+        table, rows = self.part.stream.table, self.part.stream.rows
+        return [Shown(np.asarray(table.load(int(rows[place]))), f"row {int(rows[place])}") for place in places]
 
     def at_epoch(self, epoch: int) -> Subject:
         """Return the run with the weights of one of the folder's `kept_epochs`; the network is the same, and changed.
