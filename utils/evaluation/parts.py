@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from datasets.base import ImageTable, table_by_class
 from datasets.data_module import DataModule
 from datasets.files import list_folder
-from datasets.images import ENDINGS, is_image_name
+from datasets.images import ENDINGS, check_images, is_image_name
 from datasets.preprocessing import Preprocessing
 from datasets.stream import ImageStream
 from utils.lookup import did_you_mean
@@ -40,12 +40,17 @@ class Part:
 
 
 def choose_part(data: DataModule, on: str) -> Part:
-    """Return the part that a word names. Raises: DataError for a folder that cannot be used."""
+    """Return the part that a word names; images of a folder are resized to those that the network was trained on.
+
+    Raises: DataError for a folder that cannot be used, naming every image that cannot be decoded.
+    """
     if on in PARTS:
         return Part(on, data.test_stream if on == "test" else data.valid_stream)
     folder = Path(on).expanduser()
     table = read_folder(folder, data.data.classes)
-    stream = ImageStream(table, range(len(table)), Preprocessing.of(data.config, training=False))
+    check_images(table.images)
+    preprocessing = replace(Preprocessing.of(data.config, training=False), size=data.image_size)
+    stream = ImageStream(table, range(len(table)), preprocessing)
     return Part(folder.resolve().name, stream)
 
 

@@ -29,7 +29,8 @@ class RejectionCurve:
         order = np.argsort(-confidence, kind="stable")
         hits = np.cumsum(right[order])
         kept = np.arange(1, len(order) + 1)
-        last = np.append(np.flatnonzero(np.diff(confidence[order])), len(order) - 1)[::-1]  # of each confidence
+        falls = confidence[order][:-1] != confidence[order][1:]
+        last = np.append(np.flatnonzero(falls), len(order) - 1)[::-1]  # of each confidence
         return cls(1 - kept[last] / len(order), hits[last] / kept[last])
 
     def accuracy_at(self, rejected: float) -> float:

@@ -129,7 +129,7 @@ class Subject:
         _load(self.classifier, self.folder.best)
 
 
-def open_subject(path: Path, on: str, overrides: Sequence[str] = ()) -> Subject:
+def open_subject(path: Path, on: str = "test", overrides: Sequence[str] = ()) -> Subject:
     """Build what a run trained, with the weights that it selected.
 
     Args:

@@ -1,0 +1,240 @@
+"""A run is evaluated as it was tested, what was found stays, and what cannot be evaluated is told in words."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+import compare
+import evaluate
+from utils import runner
+from utils.catalogue import NAME_CHECKS
+from utils.checkpoints import load_checkpoint, save_checkpoint
+from utils.configuration import read_configuration
+from utils.evaluation import EVALUATIONS
+from utils.evaluation.evaluating import evaluate as evaluate_run
+from utils.evaluation.record import read_record
+from utils.evaluation.subject import open_subject
+from utils.runs import RunFolder
+from utils.schema import Configuration
+from utils.types import REJECTED, DataError, UserError
+
+pytestmark = pytest.mark.usefixtures("plain_log")
+OSM = {"loss_function": "OneSidedMarginLoss", "loss_params": "{lambda_min: 1, lambda_max: 6, reject: true}"}
+
+
+@pytest.fixture
+def no_pictures(monkeypatch):
+    """Of training: they take longer than it does here and have tests of their own."""
+    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+
+
+@pytest.fixture
+def short(quick, no_pictures) -> Callable[..., Configuration]:
+    """Return a function that reads a configuration of one epoch on four classes."""
+    return lambda **changes: quick(**({"classes": ["3", "8", "0", "6"], "num_epochs": 1} | changes))
+
+
+@pytest.fixture
+def run(short) -> RunFolder:
+    return runner.train(short())[0]
+
+
+def numbers(folder: RunFolder, *words: str) -> dict[str, float]:
+    record = evaluate_run(open_subject(folder.path, *words), only=["classification"], tell=lambda text: None)
+    return record.evaluated["classification"].findings.numbers
+
+
+@pytest.mark.parametrize("loss", [{}, OSM, {"precision": "64-true"}], ids=["logits", "costs", "double"])
+def test_a_run_is_judged_as_its_test_judged_it(short, loss):
+    folder, summary = runner.train(short(**loss))
+    found = numbers(folder)
+    for name in ("accuracy", "top5_accuracy", "precision", "recall", "f1", "rejected"):
+        assert found[name] == pytest.approx(summary[f"test/{name}"], abs=1e-12), name
+
+
+def test_every_number_is_what_loops_over_the_predictions_count(short):
+    folder, _ = runner.train(short(**OSM, classes="null"))
+    found = numbers(folder)
+    table = pq.read_table(folder.predictions).to_pydict()
+    pairs = list(zip(table["target"], table["prediction"], strict=True))
+    kept = [(t, p) for t, p in pairs if p != REJECTED]
+    assert 0 < len(kept) < len(pairs)
+    assert found["accuracy_of_not_rejected"] == pytest.approx(sum(t == p for t, p in kept) / len(kept))
+    recalls, weights = [], []
+    for label in sorted({t for t, _ in pairs}):
+        of_label = [p for t, p in pairs if t == label]
+        recalls.append(sum(p == label for p in of_label) / len(of_label))
+        weights.append(len(of_label))
+    assert found["recall"] == pytest.approx(np.mean(recalls))
+    assert found["weighted_recall"] == pytest.approx(np.average(recalls, weights=weights))
+
+
+def test_what_was_found_stays_until_the_weights_change(run, monkeypatch):
+    monkeypatch.setitem(EVALUATIONS, "again", EVALUATIONS["classification"])
+    tell: list[str] = []
+    evaluate_run(open_subject(run.path, "test"), only=["classification"], tell=tell.append)
+    evaluate_run(open_subject(run.path, "test"), only=["again"], tell=tell.append)
+    record = read_record(run.evaluation)
+    assert record is not None
+    assert [*record.evaluated] == ["classification", "again"]
+    assert record.evaluated["again"].findings.numbers == record.evaluated["classification"].findings.numbers
+    assert "accuracy" in tell[0]
+
+    checkpoint = load_checkpoint(run.best)
+    save_checkpoint(checkpoint | {"value": 0.5}, run.best)
+    evaluate_run(open_subject(run.path, "test"), only=["again"], tell=tell.append)
+    record = read_record(run.evaluation)
+    assert record is not None
+    assert [*record.evaluated] == ["again"]
+
+
+def test_the_page_holds_all_and_asks_for_nothing(run):
+    numbers(run)
+    page = (run.evaluation / "report.html").read_text()
+    assert page.count("<img ") == page.count('src="data:image/png;base64,') == 3
+    assert not re.search(r"https?://|<script|<link", page)
+    assert "weights of epoch 0" in page
+
+
+def test_a_folder_of_classes_is_judged_by_their_names(run, tmp_path):
+    subject = open_subject(run.path, "test")
+    folder = tmp_path / "mine"
+    table = subject.data.data.test
+    for row in range(40):
+        path = folder / subject.classes[table.labels[row]] / f"{row:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.load(row).save(path)
+    first = subject.answers.right[:40].double().mean()
+    assert numbers(run, str(folder))["accuracy"] == pytest.approx(float(first))
+    assert (run.path / "evaluation-mine" / "report.html").is_file()
+    assert not run.evaluation.exists()
+
+    (folder / "33").mkdir()
+    (folder / "3" / "text.png").write_text("no image")
+    with pytest.raises(DataError, match=r"33: no class of this run; did you mean '3'\?\nits 4 classes: 3, 8, 0, 6"):
+        open_subject(run.path, str(folder))
+    (folder / "33").rmdir()
+    with pytest.raises(DataError, match=r"text\.png"):
+        open_subject(run.path, str(folder))
+    (folder / "3" / "text.png").unlink()
+    Image.new("RGBA", (30, 20)).save(folder / "3" / "other.png")  # of another size and kind
+    assert numbers(run, str(folder))["images"] == 41
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give a run's folder"),
+        (["nowhere"], "nowhere: no such folder"),
+        (["{run}", "--only", "classificaton,x"], "unknown evaluation 'classificaton'; did you mean 'classification'?"),
+        (["{run}", "--on", "nowhere"], "--on nowhere: must be test, valid or a folder"),
+        (["{run}", "num_epochs=3"], "num_epochs: is part of what this run is"),
+        (["{run}", "classification.pears=3"], "evaluate_params.classification.pears: unknown parameter; did you mean"),
+        (["{run}", "classification.pairs=101"], "evaluate_params.classification.pairs: must be 0 to 100, got 101"),
+        (["{run}", "batchsize=3"], "batchsize: unknown key; did you mean 'batch_size'?"),
+        (["{run}/checkpoints"], "no run: it holds no config.yml"),
+    ],
+)
+def test_mistakes_are_told_with_status_2(run, words, said, capsys):
+    assert evaluate.main([word.format(run=run.path) for word in words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_run_without_weights_and_one_with_damaged_ones_are_refused(run, capsys):
+    run.best.write_bytes(run.best.read_bytes()[:-10])
+    assert evaluate.main([str(run.path)]) == 2
+    assert "best.ckpt is cut off" in capsys.readouterr().err
+    run.best.unlink()
+    assert evaluate.main([str(run.path)]) == 2
+    assert "no checkpoint checkpoints/best.ckpt: it is damaged" in capsys.readouterr().err
+    run.summary.unlink()
+    assert evaluate.main([str(run.path)]) == 2
+    assert "train.py has not ended an epoch of it yet" in capsys.readouterr().err
+
+
+def test_an_unfinished_run_is_evaluated_and_said_to_be_one(run, capsys, caplog):
+    run.summary.unlink()
+    assert evaluate.main([str(run.path), "--only", "classification"]) == 0
+    assert "this run is not finished: its best epoch so far is evaluated, epoch 0" in capsys.readouterr().err
+    assert "warning: the run is not finished" in (run.evaluation / "report.html").read_text()
+
+
+def test_weights_of_another_class_count_are_refused(run, short, capsys):
+    other = runner.train(short(classes=["1", "2", "3", "4", "5"], output_path=run.path.parent.parent / "other"))[0]
+    shutil.copy(other.best, run.best)
+    assert evaluate.main([str(run.path)]) == 2
+    assert "the weights do not fit the data's 4 classes" in capsys.readouterr().err
+
+
+def test_compare_takes_the_numbers_as_metrics(run, capsys):
+    found = numbers(run)
+    assert compare.main([str(run.path), "--metric", "classification/aurc"]) == 0
+    assert f"{found['aurc']:.4f} (1)" in capsys.readouterr().out
+    (run.evaluation / "evaluation.json").write_text("{")
+    assert compare.main([str(run.path)]) == 2
+    assert "evaluation/evaluation.json is not JSON" in capsys.readouterr().err
+
+
+def test_training_evaluates_what_its_configuration_asks_for_once(short, capsys):
+    folder, _ = runner.train(short(evaluate="[classification]"))
+    first = json.loads((folder.evaluation / "evaluation.json").read_text())
+    assert "aurc" in capsys.readouterr().out
+    runner.train(short(evaluate="[classification]"))
+    assert json.loads((folder.evaluation / "evaluation.json").read_text()) == first
+    runner.train(short(evaluate="[classification]", evaluate_params__classification__pairs=2))  # another question
+    found = read_record(folder.evaluation)
+    assert found is not None
+    assert found.evaluated["classification"].params == {"pairs": 2}
+
+
+def test_a_finished_run_is_evaluated_when_the_configuration_asks_for_it_later(short):
+    folder, _ = runner.train(short())
+    assert not folder.evaluation.exists()
+    assert runner.train(short(evaluate="[classification]"))[0] == folder
+    assert (folder.evaluation / "evaluation.json").is_file()
+
+
+def test_weights_of_chosen_epochs_are_kept(short):
+    folder, _ = runner.train(short(num_epochs=3, keep_epochs="[0, 2]"))
+    assert folder.kept_epochs() == [0, 2]
+    subject = open_subject(folder.path, "test")
+    selected = {name: tensor.clone() for name, tensor in subject.classifier.state_dict().items()}
+    assert subject.at_epoch(0).epoch == 0
+    assert any(not torch.equal(tensor, selected[name]) for name, tensor in subject.classifier.state_dict().items())
+    subject.restore()
+    assert all(torch.equal(tensor, selected[name]) for name, tensor in subject.classifier.state_dict().items())
+
+
+def test_an_epoch_beyond_the_last_cannot_be_kept():
+    with pytest.raises(UserError, match=r"keep_epochs: epochs are counted from 0, the last is 4 .* got \[5\]"):
+        read_configuration(None, ["num_epochs=5", "keep_epochs=[1, 5]"], NAME_CHECKS)
+
+
+def test_data_that_changed_is_told(run, capsys):
+    facts = json.loads(run.environment.read_text())
+    run.environment.write_text(json.dumps(facts | {"data_fingerprint": "another"}))
+    assert evaluate.main([str(run.path), "--only", "classification"]) == 0
+    assert "the data is not what this run was trained on" in capsys.readouterr().err
+
+
+def test_evaluations_are_listed(capsys):
+    assert evaluate.main(["--list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in EVALUATIONS)
+
+
+def test_what_evaluations_take_stands_in_a_file_of_their_name():
+    for name, entry in EVALUATIONS.items():
+        assert entry.location.endswith(f":{name}")
+        assert Path("utils", "evaluation").name in entry.location
