@@ -11,7 +11,7 @@ from losses import LOSSES, TORCH_LOSSES, check_loss_name
 from models import ALIASES, ARCHITECTURES, check_architecture_name, resolve_architecture
 from models.sizes import CLASSES, Size, read_sizes, short_number
 from utils.lookup import class_names, did_you_mean, timm_architectures, torchvision_architectures
-from utils.metrics import METRICS, MONITORS
+from utils.metrics import ALL_METRICS, MONITORS
 from utils.trackers import TRACKERS
 from utils.types import ConfigError
 
@@ -146,7 +146,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "schedulers": schedulers,
     "transforms": tensor_transforms,
     "mixing": lambda: {name: entry.summary for name, entry in MIXINGS.items()},
-    "metrics": lambda: {name: entry.summary for name, entry in METRICS.items()},
+    "metrics": lambda: {name: entry.summary for name, entry in ALL_METRICS.items()},
     "trackers": lambda: {name: entry.summary for name, entry in TRACKERS.items()},
 }
 
