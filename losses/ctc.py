@@ -1,9 +1,9 @@
 """Connectionist temporal classification: what a text costs that is read step by step, and which text is read.
 
 Everywhere here: log_p [B, T, K + 1] is the log-probability of each of K characters and, last, of the blank, "no
-character", at each of T steps. An alignment gives each step one of them; it spells the text that is left when characters
-that follow one another and are alike are taken as one, and then blanks are dropped. A text's probability is the sum over
-all alignments that spell it.
+character", at each of T steps. An alignment gives each step one of them; it spells the text that is left when
+characters that follow one another and are alike are taken as one, and then blanks are dropped. A text's probability is
+the sum over all alignments that spell it.
 """
 
 from __future__ import annotations
