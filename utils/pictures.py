@@ -121,21 +121,24 @@ def plot_augmentations(
     if not originals or not len(originals) == len(views) == len(labels):
         raise ValueError(f"{len(originals)} originals, {len(views)} lists of views and {len(labels)} labels do not fit")
     num_columns = 1 + max(len(row) for row in views)
-    figure = _figure(CELL_INCHES * num_columns, CELL_INCHES * (1 + HEADING) * len(originals), layout=None)
+    sizes = [np.shape(original)[:2] for original in originals]
+    sizes += [np.shape(view)[1:] for row_views in views for view in row_views]
+    tall = min(1.0, max(height / width for height, width in sizes))  # of a cell, whose width is 1
+    figure = _figure(CELL_INCHES * num_columns, CELL_INCHES * (tall + HEADING) * len(originals), layout=None)
     style = {"ha": "center", "va": "bottom", "fontsize": 8, "linespacing": 1.0, "family": font_families(), **AS_IT_IS}
     axes = figure.add_axes((0, 0, 1, 1))  # one for all pictures: drawing one for each takes seconds
     for row, (original, row_views, label) in enumerate(zip(originals, views, labels, strict=True)):
-        top = row * (1 + HEADING) + HEADING
+        top = row * (tall + HEADING) + HEADING
         headings = [textwrap.fill(label, 24, max_lines=2, placeholder="...")]
         headings += [f"view {column}" if row == 0 else "" for column in range(1, len(row_views) + 1)]
         floats = [np.clip(np.moveaxis(np.asarray(view), 0, -1), 0, 1) for view in row_views]
         pictures = [np.asarray(original)] + [np.round(picture * 255).astype(np.uint8) for picture in floats]
         for column, (picture, heading) in enumerate(zip(pictures, headings, strict=True)):
-            _place(axes, picture, column, top)
+            _place(axes, picture, column, top, tall)
             colour = MARK if column else "black"
             axes.text(column + 0.5, top, heading, color=colour, **style)
     axes.axis("off")
-    axes.set(xlim=(0, num_columns), ylim=((1 + HEADING) * len(originals), 0), aspect="auto")
+    axes.set(xlim=(0, num_columns), ylim=((tall + HEADING) * len(originals), 0), aspect="auto")
     _write(figure, path, tight=False)
 
 
@@ -278,14 +281,14 @@ def _column(rows: Sequence[dict[str, float]], name: str) -> np.ndarray:
     return np.array([math.nan if value is None or value == "" else float(value) for value in values])
 
 
-def _place(axes: Axes, picture: np.ndarray, left: float, top: float) -> None:
-    """Show a picture as large as fits into the middle of the unit square below and right of (left, top)."""
+def _place(axes: Axes, picture: np.ndarray, left: float, top: float, tall: float) -> None:
+    """Show a picture as large as fits into the middle of the cell below and right of (left, top), 1 wide."""
     picture = picture.squeeze(-1) if picture.ndim == 3 and picture.shape[-1] == 1 else picture
     height, width = (side / max(picture.shape[:2]) * 0.96 for side in picture.shape[:2])
     if max(picture.shape[:2]) > SHARP_UP_TO:  # matplotlib's own resampling takes ten times as long
         size = (round(width * CELL_INCHES * DPI), round(height * CELL_INCHES * DPI))
         picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
-    x, y = left + 0.5, top + 0.5
+    x, y = left + 0.5, top + tall / 2
     extent = (x - width / 2, x + width / 2, y + height / 2, y - height / 2)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", interpolation="nearest")
 
