@@ -28,10 +28,12 @@ BATCH, CLASSES, FEATURES = 256, (10, 100, 196, 1000, 21841), 64
 REFERENCE = "F.cross_entropy"
 
 MEASURED = [
-    name for name, entry in LOSSES.items() if load_entry(entry).num_classes is None and load_entry(entry).kind == "image"
+    name
+    for name, entry in LOSSES.items()
+    if load_entry(entry).num_classes is None and load_entry(entry).kind == "image"
 ]
-"""Losses of images for any number of classes: those of one score for two, and those of texts, have no cross entropy of K
-classes beside them."""
+"""Losses of images for any number of classes; those of one score for two, and those of texts, have no cross entropy of
+K classes beside them."""
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ def plot_confusion(
     if num_classes <= NAMES_UP_TO:
         size = 9 if num_classes <= 12 else 8 if num_classes <= NUMBERS_UP_TO else 6
         short = [_cut(name, 24) for name in names]
-        flat = num_columns <= 3 or all(len(name) <= 2 for name in classes)
+        flat = num_columns <= 3 or all(len(name) <= 2 for name in (names if num_columns > 12 else classes))
         letters = {"fontsize": size, "fontfamily": font_families(), **AS_IT_IS}
         axes.set_xticks(range(num_columns), short, **letters)
         if not flat:
@@ -221,7 +221,7 @@ def plot_places(pairs: Sequence[tuple[int, int, int]], classes: Sequence[str], p
     style = {"ha": "center", "va": "bottom", "fontsize": 8, "family": font_families(), **AS_IT_IS}
     for place, share in enumerate(shares):
         mistakes = Counter((c, r) for at, c, r in pairs if at == place and c != r)
-        told = [f"{count} {names[c]} > {names[r]}" for (c, r), count in mistakes.most_common(PLACES_MISTAKES)]
+        told = [f"{names[c]} > {names[r]}: {count}" for (c, r), count in mistakes.most_common(PLACES_MISTAKES)]
         axes.text(place + 1, share, "\n".join(told), **style)
     axes.set_xlabel("place in the text")
     axes.set_ylabel("misread")
