@@ -17,9 +17,9 @@ def shrink(config: Configuration) -> Configuration:
     """Return what `smoke: true` makes of a run; any other configuration, and one with a sweep, as it is.
 
     The data set is replaced by made-up images that stand for it, those of more than 32 px both ways become at most
-    32 px, and lengths among the transforms' parameters shrink with them; batches hold at most 16 images, there are at most two epochs,
-    weights are fresh. All else stays, so loss, optimizer, schedule, augmentation, mixing and network are those of the
-    real run. The values are the configuration's own, so a run's config.yml says what ran.
+    32 px, and lengths among the transforms' parameters shrink with them; batches hold at most 16 images, there are at
+    most two epochs, weights are fresh. All else stays, so loss, optimizer, schedule, augmentation, mixing and network
+    are those of the real run. The values are the configuration's own, so a run's config.yml says what ran.
     """
     if not config.smoke or config.sweep is not None:
         return config
