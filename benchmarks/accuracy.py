@@ -28,6 +28,7 @@ from utils.runs import environment
 from utils.types import ConfigError, TrainingError, UserError
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "config_template.yml"
+OF_IMAGES = [name for name, entry in LOSSES.items() if load_entry(entry).kind == "image"]
 FIXED = ("trackers=[]",)
 
 
@@ -74,7 +75,7 @@ def measure() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="FILE | key=value", help="the configuration, and what to change")
     names = [*LOSSES, *TORCH_LOSSES]
-    parser.add_argument("--losses", nargs="+", default=["CrossEntropyLoss", *LOSSES], choices=names, metavar="NAME")
+    parser.add_argument("--losses", nargs="+", default=["CrossEntropyLoss", *OF_IMAGES], choices=names, metavar="NAME")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     parser.add_argument("--two-classes", nargs=2, default=["3", "8"], metavar="NAME", help="for losses of one score")
     parser.add_argument("--write", type=Path, metavar="FILE", help="keep the table there, after every loss")

@@ -27,8 +27,13 @@ from utils.types import Batch, Outputs, Task
 BATCH, CLASSES, FEATURES = 256, (10, 100, 196, 1000, 21841), 64
 REFERENCE = "F.cross_entropy"
 
-MEASURED = [name for name in LOSSES if load_entry(LOSSES[name]).num_classes is None]
-"""Losses for any number of classes; those of one score for two have no cross entropy of K classes beside them."""
+MEASURED = [
+    name
+    for name, entry in LOSSES.items()
+    if load_entry(entry).num_classes is None and load_entry(entry).kind == "image"
+]
+"""Losses of images for any number of classes; those of one score for two, and those of texts, have no cross entropy of
+K classes beside them."""
 
 
 @dataclass(frozen=True)

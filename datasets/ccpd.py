@@ -12,7 +12,7 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable
 from datasets.boxes import clip_boxes, clipping_note
-from datasets.files import leads_out, list_folder, listing, read_list
+from datasets.files import leads_out, list_folder, listing, read_list, some
 from datasets.images import is_image_name
 from datasets.plate_characters import CHINESE, DIGITS, LETTERS, PROVINCES
 from datasets.sequences import encode_texts
@@ -50,7 +50,7 @@ class Plate(NamedTuple):
     box: tuple[int, ...]
 
 
-def ccpd(*, data_path: str | None = None, subset: Subset = "test") -> DataSet:
+def ccpd(*, data_path: str | None = None, subset: Subset = "test", skip_bad: bool = False) -> DataSet:
     """Read photographs of 720 x 1160 pixels with a plate each, its box and its 7 or, in CCPD2020, 8 characters.
 
     Which of the two it is, is told by the folders. Training images are those of splits/train.txt or ccpd_green/train;
@@ -64,9 +64,10 @@ def ccpd(*, data_path: str | None = None, subset: Subset = "test") -> DataSet:
         subset: what is tested on. "test" is splits/test.txt, six kinds of difficult images; each can be had alone by
             the name of its folder. "val" is the other half of ccpd_base, as easy as the training images, on which
             papers often report. CCPD2020 has "test" and "val".
+        skip_bad: leave out the images that are missing, stand twice or have a name that says no plate, and say which.
 
-    Raises: ConfigError for a subset that CCPD2020 has not; DataError listing the images that are missing, stand twice
-        or have a name that says no plate.
+    Raises: ConfigError for a subset that CCPD2020 has not; DataError listing those images, unless they are skipped, and
+        boxes without a pixel inside their image.
     Source: Xu et al. 2018, "Towards End-to-End License Plate Detection and Recognition: A Large Dataset and Baseline",
         ECCV; github.com/detectRecog/CCPD for the meaning of names and the tables of characters.
     Deviations: an index of the tables' last entry, O, means no character: the text is one shorter. The right lower
@@ -77,7 +78,13 @@ def ccpd(*, data_path: str | None = None, subset: Subset = "test") -> DataSet:
     if subset not in counts:
         raise ConfigError(f"data_params.subset: {subset} is a part of CCPD2019; {root} is CCPD2020 with test and val")
     parts = [_entries(root, part, lists) for part in ("train", subset)]
-    plates = _read_names(root, parts)
+    plates, skipped = _read_names(root, parts)
+    if skipped and not skip_bad:
+        told = f"{len(skipped):,} images cannot be used; data_params: {{skip_bad: true}} leaves them out"
+        raise DataError(f"{root}: {told}:\n{listing(list(skipped.values()))}")
+    parts = [[entry for entry in entries if entry not in skipped] for entries in parts]
+    if not all(parts):
+        raise DataError(f"{root}: every image of a part was skipped:\n{listing(list(skipped.values()))}")
     tables, clipped = [], []
     for entries in parts:
         boxes = [plates[entry.name].box for entry in entries]
@@ -87,6 +94,8 @@ def ccpd(*, data_path: str | None = None, subset: Subset = "test") -> DataSet:
         tables.append(table)
         clipped += reaching
     notes = [*_protocol(subset), *clipping_note(clipped, len(plates))]
+    if skipped:
+        notes.append(f"{len(skipped):,} images were skipped (skip_bad): {some(list(skipped.values()))}")
     train, test = map(len, parts)
     if (train, test) != (counts["train"], counts[subset]):
         notes.append(f"a sample: {train:,} + {test:,} of {counts['train']:,} + {counts[subset]:,} images")
@@ -119,24 +128,24 @@ def _entries(root: Path, part: str, lists: bool) -> list[Entry]:
     return found
 
 
-def _read_names(root: Path, parts: Sequence[list[Entry]]) -> dict[str, Plate]:
-    """Return what each image's name says. Raises: DataError listing all that are wrong."""
+def _read_names(root: Path, parts: Sequence[list[Entry]]) -> tuple[dict[str, Plate], dict[Entry, str]]:
+    """Return what each image's name says, and which entries cannot be used and why."""
     plates: dict[str, Plate] = {}
     first: dict[str, str] = {}
-    problems = []
-    for place, name in (entry for entries in parts for entry in entries):
+    problems: dict[Entry, str] = {}
+    for entry in (entry for entries in parts for entry in entries):
+        place, name = entry
         try:
             if name in first:
                 raise ValueError(f"stands in {first[name]} too")
             first[name] = place
-            plates[name] = read_name(name)
+            plate = read_name(name)
             if not os.path.isfile(f"{root}/{name}"):
                 raise ValueError("no such file")
+            plates[name] = plate
         except ValueError as error:
-            problems.append(f"{place}: {name}: {error}")
-    if problems:
-        raise DataError(f"{root}: {len(problems):,} images cannot be used:\n{listing(problems)}")
-    return plates
+            problems[entry] = f"{place}: {name}: {error}"
+    return plates, problems
 
 
 def read_name(name: str) -> Plate:

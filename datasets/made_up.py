@@ -11,6 +11,9 @@ SIZE, CLASSES, TRAIN, TEST = 32, 10, 8, 3
 """Side in pixels, classes where none are asked for, training and test images a class."""
 FEW_CLASSES = {"cifar10_pair": 2, "adience": 8}
 ORDERED = ("adience",)
+WITH_TEXTS = ("plates", "ccpd")
+TEXT_SIZE, TEXT_LENGTH, TEXTS = (24, 94), 5, (40, 10)
+"""Of images with texts: height and width in pixels, characters, training and test images."""
 SEED = 20250101
 """Of the images alone, never the run's."""
 
@@ -18,9 +21,11 @@ SEED = 20250101
 def made_up(*, like: str = "cifar10", num_classes: int | None = None) -> DataSet:
     """Draw 8 + 3 noisy images a class of 32x32 in RGB, each class around a colour of its own, with boxes.
 
+    In place of a data set of texts 40 + 10 of 24x94 are drawn, with a text of 5 characters each, a stripe a character.
+
     Args:
-        like: the data set that they stand for; decides whether classes are ordered, and how many there are: as many
-            as there, at most 10.
+        like: the data set that they stand for; decides whether classes are ordered, whether they are characters, and
+            how many there are: as many as there, at most 10.
         num_classes: how many classes instead, >= 2.
 
     Raises: ConfigError for fewer than 2 classes.
@@ -30,11 +35,15 @@ def made_up(*, like: str = "cifar10", num_classes: int | None = None) -> DataSet
         raise ConfigError(f"data_params.num_classes: must be >= 2, got {count}")
     random = np.random.RandomState(SEED)  # frozen by NumPy's policy, as its newer generators are not
     colours = random.randint(64, 192, (count, 1, 1, 3))
+    notes = (f"made-up images in place of {like}: the numbers mean nothing",)
+    if like in WITH_TEXTS:
+        train, test = (_draw_texts(random, colours, number) for number in TEXTS)
+        return DataSet(tuple(chr(ord("A") + k) for k in range(count)), train, test, notes, kind="sequence")
     return DataSet(
         classes=tuple(f"made-up {k}" for k in range(count)),
         train=_draw(random, colours, TRAIN),
         test=_draw(random, colours, TEST),
-        notes=(f"made-up images in place of {like}: the numbers mean nothing",),
+        notes=notes,
         ordered=like in ORDERED,
     )
 
@@ -45,4 +54,15 @@ def _draw(random: np.random.RandomState, colours: np.ndarray, each: int) -> Imag
     images = (colours[labels] + random.randint(-64, 64, (len(labels), SIZE, SIZE, 3))).astype(np.uint8)
     corner = random.randint(0, SIZE // 4, (len(labels), 2))
     boxes = np.concatenate([corner, SIZE - corner[:, ::-1]], axis=1).astype(np.int64)
+    return ImageTable(images, labels, boxes)
+
+
+def _draw_texts(random: np.random.RandomState, colours: np.ndarray, number: int) -> ImageTable:
+    """Draw images with texts, each in a box that leaves out the outermost pixels. Shapes: colours [K, 1, 1, 3]."""
+    height, width = TEXT_SIZE
+    labels = random.randint(0, len(colours), (number, TEXT_LENGTH)).astype(np.int64)
+    stripes = np.arange(width) * TEXT_LENGTH // width  # [W], whose character a column shows
+    images = colours[labels[:, stripes], 0].transpose(0, 2, 1, 3)  # [N, 1, W, 3]
+    images = (images + random.randint(-64, 64, (number, height, width, 3))).astype(np.uint8)
+    boxes = np.tile(np.array([1, 1, width - 1, height - 1], dtype=np.int64), (number, 1))
     return ImageTable(images, labels, boxes)

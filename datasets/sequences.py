@@ -35,7 +35,16 @@ def targets(table: ImageTable, rows: int | np.ndarray) -> Tensor | Sequences:
     Shapes: rows [B] -> [B] int64, or `Sequences` of labels [B, L] and lengths [B]; one row, a number -> without B.
     """
     labels = torch.tensor(table.labels[rows])
-    return labels if table.labels.ndim == 1 else Sequences(labels.clamp_min(0), (labels != PADDING).sum(dim=-1))
+    return labels if table.labels.ndim == 1 else Sequences.of(labels)
+
+
+def example_targets(table: ImageTable, num_classes: int) -> Tensor | Sequences:
+    """Return a target of two samples, the first class and the last, or texts of these alone.
+
+    Shapes: as `targets`, B = 2.
+    """
+    ends = torch.tensor([0, num_classes - 1])
+    return ends if table.labels.ndim == 1 else Sequences.of(ends[:, None])
 
 
 def first_labels(table: ImageTable) -> np.ndarray:
@@ -46,9 +55,14 @@ def first_labels(table: ImageTable) -> np.ndarray:
     return table.labels if table.labels.ndim == 1 else table.labels[:, 0]
 
 
+def decode_texts(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
+    """Return the texts that rows of labels mean; negative ones are no character. Shapes: [N, L]."""
+    return ["".join([str(classes[label]) for label in row if label >= 0]) for row in labels.tolist()]
+
+
 def label_in_words(table: ImageTable, row: int, classes: Sequence[str]) -> str:
     """Return the class of a row, or its text."""
-    return "".join([str(classes[label]) for label in _characters(table, row)])
+    return decode_texts(_characters(table, row)[None], classes)[0]
 
 
 def same_label(first: ImageTable, row: int, second: ImageTable, other_row: int) -> bool:

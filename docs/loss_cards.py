@@ -26,7 +26,7 @@ from losses import LOSSES, TORCH_LOSSES, build_loss  # noqa: E402
 from losses.base import ClassificationLoss  # noqa: E402
 from utils.files import atomic_file, write_atomically  # noqa: E402
 from utils.lookup import load_entry  # noqa: E402
-from utils.types import Batch, Outputs, Task  # noqa: E402
+from utils.types import Batch, Outputs, Sequences, Task  # noqa: E402
 
 PAGE, PICTURES = ROOT / "docs" / "losses.md", ROOT / "docs" / "losses"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -58,7 +58,8 @@ In the pictures ten classes compete: the best wrong class is 4 above the others,
 drawn to the right. Blue is what training minimises late in training, orange what `valid/loss` judges where that
 differs, grey is cross entropy. A loss that compares images sees three more, one of the same class and two of another,
 predicted right; one that takes several views sees the others predicted right. Classifiers that a loss adds in the
-middle of a network are untrained there, and add a constant.
+middle of a network are untrained there, and add a constant. A loss of texts judges a single step and one character; a
+blank competes too.
 """
 
 
@@ -123,20 +124,27 @@ class Subject:
         if head is not classifier and head.out_features == self.classes:
             nn.init.eye_(head.weight)
         self.scale = self.loss.score_scale
-        self.lowest_wins = self.loss.predict(torch.eye(3, head.out_features)[:1]).item() != 0
+        self.of_texts = self.loss.kind == "sequence"
+        self.with_blank = head.out_features > self.classes
         self.one_score = head.out_features == 1
+        one = torch.eye(3, head.out_features)[:1]
+        self.lowest_wins = self.loss.predict(one[:, None] if self.of_texts else one).item() != 0
         for _ in range(WARM_UP):
             self.loss.terms(*self.batch(0.0))
         self.loss.on_epoch_end()
 
     def scores(self, margins: Tensor, label: int) -> Tensor:
-        """Return scores in which the label leads the best wrong class by a margin. Shapes: [N] -> [N, K]."""
+        """Return scores in which the label leads the best wrong class by a margin.
+
+        Shapes: [N] -> [N, K]; of texts [N, 1, K], a single step.
+        """
         if self.one_score:
             return self.scale * margins[:, None]
-        scores = torch.zeros(len(margins), self.classes)
+        scores = torch.zeros(len(margins), self.classes + self.with_blank)
         scores[:, (label + 1) % self.classes] = 4.0
         scores[:, label] = 4.0 + margins
-        return self.scale * (7.0 - scores if self.lowest_wins else scores)
+        scores = self.scale * (7.0 - scores if self.lowest_wins else scores)
+        return scores[:, None] if self.of_texts else scores
 
     def batch(self, margin: float, label: int = 1) -> tuple[Outputs, Batch]:
         """Return the image and three companions, one of its class and two of another, and all their views."""
@@ -146,7 +154,9 @@ class Subject:
         margins[0] = margin
         other = (label + 1) % self.classes
         scores = torch.cat([self.scores(margins[:half], label), self.scores(margins[half:], other)])
-        target = torch.tensor([label, other]).repeat_interleave(half)
+        target: Any = torch.tensor([label, other]).repeat_interleave(half)
+        if self.of_texts:
+            target = Sequences.of(target[:, None])  # texts of one character
         maps = tuple(torch.zeros(2 * half, 1, 1, 1) for _ in self.loss.stages)
         features = scores if not self.one_score else torch.zeros(2 * half, self.classes)
         index = torch.arange(4).repeat_interleave(views)
@@ -155,14 +165,16 @@ class Subject:
     def judged(self, margin: float, label: int = 1) -> float:
         """Return what `forward` gives for the image alone."""
         outputs, batch = self.batch(margin, label)
-        return self.loss(outputs.scores[:1], batch.target[:1]).item()  # type: ignore
+        return self.loss(outputs.scores[:1], rows_of(batch.target, slice(1))).item()
 
     def trained(self, margin: float, label: int = 1) -> float:
         """Return what training minimises, without what the companions and the image's other views cost alone."""
         outputs, batch = self.batch(margin, label)
         views = self.loss.views
         others = [slice(1, views)] if views > 1 else []
-        alone = sum(self.loss(outputs.scores[rows], batch.target[rows]).item() * (views - 1) for rows in others)  # type: ignore
+        alone = sum(self.loss(outputs.scores[rows], rows_of(batch.target, rows)).item() for rows in others) * (
+            views - 1
+        )
 
         def once(seed: int) -> float:
             return self.cost(seed, outputs, batch, 0) - self.cost(seed, outputs, batch, views) - alone
@@ -174,8 +186,13 @@ class Subject:
         """Return the sum that training minimises over a batch's rows from the first on."""
         torch.manual_seed(seed)
         outputs = Outputs(outputs.scores[first:], outputs.features[first:], tuple(m[first:] for m in outputs.stages))
-        batch = Batch(batch.image[first:], batch.target[first:], batch.index[first:])  # type: ignore
+        batch = Batch(batch.image[first:], rows_of(batch.target, slice(first, None)), batch.index[first:])
         return sum(copy.deepcopy(self.loss).terms(outputs, batch).values()).item() * len(batch.index)  # type: ignore
+
+
+def rows_of(target: Any, rows: slice) -> Any:
+    """Return the labels of some rows of a batch."""
+    return Sequences(*(part[rows] for part in target)) if isinstance(target, Sequences) else target[rows]
 
 
 @torch.no_grad()
@@ -208,7 +225,8 @@ def _draw_margins(axes: Any, subject: Subject, x: list[float], margins: list[flo
     judged = [subject.judged(margin) for margin in margins]
     if subject.scale == ClassificationLoss.score_scale:
         target = torch.ones(len(margins), dtype=torch.int64)
-        plain = nn.functional.cross_entropy(subject.scores(torch.tensor(margins), 1), target, reduction="none")
+        scores = subject.scores(torch.tensor(margins), 1).flatten(1)
+        plain = nn.functional.cross_entropy(scores, target, reduction="none")
         axes.plot(x, plain.tolist(), color="#bbbbbb", linewidth=3, label="cross entropy")
     if any(abs(a - b) > 1e-3 * max(map(abs, trained)) for a, b in zip(trained, judged, strict=True)):
         axes.plot(x, judged, color="#D55E00", linestyle="--", label="judged")

@@ -32,6 +32,9 @@ LOSSES = {
     "ComplementCrossEntropyLoss": Entry(
         "losses.complement_cross_entropy:ComplementCrossEntropyLoss", "evens out the wrong classes (Kim 2020)"
     ),
+    "ConnectionistTemporalLoss": Entry(
+        "losses.connectionist_temporal:ConnectionistTemporalLoss", "CTC, for sequences: all ways to read (Graves 2006)"
+    ),
     "DataDistortionDistillationLoss": Entry(
         "losses.data_distortion_distillation:DataDistortionDistillationLoss",
         "two views of an image teach each other (Xu 2019)",
@@ -59,6 +62,10 @@ LOSSES = {
     "NegativeLogLikelihoodRatioLoss": Entry(
         "losses.negative_log_likelihood_ratio:NegativeLogLikelihoodRatioLoss",
         "log odds against the right class (Zhu 2018)",
+    ),
+    "OneSidedMarginCTCLoss": Entry(
+        "losses.one_sided_margin_ctc:OneSidedMarginCTCLoss",
+        "CTC of one-sided margins, for sequences: rejection is the blank (Karimi 2022)",
     ),
     "OneSidedMarginLoss": Entry(
         "losses.one_sided_margin:OneSidedMarginLoss", "costs with one-sided margins, lowest wins (Karimi 2022)"
@@ -111,7 +118,7 @@ TORCH_LOSSES = {
 
 NOT_CLASSIFICATION = {
     "AdaptiveLogSoftmaxWithLoss": "it is a layer for very large vocabularies",
-    "CTCLoss": "it needs sequences of scores",
+    "CTCLoss": "it needs sequences of scores, and a blank; ConnectionistTemporalLoss is it for data sets of sequences",
     "CosineEmbeddingLoss": "it compares pairs of embeddings",
     "GaussianNLLLoss": "it needs a variance beside each score",
     "HingeEmbeddingLoss": "it judges distances of pairs",

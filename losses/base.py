@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -30,6 +30,7 @@ class ClassificationLoss(nn.Module):
         soft_targets: accepts [B, K] probabilities as the target.
         kind: "image" or "sequence"; must match the data set.
         num_classes: how many classes the data must have; None for any number.
+        num_blanks: outcomes that stand behind the classes in `log_probabilities`: 1 for a sequence's blank.
         calibrated: the probabilities are a posterior, not a convention.
         score_scale: the order of differences between scores, for pictures.
     """
@@ -42,6 +43,7 @@ class ClassificationLoss(nn.Module):
     soft_targets: bool = True
     kind: ClassVar[str] = "image"
     num_classes: ClassVar[int | None] = None
+    num_blanks: ClassVar[int] = 0
     calibrated: bool = True
     score_scale: ClassVar[float] = 1.0
 
@@ -56,7 +58,8 @@ class ClassificationLoss(nn.Module):
     def forward(self, scores: Tensor, target: Tensor | Sequences) -> Tensor:
         """Judge: the mean loss of a batch, without margin tricks or state.
 
-        Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar.
+        Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar; of sequences, here and below,
+        with T steps behind B, and `Sequences`.
         """
         raise NotImplementedError
 
@@ -68,19 +71,32 @@ class ClassificationLoss(nn.Module):
         return {"main": self(outputs.scores, batch.target)}
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
-        """Return log p(class | image). Shapes: scores [B, K] -> [B, K]."""
+        """Return log p(class | image). Shapes: scores [B, K] -> [B, K], or [B, T, K + 1] with the blank behind."""
         return scores.log_softmax(dim=-1)
 
     def predict(self, scores: Tensor) -> Tensor:
-        """Return the class, or REJECTED. Shapes: scores [B, K] -> [B] int64."""
+        """Return the class, or REJECTED.
+
+        Shapes: scores [B, K] -> [B] int64; of sequences [B, T], the text's characters, then REJECTED.
+        """
         return scores.argmax(dim=-1)
 
     def confidence(self, scores: Tensor) -> Tensor:
         """Return how sure a prediction is: who may reject images, rejects those of the least.
 
-        Shapes: scores [B, K] -> [B], by default log p of the likeliest class.
+        Shapes: scores [B, K] -> [B], by default log p of the likeliest class; of sequences of the likeliest path.
         """
-        return self.log_probabilities(scores).amax(dim=-1)
+        likeliest = self.log_probabilities(scores).amax(dim=-1)
+        return likeliest if likeliest.ndim == 1 else likeliest.sum(dim=-1)
+
+    def impossible(self, scores: Tensor, target: Any) -> dict[int, str]:
+        """Return which samples cost infinitely much whatever the scores, and why: position in the target -> reason.
+
+        Args:
+            scores: any sample's, for their shape.
+            target: of B samples.
+        """
+        return {}
 
     def on_epoch_end(self) -> None:
         """Advance state that changes once per training epoch."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from losses.binary import BinaryLoss
-from losses.one_sided_margin import check_margins
+from losses.one_sided_margin import check_margins, warn_of_ties
 from utils.types import Task
 
 
@@ -56,7 +56,8 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
         normalize_negatives: bool = False,
     ) -> None:
         super().__init__(task)
-        check_margins(type(self).__name__, alpha, lambda_, lambda_max, lambda_min)
+        check_margins(alpha, lambda_, lambda_max, lambda_min)
+        warn_of_ties(type(self).__name__, alpha, lambda_)
         if normalize_negatives:
             warnings.warn(
                 "loss_params.normalize_negatives: has no effect: two classes have one wrong one", stacklevel=2

@@ -61,7 +61,8 @@ class OneSidedMarginLoss(ClassificationLoss):
         reject: bool = False,
     ) -> None:
         super().__init__(task)
-        check_margins(type(self).__name__, alpha, lambda_, lambda_max, lambda_min)
+        check_margins(alpha, lambda_, lambda_max, lambda_min)
+        warn_of_ties(type(self).__name__, alpha, lambda_)
         self.alpha, self.lambda_, self.lambda_max, self.lambda_min = alpha, lambda_, lambda_max, lambda_min
         self.soft, self.normalize_negatives, self.reject = soft, normalize_negatives, reject
 
@@ -73,9 +74,8 @@ class OneSidedMarginLoss(ClassificationLoss):
 
     def label_costs(self, scores: Tensor) -> Tensor:
         """Return g, by which label k costs more than "none of them". Shapes: [B, K] -> [B, K]."""
-        scores = full_float(scores)
         weight = self._negative_weight(scores.shape[-1])
-        return self._own_cost(scores, F.softplus) - weight * F.softplus(self.lambda_max - scores)
+        return label_costs(full_float(scores), self.lambda_min, self.lambda_max, self.alpha, weight)
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
         # bfloat16 has a resolution of 4 near lambda_max, and float16 overflows in the sum over 111 classes.
@@ -96,7 +96,7 @@ class OneSidedMarginLoss(ClassificationLoss):
 
     def log_probabilities_with_rejection(self, scores: Tensor) -> Tensor:
         """Return log p over the K classes and, last, "none of them". Shapes: [B, K] -> [B, K + 1]."""
-        return F.pad(-self.label_costs(scores), (0, 1)).log_softmax(dim=-1)
+        return log_probabilities_with_rejection(self.label_costs(scores))
 
     def confidence(self, scores: Tensor) -> Tensor:
         """Return log p(best class) - log p("none of them"); an image is rejected below 0. Shapes: [B, K] -> [B]."""
@@ -109,15 +109,27 @@ class OneSidedMarginLoss(ClassificationLoss):
         return torch.where(self.confidence(scores) < 0, REJECTED, best)
 
 
-def check_margins(loss: str, alpha: float, lambda_: float, lambda_max: float, lambda_min: float) -> None:
-    """Check the parameters of a one-sided margin; warn if the lowest score is not everywhere the likeliest.
+def label_costs(scores: Tensor, lambda_min: float, lambda_max: float, alpha: float, weight: float) -> Tensor:
+    """Return g(s) of each score, `weight` being that of wrong classes. Shapes: any -> the same."""
+    own_cost = F.softplus(scores - lambda_min).add(F.softplus(-scores), alpha=alpha)
+    return own_cost - weight * F.softplus(lambda_max - scores)
 
-    Raises: ValueError if one is out of range.
-    """
+
+def log_probabilities_with_rejection(costs: Tensor) -> Tensor:
+    """Return log p of classes that cost g and, last, of "none of them". Shapes: [..., K] -> [..., K + 1]."""
+    return F.pad(-costs, (0, 1)).log_softmax(dim=-1)
+
+
+def check_margins(alpha: float, lambda_: float, lambda_max: float, lambda_min: float) -> None:
+    """Check the parameters of a one-sided margin. Raises: ValueError if one is out of range."""
     require("alpha", alpha, alpha >= 0, ">= 0")
     require("lambda_", lambda_, lambda_ > 0, "> 0")
     require("lambda_min", lambda_min, lambda_min >= 0, ">= 0")
     require("lambda_max", lambda_max, lambda_max > lambda_min, f"> lambda_min = {lambda_min}")
+
+
+def warn_of_ties(loss: str, alpha: float, lambda_: float) -> None:
+    """Warn if the lowest score is not everywhere the likeliest class."""
     if alpha >= lambda_:
         warnings.warn(
             f"{loss}: alpha = {alpha} >= lambda_ = {lambda_}: among negative scores the lowest one is "

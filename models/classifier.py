@@ -15,7 +15,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from losses.base import ClassificationLoss
 from models.single_sample import running_statistics_for_single_values
-from utils.metrics.classification import Tally
+from utils.metrics import tally_for
+from utils.metrics.tally import BaseTally
 from utils.types import Batch, Outputs, Sequences, Task
 
 HALF = (torch.float16, torch.bfloat16)
@@ -53,8 +54,9 @@ class Classifier(pl.LightningModule):
         self.own_head = None if head is task.classifier else head
         if self.own_head is not None:
             network.reset_classifier(0)  # the architecture's own last layer would be dead weight
-        self.train_tally = Tally(task.num_classes, judge=False)
-        self.judge_tally = Tally(task.num_classes, ordered=task.ordered)
+        tally = tally_for(loss.kind)
+        self.train_tally = tally(task.num_classes, judge=False)
+        self.judge_tally = tally(task.num_classes, ordered=task.ordered)
         self.metrics: dict[str, float] = {}
         self._build_optimizer, self._build_scheduler = build_optimizer, build_scheduler
         self._plateau: dict[str, Any] | None = None
@@ -121,7 +123,8 @@ class Classifier(pl.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         scores, prediction = self._judge(batch)
-        return {"index": batch.index, "target": batch.target, "prediction": prediction, "scores": scores}  # type: ignore
+        target = batch.target.padded() if isinstance(batch.target, Sequences) else batch.target
+        return {"index": batch.index, "target": target, "prediction": prediction, "scores": scores}
 
     def on_validation_epoch_start(self) -> None:
         self.judge_tally.reset()
@@ -140,7 +143,7 @@ class Classifier(pl.LightningModule):
         if self._plateau is not None:
             self._plateau["scheduler"].step(self.metrics[self._plateau["monitor"]])
 
-    def _publish(self, part: str, tally: Tally) -> None:
+    def _publish(self, part: str, tally: BaseTally) -> None:
         if self.trainer.world_size > 1:
             tally.reduce(lambda count: self.trainer.strategy.reduce(count, reduce_op="sum"))
         metrics = {f"{part}/{name}": value for name, value in tally.compute().items()}

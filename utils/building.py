@@ -26,7 +26,7 @@ from models.flops import count_multiply_adds, count_parameters
 from utils import optimization
 from utils.data_sets import DATA_KEYS, load_data_set
 from utils.lookup import keywords, load_entry
-from utils.metrics import ORDERED_METRICS
+from utils.metrics import metric_entries
 from utils.parameter_checks import check_parameters
 from utils.runs import check_writable
 from utils.schema import KEYS, Configuration
@@ -72,8 +72,7 @@ def prepare(config: Configuration) -> Preparation:
         text = f"each of {num_devices(config)} devices needs 2 images a step, batch_size is {config.batch_size}"
         raise config.error({(key,): text})
     data_set = _located(config, _build_data_set, config)
-    if not data_set.ordered:
-        _refuse_ordered_metrics(config)
+    _refuse_metrics_without_sense(config, data_set)
     data_set = dataclasses.replace(data_set, notes=(*data_set.notes, *audit(data_set)))
     _warn_without_effect(config, has_boxes=data_set.train.boxes is not None)
     for note in data_set.notes:
@@ -218,13 +217,20 @@ def _stage_channels(network: Any, image_shape: tuple[int, ...], stages: tuple[in
     return tuple(each.shape[1] for each in maps)
 
 
-def _refuse_ordered_metrics(config: Configuration) -> None:
+def _refuse_metrics_without_sense(config: Configuration, data_set: DataSet) -> None:
+    """Refuse monitors that the data's kind has not, or that only ordered classes have."""
     monitors = {
         ("monitor",): config.monitor,
-        ("lr_scheduler_params", "monitor"): str(config.lr_scheduler_params.get("monitor")),
+        ("lr_scheduler_params", "monitor"): config.lr_scheduler_params.get("monitor"),
     }
-    text = f"the classes of {config.dataset} have no order"
-    wrong = {key: text for key, monitor in monitors.items() if monitor.rpartition("/")[2] in ORDERED_METRICS}
+    there, ordered = (metric_entries(data_set.kind, ordered=each) for each in (data_set.ordered, True))
+    wrong = {}
+    for key, monitor in monitors.items():
+        name = str(monitor).rpartition("/")[2]
+        if monitor is not None and name not in there:
+            no_order = f"the classes of {config.dataset} have no order"
+            other_kind = f"{config.dataset} holds {data_set.kind}s, which have {', '.join(there)}"
+            wrong[key] = no_order if name in ordered else other_kind
     if wrong:
         raise config.error(wrong)
 

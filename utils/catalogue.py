@@ -12,7 +12,7 @@ from models import ALIASES, ARCHITECTURES, check_architecture_name, resolve_arch
 from models.sizes import CLASSES, Size, read_sizes, short_number
 from utils.evaluation import EVALUATIONS, check_evaluation_name
 from utils.lookup import class_names, did_you_mean, timm_architectures, torchvision_architectures
-from utils.metrics import METRICS, MONITORS
+from utils.metrics import ALL_METRICS, MONITORS
 from utils.trackers import TRACKERS
 from utils.types import ConfigError
 
@@ -149,7 +149,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
     "schedulers": schedulers,
     "transforms": tensor_transforms,
     "mixing": lambda: {name: entry.summary for name, entry in MIXINGS.items()},
-    "metrics": lambda: {name: entry.summary for name, entry in METRICS.items()},
+    "metrics": lambda: {name: entry.summary for name, entry in ALL_METRICS.items()},
     "trackers": lambda: {name: entry.summary for name, entry in TRACKERS.items()},
     "evaluations": lambda: {name: entry.summary for name, entry in EVALUATIONS.items()},
 }

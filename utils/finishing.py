@@ -16,6 +16,7 @@ from utils.building import Preparation
 from utils.callbacks import RunRecord
 from utils.checkpoints import DamagedCheckpoint, load_checkpoint
 from utils.files import write_atomically
+from utils.outcomes import outcomes_for
 from utils.runs import RunFolder, write_json
 from utils.types import TrainingError
 
@@ -32,8 +33,8 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
     outputs = _gather(record.test_outputs)
     summary = report.summarize(prepared, record)
     if trainer.is_global_zero:
-        _write_predictions(classifier.loss, outputs, folder)
-        report.draw_results(record.rows, outputs, prepared.data.data.classes, folder, best_epoch=record.best_epoch)
+        _write_predictions(classifier.loss, outputs, prepared.data.data.classes, folder)
+        report.draw_results(record.rows, outputs, prepared.data.data, folder, best_epoch=record.best_epoch)
         write_json(folder.summary, summary)
         known = record.rows[-1].keys()
         final = {
@@ -74,17 +75,10 @@ def _gather(batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     return {name: tensor[order] for name, tensor in whole.items()}
 
 
-def _write_predictions(loss: ClassificationLoss, outputs: dict[str, torch.Tensor], folder: RunFolder) -> None:
-    """Write a row a test image: index, target, prediction, probability, and the scores, of which all else follows."""
-    scores = outputs["scores"]
-    probabilities = loss.cpu().log_probabilities(scores).exp()
-    table = pa.table(
-        {
-            "index": outputs["index"].numpy(),
-            "target": outputs["target"].numpy(),
-            "prediction": outputs["prediction"].numpy(),
-            "probability": probabilities.max(dim=-1).values.float().numpy(),
-            "scores": pa.FixedSizeListArray.from_arrays(pa.array(scores.float().flatten().numpy()), scores.shape[-1]),
-        }
-    )
+def _write_predictions(
+    loss: ClassificationLoss, outputs: dict[str, torch.Tensor], classes: tuple[str, ...], folder: RunFolder
+) -> None:
+    """Write a row a test image: index, target, prediction, probability, and the scores where they are not too many."""
+    columns = outcomes_for(loss.kind).columns(loss.cpu(), outputs, classes)
+    table = pa.table({"index": pa.array(outputs["index"].numpy()), **columns})
     write_atomically(folder.predictions, lambda file: pq.write_table(table, file, compression="zstd"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,7 @@ DPI = 150
 MARKERS_UP_TO = 40  # epochs
 NUMBERS_UP_TO, NAMES_UP_TO = 20, 60  # classes
 MAX_PAIRS = 20
+PLACES_MISTAKES = 3  # of a place
 AS_IT_IS: dict[str, Any] = {"parse_math": False}  # for names of classes: a $ in one is no formula
 SHARP_UP_TO = 64  # pixels of a side: smaller pictures show their pixels
 CHINESE_FONTS = (
@@ -119,26 +121,34 @@ def plot_augmentations(
     if not originals or not len(originals) == len(views) == len(labels):
         raise ValueError(f"{len(originals)} originals, {len(views)} lists of views and {len(labels)} labels do not fit")
     num_columns = 1 + max(len(row) for row in views)
-    figure = new_figure(CELL_INCHES * num_columns, CELL_INCHES * (1 + HEADING) * len(originals), layout=None)
+    sizes = [np.shape(original)[:2] for original in originals]
+    sizes += [np.shape(view)[1:] for row_views in views for view in row_views]
+    tall = min(1.0, max(height / width for height, width in sizes))  # of a cell, whose width is 1
+    figure = new_figure(CELL_INCHES * num_columns, CELL_INCHES * (tall + HEADING) * len(originals), layout=None)
     style = {"ha": "center", "va": "bottom", "fontsize": 8, "linespacing": 1.0, "family": font_families(), **AS_IT_IS}
     axes = figure.add_axes((0, 0, 1, 1))  # one for all pictures: drawing one for each takes seconds
     for row, (original, row_views, label) in enumerate(zip(originals, views, labels, strict=True)):
-        top = row * (1 + HEADING) + HEADING
+        top = row * (tall + HEADING) + HEADING
         headings = [textwrap.fill(label, 24, max_lines=2, placeholder="...")]
         headings += [f"view {column}" if row == 0 else "" for column in range(1, len(row_views) + 1)]
         floats = [np.clip(np.moveaxis(np.asarray(view), 0, -1), 0, 1) for view in row_views]
         pictures = [np.asarray(original)] + [np.round(picture * 255).astype(np.uint8) for picture in floats]
         for column, (picture, heading) in enumerate(zip(pictures, headings, strict=True)):
-            place_picture(axes, picture, column, top)
+            place_picture(axes, picture, column, top, tall)
             colour = MARK if column else "black"
             axes.text(column + 0.5, top, heading, color=colour, **style)
     axes.axis("off")
-    axes.set(xlim=(0, num_columns), ylim=((1 + HEADING) * len(originals), 0), aspect="auto")
+    axes.set(xlim=(0, num_columns), ylim=((tall + HEADING) * len(originals), 0), aspect="auto")
     write_figure(figure, path, tight=False)
 
 
 def plot_confusion(
-    targets: Any, predictions: Any, classes: Sequence[str], path: str | os.PathLike[str], title: str = ""
+    targets: Any,
+    predictions: Any,
+    classes: Sequence[str],
+    path: str | os.PathLike[str],
+    title: str = "",
+    nothing: str = "rejected",
 ) -> None:
     """Draw which class (row) is taken for which (column), in shares of the row, with the worst pairs listed beside.
 
@@ -148,10 +158,11 @@ def plot_confusion(
         classes: K names.
         path: file to write; the ending sets the format.
         title: stands above the picture.
+        nothing: what the column of rejected samples is called.
 
     Raises: ValueError if lengths differ or a number names no class.
     """
-    counts, names = confusion_counts(targets, predictions, classes)
+    counts, names = confusion_counts(targets, predictions, classes, nothing)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)  # [K, K or K+1]
     num_classes, num_columns = shares.shape
@@ -169,28 +180,61 @@ def plot_confusion(
     if num_classes <= NAMES_UP_TO:
         size = 9 if num_classes <= 12 else 8 if num_classes <= NUMBERS_UP_TO else 6
         short = [_cut(name, 24) for name in names]
-        flat = num_columns <= 3 or all(len(name) <= 2 for name in classes)
-        axes.set_xticks(range(num_columns), short, fontsize=size, **AS_IT_IS)
+        flat = num_columns <= 3 or all(len(name) <= 2 for name in (names if num_columns > 12 else classes))
+        letters = {"fontsize": size, "fontfamily": font_families(), **AS_IT_IS}
+        axes.set_xticks(range(num_columns), short, **letters)
         if not flat:
             axes.tick_params(axis="x", rotation=90)
-        axes.set_yticks(range(num_classes), short[:num_classes], fontsize=size, **AS_IT_IS)
+        axes.set_yticks(range(num_classes), short[:num_classes], **letters)
     else:
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel("true (number of the class)")
-        axes.set_xlabel("predicted" + ("; last column: rejected" if num_columns > num_classes else ""))
+        axes.set_xlabel("predicted" + (f"; last column: {nothing}" if num_columns > num_classes else ""))
     if num_classes <= NUMBERS_UP_TO:
         for (row, column), share in np.ndenumerate(shares):
             if share > 0:
                 colour = "white" if share > 0.35 else "black"
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=colour)
     beside.axis("off")
-    style = {"va": "top", "fontsize": 8, "linespacing": 1.5, **AS_IT_IS}
+    style = {"va": "top", "fontsize": 8, "linespacing": 1.5, "family": font_families(), **AS_IT_IS}
     beside.text(0.05, 1, _worst_pairs(counts, names), transform=beside.transAxes, **style)
     write_figure(figure, path)
 
 
-def confusion_counts(targets: Any, predictions: Any, classes: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+def plot_places(pairs: Sequence[tuple[int, int, int]], classes: Sequence[str], path: str | os.PathLike[str]) -> None:
+    """Draw how often the character at each place of a text is misread, above it the most frequent mistakes.
+
+    Args:
+        pairs: place from 0, character, and what is read for it; REJECTED for nothing, on either side.
+        classes: K names.
+        path: file to write; the ending sets the format.
+    """
+    places = np.array([place for place, _, _ in pairs])
+    wrong = np.array([character != read for _, character, read in pairs])
+    texts = np.bincount(places)  # characters written or read too much
+    shares = np.bincount(places, wrong) / np.maximum(texts, 1)
+    figure = new_figure(max(5, 1.1 * len(texts) + 1), 3.6)
+    axes = figure.add_subplot()
+    axes.bar(np.arange(1, len(texts) + 1), shares, color=VALID, width=0.7)
+    names = [*classes, "nothing"]
+    style = {"ha": "center", "va": "bottom", "fontsize": 8, "family": font_families(), **AS_IT_IS}
+    for place, share in enumerate(shares):
+        mistakes = Counter((c, r) for at, c, r in pairs if at == place and c != r)
+        told = [f"{names[c]} > {names[r]}: {count}" for (c, r), count in mistakes.most_common(PLACES_MISTAKES)]
+        axes.text(place + 1, share, "\n".join(told), **style)
+    axes.set_xlabel("place in the text")
+    axes.set_ylabel("misread")
+    axes.set_ylim(0, max(1.35 * float(shares.max(initial=0)), 0.01))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.spines[["top", "right"]].set_visible(False)
+    write_figure(figure, path)
+
+
+def confusion_counts(
+    targets: Any, predictions: Any, classes: Sequence[str], nothing: str = "rejected"
+) -> tuple[np.ndarray, list[str]]:
     """Count pairs of true and predicted class.
 
     Args: as `plot_confusion`.
@@ -212,7 +256,7 @@ def confusion_counts(targets: Any, predictions: Any, classes: Sequence[str]) -> 
     counts = np.bincount(targets * (num_classes + 1) + columns, minlength=num_classes * (num_classes + 1))
     counts = counts.reshape(num_classes, num_classes + 1)
     if counts[:, -1].any():
-        return counts, [*classes, "rejected"]
+        return counts, [*classes, nothing]
     return counts[:, :-1], [*classes]
 
 
@@ -237,14 +281,14 @@ def _column(rows: Sequence[dict[str, float]], name: str) -> np.ndarray:
     return np.array([math.nan if value is None or value == "" else float(value) for value in values])
 
 
-def place_picture(axes: Axes, picture: np.ndarray, left: float, top: float) -> None:
-    """Show a picture as large as fits into the middle of the unit square below and right of (left, top)."""
+def place_picture(axes: Axes, picture: np.ndarray, left: float, top: float, tall: float) -> None:
+    """Show a picture as large as fits into the middle of the cell below and right of (left, top), 1 wide."""
     picture = picture.squeeze(-1) if picture.ndim == 3 and picture.shape[-1] == 1 else picture
     height, width = (side / max(picture.shape[:2]) * 0.96 for side in picture.shape[:2])
     if max(picture.shape[:2]) > SHARP_UP_TO:  # matplotlib's own resampling takes ten times as long
         size = (round(width * CELL_INCHES * DPI), round(height * CELL_INCHES * DPI))
         picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
-    x, y = left + 0.5, top + 0.5
+    x, y = left + 0.5, top + tall / 2
     extent = (x - width / 2, x + width / 2, y + height / 2, y - height / 2)
     axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", interpolation="nearest")
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from datasets.base import DataSet
 from datasets.data_module import DataModule
 from datasets.sequences import label_in_words
 from models import resolve_architecture
 from utils.callbacks import RunRecord
-from utils.pictures import plot_augmentations, plot_confusion, plot_curves
+from utils.metrics import ABSOLUTE_METRICS
+from utils.outcomes import outcomes_for
+from utils.pictures import plot_augmentations, plot_curves
 from utils.runs import RunFolder, fingerprint, runtime, write_csv
 from utils.schema import Configuration
 from utils.secrets import without_password
@@ -138,15 +141,27 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
     }
 
 
+HEADLINES = {
+    "accuracy": "accuracy",
+    "one_off_accuracy": "one-off accuracy",
+    "top5_accuracy": "top-5 accuracy",
+    "f1": "macro F1",
+    "character_error_rate": "character errors",
+    "loss": "loss",
+    "cross_entropy": "cross entropy",
+}
+"""Metrics that the table of a run shows, where the data's kind has them."""
+
+
 def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> str:
     """Return the summary as a person reads it."""
     split = "the TEST part itself (select_on: test)" if summary["selected_on"] == "test" else "validation"
     rows = [
-        ("test accuracy", f"{100 * summary['test/accuracy']:.2f} %   (1 seed)"),
-        ("test top-5 accuracy", f"{100 * summary['test/top5_accuracy']:.2f} %"),
-        ("test macro F1", f"{100 * summary['test/f1']:.2f} %"),
-        ("test loss", f"{summary['test/loss']:.4f}"),
-        ("test cross entropy", f"{summary['test/cross_entropy']:.4f}"),
+        *(
+            (f"test {title}", _headline(name, summary))
+            for name, title in HEADLINES.items()
+            if f"test/{name}" in summary
+        ),
         ("selected", f"epoch {summary['selected_epoch']} (counted from 0), by {config.monitor} on {split}"),
         (
             "training",
@@ -156,13 +171,18 @@ def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> 
     ]
     if summary["selected_on"] == "valid":
         rows.insert(-2, ("validation accuracy", f"{100 * summary['valid/accuracy']:.2f} %"))
-    if "test/one_off_accuracy" in summary:
-        rows.insert(1, ("test one-off accuracy", f"{100 * summary['test/one_off_accuracy']:.2f} %"))
     if summary["test/rejected"] > 0:
         rows.insert(1, ("test rejected", f"{100 * summary['test/rejected']:.2f} %"))
     lines = [f"  {name:<21} {value}" for name, value in rows]
     rule = "-" * max(map(len, lines))
     return "\n".join(["", rule, *lines, rule, f"run folder  {folder.path}", *_dashboard(config)])
+
+
+def _headline(name: str, summary: dict[str, Any]) -> str:
+    value = summary[f"test/{name}"]
+    if name in ABSOLUTE_METRICS:
+        return f"{value:.4f}"
+    return f"{100 * value:.2f} %{'   (1 seed)' if name == 'accuracy' else ''}"
 
 
 def _dashboard(config: Configuration) -> list[str]:
@@ -209,11 +229,10 @@ def _label(data: DataModule, row: int) -> str:
 def draw_results(
     rows: list[dict[str, float]],
     outputs: dict[str, Tensor],
-    classes: tuple[str, ...],
+    data: DataSet,
     folder: RunFolder,
     best_epoch: int,
 ) -> None:
-    """Draw the curves of the run and the confusion matrix of its test."""
+    """Draw the curves of the run and the confusions of its test."""
     plot_curves(rows, folder.picture("curves"), folder.path.name, best_epoch)
-    targets, predictions = outputs["target"].numpy(), outputs["prediction"].numpy()
-    plot_confusion(targets, predictions, classes, folder.picture("confusion"))
+    outcomes_for(data.kind).draw_mistakes(outputs, data.classes, folder)

@@ -83,6 +83,11 @@ class RunFolder:
     def label_noise(self) -> Path:
         return self.path / "label_noise.csv"
 
+    @property
+    def confusions(self) -> Path:
+        """Of texts: what is taken for what at each place."""
+        return self.path / "confusions.csv"
+
     def picture(self, name: str) -> Path:
         return self.path / f"{name}.png"
 

@@ -11,25 +11,20 @@ from utils.schema import Configuration
 IN_PIXELS = ("size", "padding", "length")
 """Parameters of transforms that are lengths on an image."""
 DATA_SET, SIZE, BATCH, EPOCHS = "made_up", 32, 16, 2
-SEQUENCES = ("plates", "ccpd")
 
 
 def shrink(config: Configuration) -> Configuration:
     """Return what `smoke: true` makes of a run; any other configuration, and one with a sweep, as it is.
 
-    The data set is replaced by made-up images that stand for it, images become at most 32 px, and lengths among the
-    transforms' parameters shrink with them; batches hold at most 16 images, there are at most two epochs, weights are
-    fresh. All else stays, so loss, optimizer, schedule, augmentation, mixing and network are those of the real run. The
-    values are the configuration's own, so a run's config.yml says what ran.
-
-    Raises: ConfigError for data sets of sequences.
+    The data set is replaced by made-up images that stand for it, those of more than 32 px both ways become at most
+    32 px, and lengths among the transforms' parameters shrink with them; batches hold at most 16 images, there are at
+    most two epochs, weights are fresh. All else stays, so loss, optimizer, schedule, augmentation, mixing and network
+    are those of the real run. The values are the configuration's own, so a run's config.yml says what ran.
     """
     if not config.smoke or config.sweep is not None:
         return config
-    if config.dataset in SEQUENCES:
-        raise config.error({("smoke",): f"there are no made-up texts to stand for dataset: {config.dataset}"})
-    largest = max(config.size) if config.size else SIZE
-    scale = min(1.0, SIZE / largest)
+    shorter, longer = sorted(config.size or (SIZE, SIZE))
+    scale = SIZE / longer if shorter > SIZE else 1.0  # plates of 24 x 94 px are small enough
     stands_for = config.data_params
     if config.dataset != DATA_SET:
         stands_for = {"like": config.dataset} | ({"num_classes": len(config.classes)} if config.classes else {})

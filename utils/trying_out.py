@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from torch import Tensor
 
 from datasets.data_module import DataModule
+from datasets.files import some
+from datasets.sequences import example_targets, label_in_words, targets
+from losses.base import ClassificationLoss
 from models.classifier import Classifier
 from utils.schema import Configuration
 from utils.types import FAILURES, ConfigError
@@ -30,12 +37,13 @@ def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> 
     classifier.train()
     try:
         scores.requires_grad_()
-        target = torch.tensor([0, num_classes - 1])  # here on the CPU a label beyond the scores is an error with words
+        # here on the CPU a label beyond the scores is an error with words
+        target: Any = example_targets(data.data.train, num_classes)
         loss(scores, target).backward()
         if config.mixing is not None:
             loss(scores, torch.nn.functional.one_hot(target, num_classes).float()).backward()
         loss.predict(scores)
-        judged = loss.log_probabilities(scores).shape[-1]
+        judged = loss.log_probabilities(scores).shape[-1] - loss.num_blanks
     except FAILURES as error:
         raise ConfigError(
             f"loss_params: {config.loss_function} fails on scores of {num_classes} classes: {error}"
@@ -43,6 +51,20 @@ def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> 
     if judged != num_classes:  # a prediction beyond the classes would be counted outside of the tally
         text = f"{config.architecture} with {config.loss_function} judges {judged} classes, the data has {num_classes}"
         raise ConfigError(f"architecture: {text}")
+    _refuse_impossible(config, data, loss, scores[0])
+
+
+def _refuse_impossible(config: Configuration, data: DataModule, loss: ClassificationLoss, scores: Tensor) -> None:
+    """Raises: ConfigError naming the samples whose loss would be infinite, such as texts longer than their steps."""
+    problems = []
+    for table in (data.train_table, data.data.test):
+        found = loss.impossible(scores, targets(table, np.arange(len(table))))
+        words = ((row, label_in_words(table, row, data.data.classes)) for row in found)
+        problems += [f"{table.name(row)}: {text!r} {found[row]}" for row, text in words]
+    if problems:
+        height, width = data.image_size
+        told = f"{config.architecture} on images of {height} x {width} px cannot read {len(problems):,} labels"
+        raise ConfigError(f"image_size: {told}: {some(problems)}")
 
 
 def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:

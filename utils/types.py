@@ -69,6 +69,16 @@ class Sequences(NamedTuple):
     labels: Tensor
     lengths: Tensor
 
+    @classmethod
+    def of(cls, padded: Tensor) -> Sequences:
+        """Return rows of labels, negative behind each, with 0 there. Shapes: [..., L] int64."""
+        return cls(padded.clamp_min(0), (padded >= 0).sum(dim=-1))
+
+    def padded(self) -> Tensor:
+        """Return the labels with REJECTED behind each. Shapes: [B, L] int64."""
+        places = self.labels.new_ones(self.labels.shape).cumsum(-1)
+        return self.labels.masked_fill(places > self.lengths[:, None], REJECTED)
+
 
 class Batch(NamedTuple):
     """What a step sees.

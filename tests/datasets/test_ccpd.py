@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from official_layouts import CCPD_2019, ccpd_name, draw, write_ccpd, write_ccpd_green, write_lines
@@ -29,7 +30,7 @@ def texts(data: DataSet, table: ImageTable) -> list[str]:
     return [label_in_words(table, row, data.classes) for row in range(len(table))]
 
 
-def refusal(path: Path, **options: str) -> list[str]:
+def refusal(path: Path, **options: Any) -> list[str]:
     with pytest.raises(DataError) as caught:
         build_dataset("ccpd", data_path=str(path), **options)
     return str(caught.value).splitlines()
@@ -138,7 +139,31 @@ def test_all_images_that_cannot_be_used_are_told_at_once(root: Path) -> None:
     }
     write_lines(root / "splits" / "test.txt", list(lines))
     expected = [f"  splits/test.txt line {n}: {name}: {text}" for n, (name, text) in enumerate(lines.items(), start=1)]
-    assert refusal(root) == [f"{root}: 11 images cannot be used:", *expected]
+    remedy = "data_params: {skip_bad: true} leaves them out"
+    assert refusal(root) == [f"{root}: 11 images cannot be used; {remedy}:", *expected]
+
+
+def test_wrong_names_are_skipped_and_told_where_that_is_asked_for(root: Path) -> None:
+    good = f"ccpd_blur/{ccpd_name(*CCPD_2019['test'][0][1:], 0)}"
+    write_lines(root / "splits" / "test.txt", ["ccpd_blur/1.jpg", good, good])
+    data = ccpd(data_path=str(root), skip_bad=True)
+    assert texts(data, data.test) == ["皖ABBBBB"]
+    assert data.notes[-2] == (
+        "2 images were skipped (skip_bad): splits/test.txt line 1: ccpd_blur/1.jpg: 1 fields between hyphens, "
+        f"expected 7, splits/test.txt line 3: {good}: stands in splits/test.txt line 2 too"
+    )
+    write_lines(root / "splits" / "test.txt", ["ccpd_blur/1.jpg"])
+    assert refusal(root, skip_bad=True)[0] == f"{root}: every image of a part was skipped:"
+
+
+def test_a_box_without_a_pixel_of_its_image_is_told(root: Path) -> None:
+    name = f"ccpd_blur/{ccpd_name('0_0_1_1_1_1_1', '30&5_40&9')}"
+    draw(root / name, 3)
+    write_lines(root / "splits" / "test.txt", [name])
+    assert refusal(root) == [
+        "boxes without area inside their image:",
+        f"  {root / name}: (30, 5, 40, 9) in 20 x 16 pixels",
+    ]
 
 
 def test_wrong_names_in_folders_are_told_with_their_part(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from losses import LOSSES, build_loss
 from losses.base import ClassificationLoss
 from utils.lookup import load_entry
-from utils.types import Batch, ConfigError, Outputs, Task
+from utils.types import REJECTED, Batch, ConfigError, Outputs, Sequences, Task
 
 K, N, D = 5, 6, 8
+STEPS = 7
 
 
 def classes_of(name: str, classes: int = K) -> int:
@@ -29,12 +31,55 @@ def make(name: str, classes: int = K, **params: Any) -> ClassificationLoss:
     return build_loss(name, task, **params)
 
 
-def samples(name: str, classes: int = K, dtype=torch.float32, size: int = N) -> tuple[Tensor, Tensor]:
-    """Return scores as wide as the loss's, and labels."""
+def samples(name: str, classes: int = K, dtype=torch.float32, size: int = N) -> tuple[Tensor, Any]:
+    """Return scores as wide as the loss's, and labels of its kind: classes, or texts of one to three characters.
+
+    The scores of texts are around those that the loss's head gives at first.
+    """
     torch.manual_seed(1)
     classes = classes_of(name, classes)
-    head = make(name, classes).make_head(Task(classes, 24, nn.Linear(D, classes)))
-    return torch.randn(size, head.out_features, dtype=dtype), torch.arange(size) % classes  # type: ignore
+    loss = make(name, classes)
+    head: Any = loss.make_head(Task(classes, 24, nn.Linear(D, classes)))
+    if loss.kind == "image":
+        return torch.randn(size, head.out_features, dtype=dtype), torch.arange(size) % classes
+    scores = torch.randn(size, STEPS, head.out_features, dtype=dtype) + head.bias.mean().detach().to(dtype)
+    labels = (torch.arange(size)[:, None] + torch.tensor([0, 0, 1])) % classes  # the first two are alike
+    return scores, Sequences(labels, 1 + torch.arange(size) % 3)
+
+
+def pick(target: Any, rows: slice) -> Any:
+    """Return the labels of some samples."""
+    return Sequences(*(part[rows] for part in target)) if isinstance(target, Sequences) else target[rows]
+
+
+def all_alike(target: Any) -> Any:
+    """Return labels of the first class alone, as many, of texts as long."""
+    return Sequences(target.labels * 0, target.lengths) if isinstance(target, Sequences) else target * 0
+
+
+def every_label(name: str, classes: int, steps: int) -> list[Any]:
+    """Return the labels that a sample can have, each as a target of one sample."""
+    if load_kind(name) == "image":
+        return [torch.tensor([k]) for k in range(classes)]
+    texts = [text for size in range(steps + 1) for text in itertools.product(range(classes), repeat=size)]
+    rows = [torch.tensor([*text, *[REJECTED] * (steps - len(text))]) for text in texts]
+    return [Sequences.of(row[None]) for row in rows]
+
+
+def load_kind(name: str) -> str:
+    return load_entry(LOSSES[name]).kind if name in LOSSES else "image"
+
+
+def likeliest(log_p: Tensor) -> Tensor:
+    """Return what each sample's likeliest outcomes mean, of texts by loops. Shapes: [B, K] -> [B], else -> [B, T]."""
+    outcomes = log_p.argmax(dim=-1)
+    if outcomes.ndim == 1:
+        return outcomes
+    read = torch.full_like(outcomes, REJECTED)
+    for row, steps in zip(read, outcomes.tolist(), strict=True):
+        text = [outcome for outcome, _ in itertools.groupby(steps) if outcome != log_p.shape[-1] - 1]
+        row[: len(text)] = torch.tensor(text, dtype=torch.int64)
+    return read
 
 
 def outputs_of(loss: ClassificationLoss, scores: Tensor, features: Tensor | None = None) -> Outputs:
@@ -46,16 +91,16 @@ def outputs_of(loss: ClassificationLoss, scores: Tensor, features: Tensor | None
     return Outputs(scores, features, tuple(maps))
 
 
-def batch_of(target: Tensor, views: int = 1) -> Batch:
+def batch_of(target: Any, views: int = 1) -> Batch:
     """Return a batch with this target, whose samples stand in `views` rows each."""
-    size = len(target)
+    size = len(target.lengths if isinstance(target, Sequences) else target)
     return Batch(torch.zeros(size, 1, 2, 2), target, torch.arange(size) // views)
 
 
 def terms_of(
     loss: ClassificationLoss,
     scores: Tensor,
-    target: Tensor,
+    target: Any,
     *,
     features: Tensor | None = None,
     index: Tensor | None = None,
@@ -67,7 +112,7 @@ def terms_of(
     return loss.terms(outputs_of(loss, scores, features), batch)
 
 
-def trained(loss: ClassificationLoss, scores: Tensor, target: Tensor, features: Tensor | None = None) -> Tensor:
+def trained(loss: ClassificationLoss, scores: Tensor, target: Any, features: Tensor | None = None) -> Tensor:
     """Return what training minimises."""
     return torch.stack(list(terms_of(loss, scores, target, features=features).values())).sum()
 

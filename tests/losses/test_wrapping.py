@@ -12,7 +12,8 @@ from utils.lookup import load_entry
 from utils.types import ConfigError
 
 WRAPPING = [name for name in LOSSES if issubclass(load_entry(LOSSES[name]), WrappingLoss)]
-BASES = [*LOSSES, "CrossEntropyLoss", "BCEWithLogitsLoss", "MultiMarginLoss"]
+OF_TEXTS = [name for name in LOSSES if load_entry(LOSSES[name]).kind == "sequence"]
+BASES = [*(name for name in LOSSES if name not in OF_TEXTS), "CrossEntropyLoss", "BCEWithLogitsLoss", "MultiMarginLoss"]
 PAIRS = [(name, base) for name in WRAPPING for base in BASES if name != base]
 
 
@@ -41,6 +42,12 @@ def test_any_loss_can_be_the_base(name, base):
     assert scores.grad is not None
     assert scores.grad.isfinite().all()
     assert scores.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", WRAPPING)
+@pytest.mark.parametrize("base", OF_TEXTS)
+def test_a_loss_of_texts_is_no_base(name, base):
+    assert refused(name, {"base": base}) == f"loss_params.base: {base} judges sequences, {name} judges images"
 
 
 @pytest.mark.parametrize(("name", "base"), PAIRS)

@@ -25,8 +25,9 @@ K = 4
 def make(loss: ClassificationLoss | str, **options) -> Classifier:
     """Return a classifier of K classes, or of two for losses that take no more."""
     torch.manual_seed(0)
-    only = load_entry(LOSSES[loss]).num_classes if isinstance(loss, str) and loss in LOSSES else None
-    network = build_model("test_resnet", only or K, 1)
+    entry = load_entry(LOSSES[loss]) if isinstance(loss, str) and loss in LOSSES else ClassificationLoss
+    only = entry.num_classes
+    network = build_model({"image": "test_resnet", "sequence": "lprnet_small"}[entry.kind], only or K, 1)
 
     def stage_channels(stages: tuple[int, ...]) -> tuple[int, ...]:
         _, maps = network.forward_intermediates(batch().image[:, 0], indices=list(stages))
@@ -42,10 +43,20 @@ def batch(views: int = 1, size: int = 6, classes: int = K) -> Batch:
     return Batch(torch.randn(size, views, 1, 16, 16), torch.arange(size) % classes, torch.arange(size))
 
 
+def text_batch(size: int = 6) -> Batch:
+    """Images of LPRNet's least size, which gives three steps, with texts of two characters."""
+    torch.manual_seed(1)
+    labels = (torch.arange(size)[:, None] + torch.arange(2)) % K
+    image = torch.randn(size, 1, 1, 21, 33)
+    return Batch(image, Sequences(labels, torch.full((size,), 2)), torch.arange(size))
+
+
 @pytest.mark.parametrize("name", [*LOSSES, *TORCH_LOSSES])
 def test_every_loss_trains_every_parameter(name):
     classifier = make(name)
-    classifier.training_step(batch(classifier.loss.views, classes=classifier.train_tally.num_classes), 0).backward()
+    views, classes = classifier.loss.views, classifier.train_tally.num_classes
+    given = text_batch() if classifier.loss.kind == "sequence" else batch(views, classes=classes)
+    classifier.training_step(given, 0).backward()
     for parameter, value in classifier.named_parameters():
         assert value.grad is not None, parameter
         assert value.grad.isfinite().all(), parameter

@@ -13,6 +13,7 @@ import train
 from utils import runner
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
+from utils.data_sets import load_data_set
 from utils.runs import fingerprint
 from utils.smoke import shrink
 from utils.sweeps import running
@@ -21,7 +22,6 @@ from utils.sweeps.cost import estimate
 from utils.sweeps.describing import describe
 from utils.sweeps.reading import find_mistakes
 from utils.sweeps.running import Shard
-from utils.types import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
@@ -262,6 +262,9 @@ def test_smoke_cells_of_different_data_stay_different_runs(file):
     assert len({fingerprint(cell.config, "x") for cell in expand(cells)}) == 4
 
 
-def test_smoke_of_texts_is_refused(quick):
-    with pytest.raises(ConfigError, match="smoke: there are no made-up texts to stand for dataset: plates"):
-        quick(dataset="plates", smoke="true")
+def test_smoke_of_texts_keeps_the_size_of_plates_and_gives_texts(quick):
+    config = quick(dataset="ccpd", image_size="[24, 94]", crop_to_bboxes="all", smoke="true")
+    assert (config.dataset, config.data_params, config.size) == ("made_up", {"like": "ccpd"}, (24, 94))
+    data = load_data_set(config)
+    assert (data.kind, len(data.classes), data.train.labels.shape) == ("sequence", 10, (40, 5))
+    assert data.train.size(0) == (24, 94)

@@ -9,10 +9,8 @@ from utils.comparison.building import COSTS, Cell, Comparison, Panel
 from utils.comparison.grouping import Spread
 from utils.comparison.papers import Printed, sources
 from utils.comparison.testing import LEVEL, Contrast
-from utils.metrics import METRICS
+from utils.metrics import ABSOLUTE_METRICS, ALL_METRICS
 
-ABSOLUTE = frozenset({"loss", "cross_entropy"})
-"""Metrics that are no shares."""
 MARKS = {"more than noise": " †", "images only": " ‡"}
 NAMED = 5
 """Folders that a note names."""
@@ -60,7 +58,7 @@ def build_tables(comparison: Comparison) -> list[Table]:
 
 def is_share(metric: str) -> bool:
     name = metric.rpartition("/")[2].removeprefix("train_").removeprefix("valid_")
-    return "/" in metric and name in METRICS and name not in ABSOLUTE
+    return "/" in metric and name in ALL_METRICS and name not in ABSOLUTE_METRICS
 
 
 def number(value: float, metric: str, signed: bool = False) -> str:

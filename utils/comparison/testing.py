@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -151,9 +152,9 @@ def read_rightness(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def read_predictions(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return index, target and prediction of each test image, a class each: [N] int.
+    """Return index, target and prediction of each test image: [N] int, the last two a class each, or a text each.
 
-    Raises: NotPaired if the run has no predictions of classes.
+    Raises: NotPaired if the run has no predictions.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -165,10 +166,18 @@ def read_predictions(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         raise NotPaired(f"{path.parent.name} has no predictions") from None
     except (OSError, pa.ArrowException) as error:
         raise NotPaired(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
-    whole = all(pa.types.is_integer(column.type) and column.null_count == 0 for column in table.columns)
-    if not whole or table.num_rows == 0:
-        raise NotPaired(f"{path}: no predictions of classes")
-    index, target, prediction = (table[name].to_numpy() for name in ("index", "target", "prediction"))
+    index_type, *types = (column.type for column in table.columns)
+    alike = all(map(pa.types.is_integer, types)) or all(map(pa.types.is_string, types))
+    whole = all(column.null_count == 0 for column in table.columns)
+    if not (pa.types.is_integer(index_type) and alike and whole) or table.num_rows == 0:
+        raise NotPaired(f"{path}: no predictions of classes or texts")
+    index, target, prediction = (_as_array(table[name]) for name in ("index", "target", "prediction"))
     if len(np.unique(index)) < len(index):
         raise NotPaired(f"{path}: an image stands twice")
     return index, target, prediction
+
+
+def _as_array(column: Any) -> np.ndarray:
+    """Return a column of whole numbers, or of texts as NumPy's own, which have bytes to compare."""
+    values = column.to_numpy()
+    return values.astype(np.str_) if values.dtype == object else values

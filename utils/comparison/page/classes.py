@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.comparison.page.predictions import SharedTest, class_name
+from utils.comparison.page.predictions import SharedTest, label_name
 from utils.comparison.page.runs import Shown
 from utils.comparison.tables import number
 from utils.comparison.testing import METRIC_OF_IMAGES
@@ -52,6 +52,8 @@ def describe_classes(
     shared: SharedTest, shown: Shown, names: tuple[str, ...] | None
 ) -> tuple[dict[str, Any], list[str]]:
     """Return class names, their images, and each group's differences: values and texts."""
+    if shared.of_texts:
+        return {"classes": [], "counts": [], "differences": []}, ["not compared class by class: the labels are texts"]
     labels, counts = np.unique(shared.target, return_counts=True)
     compared = class_differences(shared, shown)
     kept = compared[: max(1, MOST_DIFFERENCES // len(labels))]
@@ -71,7 +73,7 @@ def describe_classes(
         for each in kept
     ]
     return {
-        "classes": [class_name(int(label), names) for label in labels],
+        "classes": [label_name(label.item(), names) for label in labels],
         "counts": counts.tolist(),
         "differences": differences,
     }, notes

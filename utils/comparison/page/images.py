@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.comparison.page.predictions import SharedTest, class_name
+from utils.comparison.page.predictions import SharedTest, label_name
 
 MOST_GROUPS, MOST_OF_A_PAIR = 20, 24
 """Groups of which each two are compared; images of a pair."""
@@ -68,7 +68,7 @@ def describe_images(
     images = [
         {
             "index": int(shared.index[position]),
-            "target": class_name(int(shared.target[position]), names),
+            "target": label_name(shared.target[position].item(), names),
             "picture": picture,
             "predictions": [_told(shared, group, position, names) for group in groups],
         }
@@ -88,9 +88,9 @@ def describe_images(
 
 def _told(shared: SharedTest, group: int, position: int, names: tuple[str, ...] | None) -> list[dict[str, Any]]:
     """Return what a group's networks say of an image, the most frequent first."""
-    told = Counter(int(prediction[position]) for prediction in shared.predictions[group].values())
-    right = int(shared.target[position])
+    told = Counter(prediction[position].item() for prediction in shared.predictions[group].values())
+    right = shared.target[position].item()
     return [
-        {"name": class_name(label, names), "seeds": count, "right": label == right}
+        {"name": label_name(label, names), "seeds": count, "right": label == right}
         for label, count in told.most_common()
     ]

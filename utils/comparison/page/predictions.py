@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class SharedTest:
     """The groups that were tested on the same images.
 
     Args:
-        index, target: [N], of each image.
+        index, target: [N], of each image; a target is a class or a text.
         run: one of the runs, whose configuration says what the data is.
         predictions: number of a group -> seed -> [N].
     """
@@ -29,6 +30,10 @@ class SharedTest:
     target: np.ndarray
     run: Run
     predictions: dict[int, dict[int, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def of_texts(self) -> bool:
+        return self.target.dtype.kind == "U"
 
     def rightness(self, group: int, seeds: Iterable[int]) -> np.ndarray:
         """Return how many of some seeds' networks are right: [N] int."""
@@ -61,7 +66,10 @@ def read_shared_tests(shown: Shown) -> tuple[list[SharedTest], list[str]]:
     return tests[:MOST_TESTS], notes
 
 
-def class_name(label: int, names: tuple[str, ...] | None) -> str:
+def label_name(label: Any, names: tuple[str, ...] | None) -> str:
+    """Return a label in words: the name of a class, given as its number, or a text as it is."""
+    if isinstance(label, str):
+        return label or "nothing"
     if label < 0:
         return "none of the classes"
     return f"class {label}" if names is None or label >= len(names) else names[label]

@@ -42,11 +42,20 @@ def open_data(shared: SharedTest) -> DataSet:
         data = load_data_set(structs.replace(config, download=False))
     except (UserError, ImportError, OSError) as error:
         raise Unreadable(f"the data cannot be read any more: {str(error).splitlines()[0]}") from None
-    labels = data.test.labels
-    fits = labels.ndim == 1 and shared.index.min() >= 0 and shared.index.max() < len(labels)
-    if not fits or not np.array_equal(labels[shared.index], shared.target):
+    fits = shared.index.min() >= 0 and shared.index.max() < len(data.test)
+    if not fits or not np.array_equal(_labels(data, shared.index), shared.target):
         raise Unreadable("the data is another now: its labels are not those of the predictions")
     return data
+
+
+def _labels(data: DataSet, rows: np.ndarray) -> np.ndarray:
+    """Return what predictions.parquet has as targets: [N] classes or texts."""
+    labels = data.test.labels[rows]
+    if labels.ndim == 1:
+        return labels
+    from datasets.sequences import decode_texts  # with torch, which classes do without
+
+    return np.array(decode_texts(labels, data.classes))
 
 
 def draw_pictures(
