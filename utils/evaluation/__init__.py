@@ -12,14 +12,27 @@ EVALUATIONS = {
         "utils.evaluation.classification:classification",
         "accuracy, top-5, precision, recall and F1 of each class, confusions, accuracy against rejection",
     ),
+    "reading": Entry(
+        "utils.evaluation.reading:reading",
+        "texts read right, character errors, confusions at each place, the texts that were misread; of texts",
+    ),
 }
+OF_TEXTS = frozenset({"reading"})
+"""Those that judge texts."""
+OF_ANYTHING: frozenset[str] = frozenset()
+"""Those that judge classes and texts; all others judge classes."""
 ASKED_FOR_ONLY: frozenset[str] = frozenset()
 """Those that take minutes or need something given: left out unless they are named."""
 
 
-def names_of_all() -> tuple[str, ...]:
-    """Return those that are done unless others are asked for."""
-    return tuple(name for name in EVALUATIONS if name not in ASKED_FOR_ONLY)
+def judges(name: str, kind: str) -> bool:
+    """Tell whether an evaluation judges predictions of a kind, "image" or "sequence"."""
+    return name in OF_ANYTHING or (name in OF_TEXTS) == (kind == "sequence")
+
+
+def names_of_all(kind: str = "image") -> tuple[str, ...]:
+    """Return those that are done on data of a kind unless others are asked for."""
+    return tuple(name for name in EVALUATIONS if name not in ASKED_FOR_ONLY and judges(name, kind))
 
 
 def check_evaluation_name(name: str) -> str | None:

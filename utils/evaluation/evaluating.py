@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from utils.evaluation import EVALUATIONS, names_of_all
+from utils.evaluation import EVALUATIONS, judges, names_of_all
 from utils.evaluation.findings import NotApplicable
 from utils.evaluation.record import Evaluated, Record, go_on, read_record, write_record
 from utils.evaluation.report import write_report
@@ -38,7 +38,8 @@ def evaluate(
 
     Raises: ConfigError or DataError for what cannot be evaluated.
     """
-    names = tuple(dict.fromkeys([*(only or (*names_of_all(), *subject.config.evaluate)), *also]))
+    kind = subject.data.data.kind
+    names = tuple(dict.fromkeys([*(only or (*names_of_all(kind), *subject.config.evaluate)), *also]))
     record = go_on(subject.output, facts(subject))
     left_out = []
     subject.output.mkdir(parents=True, exist_ok=True)
@@ -46,6 +47,8 @@ def evaluate(
         began = time.perf_counter()
         params = subject.config.evaluate_params.get(name, {})
         try:
+            if not judges(name, kind):
+                raise NotApplicable(f"it says nothing about {kind}s")
             findings = load_entry(EVALUATIONS[name])(subject, **params)
         except NotApplicable as reason:
             record.evaluated.pop(name, None)

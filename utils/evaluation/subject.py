@@ -26,7 +26,7 @@ from utils.evaluation.parts import Part, choose_part
 from utils.picture_rows import Shown
 from utils.runs import RunFolder
 from utils.schema import WITHOUT_INFLUENCE, Configuration
-from utils.types import Batch, ConfigError, DataError
+from utils.types import Batch, ConfigError, DataError, Sequences
 
 LOG = logging.getLogger("lossbench")
 CHANGEABLE = WITHOUT_INFLUENCE | {"batch_size"}
@@ -38,7 +38,8 @@ class Answers:
     """What a network says of N images, on the CPU, in the order of the stream.
 
     Shapes: index [N], row in the table; target [N]; scores [N, K] float32; features [N, D] float32; prediction [N],
-    REJECTED where it is none of the classes; log_probabilities [N, K].
+    REJECTED where it is none of the classes; log_probabilities [N, K]. Of texts: target [N, L] and prediction [N, T],
+    REJECTED behind the text; scores [N, T, K]; log_probabilities [N, T, K + 1], the blank last.
     """
 
     index: Tensor
@@ -93,7 +94,8 @@ class Subject:
             for batch in self.batches(stream, label):
                 outputs = self.classifier(batch.image[:, 0])
                 judged = self.judge(outputs.scores)
-                row: Any = (batch.index, batch.target, outputs.scores, outputs.features.flatten(1).float(), *judged)
+                target = batch.target.padded() if isinstance(batch.target, Sequences) else batch.target
+                row: Any = (batch.index, target, outputs.scores, outputs.features.flatten(1).float(), *judged)
                 found.append(tuple(each.cpu() for each in row))
         return Answers(*(torch.cat(column) for column in zip(*found, strict=True)))
 

@@ -46,12 +46,17 @@ class _Texts:
 
     def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:
         """Draw the characters' confusions, those of each place of the text, and write the latter."""
-        texts = zip(*(map(_without_padding, outputs[name].numpy()) for name in ("target", "prediction")), strict=True)
-        pairs = [pair for target, prediction in texts for pair in align(target, prediction)]
+        pairs = character_pairs(outputs["target"].numpy(), outputs["prediction"].numpy())
         written = np.array([pair for pair in pairs if pair[1] != REJECTED]).reshape(-1, 3)
         plot_confusion(written[:, 1], written[:, 2], classes, folder.picture("confusion"), nothing="not read")
         plot_places(pairs, classes, folder.picture("places"))
         write_csv(folder.confusions, list(_rows(pairs, classes)))
+
+
+def character_pairs(targets: np.ndarray, predictions: np.ndarray) -> Pairs:
+    """Return what is read for what in all texts. Shapes: targets [N, L], predictions [N, T], REJECTED behind each."""
+    texts = zip(*(map(_without_padding, rows) for rows in (targets, predictions)), strict=True)
+    return [pair for target, prediction in texts for pair in align(target, prediction)]
 
 
 def align(target: Sequence[int], prediction: Sequence[int]) -> Pairs:
