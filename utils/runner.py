@@ -12,11 +12,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock, Timeout
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
-from utils import report
+from utils import report, run_lock
 from utils.averaging import WeightAverage
 from utils.building import Preparation, prepare
 from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
@@ -41,10 +40,6 @@ LOG = logging.getLogger("lossbench")
 FOLDER_VARIABLE = "LOSSBENCH_RUN_FOLDER"
 
 
-class Busy(ConfigError):
-    """A run that another process trains."""
-
-
 class GivenUp(Exception):
     """A run that one of the callbacks ends; trackers show it as stopped, not as failed."""
 
@@ -56,7 +51,7 @@ def check(config: Configuration) -> str:
     folder = run_folder(config, prepared.data.fingerprint)
     build_trainer(config, folder, [])  # accelerator, devices and strategy, if there are such
     state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
-    if _is_locked(folder):
+    if run_lock.is_locked(folder):
         state = "another process trains it"
     return f"{report.describe(prepared)}\nrun folder: {folder.path} ({state})"
 
@@ -73,8 +68,8 @@ def train(
         callbacks: who else hears of the epochs; they must not change the result.
 
     Returns: the run's folder and its summary.
-    Raises: ConfigError, DataError; TrainingError if the loss is not finite or the selected checkpoint is damaged;
-        Interrupted after a signal.
+    Raises: ConfigError, DataError; Busy if another process trains it; TrainingError if the loss is not finite or the
+        selected checkpoint is damaged; Interrupted after a signal.
     """
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
     keep_freed_memory()
@@ -88,7 +83,7 @@ def train(
     trackers: list[Tracker] = []
     trainer, record, save_points = build_trainer(config, folder, trackers, callbacks)
     save_points.command = command_to_go_on(fresh)
-    lock = _lock(folder) if trainer.is_global_zero else None
+    lock = run_lock.lock(folder) if trainer.is_global_zero else None
     status = "failed"
     try:
         summary = _train(prepared, trainer, record, save_points, trackers, family)
@@ -212,35 +207,6 @@ def _reason(error: BaseException) -> str:
     """Return the first line that a compiler's error says, without its pages of output."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0][:200]
-
-
-def _lock(folder: RunFolder) -> FileLock:
-    """Take the run's folder for this process; the system frees the lock of a process that dies.
-
-    Raises: Busy if another process trains this run.
-    """
-    folder.path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.path / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise Busy(f"{folder.path}: another process trains this run; wait for it") from None
-    return lock
-
-
-def _is_locked(folder: RunFolder) -> bool:
-    """Tell whether a process trains a run now."""
-    lock = FileLock(folder.path / ".lock")
-    if not Path(lock.lock_file).is_file():
-        return False
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return True
-    except OSError:  # a folder that is not for writing
-        return False
-    lock.release()
-    return False
 
 
 def build_trainer(

@@ -69,6 +69,11 @@ class RunFolder:
     def label_noise(self) -> Path:
         return self.path / "label_noise.csv"
 
+    @property
+    def lock(self) -> Path:
+        """Held while a process trains the run."""
+        return self.path / ".lock"
+
     def picture(self, name: str) -> Path:
         return self.path / f"{name}.png"
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from utils.run_lock import Busy
 from utils.schema import Configuration
 from utils.sweeps.cells import Cell, Sweep, count, expand
 from utils.sweeps.family import family_of, shown_as_one
@@ -102,7 +103,7 @@ def train_cell(cell: Cell, fresh: bool = False, callbacks: Sequence[Callback] = 
     began = time.time()
     try:
         folder, summary = runner.train(cell.config, fresh, family_of(cell), callbacks)
-    except runner.Busy:
+    except Busy:
         raise
     except (UserError, TrainingError) as error:
         LOG.error("%s: %s", cell.name, error)
