@@ -27,7 +27,7 @@ from utils.metrics import lower_is_better
 from utils.neighbours import describe_nearest
 from utils.out_of_memory import is_out_of_memory, out_of_memory
 from utils.progress import EpochLines, TerminalProgress
-from utils.runs import RunFolder, changed_facts, environment, run_folder, write_json
+from utils.runs import DamagedFile, RunFolder, changed_facts, environment, run_folder, write_json
 from utils.save_points import SavePoints
 from utils.schema import Configuration
 from utils.signals import Interrupted, command_to_go_on, raise_on_signals
@@ -108,11 +108,9 @@ def train(
 
 def _finished(folder: RunFolder) -> dict[str, Any] | None:
     """Return the summary of a finished run. A damaged one is as good as none: the test makes it again."""
-    if not folder.is_finished:
-        return None
     try:
-        return folder.read_summary()
-    except ValueError:
+        return folder.finished_summary()
+    except DamagedFile:
         LOG.warning("%s is damaged: the selected weights are tested again", folder.summary)
         return None
 
@@ -164,19 +162,25 @@ def _train(
 
 def _record_environment(folder: RunFolder, facts: dict[str, Any], going_on: bool) -> None:
     """Write what the result depends on; when a run goes on, also what has changed since it began, and say so."""
-    try:
-        known = folder.read_environment() if going_on else {}
-    except ValueError:
-        LOG.warning(
-            "%s is damaged and written anew: what has changed since this run began is not known", folder.environment
-        )
-        known = {}
+    known = _known_environment(folder) if going_on else {}
     changes = changed_facts(known, facts) if known else {}
     if changes:
         told = ", ".join(f"{name} {before} -> {now}" for name, (before, now) in changes.items())
         LOG.warning("this run began elsewhere (%s): its result need not be that of a run without interruption", told)
     parts = [*known.get("continued", []), *([{"started": facts["started"], "changes": changes}] if known else [])]
     write_json(folder.environment, {**facts, "started": known.get("started", facts["started"]), "continued": parts})
+
+
+def _known_environment(folder: RunFolder) -> dict[str, Any]:
+    try:
+        known = folder.read_environment()
+        if isinstance(known.get("packages"), dict) or not folder.environment.is_file():
+            return known
+    except DamagedFile:
+        pass
+    text = "%s is damaged and written anew: what has changed since this run began is not known"
+    LOG.warning(text, folder.environment)
+    return {}
 
 
 def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str]:

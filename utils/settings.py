@@ -14,6 +14,8 @@ from utils.schema import KEYS, WITHOUT_INFLUENCE, Configuration
 
 INFLUENTIAL = tuple(key for key in KEYS if key not in WITHOUT_INFLUENCE)
 """The keys that can change a result, in the order of the schema."""
+OF_EVERY_RUN = ("dataset", "architecture", "loss_function", "seed", "num_epochs")
+"""Keys that no version of this project left out; younger ones have their defaults in older runs."""
 BETWEEN = re.compile(r"\n(?=\w)")
 """What stands before a top-level key; lines within a value begin with a space or a dash."""
 
@@ -37,8 +39,13 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def read_influential(path: Path) -> dict[str, Any]:
-    """Return the keys of a run's config.yml that can change its result, as `influential` does. Raises: likewise."""
+    """Return the keys of a run's config.yml that can change its result, as `influential` does.
+
+    Raises: as `read_values`; ValueError also if it lacks one that every run has.
+    """
     entries = _read(path, frozenset(INFLUENTIAL))
+    if missing := [key for key in OF_EVERY_RUN if key not in entries]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
     found: dict[str, Any] = {}
     for key in INFLUENTIAL:
         found.update(entries[key].flat if key in entries else flatten({key: _defaults()[key]}))

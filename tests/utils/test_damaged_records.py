@@ -21,6 +21,7 @@ DAMAGES = {
     "emptied": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "not text": lambda path: path.write_bytes(b"\xc8" + path.read_bytes()),
+    "of something else": lambda path: path.write_text("{}"),
     "deleted": lambda path: path.unlink(),
 }
 

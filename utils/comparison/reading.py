@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import glob
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +14,7 @@ import yaml
 
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
-from utils.runs import MLFLOW_COPIES, RunFolder
+from utils.runs import MLFLOW_COPIES, DamagedFile, RunFolder
 from utils.schema import Configuration
 from utils.settings import influential, noisy_labels_in_words, read_influential
 from utils.sweeps.cells import Sweep, expand, load_sweep
@@ -160,8 +158,6 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     facts = _read("environment.json", folder.read_environment)
     if with_epochs:
         read_epochs(folder)
-    if not isinstance(summary, dict) or not isinstance(facts, dict):
-        raise Damaged(f"{'environment' if isinstance(summary, dict) else 'summary'}.json holds no mapping")
     data = facts.get("data_fingerprint", "not recorded")
     seed = settings.pop("seed")
     if not isinstance(seed, int) or not isinstance(settings["loss_function"], str):
@@ -173,8 +169,10 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
 
 
 def read_epochs(folder: RunFolder) -> list[dict[str, float]]:
-    """Return the rows of metrics.csv, an epoch each. Raises: Damaged."""
-    return _read("metrics.csv", folder.read_metrics)
+    """Return the rows of metrics.csv, an epoch each, at least one. Raises: Damaged."""
+    if rows := _read("metrics.csv", folder.read_metrics):
+        return rows
+    raise Damaged("metrics.csv is missing")
 
 
 def _read(name: str, read: Callable[[], Any]) -> Any:
@@ -184,9 +182,13 @@ def _read(name: str, read: Callable[[], Any]) -> Any:
         raise Damaged(f"{name} is missing") from None
     except yaml.YAMLError:
         raise Damaged(f"{name} is not YAML") from None
-    except json.JSONDecodeError as error:
-        raise Damaged(f"{name} is not JSON: {error.msg} in line {error.lineno}") from None
-    except (OSError, ValueError, TypeError, csv.Error) as error:  # TypeError: a line that is cut off
+    except DamagedFile as damage:
+        raise Damaged(str(damage)) from None
+    except UnicodeDecodeError:
+        raise Damaged(f"{name} is not text") from None
+    except OSError as error:
+        raise Damaged(f"{name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise Damaged(f"{name} cannot be read: {error}") from None
 
 
