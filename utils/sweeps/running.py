@@ -124,11 +124,13 @@ def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
     Raises: ConfigError for a sweep that cannot be run so; TrainingError naming the runs that failed, once all others
         are done; Interrupted after a signal.
     """
+    from utils.sweeps.finished import FinishedRuns
+
     total = len(range(shard.number - 1, count(sweep), shard.parts))
-    outcomes: list[Outcome] = []
+    finished, outcomes = FinishedRuns(), list[Outcome]()
     with shown_as_one(sweep, outcomes):
         for number, cell in enumerate(shard.of(expand(sweep)), start=1):
-            outcome = run_cell(cell, fresh)
+            outcome = (None if fresh else finished.find(cell)) or run_cell(cell, fresh)
             outcomes.append(outcome)
             print(f"run {number} of {total}: {outcome}", flush=True)
     raise_failures(outcomes, total)

@@ -12,7 +12,7 @@ import inspect
 import json
 import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,7 @@ class SearchJobs:
     def __init__(self, sweep: Sweep) -> None:
         self.studies = [_Study(sweep, seeds) for seeds in by_seed(sweep)]
         self.total = sum(study.left for study in self.studies)
+        self.given_up: Sequence[Outcome] = [outcome for study in self.studies for outcome in study.given_up()]
         self._given = 0
 
     def next(self) -> Job | None:
@@ -122,6 +123,12 @@ class _Study:
     @property
     def left(self) -> int:
         return self._to_ask + len(self._again) + len(self._seeds_left)
+
+    def given_up(self) -> Iterator[Outcome]:
+        """Yield what became of the trials that were pruned before."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
+            job = Job(self.seeds[0], values_of(trial.params, self.search))
+            yield Outcome(job.cell(self.sweep).name, "pruned", reason="before")
 
     def is_ready(self) -> bool:
         if self._to_ask or self._again:
