@@ -144,6 +144,19 @@ def test_a_search_that_was_killed_goes_on_with_the_trials_that_were_at_work(read
     assert SearchJobs(sweep).total == 2  # the other seeds, whose folders tell that they are finished
 
 
+@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "QMCSampler"])
+def test_a_search_that_goes_on_draws_no_values_again(read, sampler):
+    drawn = []
+    for _ in range(4):
+        sweep = read(f"sweep.search.sampler={sampler}", "sweep.grid=null")
+        jobs = SearchJobs(sweep)
+        job = jobs.next()
+        assert job is not None
+        drawn.append(job.drawn["optimizer_params.lr"])
+        jobs.end(job, outcome(job, sweep, judge(job)))
+    assert len(set(drawn)) == 4
+
+
 def test_trials_that_failed_count_and_are_never_the_best(read):
     sweep = read("sweep.grid=null")
     values = iter([None, 0.2, None, 0.1, 0.9])

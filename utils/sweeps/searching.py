@@ -114,6 +114,8 @@ class _Study:
         self.search = _search(sweep)
         self.study = load_study(sweep, journal(sweep.base), study_name(sweep, seeds[0]))
         trials = self.study.get_trials(deepcopy=False)
+        if trials:  # a sampler begins with its seed again, and would draw what the first trials had
+            self.study.sampler.reseed_rng()
         self._to_ask = max(0, self.search.trials - len(trials))
         self._again = deque(trial for trial in trials if trial.state not in ENDED)
         self._at_work = 0
