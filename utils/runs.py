@@ -19,6 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from utils.files import write_atomically
 from utils.schema import WITHOUT_INFLUENCE, Configuration
 
@@ -36,6 +38,18 @@ OF_EVERY_SUMMARY = (
 
 class DamagedFile(ValueError):
     """A file of a run's folder that cannot be read; the message begins with its name."""
+
+
+class TrialRecord(msgspec.Struct, frozen=True):
+    """Which trial of which search a run was trained as; no part of what the run is.
+
+    Args:
+        search: its name. number: of the trial. drawn: dotted key -> value that was drawn for it.
+    """
+
+    search: str
+    number: int
+    drawn: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -82,6 +96,11 @@ class RunFolder:
         return self.path / "label_noise.csv"
 
     @property
+    def trial(self) -> Path:
+        """There if the run was trained as a trial of a search."""
+        return self.path / "trial.json"
+
+    @property
     def lock(self) -> Path:
         """Held while a process trains the run."""
         return self.path / ".lock"
@@ -117,6 +136,18 @@ class RunFolder:
     def read_environment(self) -> dict[str, Any]:
         """Return what was recorded when the run began; empty when there is nothing. Raises: DamagedFile."""
         return _read_mapping(self.environment) if self.environment.is_file() else {}
+
+    def read_trial(self) -> TrialRecord | None:
+        """Return which trial of a search the run is, None if none. Raises: DamagedFile."""
+        if not self.trial.is_file():
+            return None
+        try:
+            return msgspec.convert(_read_mapping(self.trial), TrialRecord)
+        except msgspec.ValidationError:
+            raise DamagedFile(f"{self.trial.name} is not of a trial") from None
+
+    def write_trial(self, record: TrialRecord) -> None:
+        write_json(self.trial, msgspec.to_builtins(record))
 
     def read_metrics(self) -> list[dict[str, float]]:
         """Return the rows of metrics.csv, an epoch each; empty when there is none. Raises: DamagedFile."""

@@ -13,6 +13,7 @@ import train
 from utils import runner
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
+from utils.runs import RunFolder, TrialRecord
 from utils.sweeps.cells import Sweep, load_sweep, planned
 from utils.sweeps.describing import describe
 from utils.sweeps.jobs import EveryCombination, Job
@@ -246,7 +247,7 @@ def test_every_pruner_can_be_asked(read, name):
 
 
 @pytest.mark.usefixtures("plain_log")
-def test_a_trial_that_does_worse_than_the_threshold_is_given_up_and_says_so(read, monkeypatch):
+def test_a_trial_that_does_worse_than_the_threshold_is_given_up_and_says_so(read, tmp_path, monkeypatch):
     monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
     limits = ["sweep.search.pruner=ThresholdPruner", "sweep.search.pruner_params={lower: 1.01, n_warmup_steps: 1}"]
     sweep = read(*limits, "sweep.grid=null")
@@ -256,6 +257,8 @@ def test_a_trial_that_does_worse_than_the_threshold_is_given_up_and_says_so(read
     assert job.trial is not None
     with pytest.raises(Pruned, match=r"valid/accuracy 0\.\d{4} after 2 of 3 epochs"):
         runner.train(job.cell(sweep).config, callbacks=[Pruning(sweep, job.trial)])
+    (folder,) = map(RunFolder, (tmp_path / "output").glob("digits-*"))
+    assert folder.read_trial() == TrialRecord(job.trial.study, 0, job.drawn)
     with pytest.raises(Pruned, match="after 3 of 3 epochs"):  # a run that is gone on with tells no epoch twice
         runner.train(job.cell(sweep).config, callbacks=[Pruning(sweep, job.trial)])
     jobs.end(job, Outcome("", "pruned"))

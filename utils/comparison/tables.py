@@ -9,7 +9,9 @@ from utils.comparison.building import COSTS, Cell, Comparison, Panel
 from utils.comparison.grouping import Spread
 from utils.comparison.papers import Printed, sources
 from utils.comparison.testing import LEVEL, Contrast
+from utils.comparison.trials import results_among
 from utils.metrics import METRICS
+from utils.settings import shown
 
 ABSOLUTE = frozenset({"loss", "cross_entropy"})
 """Metrics that are no shares."""
@@ -271,6 +273,9 @@ def notes(comparison: Comparison) -> list[str]:
         lines.append("rows and columns were chosen from what differs; --rows KEY --columns KEY choose others")
     if comparison.not_tested:
         lines.append(comparison.not_tested)
+    lines += _found_values(comparison)
+    if found.trials:
+        lines.append(f"{_counted(found.trials, 'trial')} of a search left out; --trials shows them")
     if found.unfinished:
         lines.append(f"left out, unfinished: {named(map(str, found.unfinished))}")
     lines += [f"left out, damaged: {path}: {reason}" for path, reason in found.damaged[:NAMED]]
@@ -283,6 +288,25 @@ def notes(comparison: Comparison) -> list[str]:
     if found.missing:
         lines.append(f"not finished yet, of the sweep: {named(found.missing, '; ')}")
     return lines
+
+
+def _found_values(comparison: Comparison) -> list[str]:
+    """Return the values that searches have found for the groups, those of all groups in one line."""
+    told, results = [], results_among(comparison.found.runs)
+    for panel, cell in comparison.placed_cells:
+        group = cell.group
+        trials = (run.trial for run in group.runs if run in results)
+        drawn = (key for trial in trials if trial is not None for key in trial.drawn)
+        keys = dict.fromkeys((*comparison.found.searched, *drawn))
+        values = [
+            f"{name}={shown(value)}"
+            for key in keys
+            for name, value in group.settings.items()
+            if name == key or name.startswith(f"{key}.")
+        ]
+        where = ", ".join(filter(None, (cell.row, cell.column, panel.title)))
+        told += [f"{where}: {', '.join(values)}"] if values else []
+    return [f"found by a search: {named(told, '; ')}"] if told else []
 
 
 def _counted(number: int, name: str) -> str:

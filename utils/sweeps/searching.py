@@ -47,7 +47,7 @@ def check(sweep: Sweep) -> None:
 
     Raises: ConfigError naming every such mistake.
     """
-    search = _search(sweep)
+    search = search_of(sweep)
     problems: dict[Key, str] = {}
     for key, name, known, params in (
         ("sampler", search.sampler, SAMPLERS, search.sampler_params),
@@ -111,7 +111,7 @@ class _Study:
 
     def __init__(self, sweep: Sweep, seeds: list[tuple[int, ...]]) -> None:
         self.sweep, self.seeds, self.given = sweep, seeds, 0
-        self.search = _search(sweep)
+        self.search = search_of(sweep)
         self.study = load_study(sweep, journal(sweep.base), study_name(sweep, seeds[0]))
         trials = self.study.get_trials(deepcopy=False)
         if trials:  # a sampler begins with its seed again, and would draw what the first trials had
@@ -186,7 +186,7 @@ def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
 
     Nothing is written.
     """
-    search, file = _search(sweep), Path(sweep.base.output_path).absolute() / FILE
+    search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
     known = set(optuna.get_all_study_names(_storage(file))) if file.is_file() else set()
     for seeds in by_seed(sweep):
         name = study_name(sweep, seeds[0])
@@ -197,7 +197,7 @@ def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
 
 def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:
     """Return what the study of a combination is called: it changes with all that can change its results."""
-    search = _search(sweep)
+    search = search_of(sweep)
     config = cell(sweep, numbers).config
     drawn = set(search.ranges)
     settings = {key: value for key, value in influential(config.values()).items() if key not in drawn}
@@ -207,7 +207,7 @@ def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:
 
 def load_study(sweep: Sweep, file: Path, name: str) -> optuna.Study:
     """Return a study by its name in a file, empty if it is new."""
-    base, search = sweep.base, _search(sweep)
+    base, search = sweep.base, search_of(sweep)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         storage=_storage(file),
@@ -279,7 +279,7 @@ def _has_best(study: optuna.Study) -> bool:
     return any(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False))
 
 
-def _search(sweep: Sweep) -> Search:
+def search_of(sweep: Sweep) -> Search:
     search = sweep.block.search
     assert search is not None
     return search
