@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from utils.comparison.building import COSTS, Cell, Comparison, Panel
 from utils.comparison.grouping import Spread
@@ -11,7 +11,6 @@ from utils.comparison.papers import Printed, sources
 from utils.comparison.testing import LEVEL, Contrast
 from utils.comparison.trials import results_among
 from utils.metrics import METRICS
-from utils.settings import shown
 
 ABSOLUTE = frozenset({"loss", "cross_entropy"})
 """Metrics that are no shares."""
@@ -40,6 +39,7 @@ class Table:
         rows: as many texts each as the header. rule_before: numbers of rows that stand below a line.
         notes: what stands below.
         of_all: shown however many tables there are.
+        exact: texts in which numbers are cut -> the same with all their digits.
     """
 
     title: str
@@ -48,6 +48,7 @@ class Table:
     notes: tuple[str, ...] = ()
     rule_before: frozenset[int] = frozenset()
     of_all: bool = False
+    exact: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_tables(comparison: Comparison) -> list[Table]:
@@ -105,7 +106,10 @@ def _results(panel: Panel, comparison: Comparison) -> Table:
     if panel.improvements:
         name = f"best other less {panel.baseline}" if len(panel.rows) > 2 else f"less {panel.baseline}"
         rows.append((Text(name), *(_improvement(panel, column, metric) for column in panel.columns)))
-    return Table(title, header, tuple(rows), tuple(_notes_below(panel, comparison)), rules)
+    exact = layout.exact
+    if panel.title in exact:
+        exact = exact | {title: exact[panel.title]}
+    return Table(title, header, tuple(rows), tuple(_notes_below(panel, comparison)), rules, exact=exact)
 
 
 def _result(cell: Cell | None, metric: str) -> Text:
@@ -182,8 +186,9 @@ def _tests(comparison: Comparison) -> Table:
         if cell.contrast is not None:
             texts = [cell.row, *place, *_test(cell.contrast, comparison.options.metric)]
             rows.append(tuple(map(Text, texts)))
+    notes = tuple(_notes_on_tests(contrasts))
     title = f"Tests; {len(contrasts)} comparison{'s'[: len(contrasts) > 1]}, p values corrected for that by Holm"
-    return Table(title, header, tuple(rows), tuple(_notes_on_tests(contrasts)), of_all=True)
+    return Table(title, header, tuple(rows), notes, of_all=True, exact=comparison.layout.exact)
 
 
 def _test(contrast: Contrast, metric: str) -> list[str]:
@@ -246,7 +251,8 @@ def _costs(comparison: Comparison) -> Table:
         )
     if costs:
         notes.append("means over the seeds; seconds of all epochs, on whatever machine it was; multiply-adds an image")
-    return Table("Cost" if costs else "Epochs to reach", header, tuple(rows), tuple(notes), of_all=True)
+    title = "Cost" if costs else "Epochs to reach"
+    return Table(title, header, tuple(rows), tuple(notes), of_all=True, exact=layout.exact)
 
 
 def _reach_text(cell: Cell) -> list[str]:
@@ -292,16 +298,16 @@ def notes(comparison: Comparison) -> list[str]:
 
 def _found_values(comparison: Comparison) -> list[str]:
     """Return the values that searches have found for the groups, those of all groups in one line."""
-    told, results = [], results_among(comparison.found.runs)
+    layout, told, results = comparison.layout, [], results_among(comparison.found.runs)
     for panel, cell in comparison.placed_cells:
         group = cell.group
         trials = (run.trial for run in group.runs if run in results)
         drawn = (key for trial in trials if trial is not None for key in trial.drawn)
         keys = dict.fromkeys((*comparison.found.searched, *drawn))
         values = [
-            f"{name}={shown(value)}"
+            f"{name}={layout.shown(group, name)}"
             for key in keys
-            for name, value in group.settings.items()
+            for name in group.settings
             if name == key or name.startswith(f"{key}.")
         ]
         where = ", ".join(filter(None, (cell.row, cell.column, panel.title)))
