@@ -207,6 +207,35 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path):
     ]
 
 
+def test_mistakes_of_a_search_are_told_at_once_whatever_their_kind(tmp_path):
+    text = """\
+    num_epochs: 0
+    sweep:
+      grid: {batch_size: [0], 3: x}
+      seeds: [-1]
+      retries: many
+      search:
+        ranges:
+          dropout: {uniform: [1, 0]}
+          label_noise: 3
+        trials: many
+        sampler: TPSampler
+        sampler_params: [1]
+        pruner: PercentilePruner
+        pruner_params: {percentile: 200}
+        prunr: x
+    """
+    lines = [line.split(": ", 2) for line in mistakes(tmp_path, text)]
+    assert [(int(place.rpartition(":")[2]), key) for place, key, _ in lines] == [
+        (1, "num_epochs"),
+        *((3, f"sweep.grid.{key}") for key in ("3", "batch_size.0")),
+        *((4, "sweep.seeds"), (5, "sweep.retries")),
+        *((8, "sweep.search.ranges.dropout.uniform"), (9, "sweep.search.ranges.label_noise")),
+        *((10, "sweep.search.trials"), (11, "sweep.search.sampler"), (12, "sweep.search.sampler_params")),
+        *((14, "sweep.search.pruner_params"), (15, "sweep.search.prunr")),
+    ]
+
+
 @pytest.mark.parametrize(
     ("block", "message"),
     [
@@ -231,7 +260,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path):
         ("{seeds: 2, exclude: [{}]}", "config.yml:1: sweep.exclude.0: is empty: it would leave out every run"),
         ("{seeds: 2, exclude: [{seed: [0, 1]}]}", "config.yml:1: sweep.exclude: leaves out every run"),
         ("{seeds: 2, gpus_per_run: -1}", "config.yml:1: sweep.gpus_per_run: must be a number >= 0 or null, got -1"),
-        ("{seeds: 2, search: {}}", "config.yml:1: sweep.search: must be a mapping with ranges and trials"),
+        ("{seeds: 2, search: {}}", "config.yml:1: sweep.search.ranges: is empty: give at least one key and its range"),
+        ("{seeds: 2, search: 3}", "config.yml:1: sweep.search: must be a mapping with ranges and trials"),
         ("{grid: {zz: [{name: x, seed: 1}, {name: x, seed: 2}]}}", "config.yml:1: sweep.grid.zz: holds 'x' twice"),
         ("{grid: {yy: [{seed: 1}], zz: [{seed: 2}]}}", "sweep.grid.zz: seed is varied by sweep.grid.yy already"),
     ],

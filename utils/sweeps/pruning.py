@@ -12,8 +12,9 @@ from utils.callbacks import RunRecord
 from utils.runner import GivenUp
 from utils.runs import TrialRecord
 from utils.sweeps.cells import Sweep
+from utils.sweeps.drawing import values_of
 from utils.sweeps.jobs import Trial
-from utils.sweeps.searching import load_study, search_of, values_of
+from utils.sweeps.searching import load_study, search_of
 
 
 class Pruned(GivenUp):

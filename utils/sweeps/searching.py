@@ -8,9 +8,7 @@ folder, so that a search that was killed goes on, and any number of processes ta
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,57 +16,22 @@ from typing import Any
 
 import msgspec
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from utils.lookup import did_you_mean, parameter_problems
 from utils.metrics import lower_is_better
-from utils.schema import Configuration, Key
+from utils.schema import Configuration
 from utils.settings import influential, show
 from utils.sweeps.block import Search
 from utils.sweeps.cells import Sweep, by_seed, cell
+from utils.sweeps.drawing import build_pruner, build_sampler, distributions, values_of
 from utils.sweeps.jobs import Job, Trial
 from utils.sweeps.running import Outcome
-from utils.types import FAILURES
 
-PLACE = ("sweep", "search")
 FILE = "searches.log"
 """Optuna's journal in the output folder; `optuna-dashboard` shows it."""
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-SAMPLERS = ("TPESampler", "RandomSampler", "QMCSampler", "GPSampler", "CmaEsSampler", "NSGAIISampler")
-PRUNERS = ("MedianPruner", "PercentilePruner", "HyperbandPruner", "SuccessiveHalvingPruner", "ThresholdPruner")
-"""Those that need nothing but numbers: a grid is what `grid` is for."""
-
-
-def check(sweep: Sweep) -> None:
-    """Refuse samplers, pruners and parameters that there are not.
-
-    Raises: ConfigError naming every such mistake.
-    """
-    search = search_of(sweep)
-    problems: dict[Key, str] = {}
-    for key, name, known, params in (
-        ("sampler", search.sampler, SAMPLERS, search.sampler_params),
-        ("pruner", search.pruner, PRUNERS, search.pruner_params),
-    ):
-        if name is None:
-            problems |= {(*PLACE, f"{key}_params"): f"is given without a {key}"} if params else {}
-        elif name not in known:
-            problems[*PLACE, key] = f"must be one of {', '.join(known)}, got {show(name)}{did_you_mean(name, known)}"
-        else:
-            build = getattr(optuna, f"{key}s").__dict__[name]
-            found = parameter_problems(build, params)
-            problems |= {(*PLACE, f"{key}_params", inner): text for inner, text in found.items()}
-    if not problems:
-        for key, make in (("sampler", lambda: build_sampler(search, 0)), ("pruner", lambda: build_pruner(search))):
-            try:
-                make()
-            except (*FAILURES, ImportError) as error:
-                problems[*PLACE, f"{key}_params"] = (str(error).splitlines() or [type(error).__name__])[0]
-    if problems:
-        raise sweep.base.error(problems)
 
 
 class SearchJobs:
@@ -227,48 +190,6 @@ def journal(base: Configuration) -> Path:
 
 def _storage(file: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(file)))
-
-
-def build_sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
-    """Build the sampler, seeded by the configuration's seed unless its parameters say otherwise.
-
-    Raises: what its constructor raises on parameters that it cannot use.
-    """
-    kind = getattr(optuna.samplers, search.sampler)
-    seeded = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of QMCSampler, for years
-        return kind(**{**seeded, **search.sampler_params})
-
-
-def build_pruner(search: Search) -> optuna.pruners.BasePruner:
-    """Build the pruner; one that never prunes where none is named. Raises: as `build_sampler`."""
-    if search.pruner is None:
-        return optuna.pruners.NopPruner()
-    return getattr(optuna.pruners, search.pruner)(**search.pruner_params)
-
-
-def distributions(search: Search) -> dict[str, BaseDistribution]:
-    """Return dotted key -> what Optuna draws from; of a choice, how each value is written."""
-    return {name: _distribution(*next(iter(given.items()))) for name, given in search.ranges.items()}
-
-
-def _distribution(kind: str, values: list[Any]) -> BaseDistribution:
-    if kind == "choice":
-        return CategoricalDistribution([show(value) for value in values])
-    if kind == "int":
-        return IntDistribution(*values)
-    return FloatDistribution(*map(float, values), log=kind == "log")
-
-
-def values_of(params: dict[str, Any], search: Search) -> dict[str, Any]:
-    """Return dotted key -> value, what was drawn as a configuration has it."""
-    found = {}
-    for name, given in search.ranges.items():
-        ((kind, values),) = given.items()
-        by_text = {show(value): value for value in values} if kind == "choice" else {}
-        found[name] = by_text.get(params[name], params[name])
-    return found
 
 
 def best_values(study: optuna.Study, search: Search) -> dict[str, Any]:
