@@ -22,7 +22,7 @@ def parameter_mistakes(search: Search) -> Iterator[tuple[tuple[str, ...], str]]:
         ("sampler", search.sampler, SAMPLERS, search.sampler_params, lambda: build_sampler(search, 0)),
         ("pruner", search.pruner, PRUNERS, search.pruner_params, lambda: build_pruner(search)),
     ):
-        if name not in known:
+        if name is None or name not in known:
             continue
         if problems := parameter_problems(getattr(getattr(optuna, f"{kind}s"), name), params):
             yield from (((f"{kind}_params", inner), text) for inner, text in problems.items())
