@@ -72,7 +72,7 @@ def test_a_trial_whose_folder_is_named_is_shown(searched, capsys):
 
 def test_the_values_that_were_found_are_told(searched, capsys):
     (line,) = [line for line in said(capsys, searched).splitlines() if line.startswith("found by a search")]
-    values = f"optimizer_params.lr={RATES[1]}"
+    values = "optimizer_params.lr=0.001235"
     assert line == f"found by a search: 2: CrossEntropyLoss: {values}; FocalLoss: {values}"
 
 
@@ -109,7 +109,7 @@ def test_a_search_of_before_trials_were_recorded_tells_its_values_by_its_file(tm
     best = max(accuracies, key=lambda value: accuracies[value])
     told = said(capsys, file)
     assert "2 runs in 1 group" in told
-    assert f"found by a search: CrossEntropyLoss: dropout={best}" in told
+    assert f"found by a search: CrossEntropyLoss: dropout={best:.4g}" in told
 
 
 def test_test_images_choose_no_trial(searched):
