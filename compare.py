@@ -50,6 +50,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--reach", type=float, metavar="VALUE", help="first epoch whose monitor reached it")
     parser.add_argument("--cost", action="store_true", help="seconds, images/s, parameters and multiply-adds, too")
+    parser.add_argument("--trials", action="store_true", help="trials of searches, too, as runs like others")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables in Markdown")
     parser.add_argument("--latex", type=Path, metavar="FILE", help="the tables in LaTeX, with booktabs")
     parser.add_argument("--html", type=Path, metavar="FILE", help="a page with tables, curves, classes and images")
@@ -59,7 +60,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    found = find_runs(options.words, with_epochs=options.reach is not None)
+    found = find_runs(options.words, with_epochs=options.reach is not None, trials=options.trials)
     chosen = {name: getattr(options, name) for name in Options.__dataclass_fields__}
     comparison = compare(found, Options(**chosen))
     tables, lines = build_tables(comparison), notes(comparison)

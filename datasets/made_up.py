@@ -30,7 +30,7 @@ def made_up(*, like: str = "cifar10", num_classes: int | None = None) -> DataSet
 
     Raises: ConfigError for fewer than 2 classes.
     """
-    count = FEW_CLASSES.get(like, CLASSES) if num_classes is None else num_classes
+    count = made_up_classes(like=like, num_classes=num_classes)
     if count < 2:
         raise ConfigError(f"data_params.num_classes: must be >= 2, got {count}")
     random = np.random.RandomState(SEED)  # frozen by NumPy's policy, as its newer generators are not
@@ -46,6 +46,11 @@ def made_up(*, like: str = "cifar10", num_classes: int | None = None) -> DataSet
         notes=notes,
         ordered=like in ORDERED,
     )
+
+
+def made_up_classes(*, like: str = "cifar10", num_classes: int | None = None) -> int:
+    """Return how many classes `made_up` draws."""
+    return FEW_CLASSES.get(like, CLASSES) if num_classes is None else num_classes
 
 
 def _draw(random: np.random.RandomState, colours: np.ndarray, each: int) -> ImageTable:

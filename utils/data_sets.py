@@ -4,12 +4,39 @@ from __future__ import annotations
 
 from datasets import DATASETS, build_dataset
 from datasets.base import DataSet, keep_classes
-from utils.lookup import keywords, load_entry
+from datasets.made_up import made_up, made_up_classes
+from utils.lookup import keywords, load_entry, parameter_problems
 from utils.schema import Configuration
 
 DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
 """Keys that a data set's function may take; the function's signature says which it does, and what else it takes stands
 in data_params."""
+
+NUM_CLASSES = {
+    "digits": 10,
+    "cifar10": 10,
+    "cifar10_pair": 2,
+    "cifar100": 100,
+    "svhn": 10,
+    "fashion_mnist": 10,
+    "flowers102": 102,
+    "cub200": 200,
+    "fgvc_aircraft": 100,
+    "adience": 8,
+    "imagenet": 1_000,
+    "stanford_cars": 196,
+}
+"""Of the data sets whose classes are fixed, as their authors give them."""
+
+
+def known_num_classes(config: Configuration) -> int | None:
+    """Return how many classes the data has, None where that is not known without reading them."""
+    if config.classes is not None:
+        return len(config.classes)
+    if config.dataset == "made_up":
+        problems = parameter_problems(made_up, config.data_params)
+        return None if problems else made_up_classes(**config.data_params)
+    return None if config.data_params else NUM_CLASSES.get(config.dataset)
 
 
 def load_data_set(config: Configuration) -> DataSet:

@@ -12,12 +12,13 @@ from torch import nn
 from datasets import DATASETS, build_mixing
 from datasets.augmentation import build_transforms
 from losses import build_loss
+from losses.base import ClassificationLoss
 from utils import optimization
-from utils.data_sets import DATA_KEYS
+from utils.data_sets import DATA_KEYS, known_num_classes
 from utils.evaluation import evaluation_problems
 from utils.lookup import load_entry, parameter_problems
 from utils.schema import KEYS, Configuration
-from utils.types import ConfigError
+from utils.types import ConfigError, Task
 
 
 def check_parameters(config: Configuration) -> None:
@@ -47,6 +48,18 @@ def _check_loss(config: Configuration) -> None:
         raise ConfigError(f"mixing: {config.loss_function} judges {loss.kind}s, {config.mixing} mixes images")
     if not loss.soft_targets:
         raise ConfigError(f"mixing: {config.loss_function} takes no soft labels, as {config.mixing} gives them")
+
+
+def _check_classes(config: Configuration) -> None:
+    """Build a loss that asks for a number of classes for as many as the data has, where that is known."""
+    known = known_num_classes(config)
+    try:
+        loss = build_loss(config.loss_function, None, **config.loss_params)
+    except ConfigError:
+        return  # told by `_check_loss`
+    asked = {part.num_classes for part in loss.modules() if isinstance(part, ClassificationLoss)} - {None}
+    if known is not None and asked - {known}:
+        build_loss(config.loss_function, Task(known, 1, nn.Linear(1, known)), **config.loss_params)
 
 
 def _check_mixing(config: Configuration) -> None:
@@ -107,6 +120,7 @@ PARAMETER_CHECKS = (
     ),
     ParameterCheck(("dataset", "data_params"), _check_data_params),
     ParameterCheck(("loss_function", "loss_params", "mixing"), _check_loss),
+    ParameterCheck(("dataset", "data_params", "classes", "loss_function", "loss_params"), _check_classes),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
     ParameterCheck(
         ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization

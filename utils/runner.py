@@ -12,11 +12,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from filelock import FileLock, Timeout
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
-from utils import report
+from utils import report, run_lock
 from utils.averaging import WeightAverage
 from utils.building import Preparation, prepare
 from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
@@ -29,7 +28,7 @@ from utils.metrics import lower_is_better
 from utils.neighbours import describe_nearest
 from utils.out_of_memory import is_out_of_memory, out_of_memory
 from utils.progress import EpochLines, TerminalProgress
-from utils.runs import RunFolder, changed_facts, environment, run_folder, write_json
+from utils.runs import DamagedFile, RunFolder, changed_facts, environment, run_folder, write_json
 from utils.save_points import SavePoints
 from utils.schema import Configuration
 from utils.signals import Interrupted, command_to_go_on, raise_on_signals
@@ -40,10 +39,6 @@ from utils.types import ConfigError, TrainingError
 
 LOG = logging.getLogger("lossbench")
 FOLDER_VARIABLE = "LOSSBENCH_RUN_FOLDER"
-
-
-class Busy(ConfigError):
-    """A run that another process trains."""
 
 
 class GivenUp(Exception):
@@ -57,7 +52,7 @@ def check(config: Configuration) -> str:
     folder = run_folder(config, prepared.data.fingerprint)
     build_trainer(config, folder, [])  # accelerator, devices and strategy, if there are such
     state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
-    if _is_locked(folder):
+    if run_lock.is_locked(folder):
         state = "another process trains it"
     return f"{report.describe(prepared)}\nrun folder: {folder.path} ({state})"
 
@@ -74,8 +69,8 @@ def train(
         callbacks: who else hears of the epochs; they must not change the result.
 
     Returns: the run's folder and its summary.
-    Raises: ConfigError, DataError; TrainingError if the loss is not finite or the selected checkpoint is damaged;
-        Interrupted after a signal.
+    Raises: ConfigError, DataError; Busy if another process trains it; TrainingError if the loss is not finite or the
+        selected checkpoint is damaged; Interrupted after a signal.
     """
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
     keep_freed_memory()
@@ -90,7 +85,7 @@ def train(
     trackers: list[Tracker] = []
     trainer, record, save_points = build_trainer(config, folder, trackers, callbacks)
     save_points.command = command_to_go_on(fresh)
-    lock = _lock(folder) if trainer.is_global_zero else None
+    lock = run_lock.lock(folder) if trainer.is_global_zero else None
     status = "failed"
     try:
         summary = _train(prepared, trainer, record, save_points, trackers, family)
@@ -117,11 +112,9 @@ def train(
 
 def _finished(folder: RunFolder) -> dict[str, Any] | None:
     """Return the summary of a finished run. A damaged one is as good as none: the test makes it again."""
-    if not folder.is_finished:
-        return None
     try:
-        return folder.read_summary()
-    except ValueError:
+        return folder.finished_summary()
+    except DamagedFile:
         LOG.warning("%s is damaged: the selected weights are tested again", folder.summary)
         return None
 
@@ -173,19 +166,25 @@ def _train(
 
 def _record_environment(folder: RunFolder, facts: dict[str, Any], going_on: bool) -> None:
     """Write what the result depends on; when a run goes on, also what has changed since it began, and say so."""
-    try:
-        known = folder.read_environment() if going_on else {}
-    except ValueError:
-        LOG.warning(
-            "%s is damaged and written anew: what has changed since this run began is not known", folder.environment
-        )
-        known = {}
+    known = _known_environment(folder) if going_on else {}
     changes = changed_facts(known, facts) if known else {}
     if changes:
         told = ", ".join(f"{name} {before} -> {now}" for name, (before, now) in changes.items())
         LOG.warning("this run began elsewhere (%s): its result need not be that of a run without interruption", told)
     parts = [*known.get("continued", []), *([{"started": facts["started"], "changes": changes}] if known else [])]
     write_json(folder.environment, {**facts, "started": known.get("started", facts["started"]), "continued": parts})
+
+
+def _known_environment(folder: RunFolder) -> dict[str, Any]:
+    try:
+        known = folder.read_environment()
+        if isinstance(known.get("packages"), dict) or not folder.environment.is_file():
+            return known
+    except DamagedFile:
+        pass
+    text = "%s is damaged and written anew: what has changed since this run began is not known"
+    LOG.warning(text, folder.environment)
+    return {}
 
 
 def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str]:
@@ -216,35 +215,6 @@ def _reason(error: BaseException) -> str:
     """Return the first line that a compiler's error says, without its pages of output."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines or [type(error).__name__])[0][:200]
-
-
-def _lock(folder: RunFolder) -> FileLock:
-    """Take the run's folder for this process; the system frees the lock of a process that dies.
-
-    Raises: Busy if another process trains this run.
-    """
-    folder.path.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.path / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise Busy(f"{folder.path}: another process trains this run; wait for it") from None
-    return lock
-
-
-def _is_locked(folder: RunFolder) -> bool:
-    """Tell whether a process trains a run now."""
-    lock = FileLock(folder.path / ".lock")
-    if not Path(lock.lock_file).is_file():
-        return False
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return True
-    except OSError:  # a folder that is not for writing
-        return False
-    lock.release()
-    return False
 
 
 def build_trainer(

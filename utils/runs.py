@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 import os
 import platform
 import re
@@ -18,12 +19,37 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from utils.files import write_atomically
 from utils.schema import WITHOUT_INFLUENCE, Configuration
 
 MLFLOW_COPIES = "mlartifacts"
 """Folder beside the runs where MLflow keeps copies of their files."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "scikit-learn")
+
+
+OF_EVERY_SUMMARY = (
+    *("test/accuracy", "test/top5_accuracy", "test/f1", "test/loss", "test/cross_entropy", "test/rejected"),
+    *("valid/accuracy", "selected_on", "selected_epoch", "seconds", "images_per_second", "waiting_share"),
+)
+"""What every finished run knows of itself."""
+
+
+class DamagedFile(ValueError):
+    """A file of a run's folder that cannot be read; the message begins with its name."""
+
+
+class TrialRecord(msgspec.Struct, frozen=True):
+    """Which trial of which search a run was trained as; no part of what the run is.
+
+    Args:
+        search: its name. number: of the trial. drawn: dotted key -> value that was drawn for it.
+    """
+
+    search: str
+    number: int
+    drawn: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -88,6 +114,16 @@ class RunFolder:
         """Of texts: what is taken for what at each place."""
         return self.path / "confusions.csv"
 
+    @property
+    def trial(self) -> Path:
+        """There if the run was trained as a trial of a search."""
+        return self.path / "trial.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held while a process trains the run."""
+        return self.path / ".lock"
+
     def picture(self, name: str) -> Path:
         return self.path / f"{name}.png"
 
@@ -101,21 +137,70 @@ class RunFolder:
         return not self.is_finished and (self.last.is_file() or self.previous.is_file())
 
     def read_summary(self) -> dict[str, Any]:
-        return json.loads(self.summary.read_text(encoding="utf-8"))
+        """Return the final numbers. Raises: DamagedFile; FileNotFoundError if the run is not finished."""
+        return read_mapping(self.summary)
+
+    def finished_summary(self) -> dict[str, Any] | None:
+        """Return the final numbers of a run that is finished, None of one that is not.
+
+        Raises: DamagedFile also if some of them are missing.
+        """
+        if not self.is_finished:
+            return None
+        summary = self.read_summary()
+        if missing := [name for name in OF_EVERY_SUMMARY if name not in summary]:
+            raise DamagedFile(f"{self.summary.name} lacks {', '.join(missing)}")
+        return summary
 
     def read_environment(self) -> dict[str, Any]:
-        """Return what was recorded when the run began; empty when there is nothing."""
-        return json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.is_file() else {}
+        """Return what was recorded when the run began; empty when there is nothing. Raises: DamagedFile."""
+        return read_mapping(self.environment) if self.environment.is_file() else {}
+
+    def read_trial(self) -> TrialRecord | None:
+        """Return which trial of a search the run is, None if none. Raises: DamagedFile."""
+        if not self.trial.is_file():
+            return None
+        try:
+            return msgspec.convert(read_mapping(self.trial), TrialRecord)
+        except msgspec.ValidationError:
+            raise DamagedFile(f"{self.trial.name} is not of a trial") from None
+
+    def write_trial(self, record: TrialRecord) -> None:
+        write_json(self.trial, msgspec.to_builtins(record))
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """Return the rows of metrics.csv, an epoch each; empty when there is none."""
+        """Return the rows of metrics.csv, an epoch each; empty when there is none. Raises: DamagedFile."""
         if not self.metrics.is_file():
             return []
-        with self.metrics.open(newline="", encoding="utf-8") as file:
-            return [{name: float(value) for name, value in row.items() if value != ""} for row in csv.DictReader(file)]
+        name = self.metrics.name
+        try:
+            with self.metrics.open(newline="", encoding="utf-8") as file:
+                rows = [{key: float(each) for key, each in row.items() if each != ""} for row in csv.DictReader(file)]
+        except UnicodeDecodeError:
+            raise DamagedFile(f"{name} is not text") from None
+        except (csv.Error, ValueError, TypeError):  # TypeError: a line with fewer or more fields than names
+            raise DamagedFile(f"{name} is no table of numbers") from None
+        if not rows:
+            raise DamagedFile(f"{name} has no rows")
+        if not all(math.isfinite(row.get("epoch", math.nan)) for row in rows):
+            raise DamagedFile(f"{name} has rows without an epoch")
+        return rows
 
     def write_metrics(self, rows: list[dict[str, float]]) -> None:
         write_csv(self.metrics, [{**row, "epoch": int(row["epoch"])} for row in rows])
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the values that a JSON file holds by their names. Raises: DamagedFile; OSError."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise DamagedFile(f"{path.name} is not JSON: {error.msg} in line {error.lineno}") from None
+    except UnicodeDecodeError:
+        raise DamagedFile(f"{path.name} is not text") from None
+    if not isinstance(values, dict):
+        raise DamagedFile(f"{path.name} holds no mapping")
+    return values
 
 
 def fingerprint(config: Configuration, data_fingerprint: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,13 @@ from utils.schema import KEYS, WITHOUT_INFLUENCE, Configuration
 
 INFLUENTIAL = tuple(key for key in KEYS if key not in WITHOUT_INFLUENCE)
 """The keys that can change a result, in the order of the schema."""
+OF_EVERY_RUN = ("dataset", "architecture", "loss_function", "seed", "num_epochs")
+"""Keys that no version of this project left out; younger ones have their defaults in older runs."""
 BETWEEN = re.compile(r"\n(?=\w)")
 """What stands before a top-level key; lines within a value begin with a space or a dash."""
+
+FEW_DIGITS, TYPED_DIGITS, MANY_DIGITS = 4, 6, 18
+"""Significant digits: that labels begin with, that are never cut, that tell all numbers apart."""
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -37,8 +42,13 @@ def read_values(path: Path) -> dict[str, Any]:
 
 
 def read_influential(path: Path) -> dict[str, Any]:
-    """Return the keys of a run's config.yml that can change its result, as `influential` does. Raises: likewise."""
+    """Return the keys of a run's config.yml that can change its result, as `influential` does.
+
+    Raises: as `read_values`; ValueError also if it lacks one that every run has.
+    """
     entries = _read(path, frozenset(INFLUENTIAL))
+    if missing := [key for key in OF_EVERY_RUN if key not in entries]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
     found: dict[str, Any] = {}
     for key in INFLUENTIAL:
         found.update(entries[key].flat if key in entries else flatten({key: _defaults()[key]}))
@@ -92,6 +102,26 @@ def show(value: Any) -> str:
 
 shown = functools.lru_cache(maxsize=100_000, typed=True)(show)
 """The same for values as `flatten` leaves them; thousands of groups have the same few."""
+
+
+def short_labels(values: Iterable[Any]) -> dict[str, str]:
+    """Return, for each value as `shown` gives it, a label: numbers of many digits with as few as tell all apart.
+
+    A search draws learning rates of 16 digits; those that a person has typed are left as they are.
+    """
+    texts = {shown(value): value for value in values}
+    for digits in range(FEW_DIGITS, MANY_DIGITS):
+        labels = {text: _rounded(text, value, digits) for text, value in texts.items()}
+        if len(set(labels.values())) == len(labels):
+            return labels
+    return {text: text for text in texts}
+
+
+def _rounded(text: str, value: Any, digits: int) -> str:
+    typed = len(text.partition("e")[0].replace(".", "").strip("-0")) <= TYPED_DIGITS
+    if typed or not isinstance(value, float):
+        return text
+    return min(shown(float(f"{value:.{digits}g}")), text, key=len)
 
 
 def noisy_labels_in_words(file: str | None, name: str | None) -> str | None:

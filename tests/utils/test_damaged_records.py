@@ -21,6 +21,7 @@ DAMAGES = {
     "emptied": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "not text": lambda path: path.write_bytes(b"\xc8" + path.read_bytes()),
+    "of something else": lambda path: path.write_text("{}"),
     "deleted": lambda path: path.unlink(),
 }
 
@@ -117,13 +118,3 @@ def test_a_full_disk_in_a_fresh_run_says_so_too(quick, monkeypatch):
         after_each_save(patch, full)
         with pytest.raises(TrainingError, match="the same command without --fresh goes on"):
             runner.train(quick(num_epochs="1"), fresh=True)
-
-
-def test_a_check_beside_a_process_that_trains_the_run_says_so(quick, monkeypatch):
-    hurry(monkeypatch)
-    folder = interrupt(quick, monkeypatch)
-    assert runner.check(quick(**EPOCHS)).endswith("(interrupted)")
-    lock = runner._lock(folder)
-    assert runner.check(quick(**EPOCHS)).endswith("(another process trains it)")
-    lock.release()
-    assert runner.check(quick(**EPOCHS)).endswith("(interrupted)")

@@ -199,16 +199,6 @@ def test_every_key_that_can_change_the_result_changes_the_folder(quick):
     assert run_folder(quick(notes="x", trackers="[mlflow]", num_workers=2, data_path="y"), "data") == base
 
 
-def test_a_second_process_leaves_a_run_that_is_being_trained(quick):
-    config = quick()
-    prepared = building.prepare(config)
-    lock = runner._lock(run_folder(config, prepared.data.fingerprint))
-    with pytest.raises(ConfigError, match="another process trains this run"):
-        runner.train(config)
-    lock.release()
-    assert runner.train(quick(num_epochs=1))[1]["epochs_run"] == 1
-
-
 class Killed(Exception):
     """Stands for a run that dies."""
 

@@ -207,6 +207,35 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path):
     ]
 
 
+def test_mistakes_of_a_search_are_told_at_once_whatever_their_kind(tmp_path):
+    text = """\
+    num_epochs: 0
+    sweep:
+      grid: {batch_size: [0], 3: x}
+      seeds: [-1]
+      retries: many
+      search:
+        ranges:
+          dropout: {uniform: [1, 0]}
+          label_noise: 3
+        trials: many
+        sampler: TPSampler
+        sampler_params: [1]
+        pruner: PercentilePruner
+        pruner_params: {percentile: 200}
+        prunr: x
+    """
+    lines = [line.split(": ", 2) for line in mistakes(tmp_path, text)]
+    assert [(int(place.rpartition(":")[2]), key) for place, key, _ in lines] == [
+        (1, "num_epochs"),
+        *((3, f"sweep.grid.{key}") for key in ("3", "batch_size.0")),
+        *((4, "sweep.seeds"), (5, "sweep.retries")),
+        *((8, "sweep.search.ranges.dropout.uniform"), (9, "sweep.search.ranges.label_noise")),
+        *((10, "sweep.search.trials"), (11, "sweep.search.sampler"), (12, "sweep.search.sampler_params")),
+        *((14, "sweep.search.pruner_params"), (15, "sweep.search.prunr")),
+    ]
+
+
 @pytest.mark.parametrize(
     ("block", "message"),
     [
@@ -231,7 +260,8 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path):
         ("{seeds: 2, exclude: [{}]}", "config.yml:1: sweep.exclude.0: is empty: it would leave out every run"),
         ("{seeds: 2, exclude: [{seed: [0, 1]}]}", "config.yml:1: sweep.exclude: leaves out every run"),
         ("{seeds: 2, gpus_per_run: -1}", "config.yml:1: sweep.gpus_per_run: must be a number >= 0 or null, got -1"),
-        ("{seeds: 2, search: {}}", "config.yml:1: sweep.search: must be a mapping with ranges and trials"),
+        ("{seeds: 2, search: {}}", "config.yml:1: sweep.search.ranges: is empty: give at least one key and its range"),
+        ("{seeds: 2, search: 3}", "config.yml:1: sweep.search: must be a mapping with ranges and trials"),
         ("{grid: {zz: [{name: x, seed: 1}, {name: x, seed: 2}]}}", "config.yml:1: sweep.grid.zz: holds 'x' twice"),
         ("{grid: {yy: [{seed: 1}], zz: [{seed: 2}]}}", "sweep.grid.zz: seed is varied by sweep.grid.yy already"),
     ],
@@ -250,8 +280,8 @@ def test_values_that_do_not_fit_together_are_told_by_run_with_the_rule_that_leav
         batch_size: [16, 32]
     """
     assert mistakes(tmp_path, text) == [
-        "config.yml:2: sweep.grid: 2 of 8 runs cannot be, valid_fraction: must be > 0 with select_on: valid, got 0: "
-        "valid_fraction=0, select_on=valid, batch_size=16; valid_fraction=0, select_on=valid, batch_size=32 "
+        "config.yml:2: sweep.grid: 2 of 8 runs cannot be trained: valid_fraction: must be > 0 with select_on: valid, "
+        "got 0: valid_fraction=0, select_on=valid, batch_size=16; valid_fraction=0, select_on=valid, batch_size=32 "
         "(to leave them out, exclude: [{valid_fraction: 0, select_on: valid}])"
     ]
     mended = sweep(tmp_path, textwrap.dedent(text) + "  exclude: [{valid_fraction: 0, select_on: valid}]\n")
@@ -270,12 +300,45 @@ def test_parameters_are_checked_for_every_run_that_has_them(tmp_path):
     with pytest.raises(ConfigError) as error:
         check_parameters(sweep(tmp_path, text))
     lines = str(error.value).splitlines()
-    assert [line.partition("sweep.grid: ")[2][:45] for line in lines] == [
-        "2 of 8 runs cannot be, loss_params.gamma: unk",
-        "2 of 8 runs cannot be, loss_params.gamma: unk",
-        "2 of 8 runs cannot be, loss_params: FocalLoss",
+    assert [line.partition("sweep.grid: ")[2][:50] for line in lines] == [
+        "2 of 8 runs cannot be trained: loss_params.gamma: ",
+        "2 of 8 runs cannot be trained: loss_params.gamma: ",
+        "2 of 8 runs cannot be trained: loss_params: FocalL",
     ]
     assert lines[2].endswith("(to leave them out, exclude: [{loss_function: FocalLoss, loss_params.gamma: -1}])")
+
+
+def test_runs_beyond_those_that_are_named_can_be_told_by_what_they_have(tmp_path):
+    text = "sweep: {grid: {loss_function: [FocalLoss, HingeLoss], loss_params: [{}, {beta: 1}]}, seeds: 13}\n"
+    with pytest.raises(ConfigError) as error:
+        check_parameters(sweep(tmp_path, text))
+    line = str(error.value).splitlines()[-1]
+    assert "13 of 52 runs cannot be trained: loss_params.beta: unknown parameter" in line
+    assert "more" not in line
+    with pytest.raises(ConfigError) as error:
+        check_parameters(sweep(tmp_path, text.replace("13", "25")))
+    line = str(error.value).splitlines()[-1]
+    assert "; and 5 more, all that have loss_function: HingeLoss, loss_params: {beta: 1} (to leave them out" in line
+
+
+def test_a_loss_of_two_classes_is_refused_on_data_that_are_known_to_have_others(tmp_path):
+    text = """\
+    loss_function: CrossEntropyLoss
+    sweep:
+      grid:
+        dataset: [digits, cifar10_pair, image_folder, cifar100]
+        loss_function: [CrossEntropyLoss, BinaryOneSidedMarginLoss, FocalLoss]
+    """
+    with pytest.raises(ConfigError) as error:
+        check_parameters(sweep(tmp_path, text))
+    name = "BinaryOneSidedMarginLoss"
+    said = f"1 of 12 runs cannot be trained: loss_function: {name} tells two classes apart, the data has "
+    lines = [line.partition("sweep.grid: ")[2] for line in str(error.value).splitlines()]
+    assert [line.startswith(f"{said}{number}; ") for number, line in zip((10, 100), lines, strict=True)] == [True, True]
+    assert lines[0].endswith(f"(to leave them out, exclude: [{{dataset: digits, loss_function: {name}}}])")
+    mended = textwrap.dedent(text).replace("[digits, ", "[").replace(", cifar100]", "]")
+    check_parameters(sweep(tmp_path, mended))
+    check_parameters(sweep(tmp_path, f"classes: [0, 1]\n{textwrap.dedent(text)}"))
 
 
 def test_a_mistake_that_all_runs_have_is_told_as_that_of_one_run(tmp_path):

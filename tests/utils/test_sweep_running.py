@@ -134,7 +134,7 @@ def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, cap
 
 def test_mistakes_are_told_before_any_run(file, tmp_path, capsys):
     assert train.main([str(file), "loss_params.gamma=3"]) == 2
-    assert "2 of 4 runs cannot be, loss_params.gamma: unknown parameter" in capsys.readouterr().err
+    assert "2 of 4 runs cannot be trained: loss_params.gamma: unknown parameter" in capsys.readouterr().err
     assert accuracies(tmp_path) == {}
 
 

@@ -13,13 +13,15 @@ import train
 from utils import runner
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
+from utils.runs import RunFolder, TrialRecord
+from utils.sweeps.block import PRUNERS, SAMPLERS
 from utils.sweeps.cells import Sweep, load_sweep, planned
 from utils.sweeps.describing import describe
 from utils.sweeps.jobs import EveryCombination, Job
 from utils.sweeps.pruning import Pruned, Pruning
 from utils.sweeps.reading import find_mistakes
 from utils.sweeps.running import Outcome, Shard
-from utils.sweeps.searching import FILE, PRUNERS, SAMPLERS, SearchJobs, check, found_jobs, load_study, study_name
+from utils.sweeps.searching import FILE, SearchJobs, found_jobs, load_study, study_name
 from utils.types import ConfigError
 
 TEXT = """\
@@ -144,6 +146,19 @@ def test_a_search_that_was_killed_goes_on_with_the_trials_that_were_at_work(read
     assert SearchJobs(sweep).total == 2  # the other seeds, whose folders tell that they are finished
 
 
+@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "QMCSampler"])
+def test_a_search_that_goes_on_draws_no_values_again(read, sampler):
+    drawn = []
+    for _ in range(4):
+        sweep = read(f"sweep.search.sampler={sampler}", "sweep.grid=null")
+        jobs = SearchJobs(sweep)
+        job = jobs.next()
+        assert job is not None
+        drawn.append(job.drawn["optimizer_params.lr"])
+        jobs.end(job, outcome(job, sweep, judge(job)))
+    assert len(set(drawn)) == 4
+
+
 def test_trials_that_failed_count_and_are_never_the_best(read):
     sweep = read("sweep.grid=null")
     values = iter([None, 0.2, None, 0.1, 0.9])
@@ -205,7 +220,7 @@ def test_a_changed_setting_is_another_search(read):
 )
 def test_samplers_and_pruners_that_there_are_not_are_named_with_what_there_is(read, changes, messages):
     with pytest.raises(ConfigError) as caught:
-        check(read(*changes))
+        read(*changes)
     for message in messages:
         assert message in str(caught.value)
 
@@ -215,7 +230,6 @@ def test_every_sampler_draws(read, name):
     if name == "CmaEsSampler":
         pytest.importorskip("cmaes")
     sweep = read(f"sweep.search.sampler={name}", "sweep.grid=null")
-    check(sweep)
     assert len(do_all(SearchJobs(sweep), sweep)) == 5
 
 
@@ -223,7 +237,6 @@ def test_every_sampler_draws(read, name):
 def test_every_pruner_can_be_asked(read, name):
     params = {"PercentilePruner": ["percentile=25.0"], "ThresholdPruner": ["lower=0.1"]}.get(name, [])
     sweep = read(f"sweep.search.pruner={name}", *(f"sweep.search.pruner_params.{each}" for each in params))
-    check(sweep)
     job = SearchJobs(sweep).next()
     assert job is not None
     assert job.trial is not None
@@ -233,7 +246,7 @@ def test_every_pruner_can_be_asked(read, name):
 
 
 @pytest.mark.usefixtures("plain_log")
-def test_a_trial_that_does_worse_than_the_threshold_is_given_up_and_says_so(read, monkeypatch):
+def test_a_trial_that_does_worse_than_the_threshold_is_given_up_and_says_so(read, tmp_path, monkeypatch):
     monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
     limits = ["sweep.search.pruner=ThresholdPruner", "sweep.search.pruner_params={lower: 1.01, n_warmup_steps: 1}"]
     sweep = read(*limits, "sweep.grid=null")
@@ -243,6 +256,8 @@ def test_a_trial_that_does_worse_than_the_threshold_is_given_up_and_says_so(read
     assert job.trial is not None
     with pytest.raises(Pruned, match=r"valid/accuracy 0\.\d{4} after 2 of 3 epochs"):
         runner.train(job.cell(sweep).config, callbacks=[Pruning(sweep, job.trial)])
+    (folder,) = map(RunFolder, (tmp_path / "output").glob("digits-*"))
+    assert folder.read_trial() == TrialRecord(job.trial.study, 0, job.drawn)
     with pytest.raises(Pruned, match="after 3 of 3 epochs"):  # a run that is gone on with tells no epoch twice
         runner.train(job.cell(sweep).config, callbacks=[Pruning(sweep, job.trial)])
     jobs.end(job, Outcome("", "pruned"))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from utils.comparison.grouping import Group, order, varied_keys
 from utils.comparison.reading import DATA
 from utils.lookup import did_you_mean
 from utils.schema import KEYS, WITHOUT_INFLUENCE
-from utils.settings import shown
+from utils.settings import short_labels, shown
 from utils.types import ConfigError
 
 FAMILY = {"loss_function": "loss_params", "dataset": "data_params"}
@@ -26,6 +26,7 @@ class Layout:
     Args:
         chosen: rows and columns were not asked for.
         beside: the other keys that differ, key -> rows or columns key that it goes with, or None.
+        exact: labels in which numbers are cut -> the same with all their digits.
     """
 
     rows: tuple[str, ...]
@@ -33,7 +34,9 @@ class Layout:
     panels: tuple[str, ...]
     chosen: bool
     beside: dict[str, str | None]
-    _varied: tuple[str, ...] = ()
+    exact: dict[str, str] = field(default_factory=dict)
+    _labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Key -> its values, as `shown` gives them, and their labels."""
     _parameters: dict[tuple[Any, ...], list[str]] = field(default_factory=dict)
     """Keys and their values -> the parameters in which groups with these values differ."""
 
@@ -44,16 +47,34 @@ class Layout:
         return self._label(group, self.columns)
 
     def panel(self, group: Group) -> str:
-        return ", ".join(f"{key}: {_shown(group, key)}" for key in self.panels)
+        return self._title(group)
 
     def order(self, group: Group, keys: tuple[str, ...]) -> list[tuple[int, float, str]]:
         """Return what sorts rows, columns or tables."""
         return [order(group.settings.get(key)) for key in (*keys, *self._parameters.get(_place(group, keys), []))]
 
-    def _label(self, group: Group, keys: tuple[str, ...]) -> str:
-        text = ", ".join(_shown(group, key) for key in keys)
+    def with_exact_labels(self, groups: Iterable[Group]) -> Layout:
+        """Return the layout of some groups with their labels' exact forms."""
+        found = {}
+        for group in groups:
+            for keys in (self.rows, self.columns):
+                found[self._label(group, keys)] = self._label(group, keys, exact=True)
+            found[self._title(group)] = self._title(group, exact=True)
+        return replace(self, exact={label: text for label, text in found.items() if label != text})
+
+    def shown(self, group: Group, key: str, exact: bool = False) -> str:
+        """Return a group's value of a key as labels have it."""
+        value = _value(group, key)
+        text = "not set" if value is _ABSENT else shown(value)
+        return text if exact else self._labels.get(key, {}).get(text, text)
+
+    def _title(self, group: Group, exact: bool = False) -> str:
+        return ", ".join(f"{key}: {self.shown(group, key, exact)}" for key in self.panels)
+
+    def _label(self, group: Group, keys: tuple[str, ...], exact: bool = False) -> str:
+        text = ", ".join(self.shown(group, key, exact) for key in keys)
         names = [name for name in self._parameters.get(_place(group, keys), []) if name in group.settings]
-        params = [f"{name.partition('.')[2]}={_shown(group, name)}" for name in names]
+        params = [f"{name.partition('.')[2]}={self.shown(group, name, exact)}" for name in names]
         return f"{text}({', '.join(params)})" if params else text
 
 
@@ -75,7 +96,9 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
         names = [key for key in varied if families and key.startswith(families) and key not in keys]
         for place, members in _by(groups, lambda group, keys=keys: _place(group, keys)).items():
             parameters[place] = [name for name in names if len({_value(group, name) for group in members}) > 1]
-    layout = Layout(chosen_rows, chosen_columns, (), not (rows and columns), {}, tuple(varied), parameters)
+    labels = {key: short_labels([value]) for key, value in groups[0].settings.items()}
+    labels |= {key: short_labels(group.settings[key] for group in groups if key in group.settings) for key in varied}
+    layout = Layout(chosen_rows, chosen_columns, (), not (rows and columns), {}, {}, labels, parameters)
     panels = _split(groups, varied, layout)
     taken = {*chosen_rows, *chosen_columns, *panels, *(name for names in parameters.values() for name in names)}
     beside = {
@@ -83,7 +106,7 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
         for key in varied
         if key not in taken
     }
-    return Layout(chosen_rows, chosen_columns, panels, layout.chosen, beside, tuple(varied), parameters)
+    return replace(layout, panels=panels, beside=beside).with_exact_labels(groups)
 
 
 def _check(given: dict[str, Sequence[str]], groups: Sequence[Group]) -> None:
@@ -158,8 +181,3 @@ def _value(group: Group, key: str) -> Any:
 
 def _place(group: Group, keys: tuple[str, ...]) -> tuple[Any, ...]:
     return (keys, *(_value(group, key) for key in keys))
-
-
-def _shown(group: Group, key: str) -> str:
-    value = _value(group, key)
-    return "not set" if value is _ABSENT else shown(value)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import glob
-import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from utils.catalogue import NAME_CHECKS
+from utils.comparison.trials import results_among
 from utils.configuration import read_configuration
 from utils.evaluation.record import read_record
-from utils.runs import MLFLOW_COPIES, RunFolder
+from utils.runs import MLFLOW_COPIES, DamagedFile, RunFolder, TrialRecord
 from utils.schema import Configuration
 from utils.settings import influential, noisy_labels_in_words, read_influential
 from utils.sweeps.cells import Sweep, expand, load_sweep
@@ -37,12 +36,14 @@ class Run:
     Args:
         settings: flat key -> value, of what can change the result; without the seed, with what the data was.
         summary: its final numbers.
+        trial: which trial of a search it was trained as, None for most runs.
     """
 
     folder: RunFolder
     settings: dict[str, Any]
     seed: int
     summary: dict[str, Any]
+    trial: TrialRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class Found:
         repeated: of runs that were trained anew, the folder that is taken and those that are not.
         missing: names of those runs of a sweep that are not finished anywhere.
         recipe: name of the configuration file whose runs these are, if they are of one.
+        trials: how many trials of searches are left out, finished or not.
+        searched: keys whose values a search has found, of a sweep with one.
     """
 
     runs: tuple[Run, ...]
@@ -64,19 +67,22 @@ class Found:
     repeated: tuple[tuple[Path, tuple[Path, ...]], ...] = ()
     missing: tuple[str, ...] = ()
     recipe: str | None = None
+    trials: int = 0
+    searched: tuple[str, ...] = ()
 
 
 class Damaged(Exception):
     """A run folder that cannot be read."""
 
 
-def find_runs(words: Sequence[str], with_epochs: bool = False) -> Found:
+def find_runs(words: Sequence[str], with_epochs: bool = False, trials: bool = False) -> Found:
     """Read all runs that words name: run folders, folders that hold some, patterns, configuration files.
 
     Words `key=value` change the configuration files, as they do for train.py.
 
     Args:
         with_epochs: a run whose metrics.csv cannot be read is damaged, too.
+        trials: count trials of searches as runs like others.
 
     Raises: ConfigError for words that name nothing, all of them at once, or if there is no finished run.
     """
@@ -87,6 +93,8 @@ def find_runs(words: Sequence[str], with_epochs: bool = False) -> Found:
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     found = _read_all(places, with_epochs)
+    if not trials:
+        found = _leave_out_trials(found, {os.path.realpath(word) for word in words})
     for file in files:
         found = _join(found, _find_cells(file, overrides, with_epochs))
     if not found.runs:
@@ -117,6 +125,7 @@ def _what_else(found: Found) -> str:
     """Return what there was instead of finished runs."""
     damaged = [f"\n{path}: {reason}" for path, reason in found.damaged]
     told = f"; {len(found.unfinished):,} unfinished" if found.unfinished else ""
+    told += f"; {found.trials:,} trials of searches (--trials shows those that are finished)" if found.trials else ""
     if found.missing:
         told += f"; {len(found.missing):,} are meant (smoke=true after the file means those of made-up images)"
     return told + "".join(damaged)
@@ -136,6 +145,19 @@ def _read_all(places: Sequence[Path], with_epochs: bool) -> Found:
             damaged.append((path, str(damage)))
     kept, repeated = _newest(runs)
     return Found(tuple(kept), tuple(unfinished), tuple(damaged), tuple(repeated))
+
+
+def _leave_out_trials(found: Found, named: Collection[str]) -> Found:
+    """Leave out trials that are no results, but for those whose own folder is named."""
+    results = results_among(found.runs)
+    runs = tuple(run for run in found.runs if run in results or os.path.realpath(run.folder.path) in named)
+    unfinished = tuple(
+        path for path in found.unfinished if not RunFolder(path).trial.is_file() or os.path.realpath(path) in named
+    )
+    left_out = len(found.runs) - len(runs) + len(found.unfinished) - len(unfinished)
+    kept = {run.folder.path for run in runs}
+    repeated = tuple(each for each in found.repeated if each[0] in kept)
+    return replace(found, runs=runs, unfinished=unfinished, repeated=repeated, trials=left_out)
 
 
 def _run_folders(place: Path, depth: int) -> Iterator[Path]:
@@ -159,10 +181,9 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     settings = _read("config.yml", lambda: read_influential(folder.config))
     summary = _read("summary.json", folder.read_summary)
     facts = _read("environment.json", folder.read_environment)
+    trial = _read("trial.json", folder.read_trial)
     if with_epochs:
         read_epochs(folder)
-    if not isinstance(summary, dict) or not isinstance(facts, dict):
-        raise Damaged(f"{'environment' if isinstance(summary, dict) else 'summary'}.json holds no mapping")
     data = facts.get("data_fingerprint", "not recorded")
     seed = settings.pop("seed")
     if not isinstance(seed, int) or not isinstance(settings["loss_function"], str):
@@ -173,12 +194,14 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     settings["noisy_labels"] = summary.get("noisy_labels")
     # wrong labels are drawn by the seed, so that data with them differ between seeds as they should
     settings[DATA] = "with label noise" if settings["label_noise"] else str(data)[:10]
-    return Run(folder, settings, seed, summary)
+    return Run(folder, settings, seed, summary, trial)
 
 
 def read_epochs(folder: RunFolder) -> list[dict[str, float]]:
-    """Return the rows of metrics.csv, an epoch each. Raises: Damaged."""
-    return _read("metrics.csv", folder.read_metrics)
+    """Return the rows of metrics.csv, an epoch each, at least one. Raises: Damaged."""
+    if rows := _read("metrics.csv", folder.read_metrics):
+        return rows
+    raise Damaged("metrics.csv is missing")
 
 
 def _read(name: str, read: Callable[[], Any]) -> Any:
@@ -188,9 +211,13 @@ def _read(name: str, read: Callable[[], Any]) -> Any:
         raise Damaged(f"{name} is missing") from None
     except yaml.YAMLError:
         raise Damaged(f"{name} is not YAML") from None
-    except json.JSONDecodeError as error:
-        raise Damaged(f"{name} is not JSON: {error.msg} in line {error.lineno}") from None
-    except (OSError, ValueError, TypeError, csv.Error) as error:  # TypeError: a line that is cut off
+    except DamagedFile as damage:
+        raise Damaged(str(damage)) from None
+    except UnicodeDecodeError:
+        raise Damaged(f"{name} is not text") from None
+    except OSError as error:
+        raise Damaged(f"{name} cannot be read: {error.strerror}") from None
+    except ValueError as error:
         raise Damaged(f"{name} cannot be read: {error}") from None
 
 
@@ -226,11 +253,13 @@ def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Found
     base = read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
     cells: list[tuple[str, Configuration]] = [(f"seed={base.seed}", base)]
     unknown: list[str] = []
+    searched: tuple[str, ...] = ()
     if base.sweep is not None:
         sweep = load_sweep(base)
         cells = [(cell.name, cell.config) for cell in expand(sweep)]
         if sweep.block.search is not None:
             cells, unknown = _found_by_search(sweep)
+            searched = tuple(sweep.block.search.ranges)
     wanted = {_wanted(config): name for name, config in cells}
     places = sorted({Path(config.output_path) for _, config in cells})
     found = _read_all([place for place in places if place.is_dir()], with_epochs)
@@ -239,7 +268,7 @@ def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Found
     missing = [name for values, name in wanted.items() if values not in set(runs.values())]
     kept = {run.folder.path for run in mine}
     repeated = tuple(each for each in found.repeated if each[0] in kept)
-    return Found(mine, (), found.damaged, repeated, (*unknown, *missing), Path(file).stem)
+    return Found(mine, (), found.damaged, repeated, (*unknown, *missing), Path(file).stem, searched=searched)
 
 
 def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration]], list[str]]:
@@ -272,4 +301,6 @@ def _join(first: Found, second: Found) -> Found:
         tuple(dict.fromkeys((*first.repeated, *second.repeated))),
         (*first.missing, *second.missing),
         second.recipe,
+        first.trials + second.trials,
+        tuple(dict.fromkeys((*first.searched, *second.searched))),
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from utils.comparison.building import COSTS, Cell, Comparison, Panel
 from utils.comparison.grouping import Spread
 from utils.comparison.papers import Printed, sources
 from utils.comparison.testing import LEVEL, Contrast
+from utils.comparison.trials import results_among
 from utils.metrics import ABSOLUTE_METRICS, ALL_METRICS
 
 MARKS = {"more than noise": " †", "images only": " ‡"}
@@ -36,6 +37,7 @@ class Table:
         rows: as many texts each as the header. rule_before: numbers of rows that stand below a line.
         notes: what stands below.
         of_all: shown however many tables there are.
+        exact: texts in which numbers are cut -> the same with all their digits.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Table:
     notes: tuple[str, ...] = ()
     rule_before: frozenset[int] = frozenset()
     of_all: bool = False
+    exact: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_tables(comparison: Comparison) -> list[Table]:
@@ -101,7 +104,10 @@ def _results(panel: Panel, comparison: Comparison) -> Table:
     if panel.improvements:
         name = f"best other less {panel.baseline}" if len(panel.rows) > 2 else f"less {panel.baseline}"
         rows.append((Text(name), *(_improvement(panel, column, metric) for column in panel.columns)))
-    return Table(title, header, tuple(rows), tuple(_notes_below(panel, comparison)), rules)
+    exact = layout.exact
+    if panel.title in exact:
+        exact = exact | {title: exact[panel.title]}
+    return Table(title, header, tuple(rows), tuple(_notes_below(panel, comparison)), rules, exact=exact)
 
 
 def _result(cell: Cell | None, metric: str) -> Text:
@@ -178,8 +184,9 @@ def _tests(comparison: Comparison) -> Table:
         if cell.contrast is not None:
             texts = [cell.row, *place, *_test(cell.contrast, comparison.options.metric)]
             rows.append(tuple(map(Text, texts)))
+    notes = tuple(_notes_on_tests(contrasts))
     title = f"Tests; {len(contrasts)} comparison{'s'[: len(contrasts) > 1]}, p values corrected for that by Holm"
-    return Table(title, header, tuple(rows), tuple(_notes_on_tests(contrasts)), of_all=True)
+    return Table(title, header, tuple(rows), notes, of_all=True, exact=comparison.layout.exact)
 
 
 def _test(contrast: Contrast, metric: str) -> list[str]:
@@ -242,7 +249,8 @@ def _costs(comparison: Comparison) -> Table:
         )
     if costs:
         notes.append("means over the seeds; seconds of all epochs, on whatever machine it was; multiply-adds an image")
-    return Table("Cost" if costs else "Epochs to reach", header, tuple(rows), tuple(notes), of_all=True)
+    title = "Cost" if costs else "Epochs to reach"
+    return Table(title, header, tuple(rows), tuple(notes), of_all=True, exact=layout.exact)
 
 
 def _reach_text(cell: Cell) -> list[str]:
@@ -269,6 +277,9 @@ def notes(comparison: Comparison) -> list[str]:
         lines.append("rows and columns were chosen from what differs; --rows KEY --columns KEY choose others")
     if comparison.not_tested:
         lines.append(comparison.not_tested)
+    lines += _found_values(comparison)
+    if found.trials:
+        lines.append(f"{_counted(found.trials, 'trial')} of a search left out; --trials shows them")
     if found.unfinished:
         lines.append(f"left out, unfinished: {named(map(str, found.unfinished))}")
     lines += [f"left out, damaged: {path}: {reason}" for path, reason in found.damaged[:NAMED]]
@@ -281,6 +292,25 @@ def notes(comparison: Comparison) -> list[str]:
     if found.missing:
         lines.append(f"not finished yet, of the sweep: {named(found.missing, '; ')}")
     return lines
+
+
+def _found_values(comparison: Comparison) -> list[str]:
+    """Return the values that searches have found for the groups, those of all groups in one line."""
+    layout, told, results = comparison.layout, [], results_among(comparison.found.runs)
+    for panel, cell in comparison.placed_cells:
+        group = cell.group
+        trials = (run.trial for run in group.runs if run in results)
+        drawn = (key for trial in trials if trial is not None for key in trial.drawn)
+        keys = dict.fromkeys((*comparison.found.searched, *drawn))
+        values = [
+            f"{name}={layout.shown(group, name)}"
+            for key in keys
+            for name in group.settings
+            if name == key or name.startswith(f"{key}.")
+        ]
+        where = ", ".join(filter(None, (cell.row, cell.column, panel.title)))
+        told += [f"{where}: {', '.join(values)}"] if values else []
+    return [f"found by a search: {named(told, '; ')}"] if told else []
 
 
 def _counted(number: int, name: str) -> str:

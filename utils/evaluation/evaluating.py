@@ -17,7 +17,7 @@ from utils.evaluation.record import Evaluated, Record, go_on, read_record, write
 from utils.evaluation.report import write_report
 from utils.evaluation.subject import Subject, build_subject
 from utils.lookup import load_entry
-from utils.runs import PACKAGES, RunFolder, package_version, processor_name
+from utils.runs import PACKAGES, DamagedFile, RunFolder, package_version, processor_name
 from utils.schema import Configuration
 from utils.types import ConfigError, UserError
 
@@ -71,7 +71,7 @@ def evaluate_after_training(config: Configuration, folder: RunFolder) -> None:
     """Do those evaluations that a run's configuration asks for and that were not done yet, in the same way."""
     try:
         record = read_record(folder.evaluation)
-    except ValueError:
+    except DamagedFile:
         record = None
     done = {} if record is None or not record.facts["finished"] else record.evaluated
     params = config.evaluate_params

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from utils.evaluation.findings import Findings, Picture, Table
-from utils.runs import write_json
+from utils.runs import DamagedFile, read_mapping, write_json
 
 FILE = "evaluation.json"
 
@@ -51,16 +50,16 @@ SAME = ("checkpoint", "data_fingerprint", "images")
 def read_record(folder: Path) -> Record | None:
     """Return what an evaluation's folder holds; None if there is nothing.
 
-    Raises: ValueError if it is damaged.
+    Raises: DamagedFile.
     """
     path = folder / FILE
     if not path.is_file():
         return None
+    values = read_mapping(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
         evaluated = {name: _evaluated(folder, each) for name, each in values.pop("evaluations").items()}
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not an evaluation of ours ({type(error).__name__})") from None
+        raise DamagedFile(f"{FILE} is not of an evaluation: {error}") from None
     return Record(values, evaluated)
 
 
@@ -68,7 +67,7 @@ def go_on(folder: Path, facts: dict[str, Any]) -> Record:
     """Return a record of these facts, with what is known already if it was of the same weights and images."""
     try:
         known = read_record(folder)
-    except ValueError:
+    except DamagedFile:
         known = None  # made anew
     if known is None or any(known.facts.get(name) != facts[name] for name in SAME):
         return Record(facts)

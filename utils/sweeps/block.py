@@ -11,11 +11,15 @@ from utils.schema import Params, Positive
 KINDS = ("log", "uniform", "int", "choice")
 """How a value is drawn: from a range, evenly in its logarithm or in itself, a whole number, or one of a list."""
 
+SAMPLERS = ("TPESampler", "RandomSampler", "QMCSampler", "GPSampler", "CmaEsSampler", "NSGAIISampler")
+PRUNERS = ("MedianPruner", "PercentilePruner", "HyperbandPruner", "SuccessiveHalvingPruner", "ThresholdPruner")
+"""Those that need nothing but numbers: a grid is what `grid` is for."""
+
 
 class Search(Struct, frozen=True, forbid_unknown_fields=True):
     """Ranges that Optuna draws from, and how."""
 
-    ranges: dict[str, dict[str, Any]]
+    ranges: dict[str, dict[str, Any]] = {}
     trials: Positive = 20
     sampler: str = "TPESampler"
     sampler_params: Params = {}

@@ -81,6 +81,10 @@ class Board:
 
     def end(self, key: str, outcome: Outcome) -> None:
         self.leave(key)
+        self.tell(outcome)
+
+    def tell(self, outcome: Outcome) -> None:
+        """A run has ended, now or long ago."""
         self.outcomes.append(outcome)
         if self._live is None:
             print(f"run {len(self.outcomes)} of {self.total}: {presentable(outcome)}", flush=True)

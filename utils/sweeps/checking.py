@@ -81,6 +81,7 @@ def _lines(sweep: Sweep, wrong: dict[Combination, list[str]]) -> Iterator[str]:
                 if len(names[combination]) < NAMED:
                     names[combination].append(cell(sweep, numbers).name)
     base, told = sweep.base, 0
+    place = f"{base.place(('sweep', 'grid'))}: sweep.grid"
     for combination, problems in wrong.items():
         if not counts[combination]:
             continue  # a rule leaves it out already
@@ -90,14 +91,14 @@ def _lines(sweep: Sweep, wrong: dict[Combination, list[str]]) -> Iterator[str]:
         told += 1
         if told > RULES_NAMED:
             continue
-        more = f"; and {counts[combination] - NAMED:,} more" if counts[combination] > NAMED else ""
+        rule, unnamed = show(_rule(sweep, combination)), counts[combination] - NAMED
+        more = f"; and {unnamed:,} more, all that have {rule[1:-1]}" if unnamed > 0 else ""
         yield (
-            f"{base.place(('sweep', 'grid'))}: sweep.grid: {counts[combination]:,} of {total:,} runs cannot be, "
-            f"{'; '.join(problems)}: {'; '.join(names[combination])}{more} (to leave them out, "
-            f"exclude: [{show(_rule(sweep, combination))}])"
+            f"{place}: {counts[combination]:,} of {total:,} runs cannot be trained: {'; '.join(problems)}: "
+            f"{'; '.join(names[combination])}{more} (to leave them out, exclude: [{rule}])"
         )
     if told > RULES_NAMED:
-        yield f"{base.place(('sweep', 'grid'))}: sweep.grid: and {told - RULES_NAMED:,} more such combinations"
+        yield f"{place}: and {told - RULES_NAMED:,} more such combinations, named once these are left out"
 
 
 def _rule(sweep: Sweep, combination: Combination) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,9 +43,11 @@ class Jobs(Protocol):
 
     Attributes:
         total: how many there will be.
+        given_up: what became of those that were given up before, and are not among them.
     """
 
     total: int
+    given_up: Sequence[Outcome]
 
     def next(self) -> Job | None:
         """Return the next run; None while there is none, or none any more."""
@@ -69,6 +71,7 @@ class EveryCombination:
 
     def __init__(self, sweep: Sweep) -> None:
         self.total = count(sweep)
+        self.given_up: Sequence[Outcome] = ()
         self._left: Iterator[tuple[int, ...]] = combinations(sweep)
         self._given = 0
 
@@ -86,3 +89,41 @@ class EveryCombination:
 
     def findings(self) -> list[str]:
         return []
+
+
+class Unfinished:
+    """Those of some runs that are left to be done: the others end, skipped, when their turn comes.
+
+    Args:
+        find: tells what became of a run that is finished.
+        skipped: hears of each that is.
+    """
+
+    def __init__(
+        self, jobs: Jobs, sweep: Sweep, find: Callable[[Cell], Outcome | None], skipped: Callable[[Outcome], None]
+    ) -> None:
+        self.total, self.given_up = jobs.total, jobs.given_up
+        self._jobs, self._sweep, self._find, self._skipped = jobs, sweep, find, skipped
+        self._ahead = self._next()
+
+    def next(self) -> Job | None:
+        job, self._ahead = self._ahead, None
+        return self._next() if job is None else job
+
+    def is_exhausted(self) -> bool:
+        return self._ahead is None and self._jobs.is_exhausted()
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        self._jobs.end(job, outcome)
+
+    def findings(self) -> list[str]:
+        return self._jobs.findings()
+
+    def _next(self) -> Job | None:
+        while (job := self._jobs.next()) is not None:
+            outcome = self._find(job.cell(self._sweep))
+            if outcome is None:
+                return job
+            self._skipped(outcome)
+            self._jobs.end(job, outcome)
+        return None

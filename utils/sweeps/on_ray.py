@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import secrets
@@ -20,7 +21,8 @@ from utils.signals import GRACE, Interrupted, command_to_go_on, take_sigterm_bac
 from utils.sweeps.board import Board
 from utils.sweeps.cells import Sweep
 from utils.sweeps.family import shown_as_one
-from utils.sweeps.jobs import Jobs
+from utils.sweeps.finished import FinishedRuns
+from utils.sweeps.jobs import Jobs, Unfinished
 from utils.sweeps.running import Outcome, raise_failures
 from utils.types import TrainingError
 
@@ -45,15 +47,25 @@ PATIENCE = 60.0
 def run_on_ray(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outcome]:
     """Train the runs of a sweep, as many at a time as there is room for, and show how they do.
 
+    Ray starts only if one of them is not finished.
+
     Raises: ConfigError for a sweep that cannot be run so; TrainingError naming the runs that failed, once all others
         are done; Interrupted after a signal, when the runs have been saved.
     """
     board = Board(jobs.total)
-    print(f"{jobs.total:,} runs to be looked at; Ray starts", flush=True)
-    with _ray(sweep) as ray:
-        resources = resources_of_a_run(sweep, ray)
-        with shown_as_one(sweep, board.outcomes), board:
-            _tune(ray, sweep, jobs, board, resources, fresh)
+    print(f"{jobs.total:,} run{'s'[: jobs.total != 1]} to be looked at", flush=True)
+    if not fresh:
+        jobs = Unfinished(jobs, sweep, FinishedRuns().find, board.tell)
+    outcomes = itertools.chain(jobs.given_up, board.outcomes)
+    if jobs.is_exhausted():
+        with shown_as_one(sweep, outcomes):
+            pass
+    else:
+        print("Ray starts", flush=True)
+        with _ray(sweep) as ray:
+            resources = resources_of_a_run(sweep, ray)
+            with shown_as_one(sweep, outcomes), board:
+                _tune(ray, sweep, jobs, board, resources, fresh)
     print("".join(f"{line}\n" for line in jobs.findings()), end="", flush=True)
     raise_failures(board.outcomes, jobs.total)
     return board.outcomes

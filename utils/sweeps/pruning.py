@@ -1,4 +1,4 @@
-"""A trial of a search that does worse than others did by then is given up."""
+"""A trial of a search: its run says that it is one, and is given up if it does worse than others did by then."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from utils.callbacks import RunRecord
 from utils.runner import GivenUp
+from utils.runs import TrialRecord
 from utils.sweeps.cells import Sweep
+from utils.sweeps.drawing import values_of
 from utils.sweeps.jobs import Trial
-from utils.sweeps.searching import load_study
+from utils.sweeps.searching import load_study, search_of
 
 
 class Pruned(GivenUp):
@@ -20,7 +22,9 @@ class Pruned(GivenUp):
 
 
 class Pruning(Checkpoint):
-    """Tells a trial's study the monitor's value after each epoch, and ends the run when its pruner says so.
+    """Notes in the run's folder which trial it is, and tells the study the monitor's value after each epoch.
+
+    It ends the run when the study's pruner says so.
 
     A `Checkpoint` as is `RunRecord`, whose rows it reads, so that Lightning calls it after that one.
     """
@@ -31,9 +35,14 @@ class Pruning(Checkpoint):
         self.monitor = sweep.base.monitor
         self.trial = optuna.trial.Trial(study, known._trial_id)
         self._told = set(known.intermediate_values)
+        drawn = values_of(known.params, search_of(sweep))
+        self._record = TrialRecord(place.study, place.number, drawn)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        _run_record(trainer).folder.write_trial(self._record)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        (record,) = (each for each in trainer.callbacks if isinstance(each, RunRecord))  # type: ignore[attr-defined]
+        record = _run_record(trainer)
         epoch, value = int(record.rows[-1]["epoch"]), record.rows[-1].get(self.monitor)
         if value is None:
             return
@@ -42,3 +51,8 @@ class Pruning(Checkpoint):
             self._told.add(epoch)
         if self.trial.should_prune():
             raise Pruned(f"{self.monitor} {value:.4f} after {epoch + 1} of {trainer.max_epochs} epochs")
+
+
+def _run_record(trainer: pl.Trainer) -> RunRecord:
+    (record,) = (each for each in trainer.callbacks if isinstance(each, RunRecord))  # type: ignore[attr-defined]
+    return record

@@ -11,7 +11,7 @@ from utils.configuration import NameChecks, check_names, check_types, is_mapping
 from utils.lookup import did_you_mean
 from utils.schema import KEYS, Configuration, Key, Mistake
 from utils.sweeps.axes import LABEL, Axis, as_key, build_axes, is_group
-from utils.sweeps.block import KINDS, Block
+from utils.sweeps.block import KINDS, PRUNERS, SAMPLERS, Block, Search
 
 VARYING = tuple(key for key in KEYS if key != "sweep")
 HERE = "sweep"
@@ -21,10 +21,9 @@ def find_mistakes(values: dict[str, Any], name_checks: NameChecks) -> list[Mista
     """Find all that is wrong in `values["sweep"]`; the other values are what its runs have in common."""
     for key in [key for key, value in values[HERE].items() if value is None and key in ("grid", "exclude")]:
         del values[HERE][key]  # `grid:` with nothing behind it is empty
-    misfits = check_types(Block, values[HERE], (HERE,))
-    if misfits:
+    misfits, block = _fitting_part(values[HERE])
+    if block is None:
         return misfits
-    block = msgspec.convert(values[HERE], Block)
     found = [*_grid_mistakes(block, values, name_checks), *_search_mistakes(block, values, name_checks)]
     found += [
         Mistake((HERE, "seeds"), f"{text}, got {block.seeds}")
@@ -35,11 +34,30 @@ def find_mistakes(values: dict[str, Any], name_checks: NameChecks) -> list[Mista
         }.items()
         if wrong
     ]
+    found = [*misfits, *(each for each in found if each.key not in {misfit.key for misfit in misfits})]
     if not found:
         found += _exclude_mistakes(block, values)
     if not found and not block.grid and not block.seed_list and block.search is None:
         found.append(Mistake((HERE,), "is empty: give a grid, seeds or a search, or leave it out"))
     return found
+
+
+def _fitting_part(given: Any) -> tuple[list[Mistake], Block | None]:
+    """Return what does not fit its type, and the block without it, so that the rest can be checked; None for none."""
+    found = misfits = check_types(Block, given, (HERE,))
+    while misfits:
+        for misfit in misfits:
+            if misfit.key == (HERE,):
+                return found, None
+            given = _without(given, misfit.key[1:])
+        misfits = check_types(Block, given, (HERE,))
+    return found, msgspec.convert(given, Block)
+
+
+def _without(values: dict[Any, Any], path: Key) -> dict[Any, Any]:
+    if len(path) == 1:
+        return {key: value for key, value in values.items() if str(key) != path[0]}
+    return {key: _without(value, path[1:]) if str(key) == path[0] else value for key, value in values.items()}
 
 
 def _grid_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks) -> Iterator[Mistake]:
@@ -168,6 +186,7 @@ def _search_mistakes(block: Block, values: dict[str, Any], name_checks: NameChec
     if block.search is None:
         return
     place = (HERE, "search")
+    yield from _sampling_mistakes(block.search, place)
     varied = {key for axis in build_axes(_sound_part(block)) for key in axis.keys}
     if not block.search.ranges:
         yield Mistake((*place, "ranges"), "is empty: give at least one key and its range")
@@ -189,6 +208,19 @@ def _search_mistakes(block: Block, values: dict[str, Any], name_checks: NameChec
             continue
         for value in bounds:
             yield from _value_mistakes(as_key(name), value, (*here, kind), values, name_checks)
+
+
+def _sampling_mistakes(search: Search, place: Key) -> Iterator[Mistake]:
+    for kind, name, known in (("sampler", search.sampler, SAMPLERS), ("pruner", search.pruner, PRUNERS)):
+        if name is None:
+            if search.pruner_params:
+                yield Mistake((*place, f"{kind}_params"), f"is given without a {kind}")
+        elif name not in known:
+            text = f"must be one of {', '.join(known)}, got {show(name)}{did_you_mean(name, known)}"
+            yield Mistake((*place, kind), text)
+    from utils.sweeps.drawing import parameter_mistakes  # with Optuna, which other sweeps do without
+
+    yield from (Mistake((*place, *key), text) for key, text in parameter_mistakes(search))
 
 
 def _sound_part(block: Block) -> Block:

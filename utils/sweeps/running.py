@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from utils.run_lock import Busy
 from utils.schema import Configuration
 from utils.sweeps.cells import Cell, Sweep, count, expand
 from utils.sweeps.family import family_of, shown_as_one
@@ -102,7 +103,7 @@ def train_cell(cell: Cell, fresh: bool = False, callbacks: Sequence[Callback] = 
     began = time.time()
     try:
         folder, summary = runner.train(cell.config, fresh, family_of(cell), callbacks)
-    except runner.Busy:
+    except Busy:
         raise
     except (UserError, TrainingError) as error:
         LOG.error("%s: %s", cell.name, error)
@@ -123,11 +124,13 @@ def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
     Raises: ConfigError for a sweep that cannot be run so; TrainingError naming the runs that failed, once all others
         are done; Interrupted after a signal.
     """
+    from utils.sweeps.finished import FinishedRuns
+
     total = len(range(shard.number - 1, count(sweep), shard.parts))
-    outcomes: list[Outcome] = []
+    finished, outcomes = FinishedRuns(), list[Outcome]()
     with shown_as_one(sweep, outcomes):
         for number, cell in enumerate(shard.of(expand(sweep)), start=1):
-            outcome = run_cell(cell, fresh)
+            outcome = (None if fresh else finished.find(cell)) or run_cell(cell, fresh)
             outcomes.append(outcome)
             print(f"run {number} of {total}: {outcome}", flush=True)
     raise_failures(outcomes, total)

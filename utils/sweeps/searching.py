@@ -8,67 +8,30 @@ folder, so that a search that was killed goes on, and any number of processes ta
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
-import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from utils.lookup import did_you_mean, parameter_problems
 from utils.metrics import lower_is_better
-from utils.schema import Configuration, Key
+from utils.schema import Configuration
 from utils.settings import influential, show
 from utils.sweeps.block import Search
 from utils.sweeps.cells import Sweep, by_seed, cell
+from utils.sweeps.drawing import build_pruner, build_sampler, distributions, values_of
 from utils.sweeps.jobs import Job, Trial
 from utils.sweeps.running import Outcome
-from utils.types import FAILURES
 
-PLACE = ("sweep", "search")
 FILE = "searches.log"
 """Optuna's journal in the output folder; `optuna-dashboard` shows it."""
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-SAMPLERS = ("TPESampler", "RandomSampler", "QMCSampler", "GPSampler", "CmaEsSampler", "NSGAIISampler")
-PRUNERS = ("MedianPruner", "PercentilePruner", "HyperbandPruner", "SuccessiveHalvingPruner", "ThresholdPruner")
-"""Those that need nothing but numbers: a grid is what `grid` is for."""
-
-
-def check(sweep: Sweep) -> None:
-    """Refuse samplers, pruners and parameters that there are not.
-
-    Raises: ConfigError naming every such mistake.
-    """
-    search = _search(sweep)
-    problems: dict[Key, str] = {}
-    for key, name, known, params in (
-        ("sampler", search.sampler, SAMPLERS, search.sampler_params),
-        ("pruner", search.pruner, PRUNERS, search.pruner_params),
-    ):
-        if name is None:
-            problems |= {(*PLACE, f"{key}_params"): f"is given without a {key}"} if params else {}
-        elif name not in known:
-            problems[*PLACE, key] = f"must be one of {', '.join(known)}, got {show(name)}{did_you_mean(name, known)}"
-        else:
-            build = getattr(optuna, f"{key}s").__dict__[name]
-            found = parameter_problems(build, params)
-            problems |= {(*PLACE, f"{key}_params", inner): text for inner, text in found.items()}
-    if not problems:
-        for key, make in (("sampler", lambda: build_sampler(search, 0)), ("pruner", lambda: build_pruner(search))):
-            try:
-                make()
-            except (*FAILURES, ImportError) as error:
-                problems[*PLACE, f"{key}_params"] = (str(error).splitlines() or [type(error).__name__])[0]
-    if problems:
-        raise sweep.base.error(problems)
 
 
 class SearchJobs:
@@ -80,6 +43,7 @@ class SearchJobs:
     def __init__(self, sweep: Sweep) -> None:
         self.studies = [_Study(sweep, seeds) for seeds in by_seed(sweep)]
         self.total = sum(study.left for study in self.studies)
+        self.given_up: Sequence[Outcome] = [outcome for study in self.studies for outcome in study.given_up()]
         self._given = 0
 
     def next(self) -> Job | None:
@@ -110,9 +74,11 @@ class _Study:
 
     def __init__(self, sweep: Sweep, seeds: list[tuple[int, ...]]) -> None:
         self.sweep, self.seeds, self.given = sweep, seeds, 0
-        self.search = _search(sweep)
+        self.search = search_of(sweep)
         self.study = load_study(sweep, journal(sweep.base), study_name(sweep, seeds[0]))
         trials = self.study.get_trials(deepcopy=False)
+        if trials:  # a sampler begins with its seed again, and would draw what the first trials had
+            self.study.sampler.reseed_rng()
         self._to_ask = max(0, self.search.trials - len(trials))
         self._again = deque(trial for trial in trials if trial.state not in ENDED)
         self._at_work = 0
@@ -122,6 +88,12 @@ class _Study:
     @property
     def left(self) -> int:
         return self._to_ask + len(self._again) + len(self._seeds_left)
+
+    def given_up(self) -> Iterator[Outcome]:
+        """Yield what became of the trials that were pruned before."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
+            job = Job(self.seeds[0], values_of(trial.params, self.search))
+            yield Outcome(job.cell(self.sweep).name, "pruned", reason="before")
 
     def is_ready(self) -> bool:
         if self._to_ask or self._again:
@@ -177,7 +149,7 @@ def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
 
     Nothing is written.
     """
-    search, file = _search(sweep), Path(sweep.base.output_path).absolute() / FILE
+    search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
     known = set(optuna.get_all_study_names(_storage(file))) if file.is_file() else set()
     for seeds in by_seed(sweep):
         name = study_name(sweep, seeds[0])
@@ -188,7 +160,7 @@ def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
 
 def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:
     """Return what the study of a combination is called: it changes with all that can change its results."""
-    search = _search(sweep)
+    search = search_of(sweep)
     config = cell(sweep, numbers).config
     drawn = set(search.ranges)
     settings = {key: value for key, value in influential(config.values()).items() if key not in drawn}
@@ -198,7 +170,7 @@ def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:
 
 def load_study(sweep: Sweep, file: Path, name: str) -> optuna.Study:
     """Return a study by its name in a file, empty if it is new."""
-    base, search = sweep.base, _search(sweep)
+    base, search = sweep.base, search_of(sweep)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         storage=_storage(file),
@@ -220,48 +192,6 @@ def _storage(file: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(file)))
 
 
-def build_sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
-    """Build the sampler, seeded by the configuration's seed unless its parameters say otherwise.
-
-    Raises: what its constructor raises on parameters that it cannot use.
-    """
-    kind = getattr(optuna.samplers, search.sampler)
-    seeded = {"seed": seed} if "seed" in inspect.signature(kind).parameters else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of QMCSampler, for years
-        return kind(**{**seeded, **search.sampler_params})
-
-
-def build_pruner(search: Search) -> optuna.pruners.BasePruner:
-    """Build the pruner; one that never prunes where none is named. Raises: as `build_sampler`."""
-    if search.pruner is None:
-        return optuna.pruners.NopPruner()
-    return getattr(optuna.pruners, search.pruner)(**search.pruner_params)
-
-
-def distributions(search: Search) -> dict[str, BaseDistribution]:
-    """Return dotted key -> what Optuna draws from; of a choice, how each value is written."""
-    return {name: _distribution(*next(iter(given.items()))) for name, given in search.ranges.items()}
-
-
-def _distribution(kind: str, values: list[Any]) -> BaseDistribution:
-    if kind == "choice":
-        return CategoricalDistribution([show(value) for value in values])
-    if kind == "int":
-        return IntDistribution(*values)
-    return FloatDistribution(*map(float, values), log=kind == "log")
-
-
-def values_of(params: dict[str, Any], search: Search) -> dict[str, Any]:
-    """Return dotted key -> value, what was drawn as a configuration has it."""
-    found = {}
-    for name, given in search.ranges.items():
-        ((kind, values),) = given.items()
-        by_text = {show(value): value for value in values} if kind == "choice" else {}
-        found[name] = by_text.get(params[name], params[name])
-    return found
-
-
 def best_values(study: optuna.Study, search: Search) -> dict[str, Any]:
     return values_of(study.best_trial.params, search)
 
@@ -270,7 +200,7 @@ def _has_best(study: optuna.Study) -> bool:
     return any(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False))
 
 
-def _search(sweep: Sweep) -> Search:
+def search_of(sweep: Sweep) -> Search:
     search = sweep.block.search
     assert search is not None
     return search

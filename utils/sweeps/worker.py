@@ -13,8 +13,9 @@ import ray
 from pytorch_lightning.callbacks import Callback, Checkpoint
 from ray import tune
 
-from utils import logs, runner, signals
+from utils import logs, signals
 from utils.callbacks import RunRecord
+from utils.run_lock import Busy
 from utils.sweeps.cells import Cell, Sweep
 from utils.sweeps.jobs import Job
 from utils.sweeps.pruning import Pruned, Pruning
@@ -111,7 +112,7 @@ def _train(sweep: Sweep, job: Job, cell: Cell, fresh: bool, patience: float) -> 
             return train_cell(cell, fresh, callbacks)
         except Pruned as pruned:
             return Outcome(cell.name, "pruned", reason=str(pruned))
-        except runner.Busy:
+        except Busy:
             if time.monotonic() > end:
                 raise
             time.sleep(1)

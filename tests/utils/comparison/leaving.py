@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from utils.configuration import read_configuration
-from utils.runs import RunFolder, fingerprint, run_prefix
+from utils.runs import RunFolder, TrialRecord, fingerprint, run_prefix
 
 COMMON = ["dataset=digits", "architecture=resnet10t", "trackers=[]", "num_epochs=3"]
 
@@ -26,6 +26,7 @@ def leave(
     epochs: Sequence[float] = (),
     suffix: str = "",
     summary: Mapping[str, Any] | None = None,
+    trial: TrialRecord | None = None,
 ) -> RunFolder:
     """Write a run's folder.
 
@@ -34,12 +35,15 @@ def leave(
         accuracy: of the test; None leaves the run unfinished. It follows from `right` where that is given.
         right: whether the prediction of each test image is right; None for no predictions.
         epochs: valid/accuracy of each epoch.
+        trial: which trial of a search it is.
     """
     config = read_configuration(None, [*COMMON, f"output_path={output}", *changes])
     folder = RunFolder(output / f"{run_prefix(config)}-s{config.seed}-{fingerprint(config, data)}{suffix}")
     folder.path.mkdir(parents=True)
     folder.config.write_text(config.to_yaml())
     folder.environment.write_text(json.dumps({"data_fingerprint": data}))
+    if trial is not None:
+        folder.write_trial(trial)
     if epochs:
         folder.write_metrics([{"epoch": float(k), "valid/accuracy": value} for k, value in enumerate(epochs)])
     if right is not None:

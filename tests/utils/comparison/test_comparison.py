@@ -15,6 +15,7 @@ from utils.comparison.records import group_records, run_records
 from utils.comparison.tables import build_tables, notes
 from utils.comparison.testing import Contrast
 from utils.configuration import read_configuration
+from utils.settings import short_labels, shown
 from utils.sweeps.cells import expand, load_sweep
 from utils.sweeps.reading import find_mistakes
 from utils.types import ConfigError
@@ -88,6 +89,42 @@ def test_a_losss_parameters_stand_in_its_row(tmp_path):
         leave(tmp_path, OSM, f"loss_params.alpha={alpha}")
     (panel,) = study(tmp_path).panels
     assert panel.rows == ("CrossEntropyLoss", "OneSidedMarginLoss(alpha=0.1)", "OneSidedMarginLoss(alpha=0.5)")
+
+
+DRAWN = (0.013292918943162165, 0.0013292918943162165, 0.5)
+
+
+def test_numbers_of_many_digits_have_short_labels_and_stay_exact_in_files(tmp_path):
+    for rate in DRAWN:
+        leave(tmp_path, CE, f"optimizer_params.lr={rate}", accuracy=rate)
+    found = study(tmp_path, rows=("optimizer_params.lr",), baseline="0.5")
+    labels = ["0.5", "0.001329", "0.01329"]
+    assert list(found.panels[0].rows) == labels
+    for text in (text_of(found), to_markdown(build_tables(found), notes(found)), to_latex(build_tables(found), [])):
+        assert all(label in text for label in labels)
+        assert not any(str(rate) in text for rate in DRAWN[:2])
+    for records in (group_records(found), run_records(found)):
+        assert {record["optimizer_params.lr"] for record in records} == set(map(str, DRAWN))
+    for name in labels[1], str(DRAWN[1]):
+        assert study(tmp_path, rows=("optimizer_params.lr",), baseline=name).panels[0].baseline == labels[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0.013292918943162165, 0.01], ["0.01329", "0.01"]),
+        ([0.013292918943162165, 0.013292918943162166 + 1e-9], ["0.013292919", "0.01329292"]),
+        ([0.013292918943162165, 0.01329], ["0.013293", "0.01329"]),
+        ([0.9999, 0.99995, 123456.0], ["0.9999", "0.99995", "123456.0"]),
+        ([1.2345678901e-05, -3.1415926535], ["1.235e-05", "-3.142"]),
+        ([None, True, "0.013292918943162165", 12345678901], ["null", "true", "'0.013292918943162165'", "12345678901"]),
+        ([0.1, 0.1], ["0.1"]),
+    ],
+)
+def test_labels_have_few_digits_where_these_tell_the_values_apart(values, labels):
+    found = short_labels(values)
+    assert list(found) == list(dict.fromkeys(map(shown, values)))
+    assert list(found.values()) == labels
 
 
 def test_the_order_of_the_folders_does_not_matter(tmp_path):

@@ -75,6 +75,7 @@ def test_runs_have_the_tables_texts_and_values_to_sort_by(tmp_path):
     assert told["runs"]["keys"][0] | {"values": None} == {
         "name": "loss_function",
         "levels": ["CrossEntropyLoss", "FocalLoss"],
+        "exact": {},
         "values": None,
         "codes": [0, 1],
     }
@@ -86,6 +87,20 @@ def test_runs_have_the_tables_texts_and_values_to_sort_by(tmp_path):
     assert told["names"]["test/accuracy"] == {"title": "test/accuracy, %", "share": True}
     assert told["names"]["flops"] == {"title": "multiply-adds", "share": False}
     assert told["runs"]["seed"] == [3, 4]
+
+
+def test_labels_of_few_digits_have_all_of_them_in_their_title(tmp_path):
+    for rate in (0.013292918943162165, 0.5):
+        for loss in (CE, FOCAL):
+            leave(tmp_path, loss, f"optimizer_params.lr={rate}")
+    page = write_page(study(tmp_path, columns=("optimizer_params.lr",)))
+    assert '<th scope=col title="0.013292918943162165">0.01329</th>' in page
+    assert "<th scope=col>0.5</th>" in page
+    (key,) = (key for key in embedded(page)["runs"]["keys"] if key["name"] == "optimizer_params.lr")
+    assert (key["levels"], key["exact"]) == (["0.01329", "0.5"], {"0": "0.013292918943162165"})
+    page = write_page(study(tmp_path, columns=("batch_size",)))
+    label = "optimizer_params.lr: 0.01329"
+    assert f'<h3 title="{label}2918943162165">test/accuracy, %; {label}</h3>' in page
 
 
 @pytest.mark.parametrize(

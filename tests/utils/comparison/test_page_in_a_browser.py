@@ -105,6 +105,30 @@ def test_nothing_is_wider_than_the_window(started, page, width, scheme):
     assert (started.complaints, started.requests) == ([], [page.as_uri()])
 
 
+def test_values_that_a_search_drew_fit_the_window_and_are_exact_where_a_pointer_rests(started, tmp_path):
+    draw = random.Random(1)
+    rates = {}
+    for loss in LOSSES:
+        for seed in range(SEEDS):
+            rate = rates.setdefault(loss, draw.uniform(0.001, 0.01))
+            decay = rates.setdefault(f"{loss} decay", draw.uniform(0.0001, 0.001))
+            changes = (f"loss_function={loss}", f"seed={seed}", f"optimizer_params.lr={rate}")
+            right = [draw.random() < 0.9 for _ in range(50)]
+            leave(tmp_path / "out", *changes, f"optimizer_params.weight_decay={decay}", right=right)
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    wide = "[...document.querySelectorAll('.wide')].filter((each) => each.scrollWidth > each.clientWidth)"
+    assert started.run(f"{wide}.map((each) => each.getAttribute('aria-label'))") == []
+    first = rates[LOSSES[0]]
+    place = f"{ROWS}[0].querySelector('td[title]')"
+    assert started.run(f"{place}.title") == str(first)
+    assert started.run(f"{place}.textContent") == f"{first:.4g}"
+    ticks = "[...document.querySelectorAll('#parallel .tick')].map((each) => [each.firstChild.data, each.textContent])"
+    assert [f"{first:.4g}", f"{first:.4g}{first}"] in started.run(ticks)
+    started.run(f"{ROWS}[0].click()")
+    assert str(first) in started.run("document.getElementById('details').innerText")
+    assert started.complaints == []
+
+
 def test_a_click_on_a_heading_sorts_and_another_reverses(opened):
     name = "test/accuracy, %"
     before = column(opened, name)

@@ -25,6 +25,7 @@ sweep:
     loss_function: [CrossEntropyLoss, FocalLoss]
   seeds: 2
 """
+OF_A_RUN = b"dataset: digits\narchitecture: test_resnet\nloss_function: FocalLoss\nnum_epochs: 1\n"
 
 
 def said(capsys, *words: object, status: int = 0) -> str:
@@ -75,13 +76,22 @@ def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
     [
         ("summary.json", b"{", "summary.json is not JSON"),
         ("summary.json", b"[]", "summary.json holds no mapping"),
-        ("summary.json", b"\xff\xfe", "summary.json cannot be read"),
+        ("summary.json", b"\xff\xfe", "summary.json is not text"),
+        ("summary.json", b"", "summary.json is not JSON: Expecting value in line 1"),
         ("environment.json", b"nothing", "environment.json is not JSON"),
         ("environment.json", b"[]", "environment.json holds no mapping"),
         ("config.yml", None, "config.yml is missing"),
         ("config.yml", b"a: [", "config.yml is not YAML"),
         ("config.yml", b"- 1", "config.yml cannot be read: no configuration"),
-        ("config.yml", b"seed: x", "config.yml is not of a run"),
+        ("config.yml", b"", "config.yml cannot be read: no configuration"),
+        (
+            "config.yml",
+            b"seed: 1\ndataset: digits",
+            "config.yml cannot be read: it lacks architecture, loss_function, n",
+        ),
+        ("config.yml", OF_A_RUN + b"seed: x", "config.yml is not of a run"),
+        ("config.yml", b"\xff\xfe", "config.yml is not text"),
+        ("config.yml", b"\x00", "config.yml is not YAML"),
     ],
 )
 def test_a_damaged_folder_is_named_and_left_out(tmp_path, capsys, name, content, reason):
@@ -93,11 +103,30 @@ def test_a_damaged_folder_is_named_and_left_out(tmp_path, capsys, name, content,
     assert f"left out, damaged: {damaged}: {reason}" in told
 
 
-def test_a_record_of_epochs_that_is_damaged_counts_where_it_is_needed(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"epoch\nx\n", "is no table of numbers"),
+        (b"epoch,a\n0\n", "is no table of numbers"),
+        (b"epoch\n0,1\n", "is no table of numbers"),
+        (b"\x93\xff\x00\x80", "is not text"),
+        (b"\x00\x01\x02", "has no rows"),
+        (b"", "has no rows"),
+        (b"epoch,a\n", "has no rows"),
+        (b"a\n0\n", "has rows without an epoch"),
+        (None, "is missing"),
+    ],
+)
+def test_a_record_of_epochs_that_is_damaged_counts_where_it_is_needed(tmp_path, capsys, content, reason):
     leave(tmp_path, "seed=0", epochs=[0.5])
-    leave(tmp_path, "seed=1", epochs=[0.5]).metrics.write_text("epoch\nx\n")
+    damaged = leave(tmp_path, "seed=1", epochs=[0.5])
+    damaged.metrics.unlink() if content is None else damaged.metrics.write_bytes(content)
     assert "2 runs" in said(capsys, tmp_path)
-    assert "left out, damaged" in said(capsys, tmp_path, "--reach", "0.4")
+    told = said(capsys, tmp_path, "--reach", "0.4")
+    assert f"left out, damaged: {damaged.path}: metrics.csv {reason}\n" in told
+    page = tmp_path / "page.html"
+    said(capsys, tmp_path, "--html", page)
+    assert f"no curves: {damaged.path.name}: metrics.csv {reason}" in page.read_text()
 
 
 def test_unfinished_runs_are_counted_and_named(tmp_path, capsys):

@@ -183,7 +183,7 @@ def test_compare_takes_the_numbers_as_metrics(run, capsys):
     assert f"{found['aurc']:.4f} (1)" in capsys.readouterr().out
     (run.evaluation / "evaluation.json").write_text("{")
     assert compare.main([str(run.path)]) == 2
-    assert "evaluation/evaluation.json is not JSON" in capsys.readouterr().err
+    assert "evaluation.json is not JSON" in capsys.readouterr().err
 
 
 def test_training_evaluates_what_its_configuration_asks_for_once(short, capsys):

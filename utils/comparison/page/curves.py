@@ -27,15 +27,9 @@ def describe_curves(shown: Shown) -> tuple[dict[str, Any], list[str]]:
         notes.append(f"curves of the first {len(chosen):,} of {len(shown.all_runs):,} runs; name fewer to see others")
     for number, (_, run) in enumerate(chosen):
         try:
-            if rows := read_epochs(run.folder):
-                records[number] = rows
-            else:
-                notes.append(f"no curves: {run.folder.path.name} has no metrics.csv")
+            records[number] = read_epochs(run.folder)
         except Damaged as damage:
             notes.append(f"no curves: {run.folder.path.name}: {damage}")
-    for number in [number for number, rows in records.items() if not _has_epochs(rows)]:
-        notes.append(f"no curves: {chosen[number][1].folder.path.name}: metrics.csv has rows without an epoch")
-        del records[number]
     names = {name: None for rows in records.values() for row in rows for name in row if name != "epoch"}
     metrics = sorted(names, key=lambda name: (not name.startswith("valid/"), not name.startswith("train/")))
     most = max(2, MOST_POINTS // max(1, len(records) * len(metrics[:MOST_METRICS])))
@@ -43,10 +37,6 @@ def describe_curves(shown: Shown) -> tuple[dict[str, Any], list[str]]:
         notes.append(f"long runs are drawn by {most:,} of their epochs, evenly chosen")
     thinned = {number: _describe(_thin(rows, most), metrics[:MOST_METRICS]) for number, rows in records.items()}
     return {"metrics": metrics[:MOST_METRICS], "runs": thinned}, shorten(notes)
-
-
-def _has_epochs(rows: Sequence[Mapping[str, float]]) -> bool:
-    return all(math.isfinite(row.get("epoch", math.nan)) for row in rows)
 
 
 def _thin(rows: Sequence[Any], most: int) -> Sequence[Any]:

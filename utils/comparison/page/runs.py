@@ -12,7 +12,7 @@ from utils.comparison.building import COSTS, Comparison, Panel
 from utils.comparison.grouping import Group, Spread, is_number, order, varied_keys
 from utils.comparison.reading import Run
 from utils.comparison.tables import COST_NAMES, is_share, spread_text, titled, written
-from utils.settings import shown
+from utils.settings import short_labels, shown
 
 MOST_RUNS, MOST_KEYS, MOST_NUMBERS = 10_000, 30, 40
 COLOURS = 8
@@ -97,15 +97,17 @@ def describe_runs(shown_: Shown) -> dict[str, Any]:
 
 
 def _levels(key: str, runs: Sequence[Run]) -> dict[str, Any]:
-    """Return what values a key has, in order, and each run's, as a number of these."""
+    """Return what values a key has, in order, and each run's, as a number of these; those that are cut also exactly."""
     texts = [shown(run.settings[key]) if key in run.settings else "not set" for run in runs]
     values = {text: run.settings.get(key) for text, run in zip(texts, runs, strict=True)}
-    levels = sorted(values, key=lambda text: order(values[text]))
-    code = {text: number for number, text in enumerate(levels)}
-    sizes = [values[text] for text in levels]
+    in_order = sorted(values, key=lambda text: order(values[text]))
+    labels = short_labels(run.settings[key] for run in runs if key in run.settings)
+    code = {text: number for number, text in enumerate(in_order)}
+    sizes = [values[text] for text in in_order]
     return {
         "name": key,
-        "levels": levels,
+        "levels": [labels.get(text, text) for text in in_order],
+        "exact": {str(code[text]): text for text in in_order if labels.get(text, text) != text},
         "values": [value for value in sizes if is_number(value)] if all(map(is_number, sizes)) else None,
         "codes": [code[text] for text in texts],
     }

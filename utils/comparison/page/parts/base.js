@@ -22,9 +22,14 @@ function fill(node, attributes, children) {
   return node;
 }
 
-/** A labelled select. Options are pairs of value and text. */
+/** A name as a heading has it: it may break behind its dots, strokes and underscores. */
+function broken(name) {
+  return name.split(/(?<=[._/])/).flatMap((part) => [make("wbr"), part]).slice(1);
+}
+
+/** A labelled select. Options are value, text and, perhaps, the text in full. */
 function choice(label, options, chosen, changed) {
-  const items = options.map(([value, text]) => make("option", { value, selected: String(value) === String(chosen) }, text));
+  const items = options.map(([value, text, title]) => make("option", { value, title, selected: String(value) === String(chosen) }, text));
   return make("label", {}, label, make("select", { onchange: (event) => changed(event.target.value) }, ...items));
 }
 

@@ -9,7 +9,7 @@
   const kept = new Map(); // axis -> [low, high] in pixels
   const settings = data.runs.keys.slice(0, MOST_AXES - 5).map((key) => {
     const codes = groups.map((group) => [group, key.codes[first.get(group)]]);
-    if (key.values === null || key.levels.length <= 12) return { title: key.name, levels: key.levels, values: new Map(codes) };
+    if (key.values === null || key.levels.length <= 12) return { title: key.name, levels: key.levels, exact: key.exact, values: new Map(codes) };
     return { title: key.name, values: new Map(codes.map(([group, code]) => [group, key.values[code]])) };
   });
   const measured = [...new Set([data.metric, "seconds", "images_per_second", "num_parameters", "flops"])].filter((name) => numbers.includes(name)).map((name) => ({
@@ -68,7 +68,7 @@
     const every = Math.ceil(levels.length / 18);
     levels.filter((_, level) => level % every === 0).forEach(([value, text]) => {
       const tick = draw("text", { class: "tick halo", x: x + 7, y: axis.at(value) + 4 }, cut(text, room));
-      tick.append(draw("title", {}, text));
+      tick.append(draw("title", {}, axis.exact?.[value] ?? text));
       svg.append(tick);
     });
     const bar = draw("rect", { class: "brush", x: x - 9, width: 18, y: TOP, height: 0 });

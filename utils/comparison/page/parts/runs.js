@@ -15,7 +15,7 @@ const COSTS = ["seconds", "images_per_second", "num_parameters", "flops"];
   const columns = () => [
     { name: "run", text: (run) => String(run + 1), value: (run) => run, number: true },
     ...runs.keys.filter((key) => shownKeys.has(key.name)).map((key) => ({
-      name: key.name, text: (run) => key.levels[key.codes[run]], value: (run) => key.codes[run], number: key.values !== null,
+      name: key.name, text: (run) => key.levels[key.codes[run]], exact: (run) => key.exact[key.codes[run]], value: (run) => key.codes[run], number: key.values !== null,
     })),
     { name: "seed", text: (run) => String(runs.seed[run]), value: (run) => runs.seed[run], number: true },
     ...numbers.filter((name) => shownNumbers.has(name)).map((name) => ({
@@ -55,11 +55,11 @@ const COSTS = ["seconds", "images_per_second", "num_parameters", "flops"];
       paint();
       within(`th[data-name="${CSS.escape(column.name)}"] button`)?.focus();
     };
-    return make("th", { scope: "col", "aria-sort": state, "data-name": column.name, class: column.number ? "number" : null }, make("button", { type: "button", onclick: sort }, column.name));
+    return make("th", { scope: "col", "aria-sort": state, "data-name": column.name, class: column.number ? "number" : null }, make("button", { type: "button", onclick: sort }, ...broken(column.name)));
   }
 
   function row(run, shown) {
-    const cells = shown.slice(1).map((column) => make("td", { class: column.number ? "number" : null }, column.text(run) || "-"));
+    const cells = shown.slice(1).map((column) => make("td", { class: column.number ? "number" : null, title: column.exact?.(run) }, column.text(run) || "-"));
     const open = make("button", { type: "button", "aria-label": `open run ${run + 1}: ${label(runs.group[run])}, seed ${runs.seed[run]}` }, String(run + 1));
     return make("tr", { "data-run": run, onclick: () => openRun(run) }, make("td", { class: "number" }, open), ...cells);
   }
@@ -87,7 +87,7 @@ const COSTS = ["seconds", "images_per_second", "num_parameters", "flops"];
     type: "search", placeholder: "words in any column shown", size: 28,
     oninput: (event) => { words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean); again(); },
   });
-  const levels = (key) => [["", key.levels.length > MOST ? `all; the first ${MOST} of ${key.levels.length}:` : "all"], ...key.levels.slice(0, MOST).map((text, level) => [level, text])];
+  const levels = (key) => [["", key.levels.length > MOST ? `all; the first ${MOST} of ${key.levels.length}:` : "all"], ...key.levels.slice(0, MOST).map((text, level) => [level, text, key.exact[level]])];
   const selects = runs.keys.map((key, number) => choice(key.name, levels(key), "", (value) => {
     value === "" ? chosen.delete(number) : chosen.set(number, Number(value));
     again();

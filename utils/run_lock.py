@@ -1,0 +1,41 @@
+"""A run is trained by one process at a time: the lock in its folder."""
+
+from __future__ import annotations
+
+from filelock import FileLock, Timeout
+
+from utils.runs import RunFolder
+from utils.types import ConfigError
+
+
+class Busy(ConfigError):
+    """A run that another process trains."""
+
+
+def lock(folder: RunFolder) -> FileLock:
+    """Take the run's folder for this process; the system frees the lock of a process that dies.
+
+    Raises: Busy if another process trains this run.
+    """
+    folder.path.mkdir(parents=True, exist_ok=True)
+    taken = FileLock(folder.lock)
+    try:
+        taken.acquire(blocking=False)
+    except Timeout:
+        raise Busy(f"{folder.path}: another process trains this run; wait for it") from None
+    return taken
+
+
+def is_locked(folder: RunFolder) -> bool:
+    """Tell whether a process trains a run now."""
+    if not folder.lock.is_file():
+        return False
+    probe = FileLock(folder.lock)
+    try:
+        probe.acquire(blocking=False)
+    except Timeout:
+        return True
+    except OSError:  # a folder that is not for writing
+        return False
+    probe.release()
+    return False
