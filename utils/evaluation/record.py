@@ -58,8 +58,10 @@ def read_record(folder: Path) -> Record | None:
     values = read_mapping(path)
     try:
         evaluated = {name: _evaluated(folder, each) for name, each in values.pop("evaluations").items()}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DamagedFile(f"{FILE} is not of an evaluation: {error}") from None
+    except (KeyError, TypeError, AttributeError):
+        evaluated = None
+    if evaluated is None or not {*SAME, "finished"} <= values.keys():
+        raise DamagedFile(f"{FILE} is not of an evaluation")
     return Record(values, evaluated)
 
 

@@ -184,6 +184,9 @@ def test_compare_takes_the_numbers_as_metrics(run, capsys):
     (run.evaluation / "evaluation.json").write_text("{")
     assert compare.main([str(run.path)]) == 2
     assert "evaluation.json is not JSON" in capsys.readouterr().err
+    (run.evaluation / "evaluation.json").write_text('{"evaluations": {}}')
+    assert compare.main([str(run.path)]) == 2
+    assert "evaluation.json is not of an evaluation" in capsys.readouterr().err
 
 
 def test_training_evaluates_what_its_configuration_asks_for_once(short, capsys):
