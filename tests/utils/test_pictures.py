@@ -133,7 +133,7 @@ def test_wide_images_stand_close_below_one_another(tmp_path: Path) -> None:
     heights = []
     for height in (94, 24):
         image = np.zeros((height, 94, 3), np.uint8)
-        plot_augmentations([image] * 4, [[torch.zeros(3, height, 94)]] * 4, ["皖A"] * 4, tmp_path / "views.png")
+        plot_augmentations([image] * 4, [[torch.zeros(3, height, 94)]] * 4, ["AB1"] * 4, tmp_path / "views.png")
         with Image.open(tmp_path / "views.png") as picture:
             heights.append(picture.size[1])
     assert heights[1] / heights[0] == pytest.approx((24 / 94 + pictures.HEADING) / (1 + pictures.HEADING), rel=0.01)
