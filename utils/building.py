@@ -172,8 +172,10 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
     if run.is_file():
         trained = yaml.safe_load(run.read_text(encoding="utf-8"))
         name, params = trained["loss_function"], trained["loss_params"]
-        one_hot = torch.eye(num_classes)
-        if not torch.equal(build_loss(name, None, **params).predict(one_hot), torch.arange(num_classes)):
+        loss, one_hot = build_loss(name, None, **params), torch.eye(num_classes)
+        if loss.kind != "image":
+            raise ConfigError(f"weights_path: was trained by {name}, which judges {loss.kind}s")
+        if not torch.equal(loss.predict(one_hot), torch.arange(num_classes)):
             raise ConfigError(f"weights_path: was trained by {name}, whose highest score is not the likeliest class")
     changes = {"pretrained": False, "weights_path": weights_path, "dropout": None}
     with warnings.catch_warnings():

@@ -16,11 +16,20 @@ from datasets.audit import audit
 from datasets.base import DataSet, ImageTable, keep_classes
 from datasets.data_module import DataModule
 from datasets.sampling import ClassBalancedBatches, ResumableLoader
-from datasets.sequences import encode_texts, first_labels, label_in_words, same_label, targets, text_problems
+from datasets.sequences import (
+    encode_texts,
+    example_targets,
+    first_labels,
+    label_in_words,
+    same_label,
+    targets,
+    text_problems,
+)
 from losses.base import ClassificationLoss
 from utils import building, parameter_checks, report
 from utils.types import Batch, ConfigError, DataError, Sequences
 
+LPRNET = ("architecture=lprnet_small", "loss_function=ConnectionistTemporalLoss", "select_on=test", "batch_size=2")
 CLASSES = ("A", "B", "1", "2")
 TEXTS = ["B12", "A", "2211", "AB"]
 LABELS = [[1, 2, 3, -1], [0, -1, -1, -1], [3, 3, 2, 2], [0, 1, -1, -1]]
@@ -123,6 +132,14 @@ def test_labels_that_are_no_texts_are_told_with_the_image(
         module(DataSet(CLASSES, data.train, wrong, kind="sequence"))
 
 
+def test_examples_hold_the_first_class_and_the_last() -> None:
+    found = example_targets(table(TEXTS), 4)
+    assert isinstance(found, Sequences)
+    assert (found.labels.tolist(), found.lengths.tolist()) == ([[0], [3]], [1, 1])
+    images = ImageTable(np.zeros((3, 2, 2), np.uint8), np.array([4, 0, 2]))
+    assert torch.equal(torch.as_tensor(example_targets(images, 5)), torch.tensor([0, 4]))
+
+
 def test_texts_are_compared_without_their_padding() -> None:
     long, short = table(["A1", "2211"]), table(["A1", "A2"])
     assert long.labels.shape[1] != short.labels.shape[1]
@@ -172,16 +189,30 @@ def test_pictures_name_the_text(
         (["classes=[A,P]"], "classes: leave it out: the data holds sequences, whose classes are characters"),
         (["data_params.alphabet=AAP"], "data_params.alphabet: 'A' stands 2 times"),
         (["data_params.alphabet=[A, P]"], "data_params.alphabet: must be a text or null, got ['A', 'P']"),
+        (
+            [*LPRNET, "monitor=valid/f1"],
+            "monitor: plates holds sequences, which have loss, cross_entropy, accuracy, character_error_rate, rejected",
+        ),
+        (
+            [*LPRNET, "loss_params.beam_width=0"],
+            "ConnectionistTemporalLoss refuses them: beam_width must be >= 1, got 0",
+        ),
+        (
+            [*LPRNET, "image_size=[24,44]"],
+            "px cannot read 2 labels: {root}/0.jpg: '京PL3N67' needs 7 steps, there are 6, {root}/1.jpg: '川JK0707' "
+            "needs 7 steps, there are 6",
+        ),
     ],
 )
 def test_what_does_not_fit_texts_ends_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], settings: list[str], message: str
 ) -> None:
-    folders = [f"data_path={write_plates(tmp_path)}", f"output_path={tmp_path}/o", f"logging_dir={tmp_path}/logs"]
+    plates = write_plates(tmp_path)
+    folders = [f"data_path={plates}", f"output_path={tmp_path}/o", f"logging_dir={tmp_path}/logs"]
     assert train.main(["--check", "dataset=plates", "image_size=[24,94]", *folders, *settings]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning: plates: ")]
     assert len(errors) == 1
-    assert errors[0].endswith(message)
+    assert errors[0].endswith(message.replace("{root}", str(plates)))
 
 
 class SequenceLoss(ClassificationLoss):

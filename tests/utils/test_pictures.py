@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from utils import pictures
-from utils.pictures import confusion_counts, plot_augmentations, plot_confusion, plot_curves
+from utils.pictures import confusion_counts, plot_augmentations, plot_confusion, plot_curves, plot_places
 
 
 def make_rows(num_epochs: int) -> list[dict[str, float]]:
@@ -129,6 +129,25 @@ def test_words_use_the_fonts_with_chinese_that_the_machine_has(
     assert axes.texts[0].get_fontfamily() == ["DejaVu Sans", "DejaVu Serif"]
 
 
+def test_wide_images_stand_close_below_one_another(tmp_path: Path) -> None:
+    heights = []
+    for height in (94, 24):
+        image = np.zeros((height, 94, 3), np.uint8)
+        plot_augmentations([image] * 4, [[torch.zeros(3, height, 94)]] * 4, ["AB1"] * 4, tmp_path / "views.png")
+        with Image.open(tmp_path / "views.png") as picture:
+            heights.append(picture.size[1])
+    assert heights[1] / heights[0] == pytest.approx((24 / 94 + pictures.HEADING) / (1 + pictures.HEADING), rel=0.01)
+
+
+def test_places_show_the_share_misread_and_the_commonest_mistakes(tmp_path: Path, figures: list) -> None:
+    pairs = [(0, 0, 0)] * 3 + [(0, 0, 1)] + [(1, 1, -1)] * 2 + [(1, -1, 0), (1, 1, 1)] + [(2, 1, 1)]
+    plot_places(pairs, ["A", "B"], tmp_path / "places.png")
+    assert show(tmp_path / "places.png").std() > 0
+    (axes,) = figures[0].axes
+    assert [bar.get_height() for bar in axes.patches] == [0.25, 0.75, 0]
+    assert [text.get_text() for text in axes.texts] == ["A > B: 1", "B > nothing: 2\nnothing > A: 1", ""]
+
+
 def test_augmentations_must_fit_together(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="2 originals, 1 lists of views and 1 labels"):
         plot_augmentations([np.zeros((8, 8), np.uint8)] * 2, [[]], ["cat"], tmp_path / "views.png")
@@ -139,6 +158,7 @@ def test_confusions_are_counted_by_hand() -> None:
     counts, names = confusion_counts(targets, predictions, ["a", "b", "c"])
     assert counts.tolist() == [[1, 1, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0]]
     assert names == ["a", "b", "c", "rejected"]
+    assert confusion_counts(targets, predictions, ["a", "b", "c"], "not read")[1][-1] == "not read"
     counts, names = confusion_counts(torch.tensor([0, 0, 1, 1, 2]), torch.tensor([0, 1, 1, 1, 2]), ["a", "b", "c"])
     assert counts.tolist() == [[1, 1, 0], [0, 2, 0], [0, 0, 1]]
     assert names == ["a", "b", "c"]

@@ -25,7 +25,7 @@ from utils.metrics import (
     metric_entries,
     tally_for,
 )
-from utils.metrics.sequences import TextTally, edit_distances
+from utils.metrics.sequences import TextTally, edit_distances, same_texts
 from utils.outcomes import OUTCOMES, outcomes_for, texts
 from utils.outcomes.texts import align
 from utils.runs import RunFolder
@@ -68,7 +68,11 @@ def test_edit_distances_are_those_of_the_definition():
     draw = random.Random(0)
     pairs = [[[draw.randrange(3) for _ in range(draw.randrange(6))] for _ in range(2)] for _ in range(60)]
     read, target = (padded([pair[k] for pair in pairs], 5 + k) for k in range(2))
-    assert edit_distances(read, target).tolist() == [distance(*pair) for pair in pairs]
+    expected = [distance(*pair) for pair in pairs]
+    assert edit_distances(read, target).tolist() == expected
+    for one, other in ((read, target), (target, read)):
+        assert same_texts(one, other).tolist() == [found == 0 for found in expected]
+    assert 0 < expected.count(0) < len(expected)
 
 
 def test_metrics_of_texts_are_what_their_names_say():

@@ -28,14 +28,21 @@ class TextTally(BaseTally):
 
     @torch.no_grad()
     def update(self, loss: Tensor, prediction: Tensor, target: Any, log_probabilities: Tensor | None = None) -> None:
-        distances = edit_distances(prediction, target.padded())
-        self.count_samples(loss, distances == 0)
+        padded = target.padded()
+        self.count_samples(loss, same_texts(prediction, padded))
         if not self.judge or log_probabilities is None:
             return
         self.rejected += (prediction == REJECTED).all(dim=-1).sum()
         self.cross_entropy += text_costs(log_probabilities, target).to(self.loss.dtype).sum()
-        self.mistakes += distances.sum()
+        self.mistakes += edit_distances(prediction, padded).sum()
         self.characters += target.lengths.sum()
+
+
+def same_texts(prediction: Tensor, target: Tensor) -> Tensor:
+    """Tell which texts are their targets. Shapes: as `edit_distances` -> [B] bool."""
+    common = min(prediction.shape[1], target.shape[1])
+    nothing_more = [(each[:, common:] == REJECTED).all(dim=-1) for each in (prediction, target)]
+    return (prediction[:, :common] == target[:, :common]).all(dim=-1) & nothing_more[0] & nothing_more[1]
 
 
 def edit_distances(prediction: Tensor, target: Tensor) -> Tensor:

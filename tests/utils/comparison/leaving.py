@@ -21,7 +21,7 @@ def leave(
     *changes: str,
     accuracy: float | None = 0.9,
     right: Sequence[bool] | None = None,
-    targets: Sequence[int] | None = None,
+    targets: Sequence[int] | Sequence[str] | None = None,
     data: str = "0123456789abcdef",
     epochs: Sequence[float] = (),
     suffix: str = "",
@@ -34,6 +34,7 @@ def leave(
         changes: `key=value` of the configuration.
         accuracy: of the test; None leaves the run unfinished. It follows from `right` where that is given.
         right: whether the prediction of each test image is right; None for no predictions.
+        targets: classes, by default 0 to 9 in turn, or texts.
         epochs: valid/accuracy of each epoch.
         trial: which trial of a search it is.
     """
@@ -49,7 +50,7 @@ def leave(
     if right is not None:
         accuracy = sum(right) / len(right)
         labels = [k % 10 for k in range(len(right))] if targets is None else list(targets)
-        predictions = [label if good else (label + 1) % 10 for label, good in zip(labels, right, strict=True)]
+        predictions = [label if good else _another(label) for label, good in zip(labels, right, strict=True)]
         table = pa.table({"index": range(len(right)), "target": labels, "prediction": predictions})
         pq.write_table(table, folder.predictions)
     if accuracy is not None:
@@ -57,3 +58,7 @@ def leave(
         numbers = {"test/accuracy": accuracy, "test/cross_entropy": 1 - accuracy, **costs, "noisy_labels": None}
         folder.summary.write_text(json.dumps(numbers | dict(summary or {})))
     return folder
+
+
+def _another(label: int | str) -> int | str:
+    return f"{label}9" if isinstance(label, str) else (label + 1) % 10

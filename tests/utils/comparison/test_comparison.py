@@ -166,6 +166,24 @@ def test_a_difference_on_images_and_seeds_is_tested(tmp_path):
     assert "with 3 seeds no test over seeds can reach 0.05: p is at least 0.250" in text_of(study(tmp_path))
 
 
+def test_texts_are_paired_as_classes_are(tmp_path):
+    texts = [f"皖A{k:05}" for k in range(100)]
+    for seed in range(6):
+        leave(tmp_path, CE, f"seed={seed}", right=[k < 80 for k in range(100)], targets=texts)
+        leave(tmp_path, OSM, f"seed={seed}", right=[k < 89 for k in range(100)], targets=texts)
+    found = contrast(study(tmp_path), "OneSidedMarginLoss")
+    assert found.over_images is not None
+    assert found.over_images.difference == pytest.approx(0.09)
+    assert found.over_images.p_value == pytest.approx(1 / 2**9)
+    assert found.verdict == "more than noise"
+
+
+def test_runs_of_other_texts_are_not_paired(tmp_path):
+    leave(tmp_path, CE, right=[True] * 3, targets=["A1", "B2", "C"])
+    leave(tmp_path, OSM, right=[True] * 3, targets=["A1", "B2", "CD"])
+    assert "has other test images" in contrast(study(tmp_path), "OneSidedMarginLoss").reason
+
+
 def test_more_than_noise_needs_images_and_seeds(tmp_path):
     leave_losses(tmp_path, seeds=6)
     assert contrast(study(tmp_path), "OneSidedMarginLoss").verdict == "more than noise"

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from leaving import leave
+from official_layouts import write_plates
 from PIL import Image
 from test_script import ROOT, copy
 
@@ -263,6 +264,20 @@ def test_pictures_are_the_data_sets_own(tmp_path, labels):
         assert head == "data:image/png;base64"
         with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
             assert np.array_equal(np.asarray(picture), pixels[image["index"]])
+
+
+def test_texts_are_shown_as_they_are_and_not_compared_class_by_class(tmp_path):
+    plates = write_plates(tmp_path)
+    settings = ("dataset=plates", f"data_path={plates}", "image_size=[24,94]")
+    for loss, good in ((CE, True), (OSM, False)):
+        leave(tmp_path / "output", loss, *settings, right=[good], targets=["ÄX9"])
+    told = describe(study(tmp_path / "output"))
+    assert told["classes"] == [{"classes": [], "counts": [], "differences": []}]
+    assert told["notes"]["predictions"] == ["not compared class by class: the labels are texts"]
+    (image,) = told["images"][0]["images"]
+    assert image["target"] == "ÄX9"
+    assert [[each["name"] for each in group] for group in image["predictions"]] == [["ÄX9"], ["ÄX99"]]
+    assert Image.open(io.BytesIO(base64.b64decode(image["picture"].partition(",")[2]))).size == (20, 16)
 
 
 def test_pictures_of_large_images_are_small_jpegs():
