@@ -8,6 +8,10 @@ from typing import Any
 from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems
 
 EVALUATIONS = {
+    "calibration": Entry(
+        "utils.evaluation.calibration:calibration",
+        "calibration errors, likelihood and Brier score, before and after a temperature is fitted",
+    ),
     "classification": Entry(
         "utils.evaluation.classification:classification",
         "accuracy, top-5, precision, recall and F1 of each class, confusions, accuracy against rejection",

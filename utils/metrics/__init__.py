@@ -24,7 +24,13 @@ METRICS = {
 ORDERED_METRICS = frozenset({"one_off_accuracy"})
 """Those that only ordered classes have."""
 TRAINING_METRICS = ("loss", "accuracy")
-LOWER_IS_BETTER = frozenset({"loss", "cross_entropy", "rejected"})
+LOWER_IS_BETTER = frozenset(
+    {
+        *("loss", "cross_entropy", "rejected"),
+        *(f"{scaled}{name}" for scaled in ("", "scaled_") for name in ("ece", "classwise_ece", "nll", "brier")),
+    }
+)
+"""Metrics, and numbers of evaluations."""
 
 MONITORS = (*(f"valid/{name}" for name in METRICS), *(f"train/{name}" for name in TRAINING_METRICS))
 """What a run can be selected, stopped and scheduled on."""

@@ -1,0 +1,49 @@
+"""Pictures of evaluations, in the manner of utils/pictures.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from utils.pictures import MARK, TRAIN, VALID, new_figure, write_figure
+
+if TYPE_CHECKING:
+    from utils.evaluation.calibration import Bins
+
+COLOURS = (TRAIN, VALID, "#009E73", "#CC79A7")  # of Okabe and Ito, as those of utils/pictures.py
+
+
+def plot_reliability(panels: Mapping[str, Bins], path: Path) -> None:
+    """Draw accuracy against confidence, and below how many images have which, a column for each title."""
+    figure = new_figure(4.2 * len(panels), 5.2)
+    all_axes = figure.subplots(2, len(panels), sharex=True, squeeze=False, height_ratios=[3, 1])
+    for (upper, lower), (title, bins) in zip(all_axes.T, panels.items(), strict=True):
+        number, total = len(bins.counts), max(bins.counts.sum(), 1)
+        edges = np.linspace(0, 1, number + 1)[:-1]
+        held, style = bins.counts > 0, {"width": 1 / number, "align": "edge", "edgecolor": "white"}
+        upper.bar(edges[held], bins.right[held], color=TRAIN, label="right", **style)
+        upper.plot(bins.confidence[held], bins.confidence[held], "o", color=VALID, markersize=4, label="confidence")
+        upper.plot([0, 1], [0, 1], "--", color=MARK, linewidth=1)
+        upper.set_title(f"{title}: ECE {100 * bins.error:.2f} %", fontsize=10)
+        lower.bar(edges, bins.counts / total, color=TRAIN, **style)
+        lower.set_xlabel("confidence")
+        for axes in (upper, lower):
+            axes.set(xlim=(0, 1), ylim=(0, 1))
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+            _plain(axes)
+    all_axes[0, 0].set_ylabel("right")
+    all_axes[1, 0].set_ylabel("images")
+    all_axes[0, 0].legend(frameon=False, fontsize=9, loc="upper left")
+    write_figure(figure, path)
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
