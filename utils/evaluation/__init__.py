@@ -16,8 +16,16 @@ EVALUATIONS = {
         "utils.evaluation.classification:classification",
         "accuracy, top-5, precision, recall and F1 of each class, confusions, accuracy against rejection",
     ),
+    "ensembles": Entry(
+        "utils.evaluation.ensembles:ensembles",
+        "accuracy of kept epochs and of their mean probabilities (keep_epochs)",
+    ),
+    "label_noise": Entry(
+        "utils.evaluation.label_noise:label_noise",
+        "how many wrong training labels were learnt, and how many images are told right all the same",
+    ),
 }
-ASKED_FOR_ONLY: frozenset[str] = frozenset()
+ASKED_FOR_ONLY = frozenset({"ensembles", "label_noise"})
 """Those that take minutes or need something given: left out unless they are named."""
 
 

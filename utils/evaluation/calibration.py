@@ -171,8 +171,10 @@ def _notes(subject: Subject, temperatures: list[float]) -> list[str]:
     elif subject.config.select_on == "test":
         notes.append("the temperature is fitted on the test images, as there are no validation images")
     if any(not TEMPERATURES[0] * 1.01 < value < TEMPERATURES[1] / 1.01 for value in temperatures):
-        low, high = TEMPERATURES
-        notes.append(f"a temperature lies at the end of what is looked at, {low} to {high:,.0f}: all right, or no use")
+        notes.append(
+            "a temperature stands at an end of what is looked at: where all images that it is fitted on are right, "
+            "less of it always seems likelier; the scaled numbers mean nothing then"
+        )
     of_label = answers.log_probabilities.gather(1, answers.target[:, None])
     if saturated := int((of_label < SMALLEST).sum()):
         notes.append(

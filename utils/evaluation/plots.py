@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from utils.pictures import MARK, TRAIN, VALID, new_figure, write_figure
+from utils.pictures import MARK, MARKERS_UP_TO, TRAIN, VALID, new_figure, write_figure
 
 if TYPE_CHECKING:
     from utils.evaluation.calibration import Bins
@@ -39,7 +39,25 @@ def plot_reliability(panels: Mapping[str, Bins], path: Path) -> None:
             _plain(axes)
     all_axes[0, 0].set_ylabel("right")
     all_axes[1, 0].set_ylabel("images")
-    all_axes[0, 0].legend(frameon=False, fontsize=9, loc="upper left")
+    handles, names = all_axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, frameon=False, fontsize=9, loc="outside lower center", ncols=2)
+    write_figure(figure, path)
+
+
+def plot_over_epochs(curves: Mapping[str, Sequence[float]], epochs: Sequence[int], selected: int, path: Path) -> None:
+    """Draw shares of images over kept epochs, a curve for each name, and mark the selected epoch."""
+    figure = new_figure(7, 4)
+    axes = figure.add_subplot()
+    marker = "o" if len(epochs) <= MARKERS_UP_TO else ""
+    for colour, (name, values) in zip(COLOURS, curves.items(), strict=False):
+        axes.plot(epochs, values, color=colour, label=name, marker=marker, markersize=3, linewidth=1.4)
+    axes.axvline(selected, color=MARK, linewidth=0.8, linestyle=":")
+    axes.set_title(f"selected epoch: {selected}", fontsize=9, color=MARK)
+    axes.set(xlabel="epoch", ylabel="images", ylim=(0, 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    _plain(axes)
+    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=len(curves))
     write_figure(figure, path)
 
 

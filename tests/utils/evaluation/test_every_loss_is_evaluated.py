@@ -13,6 +13,7 @@ from utils.lookup import load_entry
 
 PARAMS = {
     "calibration": {},
+    "ensembles": {},
 }
 
 
