@@ -20,12 +20,16 @@ EVALUATIONS = {
         "utils.evaluation.ensembles:ensembles",
         "accuracy of kept epochs and of their mean probabilities (keep_epochs)",
     ),
+    "human_agreement": Entry(
+        "utils.evaluation.human_agreement:human_agreement",
+        "divergence from the labels that people gave to CIFAR-10's test images (CIFAR-10H)",
+    ),
     "label_noise": Entry(
         "utils.evaluation.label_noise:label_noise",
         "how many wrong training labels were learnt, and how many images are told right all the same",
     ),
 }
-ASKED_FOR_ONLY = frozenset({"ensembles", "label_noise"})
+ASKED_FOR_ONLY = frozenset({"ensembles", "human_agreement", "label_noise"})
 """Those that take minutes or need something given: left out unless they are named."""
 
 

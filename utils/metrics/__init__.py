@@ -26,7 +26,7 @@ ORDERED_METRICS = frozenset({"one_off_accuracy"})
 TRAINING_METRICS = ("loss", "accuracy")
 LOWER_IS_BETTER = frozenset(
     {
-        *("loss", "cross_entropy", "rejected", "memorised"),
+        *("loss", "cross_entropy", "rejected", "memorised", "kl", "kl_right"),
         *(f"{scaled}{name}" for scaled in ("", "scaled_") for name in ("ece", "classwise_ece", "nll", "brier")),
     }
 )
