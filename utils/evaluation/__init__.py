@@ -28,8 +28,16 @@ EVALUATIONS = {
         "utils.evaluation.label_noise:label_noise",
         "how many wrong training labels were learnt, and how many images are told right all the same",
     ),
+    "stability": Entry(
+        "utils.evaluation.stability:stability",
+        "how much predictions change under the run's augmentation, and the least stable images",
+    ),
+    "test_time_augmentation": Entry(
+        "utils.evaluation.averaged_views:averaged_views",
+        "accuracy and likelihood of several views of an image together",
+    ),
 }
-ASKED_FOR_ONLY = frozenset({"ensembles", "human_agreement", "label_noise"})
+ASKED_FOR_ONLY = frozenset({"ensembles", "human_agreement", "label_noise", "test_time_augmentation"})
 """Those that take minutes or need something given: left out unless they are named."""
 
 

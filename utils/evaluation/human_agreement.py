@@ -86,7 +86,7 @@ def read_people(path: Path, labels: np.ndarray) -> Tensor:
         what = f"{len(odd):,} rows are no shares that add up to 1, the first is row {odd[0]}"
         raise ConfigError(f"{KEY}: {path}: {what} ({FILE} is wanted, not the counts)")
     if (same := float((shares.argmax(axis=1) == labels).mean())) < 0.9:
-        raise ConfigError(f"{KEY}: {path}: most people agree with {percent(same)} of the labels: it is in another order")
+        raise ConfigError(f"{KEY}: {path}: most people agree with {percent(same)} of the labels: another order")
     return torch.from_numpy(shares.astype(np.float64))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,10 +25,25 @@ class Together:
         self._rejecting = torch.tensor(0)
 
     def add(self, prediction: Tensor, log_probabilities: Tensor) -> None:
-        """Shapes: [N], [N, K]."""
+        """Shapes: [N], [N, K], on the CPU."""
         self.members += 1
-        self._log_sum = torch.logaddexp(self._log_sum.to(log_probabilities.device), log_probabilities.double())
-        self._rejecting = self._rejecting.to(prediction.device) + (prediction == REJECTED)
+        self._log_sum = torch.logaddexp(self._log_sum, log_probabilities.double())
+        self._rejecting = self._rejecting + (prediction == REJECTED)
+
+    def join(self, others: Together) -> None:
+        """Take in the members of another that speak of the same images."""
+        self.members += others.members
+        self._log_sum = torch.logaddexp(self._log_sum, others._log_sum)
+        self._rejecting = self._rejecting + others._rejecting
+
+    @classmethod
+    def of_all_images(cls, parts: Sequence[Together]) -> Together:
+        """Return what members say of all images, who said it of a part of them each time."""
+        whole = cls()
+        whole.members = parts[0].members
+        whole._log_sum = torch.cat([part._log_sum for part in parts])
+        whole._rejecting = torch.cat([part._rejecting for part in parts])
+        return whole
 
     @property
     def log_probabilities(self) -> Tensor:

@@ -28,6 +28,8 @@ LOWER_IS_BETTER = frozenset(
     {
         *("loss", "cross_entropy", "rejected", "memorised", "kl", "kl_right"),
         *(f"{scaled}{name}" for scaled in ("", "scaled_") for name in ("ece", "classwise_ece", "nll", "brier")),
+        *("changed", "total_variation", "divergence"),
+        *(f"{kind}_nll" for kind in ("flips", "shifts", "training", "together")),
     }
 )
 """Metrics, and numbers of evaluations."""

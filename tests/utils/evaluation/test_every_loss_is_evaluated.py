@@ -14,6 +14,8 @@ from utils.lookup import load_entry
 PARAMS = {
     "calibration": {},
     "ensembles": {},
+    "stability": {"views": 2, "images": 20, "shown": 0},
+    "test_time_augmentation": {"kinds": ["flips", "training"], "views": 2},
 }
 
 

@@ -103,12 +103,12 @@ def test_the_floor_is_told(subject, tmp_path):
         (lambda shares: (shares * 50).round().astype(int), "must hold floating numbers"),
         (lambda shares: shares * 50, "rows are no shares that add up to 1, the first is row 0"),
         (lambda shares: shares * np.nan, "rows are no shares"),
-        (lambda shares: shares[::-1], "it is in another order"),
+        (lambda shares: shares[::-1], "most people agree with .* of the labels: another order"),
     ],
 )
 def test_a_file_of_something_else_is_refused(subject, tmp_path, damage, message):
     np.save(tmp_path / "other.npy", damage(ask_people(subject, tmp_path)))
-    with pytest.raises(ConfigError, match=rf"^evaluate_params\.human_agreement\.labels_path: .*other\.npy: .*{message}"):
+    with pytest.raises(ConfigError, match=rf"^evaluate_params\.human_agreement\.labels_path: .*other.npy: .*{message}"):
         human_agreement(subject, labels_path=str(tmp_path / "other.npy"))
 
 
