@@ -18,9 +18,9 @@ def shrink(config: Configuration) -> Configuration:
     """Return what `smoke: true` makes of a run; any other configuration, and one with a sweep, as it is.
 
     The data set is replaced by made-up images that stand for it, images become at most 32 px, and lengths among the
-    transforms' parameters shrink with them; batches hold at most 16 images, there are at most two epochs, weights are
-    fresh. All else stays, so loss, optimizer, schedule, augmentation, mixing and network are those of the real run. The
-    values are the configuration's own, so a run's config.yml says what ran.
+    transforms' parameters shrink with them; batches hold at most 16 images, there are at most two epochs, so that none
+    beyond can be kept, weights are fresh. All else stays, so loss, optimizer, schedule, augmentation, mixing and
+    network are those of the real run. The values are the configuration's own, so a run's config.yml says what ran.
 
     Raises: ConfigError for data sets of sequences.
     """
@@ -30,7 +30,7 @@ def shrink(config: Configuration) -> Configuration:
         raise config.error({("smoke",): f"there are no made-up texts to stand for dataset: {config.dataset}"})
     largest = max(config.size) if config.size else SIZE
     scale = min(1.0, SIZE / largest)
-    stands_for = config.data_params
+    kept, stands_for = config.keep_epochs, config.data_params
     if config.dataset != DATA_SET:
         stands_for = {"like": config.dataset} | ({"num_classes": len(config.classes)} if config.classes else {})
     return msgspec.structs.replace(
@@ -48,6 +48,7 @@ def shrink(config: Configuration) -> Configuration:
         pretrained=False,
         weights_path=None,
         compile=False,
+        keep_epochs=kept if kept in (None, "all") else [epoch for epoch in kept if epoch < EPOCHS],
     )
 
 

@@ -36,7 +36,7 @@ def human_agreement(subject: Subject, *, labels_path: str | None = None) -> Find
         2020, arXiv:2011.12562, Table XII, which does not state the direction of its divergence.
     """
     config, answers = subject.config, subject.answers
-    if config.dataset != "cifar10" or config.classes or config.smoke or subject.part.name != "test":
+    if config.dataset != "cifar10" or config.classes or subject.part.name != "test":
         raise NotApplicable("people labelled the 10,000 test images of cifar10 only")
     people = read_people(_find(labels_path, config.data_path), subject.data.data.test.labels)[answers.index]
     divergence, right, found = divergences(people, answers.log_probabilities.double()), answers.right, Findings()

@@ -24,8 +24,8 @@ def accuracy_by_loops(subject: Subject, views: list[torch.Tensor]) -> float:
     target = subject.answers.target
     right = 0
     for row in range(len(target)):
-        mean = sum(each[row] for each in p) / len(p)
-        right += int(mean.argmax() == target[row])
+        mean = [sum(float(each[row, k]) for each in p) / len(p) for k in range(10)]
+        right += mean.index(max(mean)) == int(target[row])
     return right / len(target)
 
 
