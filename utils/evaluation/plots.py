@@ -61,15 +61,11 @@ def plot_over_epochs(curves: Mapping[str, Sequence[float]], epochs: Sequence[int
     write_figure(figure, path)
 
 
-def plot_histograms(panels: Mapping[str, np.ndarray], views: int, path: Path) -> None:
-    """Draw how many images have which value of 0 to 1, a column for each title; counts on a logarithmic axis.
-
-    Args: views: of an image: shares of them are multiples of 1 / views, and have a bar each.
-    """
+def plot_histograms(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path) -> None:
+    """Draw how many images have which value, in decades, a column for each title -> values and edges of the bars."""
     figure = new_figure(4.2 * len(panels), 3.2)
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    edges = (np.arange(views + 2) - 0.5) / views
-    for axes, (title, values) in zip(all_axes, panels.items(), strict=True):
+    for axes, (title, (values, edges)) in zip(all_axes, panels.items(), strict=True):
         axes.hist(values, bins=list(edges), color=TRAIN, edgecolor="white", log=True)
         axes.axvline(float(values.mean()), color=VALID, linewidth=1.2, linestyle="--")
         axes.set_title(f"mean {values.mean():.3f}", fontsize=10, color=VALID)

@@ -17,7 +17,7 @@ from utils.pictures import plot_augmentations
 from utils.types import REJECTED, ConfigError
 
 KEY = "evaluate_params.stability"
-MOST_VIEWS_SHOWN = 8
+MOST_VIEWS_SHOWN = 5
 
 
 def stability(
@@ -25,7 +25,7 @@ def stability(
     *,
     views: int = 8,
     images: int = 1000,
-    shown: int = 8,
+    shown: int = 6,
     augmentations: dict[str, Any] | None = None,
 ) -> Findings:
     """Augment images of the part as in training, and compare what the network tells of the views.
@@ -65,7 +65,12 @@ def stability(
     found.add("accuracy", float((itself == target).double().mean()), percent)
     found.add("accuracy_of_views", float((predictions == target[:, None]).double().mean()), percent)
     path = subject.output / "stability.png"
-    plot_histograms({"views predicted otherwise": changed.numpy(), "total variation": variation.numpy()}, views, path)
+    bars = (np.arange(views + 2) - 0.5) / views  # one for each share of the views
+    panels = {
+        "share of views predicted otherwise": (changed.numpy(), bars),
+        "total variation": (variation.numpy(), np.linspace(0, 1, 21)),
+    }
+    plot_histograms(panels, path)
     found.pictures.append(Picture(path, f"Images by how much {views} augmented views of each differ"))
     order = np.lexsort((-variation.numpy(), -changed.numpy()))[:shown]
     _show_least_stable(subject, stream, order[changed.numpy()[order] > 0], itself, predictions, found)
