@@ -18,14 +18,15 @@ def shrink(config: Configuration) -> Configuration:
 
     The data set is replaced by made-up images that stand for it, those of more than 32 px both ways become at most
     32 px, and lengths among the transforms' parameters shrink with them; batches hold at most 16 images, there are at
-    most two epochs, weights are fresh. All else stays, so loss, optimizer, schedule, augmentation, mixing and network
-    are those of the real run. The values are the configuration's own, so a run's config.yml says what ran.
+    most two epochs, so that none beyond can be kept, weights are fresh. All else stays, so loss, optimizer, schedule,
+    augmentation, mixing and network are those of the real run. The values are the configuration's own, so a run's
+    config.yml says what ran.
     """
     if not config.smoke or config.sweep is not None:
         return config
     shorter, longer = sorted(config.size or (SIZE, SIZE))
     scale = SIZE / longer if shorter > SIZE else 1.0  # plates of 24 x 94 px are small enough
-    stands_for = config.data_params
+    kept, stands_for = config.keep_epochs, config.data_params
     if config.dataset != DATA_SET:
         stands_for = {"like": config.dataset} | ({"num_classes": len(config.classes)} if config.classes else {})
     return msgspec.structs.replace(
@@ -43,6 +44,7 @@ def shrink(config: Configuration) -> Configuration:
         pretrained=False,
         weights_path=None,
         compile=False,
+        keep_epochs=kept if kept in (None, "all") else [epoch for epoch in kept if epoch < EPOCHS],
     )
 
 

@@ -255,6 +255,11 @@ def test_smoke_keeps_all_but_size_length_data_and_weights(quick):
     assert shrink(smoke) == smoke
 
 
+@pytest.mark.parametrize(("kept", "expected"), [("[0, 3, 5]", [0]), ("all", "all"), ("null", None)])
+def test_smoke_keeps_no_epoch_that_it_does_not_reach(quick, kept, expected):
+    assert shrink(quick(smoke="true", num_epochs=6, keep_epochs=kept)).keep_epochs == expected
+
+
 def test_smoke_cells_of_different_data_stay_different_runs(file):
     cells = read(file, "smoke=true", "sweep.grid={dataset: [cifar10, cifar100]}")
     from utils.sweeps.cells import expand

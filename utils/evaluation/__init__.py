@@ -8,9 +8,33 @@ from typing import Any
 from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems
 
 EVALUATIONS = {
+    "calibration": Entry(
+        "utils.evaluation.calibration:calibration",
+        "calibration errors, likelihood and Brier score, before and after a temperature is fitted",
+    ),
     "classification": Entry(
         "utils.evaluation.classification:classification",
         "accuracy, top-5, precision, recall and F1 of each class, confusions, accuracy against rejection",
+    ),
+    "ensembles": Entry(
+        "utils.evaluation.ensembles:ensembles",
+        "accuracy of kept epochs and of their mean probabilities (keep_epochs)",
+    ),
+    "human_agreement": Entry(
+        "utils.evaluation.human_agreement:human_agreement",
+        "divergence from the labels that people gave to CIFAR-10's test images (CIFAR-10H)",
+    ),
+    "label_noise": Entry(
+        "utils.evaluation.label_noise:label_noise",
+        "how many wrong training labels were learnt, and how many images are told right all the same",
+    ),
+    "stability": Entry(
+        "utils.evaluation.stability:stability",
+        "how much predictions change under the run's augmentation, and the least stable images",
+    ),
+    "test_time_augmentation": Entry(
+        "utils.evaluation.averaged_views:averaged_views",
+        "accuracy and likelihood of several views of an image together",
     ),
     "reading": Entry(
         "utils.evaluation.reading:reading",
@@ -21,7 +45,7 @@ OF_TEXTS = frozenset({"reading"})
 """Those that judge texts."""
 OF_ANYTHING: frozenset[str] = frozenset()
 """Those that judge classes and texts; all others judge classes."""
-ASKED_FOR_ONLY: frozenset[str] = frozenset()
+ASKED_FOR_ONLY = frozenset({"ensembles", "human_agreement", "label_noise", "test_time_augmentation"})
 """Those that take minutes or need something given: left out unless they are named."""
 
 

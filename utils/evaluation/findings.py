@@ -58,6 +58,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
 
 
+def points(value: float) -> str:
+    """Return a difference of shares."""
+    return f"{100 * value:+.2f} points"
+
+
 def plain(value: float) -> str:
     return f"{value:,.4f}"
 

@@ -1,0 +1,81 @@
+"""Pictures of evaluations, in the manner of utils/pictures.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from utils.pictures import MARK, MARKERS_UP_TO, TRAIN, VALID, new_figure, write_figure
+
+if TYPE_CHECKING:
+    from utils.evaluation.calibration import Bins
+
+COLOURS = (TRAIN, VALID, "#009E73", "#CC79A7")  # of Okabe and Ito, as those of utils/pictures.py
+
+
+def plot_reliability(panels: Mapping[str, Bins], path: Path) -> None:
+    """Draw accuracy against confidence, and below how many images have which, a column for each title."""
+    figure = new_figure(4.2 * len(panels), 5.2)
+    all_axes = figure.subplots(2, len(panels), sharex=True, squeeze=False, height_ratios=[3, 1])
+    for (upper, lower), (title, bins) in zip(all_axes.T, panels.items(), strict=True):
+        number, total = len(bins.counts), max(bins.counts.sum(), 1)
+        edges = np.linspace(0, 1, number + 1)[:-1]
+        held, style = bins.counts > 0, {"width": 1 / number, "align": "edge", "edgecolor": "white"}
+        upper.bar(edges[held], bins.right[held], color=TRAIN, label="right", **style)
+        upper.plot(bins.confidence[held], bins.confidence[held], "o", color=VALID, markersize=4, label="confidence")
+        upper.plot([0, 1], [0, 1], "--", color=MARK, linewidth=1)
+        upper.set_title(f"{title}: ECE {100 * bins.error:.2f} %", fontsize=10)
+        lower.bar(edges, bins.counts / total, color=TRAIN, **style)
+        lower.set_xlabel("confidence")
+        for axes in (upper, lower):
+            axes.set(xlim=(0, 1), ylim=(0, 1))
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+            axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+            _plain(axes)
+    all_axes[0, 0].set_ylabel("right")
+    all_axes[1, 0].set_ylabel("images")
+    handles, names = all_axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, frameon=False, fontsize=9, loc="outside lower center", ncols=2)
+    write_figure(figure, path)
+
+
+def plot_over_epochs(curves: Mapping[str, Sequence[float]], epochs: Sequence[int], selected: int, path: Path) -> None:
+    """Draw shares of images over kept epochs, a curve for each name, and mark the selected epoch."""
+    figure = new_figure(7, 4)
+    axes = figure.add_subplot()
+    marker = "o" if len(epochs) <= MARKERS_UP_TO else ""
+    for colour, (name, values) in zip(COLOURS, curves.items(), strict=False):
+        axes.plot(epochs, values, color=colour, label=name, marker=marker, markersize=3, linewidth=1.4)
+    axes.axvline(selected, color=MARK, linewidth=0.8, linestyle=":")
+    axes.set_title(f"selected epoch: {selected}", fontsize=9, color=MARK)
+    axes.set(xlabel="epoch", ylabel="images", ylim=(0, 1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    _plain(axes)
+    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=len(curves))
+    write_figure(figure, path)
+
+
+def plot_histograms(panels: Mapping[str, tuple[np.ndarray, np.ndarray]], path: Path) -> None:
+    """Draw how many images have which value, in decades, a column for each title -> values and edges of the bars."""
+    figure = new_figure(4.2 * len(panels), 3.2)
+    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, (title, (values, edges)) in zip(all_axes, panels.items(), strict=True):
+        axes.hist(values, bins=list(edges), color=TRAIN, edgecolor="white", log=True)
+        axes.axvline(float(values.mean()), color=VALID, linewidth=1.2, linestyle="--")
+        axes.set_title(f"mean {values.mean():.3f}", fontsize=10, color=VALID)
+        axes.set(xlabel=title, xlim=(edges[0], edges[-1]), ylim=(0.7, None))
+        _plain(axes)
+    all_axes[0].set_ylabel("images")
+    write_figure(figure, path)
+
+
+def _plain(axes: Axes) -> None:
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
