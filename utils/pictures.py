@@ -58,7 +58,7 @@ def plot_curves(
     epochs = np.array([row["epoch"] for row in rows])
     rate = _column(rows, "learning_rate")
     with_rate = bool(np.nanmin(rate) != np.nanmax(rate)) if np.isfinite(rate).any() else False
-    figure = _figure(10, 5 if with_rate else 4.2)
+    figure = new_figure(10, 5 if with_rate else 4.2)
     figure.suptitle(title, fontsize=11, wrap=True)
     grid = figure.add_gridspec(2 if with_rate else 1, 2, height_ratios=[4, 1] if with_rate else [1])
     loss_axes, accuracy_axes = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
@@ -97,7 +97,7 @@ def plot_curves(
             axes.legend(frameon=False, fontsize=9)
     if best_label:
         accuracy_axes.set_title(best_label, fontsize=9, color=MARK)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def plot_augmentations(
@@ -119,7 +119,7 @@ def plot_augmentations(
     if not originals or not len(originals) == len(views) == len(labels):
         raise ValueError(f"{len(originals)} originals, {len(views)} lists of views and {len(labels)} labels do not fit")
     num_columns = 1 + max(len(row) for row in views)
-    figure = _figure(CELL_INCHES * num_columns, CELL_INCHES * (1 + HEADING) * len(originals), layout=None)
+    figure = new_figure(CELL_INCHES * num_columns, CELL_INCHES * (1 + HEADING) * len(originals), layout=None)
     style = {"ha": "center", "va": "bottom", "fontsize": 8, "linespacing": 1.0, "family": font_families(), **AS_IT_IS}
     axes = figure.add_axes((0, 0, 1, 1))  # one for all pictures: drawing one for each takes seconds
     for row, (original, row_views, label) in enumerate(zip(originals, views, labels, strict=True)):
@@ -129,12 +129,12 @@ def plot_augmentations(
         floats = [np.clip(np.moveaxis(np.asarray(view), 0, -1), 0, 1) for view in row_views]
         pictures = [np.asarray(original)] + [np.round(picture * 255).astype(np.uint8) for picture in floats]
         for column, (picture, heading) in enumerate(zip(pictures, headings, strict=True)):
-            _place(axes, picture, column, top)
+            place_picture(axes, picture, column, top)
             colour = MARK if column else "black"
             axes.text(column + 0.5, top, heading, color=colour, **style)
     axes.axis("off")
     axes.set(xlim=(0, num_columns), ylim=((1 + HEADING) * len(originals), 0), aspect="auto")
-    _write(figure, path, tight=False)
+    write_figure(figure, path, tight=False)
 
 
 def plot_confusion(
@@ -156,7 +156,7 @@ def plot_confusion(
     shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)  # [K, K or K+1]
     num_classes, num_columns = shares.shape
     side = min(9.5, max(4.2, 0.42 * num_classes)) if num_classes <= NUMBERS_UP_TO else 9.5
-    figure = _figure(side + 5.2, side + (0.6 if title else 0.2))
+    figure = new_figure(side + 5.2, side + (0.6 if title else 0.2))
     if title:
         figure.suptitle(title, fontsize=11, wrap=True)
     grid = figure.add_gridspec(1, 2, width_ratios=[side + 1, 4.2])
@@ -187,7 +187,7 @@ def plot_confusion(
     beside.axis("off")
     style = {"va": "top", "fontsize": 8, "linespacing": 1.5, **AS_IT_IS}
     beside.text(0.05, 1, _worst_pairs(counts, names), transform=beside.transAxes, **style)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def confusion_counts(targets: Any, predictions: Any, classes: Sequence[str]) -> tuple[np.ndarray, list[str]]:
@@ -237,7 +237,7 @@ def _column(rows: Sequence[dict[str, float]], name: str) -> np.ndarray:
     return np.array([math.nan if value is None or value == "" else float(value) for value in values])
 
 
-def _place(axes: Axes, picture: np.ndarray, left: float, top: float) -> None:
+def place_picture(axes: Axes, picture: np.ndarray, left: float, top: float) -> None:
     """Show a picture as large as fits into the middle of the unit square below and right of (left, top)."""
     picture = picture.squeeze(-1) if picture.ndim == 3 and picture.shape[-1] == 1 else picture
     height, width = (side / max(picture.shape[:2]) * 0.96 for side in picture.shape[:2])
@@ -274,14 +274,14 @@ def font_families() -> list[str]:
     return ["DejaVu Sans", *(name for name in CHINESE_FONTS if name in installed)]
 
 
-def _figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
+def new_figure(width: float, height: float, layout: Literal["constrained"] | None = "constrained") -> Figure:
     """Return an empty figure of this size in inches that belongs to no window."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout=layout)
     FigureCanvasAgg(figure)
     return figure
 
 
-def _write(figure: Figure, path: str | os.PathLike[str], tight: bool = True) -> None:
+def write_figure(figure: Figure, path: str | os.PathLike[str], tight: bool = True) -> None:
     """Write the figure, `tight` cut to what is drawn."""
     ending = Path(path).suffix.removeprefix(".") or "png"
     with atomic_file(Path(path)) as file:

@@ -45,9 +45,9 @@ def share_of_colour(picture: np.ndarray, colour: str) -> float:
 def figures(monkeypatch: pytest.MonkeyPatch) -> list:
     """Collect the figures that are drawn, to read what stands on them."""
     drawn = []
-    write = pictures._write
+    write = pictures.write_figure
     monkeypatch.setattr(
-        pictures, "_write", lambda figure, *rest, **how: (drawn.append(figure), write(figure, *rest, **how))
+        pictures, "write_figure", lambda figure, *rest, **how: (drawn.append(figure), write(figure, *rest, **how))
     )
     return drawn
 

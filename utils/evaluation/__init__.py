@@ -8,12 +8,15 @@ from typing import Any
 from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems
 
 EVALUATIONS = {
+    "attacks": Entry(
+        "utils.evaluation.attacks:attacks", "accuracy on images changed a little on purpose: FGSM, PGD (takes a minute)"
+    ),
     "classification": Entry(
         "utils.evaluation.classification:classification",
         "accuracy, top-5, precision, recall and F1 of each class, confusions, accuracy against rejection",
     ),
 }
-ASKED_FOR_ONLY: frozenset[str] = frozenset()
+ASKED_FOR_ONLY: frozenset[str] = frozenset({"attacks"})
 """Those that take minutes or need something given: left out unless they are named."""
 
 

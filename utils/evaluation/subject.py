@@ -103,11 +103,14 @@ class Subject:
     def batches(self, stream: ImageStream, label: str) -> Iterator[Batch]:
         """Yield a stream's batches on the device, under a progress bar."""
         with progress(len(stream), label) as bar:
-            for loaded in self.data.evaluation_loader(stream):
-                moved = type(loaded)(*(_to(each, self.device) for each in loaded))
-                batch = stream.finish(moved)
+            for batch in self.load(stream):
                 yield batch
                 bar.update(len(batch.image))
+
+    def load(self, stream: ImageStream) -> Iterator[Batch]:
+        """Yield a stream's batches on the device."""
+        for loaded in self.data.evaluation_loader(stream):
+            yield stream.finish(type(loaded)(*(_to(each, self.device) for each in loaded)))
 
     def at_epoch(self, epoch: int) -> Subject:
         """Return the run with the weights of one of the folder's `kept_epochs`; the network is the same, and changed.

@@ -24,7 +24,14 @@ METRICS = {
 ORDERED_METRICS = frozenset({"one_off_accuracy"})
 """Those that only ordered classes have."""
 TRAINING_METRICS = ("loss", "accuracy")
-LOWER_IS_BETTER = frozenset({"loss", "cross_entropy", "rejected"})
+LOWER_IS_BETTER = frozenset(
+    {
+        *("loss", "cross_entropy", "rejected"),
+        *("zero_gradients", "intra_class_distance", "distance_ratio"),
+        *("parameters", "multiply_adds", "weights_mb", "checkpoint_mb", "memory_mb"),
+        *("latency_ms", "latency_of_64_ms"),
+    }
+)
 
 MONITORS = (*(f"valid/{name}" for name in METRICS), *(f"train/{name}" for name in TRAINING_METRICS))
 """What a run can be selected, stopped and scheduled on."""
