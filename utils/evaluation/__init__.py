@@ -15,6 +15,10 @@ EVALUATIONS = {
         "utils.evaluation.classification:classification",
         "accuracy, top-5, precision, recall and F1 of each class, confusions, accuracy against rejection",
     ),
+    "representations": Entry(
+        "utils.evaluation.representations:representations",
+        "how tight and how far apart classes lie in the features; PCA, t-SNE on request",
+    ),
 }
 ASKED_FOR_ONLY: frozenset[str] = frozenset({"attacks"})
 """Those that take minutes or need something given: left out unless they are named."""

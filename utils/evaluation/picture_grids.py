@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -46,8 +45,13 @@ def to_picture(image: Tensor) -> np.ndarray:
     return (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
 
 
+def shorten(text: str, limit: int) -> str:
+    """Return a text, its end cut off where it is longer than so many characters."""
+    return text if len(text) <= limit else f"{text[: limit - 3].rstrip()}..."
+
+
 def _lines(cell: Cell) -> list[str]:
-    return [textwrap.shorten(words, WIDTH, placeholder="...") if words.strip() else " " for words in cell.words]
+    return [shorten(words, WIDTH) or " " for words in cell.words]
 
 
 def _count_lines(cell: Cell) -> int:
