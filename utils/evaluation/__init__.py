@@ -15,6 +15,7 @@ EVALUATIONS = {
         "utils.evaluation.classification:classification",
         "accuracy, top-5, precision, recall and F1 of each class, confusions, accuracy against rejection",
     ),
+    "heat_map": Entry("utils.evaluation.heat_map:heat_map", "what this run and others believe of the same images"),
     "representations": Entry(
         "utils.evaluation.representations:representations",
         "how tight and how far apart classes lie in the features; PCA, t-SNE on request",
