@@ -15,6 +15,7 @@ EVALUATIONS = {
         "utils.evaluation.classification:classification",
         "accuracy, top-5, precision, recall and F1 of each class, confusions, accuracy against rejection",
     ),
+    "cost": Entry("utils.evaluation.cost:cost", "parameters, multiply-adds, size, latency and memory on this device"),
     "grad_cam": Entry("utils.evaluation.grad_cam:grad_cam", "where in an image the network sees a class"),
     "heat_map": Entry("utils.evaluation.heat_map:heat_map", "what this run and others believe of the same images"),
     "representations": Entry(
