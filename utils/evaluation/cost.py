@@ -35,7 +35,7 @@ def cost(subject: Subject, *, repeats: int = 30, seconds: float = 10.0) -> Findi
         seconds: after which no further pass begins, of each batch size, once 3 are timed; > 0.
 
     Returns: parameters; multiply_adds of an image; weights_mb, the weights alone as torch.save writes them, and
-        checkpoint_mb, all that goes on with training, in 10^6 bytes; latency_ms of a batch of 1 and latency_of_64_ms,
+        checkpoint_mb, the file best.ckpt, in 10^6 bytes; latency_ms of a batch of 1 and latency_of_64_ms,
         medians; images_per_second of the latter; memory_mb, what a batch of 64 takes beside the weights.
     """
     require("cost", "repeats", repeats >= 3, "a whole number >= 3", repeats)

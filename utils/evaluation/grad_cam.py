@@ -143,5 +143,5 @@ def _remarks(subject: Subject, empty: int, grid: tuple[int, ...]) -> list[str]:
     if not scores_are_evidence(loss, subject.answers.scores):
         notes.append("the highest score is not the likeliest class: gradients are those of the class's log odds")
     if empty:
-        notes.append(f"{empty} maps are empty: the last feature map nowhere speaks for the class")
+        notes.append(f"empty maps: {empty}; there the last feature map nowhere speaks for the class")
     return notes

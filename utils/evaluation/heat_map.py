@@ -118,6 +118,11 @@ def ask(subject: Subject, table: ImageTable, rows: np.ndarray) -> Answers:
 
 
 def _short_names(subjects: dict[str, Subject]) -> list[str]:
-    """Return the losses' names, or those of folders where a loss occurs twice."""
-    losses = [each.config.loss_function for each in subjects.values()]
-    return losses if len(set(losses)) == len(losses) else list(subjects)
+    """Return as few words as tell the runs apart: loss, architecture, seed, or else their folders."""
+    configs = [each.config for each in subjects.values()]
+    candidates = (
+        [config.loss_function for config in configs],
+        [f"{config.loss_function}, {config.architecture}" for config in configs],
+        [f"{config.loss_function}, {config.architecture}, seed {config.seed}" for config in configs],
+    )
+    return next((names for names in candidates if len({*names}) == len(names)), list(subjects))

@@ -47,7 +47,7 @@ def plot_beliefs(
         thumbnail.axis("off")
         values = each.probabilities[:, columns]
         drawn = axes.imshow(values, cmap="magma_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        axes.set_yticks(range(len(runs)), [shorten(run, 34) for run in runs], fontsize=7)
+        axes.set_yticks(range(len(runs)), [shorten(run, 40) for run in runs], fontsize=7)
         names = [shorten(classes[column], NAME) for column in columns]
         last = line == len(images) - 1
         if not named_once or last:

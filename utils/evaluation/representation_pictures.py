@@ -22,7 +22,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def plot_points(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], path: str | os.PathLike[str]) -> None:
-    """Draw each image as a point in its class's colour, each class's number at the median of its points.
+    """Draw each image as a point in its class's colour, each class's number at a point in the middle of its own.
 
     Args:
         points: [N, 1 or 2]. labels: [N]. classes: K names.
@@ -41,7 +41,8 @@ def plot_points(points: np.ndarray, labels: np.ndarray, classes: Sequence[str], 
     axes.scatter(*points[order].T, c=colours[labels[order]], s=size, linewidths=0, alpha=0.65, rasterized=True)
     outline = [withStroke(linewidth=2.2, foreground="white")]
     for label in occurring.tolist():
-        x, y = np.median(points[labels == label], axis=0)
+        own = points[labels == label]
+        x, y = own[np.linalg.norm(own - np.median(own, axis=0), axis=1).argmin()]  # where there are points
         name = str(classes[label])
         name = name if len(occurring) <= FEW and len(name) <= 12 else str(label)
         fontsize = 10 if len(occurring) <= FEW else 6.5

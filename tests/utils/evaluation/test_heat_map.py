@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from msgspec import structs
 from untrained import build_untrained
 
 from utils.evaluation import heat_map as module
@@ -43,6 +44,19 @@ def test_each_run_gives_its_own_probabilities_of_the_same_images(quick, subject,
         np.testing.assert_allclose(told[run], each.answers.log_probabilities.exp()[[7, 2]].numpy(), atol=2e-6)
     assert "OneSidedMarginLoss are a convention" in found.notes[0]
     assert found.pictures[0].path.is_file()
+
+
+def test_runs_are_called_by_what_tells_them_apart(subject):
+    def names(*changes):
+        subjects = [
+            dataclasses.replace(subject, config=structs.replace(subject.config, **change)) for change in changes
+        ]
+        return module._short_names({f"folder-{n}": each for n, each in enumerate(subjects)})
+
+    assert names({}, {"loss_function": "FocalLoss"}) == ["CrossEntropyLoss", "FocalLoss"]
+    assert names({}, {"architecture": "ghostnet"}) == ["CrossEntropyLoss, test_resnet", "CrossEntropyLoss, ghostnet"]
+    assert names({}, {"seed": 3})[1] == "CrossEntropyLoss, test_resnet, seed 3"
+    assert names({}, {"num_epochs": 3}) == ["folder-0", "folder-1"]
 
 
 def test_without_images_some_right_and_some_wrong_are_shown(subject):
