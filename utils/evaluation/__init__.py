@@ -8,44 +8,55 @@ from typing import Any
 from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems
 
 EVALUATIONS = {
-    "calibration": Entry(
-        "utils.evaluation.calibration:calibration",
-        "calibration errors, likelihood and Brier score, before and after a temperature is fitted",
-    ),
     "classification": Entry(
         "utils.evaluation.classification:classification",
         "accuracy, top-5, precision, recall and F1 of each class, confusions, accuracy against rejection",
-    ),
-    "ensembles": Entry(
-        "utils.evaluation.ensembles:ensembles",
-        "accuracy of kept epochs and of their mean probabilities (keep_epochs)",
-    ),
-    "human_agreement": Entry(
-        "utils.evaluation.human_agreement:human_agreement",
-        "divergence from the labels that people gave to CIFAR-10's test images (CIFAR-10H)",
-    ),
-    "label_noise": Entry(
-        "utils.evaluation.label_noise:label_noise",
-        "how many wrong training labels were learnt, and how many images are told right all the same",
-    ),
-    "stability": Entry(
-        "utils.evaluation.stability:stability",
-        "how much predictions change under the run's augmentation, and the least stable images",
-    ),
-    "test_time_augmentation": Entry(
-        "utils.evaluation.averaged_views:averaged_views",
-        "accuracy and likelihood of several views of an image together",
     ),
     "reading": Entry(
         "utils.evaluation.reading:reading",
         "texts read right, character errors, confusions at each place, the texts that were misread; of texts",
     ),
+    "calibration": Entry(
+        "utils.evaluation.calibration:calibration",
+        "calibration errors, likelihood and Brier score, before and after a temperature is fitted",
+    ),
+    "stability": Entry(
+        "utils.evaluation.stability:stability",
+        "how much predictions change under the run's augmentation, and the least stable images",
+    ),
+    "representations": Entry(
+        "utils.evaluation.representations:representations",
+        "how tight and how far apart classes lie in the features; PCA, t-SNE on request",
+    ),
+    "heat_map": Entry("utils.evaluation.heat_map:heat_map", "what this run and others believe of the same images"),
+    "grad_cam": Entry("utils.evaluation.grad_cam:grad_cam", "where in an image the network sees a class"),
+    "cost": Entry("utils.evaluation.cost:cost", "parameters, multiply-adds, size, latency and memory on this device"),
+    "attacks": Entry(
+        "utils.evaluation.attacks:attacks", "accuracy on images changed a little on purpose: FGSM, PGD (takes a minute)"
+    ),
+    "test_time_augmentation": Entry(
+        "utils.evaluation.averaged_views:averaged_views",
+        "accuracy and likelihood of several views of an image together",
+    ),
+    "ensembles": Entry(
+        "utils.evaluation.ensembles:ensembles",
+        "accuracy of kept epochs and of their mean probabilities (keep_epochs)",
+    ),
+    "label_noise": Entry(
+        "utils.evaluation.label_noise:label_noise",
+        "how many wrong training labels were learnt, and how many images are told right all the same",
+    ),
+    "human_agreement": Entry(
+        "utils.evaluation.human_agreement:human_agreement",
+        "divergence from the labels that people gave to CIFAR-10's test images (CIFAR-10H)",
+    ),
 }
+"""In the order in which they are done and shown."""
 OF_TEXTS = frozenset({"reading"})
 """Those that judge texts."""
-OF_ANYTHING: frozenset[str] = frozenset()
+OF_ANYTHING = frozenset({"cost"})
 """Those that judge classes and texts; all others judge classes."""
-ASKED_FOR_ONLY = frozenset({"ensembles", "human_agreement", "label_noise", "test_time_augmentation"})
+ASKED_FOR_ONLY = frozenset({"attacks", "test_time_augmentation", "ensembles", "label_noise", "human_agreement"})
 """Those that take minutes or need something given: left out unless they are named."""
 
 

@@ -10,9 +10,9 @@ from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
 from utils.evaluation.findings import Findings, Picture, percent, plain, whole
+from utils.evaluation.picture_grids import Cell, plot_grid
 from utils.evaluation.rejection import RejectionCurve, plot_rejection
 from utils.evaluation.subject import Answers, Subject
-from utils.picture_rows import plot_rows
 from utils.pictures import confusion_counts, plot_confusion
 from utils.types import REJECTED, ConfigError
 
@@ -83,17 +83,22 @@ def _confusions(subject: Subject, target: np.ndarray, prediction: np.ndarray, pa
     confused = [(true, told) for true, told in places if wrong[true, told]]
     if not confused:
         return
-    told_of = [f"{wrong[true, told]} of {counts[true].sum()}" for true, told in confused]
-    rows = [(subject.classes[a], columns[b], text) for (a, b), text in zip(confused, told_of, strict=True)]
+    rows = [
+        (subject.classes[true], columns[told], f"{wrong[true, told]} of {counts[true].sum()}")
+        for true, told in confused
+    ]
     found.add_table("Most confused", ("true class", "taken for", "images"), rows)
-    pictures = []
-    for (true, told), text in zip(confused, told_of, strict=True):
+    cells = []
+    for true, told in confused:
         label = REJECTED if told == len(subject.classes) else told
         these = np.flatnonzero((target == true) & (prediction == label))[:SHOWN]
-        pictures.append((f"{subject.classes[true]}\ntaken for\n{columns[told]}\n{text}", subject.pictures(these)))
+        words = (subject.classes[true], f"> {columns[told]}")
+        cells.append([Cell(picture, words) for picture in subject.pictures(these)])
     path = subject.output / "confused.png"
-    plot_rows(pictures, path)
-    found.pictures.append(Picture(path, "Images of the classes that are confused most often"))
+    plot_grid(cells, path)
+    found.pictures.append(
+        Picture(path, "Images of the classes that are confused most often: true class > predicted class")
+    )
 
 
 def _rejection(subject: Subject, answers: Answers, found: Findings) -> None:

@@ -10,10 +10,10 @@ import torch
 from datasets.sequences import decode_texts
 from losses.ctc import read_by_beams
 from utils.evaluation.findings import Findings, Picture, percent, whole
+from utils.evaluation.picture_grids import Cell, plot_grid
 from utils.evaluation.subject import Subject
 from utils.metrics.sequences import edit_distances
 from utils.outcomes.texts import character_pairs
-from utils.picture_rows import Shown, plot_rows
 from utils.pictures import plot_places
 from utils.types import REJECTED, ConfigError
 
@@ -84,10 +84,8 @@ def _misread(subject: Subject, distances: torch.Tensor, shown: int, found: Findi
     if not shown:
         return
     images = subject.pictures(wrong[:shown])
-    told = [
-        Shown(image.pixels, f"{text} > {word or 'nothing'}")
-        for image, text, word in zip(images, written, read, strict=False)
-    ]
+    told = zip(images, written, read, strict=False)
+    cells = [Cell(image, (text, f"> {word or 'nothing'}")) for image, text, word in told]
     path = subject.output / "misread.png"
-    plot_rows([("", told[start : start + A_ROW]) for start in range(0, len(told), A_ROW)], path)
-    found.pictures.append(Picture(path, f"{len(told):,} of {len(wrong):,} misread images: written > read"))
+    plot_grid([cells[start : start + A_ROW] for start in range(0, len(cells), A_ROW)], path)
+    found.pictures.append(Picture(path, f"{len(cells):,} of {len(wrong):,} misread images: written > read"))

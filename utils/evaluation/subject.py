@@ -23,7 +23,6 @@ from utils.catalogue import NAME_CHECKS
 from utils.checkpoints import DamagedCheckpoint, load_checkpoint
 from utils.configuration import read_configuration
 from utils.evaluation.parts import Part, choose_part
-from utils.picture_rows import Shown
 from utils.runs import RunFolder
 from utils.schema import WITHOUT_INFLUENCE, Configuration
 from utils.types import Batch, ConfigError, DataError, Sequences
@@ -107,16 +106,19 @@ class Subject:
     def batches(self, stream: ImageStream, label: str) -> Iterator[Batch]:
         """Yield a stream's batches on the device, under a progress bar."""
         with progress(len(stream), label) as bar:
-            for loaded in self.data.evaluation_loader(stream):
-                moved = type(loaded)(*(_to(each, self.device) for each in loaded))
-                batch = stream.finish(moved)
+            for batch in self.load(stream):
                 yield batch
                 bar.update(len(batch.image))
 
-    def pictures(self, places: Iterable[int]) -> list[Shown]:
-        """Return images of the part as they are stored, each with its name. Args: places: positions in the part."""
+    def pictures(self, places: Iterable[int]) -> list[np.ndarray]:
+        """Return images as they are stored, uint8 [H, W] or [H, W, 3]. Args: places: positions in the part."""
         table, rows = self.part.stream.table, self.part.stream.rows
-        return [Shown(np.asarray(table.load(int(rows[place]))), f"row {int(rows[place])}") for place in places]
+        return [np.asarray(table.load(int(rows[place]))) for place in places]
+
+    def load(self, stream: ImageStream) -> Iterator[Batch]:
+        """Yield a stream's batches on the device."""
+        for loaded in self.data.evaluation_loader(stream):
+            yield stream.finish(type(loaded)(*(_to(each, self.device) for each in loaded)))
 
     def at_epoch(self, epoch: int) -> Subject:
         """Return the run with the weights of one of the folder's `kept_epochs`; the network is the same, and changed.

@@ -60,6 +60,9 @@ LOWER_IS_BETTER = frozenset(
         *("not_read", "character_error_rate_by_beams"),
         *("changed", "total_variation", "divergence"),
         *(f"{kind}_nll" for kind in ("flips", "shifts", "training", "together")),
+        *("zero_gradients", "intra_class_distance", "distance_ratio"),
+        *("parameters", "multiply_adds", "weights_mb", "checkpoint_mb", "memory_mb"),
+        *("latency_ms", "latency_of_64_ms"),
     }
 )
 """Metrics, and numbers of evaluations."""

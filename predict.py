@@ -1,0 +1,88 @@
+"""Tell the classes of pictures by the trained model of a run.
+
+    python predict.py PICTURE [PICTURE ...] --run RUN [--top N] [--csv FILE] [--json FILE] [key=value ...]
+
+PICTURE is a file, a pattern such as "photos/*.jpg", or a folder, whose pictures are found at any depth. Those that
+cannot be read are named; the others are told all the same, and the exit status is then 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils.files import CannotWrite
+from utils.logs import presentable, print_traceback
+from utils.types import ConfigError, UserError
+
+ON_SCREEN = 100
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="predict.py",
+        description="Tell the classes of pictures by the trained model of a run.",
+        epilog="example: python predict.py photos --run output/flowers102-... --csv told.csv",
+    )
+    parser.add_argument("words", nargs="+", metavar="PICTURE | key=value", help="files, patterns, folders; changes")
+    parser.add_argument(
+        "--run", required=True, type=Path, metavar="RUN", help="a run's folder, such as those in output"
+    )
+    parser.add_argument("--top", type=int, default=3, metavar="N", help="how many classes of each picture (3)")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line for each picture")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write an object for each picture")
+    return parser.parse_intermixed_args(arguments)
+
+
+def run(options: argparse.Namespace) -> int:
+    pictures = [word for word in options.words if not is_change(word)]
+    mistakes = [] if options.run.is_dir() else [f"--run {options.run}: no such folder"]
+    if options.top < 1:
+        mistakes.append(f"--top: must be a whole number >= 1, got {options.top}")
+    if not pictures:
+        mistakes.append("give a picture, a pattern or a folder: python predict.py PICTURE --run RUN")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    from utils import logs  # torch takes seconds: not for --help or a mistake
+    from utils.evaluation.predicting import find_pictures, predict
+    from utils.evaluation.predictions import as_table, write_csv, write_json
+    from utils.evaluation.subject import open_subject
+
+    logs.configure("WARNING", "logs")
+    paths = find_pictures(pictures)
+    changes = [word for word in options.words if is_change(word)]
+    told = predict(open_subject(options.run, "test", changes), paths, options.top)
+    if options.csv:
+        write_csv(told, options.csv)
+    if options.json:
+        write_json(told, options.json)
+    print(as_table(told, None if not (options.csv or options.json) else ON_SCREEN))
+    for line in told.unreadable:
+        print(presentable(ConfigError(line)), file=sys.stderr)
+    return 1 if told.unreadable else 0
+
+
+def is_change(word: str) -> bool:
+    """Tell "accelerator=cpu" from a picture whose name has an equals sign."""
+    return "=" in word and not Path(word).exists() and word.partition("=")[0].replace("_", "").isalpha()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    sys.excepthook = print_traceback
+    options = parse(arguments)
+    try:
+        return run(options)
+    except UserError as error:
+        print(presentable(error), file=sys.stderr)
+        return 2
+    except CannotWrite as error:
+        print(presentable(error), file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What a network costs: counts in closed form, times and memory of known work."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from torch import nn
+from untrained import build_untrained
+
+from utils.evaluation.cost import Scorer, cost, measure, peak_memory, saved_bytes
+from utils.types import ConfigError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def subject(quick):
+    subject = build_untrained(quick(classes=["3", "8"], loss_function="BinaryCrossEntropyLoss"))
+    subject.folder.best.parent.mkdir(parents=True)
+    subject.folder.best.write_bytes(bytes(3_000_000))
+    return subject
+
+
+def test_cost_counts_the_network_and_its_own_last_layer(subject):
+    found = cost(subject, repeats=3, seconds=0.1)
+    classifier = subject.classifier
+    parameters = [*classifier.network.parameters(), *classifier.own_head.parameters()]
+    assert found.numbers["parameters"] == sum(each.numel() for each in parameters)
+    assert found.numbers["checkpoint_mb"] == 3
+    assert 4 * found.numbers["parameters"] / 1e6 < found.numbers["weights_mb"] < 3
+    assert found.numbers["images_per_second"] == pytest.approx(64_000 / found.numbers["latency_of_64_ms"])
+    assert [row[3] for row in found.tables[0].rows] == ["3", "3"]
+    assert "threads" in found.notes[0]
+
+
+def test_the_scores_that_are_timed_are_those_of_the_run(subject):
+    image = torch.randn(3, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(Scorer(subject.classifier)(image), subject.classifier(image).scores)
+
+
+def test_a_file_of_weights_is_as_large_as_its_numbers():
+    few, many = saved_bytes(nn.Linear(10, 10)), saved_bytes(nn.Linear(1000, 1000))
+    assert many - few == pytest.approx(4 * (1000 * 1001 - 110), abs=200)
+
+
+def test_the_time_of_known_work_is_measured():
+    timing = measure(lambda: time.sleep(0.02), CPU, repeats=5, seconds=10)
+    assert timing.number == 5
+    assert 20 <= timing.low <= timing.median <= timing.high
+    assert timing.median < 200
+
+
+def test_passes_end_when_their_time_is_over_but_not_before_three():
+    assert measure(lambda: time.sleep(0.02), CPU, repeats=1000, seconds=0.01).number == 3
+
+
+def test_memory_that_is_taken_and_freed_is_seen():
+    def work():
+        taken = torch.ones(64_000_000 // 4)
+        time.sleep(0.1)
+        return taken
+
+    assert 50e6 < peak_memory(work, CPU) < 150e6
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"repeats": 2}, r"evaluate_params\.cost\.repeats: must be a whole number >= 3, got 2"),
+        ({"seconds": 0.0}, r"evaluate_params\.cost\.seconds: must be > 0, got 0\.0"),
+    ],
+)
+def test_parameters_out_of_range_are_told(params, message):
+    with pytest.raises(ConfigError, match=message):
+        cost(None, **params)  # type: ignore[arg-type]

@@ -1,0 +1,90 @@
+"""Predictions of pictures as a table, as CSV and as JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from utils.files import write_atomically
+from utils.types import printable
+
+REJECTED_IN_WORDS = "(rejected: none of the classes)"
+CONVENTION = "these probabilities are a convention of the loss, not a posterior; see its card in docs/losses.md"
+
+
+class Guess(NamedTuple):
+    """A class and its probability by the loss's own reading."""
+
+    name: str
+    probability: float
+
+
+class Prediction(NamedTuple):
+    """What is told of a picture. Args: name: the class, or None if it is rejected. likeliest: the likeliest first."""
+
+    path: Path
+    name: str | None
+    likeliest: tuple[Guess, ...]
+
+
+class Predictions(NamedTuple):
+    """Args: unreadable: a line for each picture that could not be read. calibrated: probabilities are a posterior."""
+
+    pictures: tuple[Prediction, ...]
+    unreadable: tuple[str, ...]
+    calibrated: bool
+
+
+def as_table(told: Predictions, most: int | None = None) -> str:
+    """Return lines for a terminal: picture, then the classes with their probabilities."""
+    shown = told.pictures[:most]
+    width = max(len(printable(str(each.path))) for each in shown)
+    lines = []
+    for each in shown:
+        guesses = [f"{guess.name} {100 * guess.probability:.1f} %" for guess in each.likeliest]
+        if each.name is None:
+            guesses.insert(0, REJECTED_IN_WORDS)
+        elif each.name != each.likeliest[0].name:
+            guesses.insert(0, f"{each.name} (predicted)")
+        lines.append(f"{printable(str(each.path)):<{width}}  {printable(', '.join(guesses))}")
+    if more := len(told.pictures) - len(shown):
+        lines.append(f"and {more:,} more, in the file")
+    if not told.calibrated:
+        lines.append(f"note: {CONVENTION}")
+    return "\n".join(lines)
+
+
+def write_csv(told: Predictions, path: Path) -> None:
+    """Write a line for each picture: image, prediction (empty if rejected), class_1, probability_1, ..."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    number = len(told.pictures[0].likeliest)
+    header = [f"{name}_{place}" for place in range(1, number + 1) for name in ("class", "probability")]
+    writer.writerow(["image", "prediction", *header])
+    for each in told.pictures:
+        guesses = [value for guess in each.likeliest for value in (guess.name, f"{guess.probability:.6g}")]
+        writer.writerow([_as_text(each.path), each.name or "", *guesses])
+    write_atomically(path, text.getvalue())
+
+
+def write_json(told: Predictions, path: Path) -> None:
+    """Write an object: calibrated, unreadable, and for each picture image, prediction (null if rejected), likeliest."""
+    pictures = [
+        {
+            "image": _as_text(each.path),
+            "prediction": each.name,
+            "likeliest": [{"class": guess.name, "probability": guess.probability} for guess in each.likeliest],
+        }
+        for each in told.pictures
+    ]
+    unreadable = [printable(line) for line in told.unreadable]
+    values = {"calibrated": told.calibrated, "pictures": pictures, "unreadable": unreadable}
+    write_atomically(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def _as_text(path: Path) -> str:
+    """Return a path that any file can hold: bytes that are no UTF-8 become escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
