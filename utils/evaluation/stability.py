@@ -24,7 +24,7 @@ def stability(
     subject: Subject,
     *,
     views: int = 8,
-    images: int = 1000,
+    images: int = 500,
     shown: int = 6,
     augmentations: dict[str, Any] | None = None,
 ) -> Findings:
