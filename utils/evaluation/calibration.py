@@ -16,7 +16,7 @@ from utils.evaluation.subject import Subject
 from utils.types import REJECTED, ConfigError
 
 TEMPERATURES = (0.01, 10_000.0)
-"""The fit looks no further: at the lower end every image is certain, at the upper one losses that span hundreds end."""
+"""The fit looks no further; losses whose scores span hundreds need some hundred."""
 SMALLEST = math.log(torch.finfo(torch.float32).tiny)
 
 
@@ -119,8 +119,13 @@ class Bins:
 def fit_temperature(log_probabilities: Tensor, target: Tensor) -> float:
     """Return the T that minimises the mean of -log softmax(log p / T) of the label; 1 where no other is better.
 
-    The mean is convex in 1 / T, so it has one minimum. Shapes: [N, K] float64, [N].
+    The mean is convex in 1 / T, so it has one minimum, or none where the label is everywhere the likeliest class: then
+    it only falls as T does, and T stays 1.
+
+    Shapes: [N, K] float64, [N].
     """
+    if torch.equal(log_probabilities.argmax(dim=1), target):
+        return 1.0
     rows = torch.arange(len(target))
 
     def cost(log_temperature: float) -> float:
@@ -170,10 +175,14 @@ def _notes(subject: Subject, temperatures: list[float]) -> list[str]:
         )
     elif subject.config.select_on == "test":
         notes.append("the temperature is fitted on the test images, as there are no validation images")
-    if any(not TEMPERATURES[0] * 1.01 < value < TEMPERATURES[1] / 1.01 for value in temperatures):
+    if 1.0 in temperatures:
         notes.append(
-            "a temperature stands at an end of what is looked at: where all images that it is fitted on are right, "
-            "less of it always seems likelier; the scaled numbers mean nothing then"
+            "a temperature stays 1: none is likelier, or all images that it would be fitted on are right, so that less "
+            "of it would always seem likelier"
+        )
+    if max(temperatures) > TEMPERATURES[1] / 1.01:
+        notes.append(
+            f"a temperature is the highest that is looked at, {TEMPERATURES[1]:,.0f}: being sure tells nothing"
         )
     of_label = answers.log_probabilities.gather(1, answers.target[:, None])
     if saturated := int((of_label < SMALLEST).sum()):

@@ -24,7 +24,7 @@ def stability(
     subject: Subject,
     *,
     views: int = 8,
-    images: int = 1000,
+    images: int = 500,
     shown: int = 6,
     augmentations: dict[str, Any] | None = None,
 ) -> Findings:
@@ -44,7 +44,7 @@ def stability(
         view changed; accuracy of the images and accuracy_of_views.
     Raises: NotApplicable if the run trains without augmentation and no chain is given; ConfigError for numbers out of
         range or a wrong chain.
-    Source: the question is that of LossTransform, preprints 202506.1208, Fig. 3; its measure is not stated.
+    Source: the question is that of preprints 202506.1208, Fig. 3; its measure is not stated.
     """
     ranges = {"views": (views, 2), "images": (images, 1), "shown": (shown, 0)}
     if wrong := [f"{KEY}.{name}: must be >= {least}, got {n}" for name, (n, least) in ranges.items() if n < least]:
@@ -116,7 +116,7 @@ def _show_least_stable(
         others = [names[each] for each in predictions[position].tolist() if each != told]
         most = max(others, key=others.count)
         rows.append((stream.table.name(row), true, names[told], f"{len(others)} of {views}", most))
-        labels.append(f"{true}; {len(others)} of {views}")
+        labels.append(f"{len(others)} of {views}: {true}")  # a long name is cut
     header = ("image", "true class", "told as", "views told otherwise", "mostly as")
     found.add_table("Least stable", header, rows)
     preprocessing = stream.preprocessing
@@ -125,4 +125,4 @@ def _show_least_stable(
     originals = [preprocessing.load(stream.table, int(stream.rows[position])) for position in order]
     path = subject.output / "stability_images.png"
     plot_augmentations(originals, [[*each] for each in pictures], labels, path)
-    found.pictures.append(Picture(path, "The least stable images: true class, and views that are told otherwise"))
+    found.pictures.append(Picture(path, "The least stable images: views told otherwise, and the true class"))

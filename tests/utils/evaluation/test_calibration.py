@@ -101,8 +101,9 @@ def test_saturated_probabilities_give_finite_numbers():
     assert temperature == pytest.approx(900 / math.log(9), rel=0.001)  # nine of ten right: odds of 9
 
 
-def test_a_temperature_of_no_use_stays_1():
-    scores = torch.tensor([[0.0, -5000.0]] * 4, dtype=torch.float64)
+@pytest.mark.parametrize("margin", [1e-3, 1.0, 5000.0])
+def test_the_temperature_stays_1_where_all_images_are_right(margin):
+    scores = torch.tensor([[0.0, -margin]] * 4, dtype=torch.float64)
     assert fit_temperature(scores, torch.zeros(4, dtype=torch.int64)) == 1
 
 
@@ -142,6 +143,16 @@ def test_each_half_is_judged_by_the_other_where_no_images_were_held_out(quick, o
     assert whole not in (first, second)
     assert found.numbers["temperature"] == pytest.approx(math.sqrt(first * second))
     assert "each half of the images is judged with the one fitted on the other" in found.notes[0]
+
+
+@pytest.mark.parametrize(("label", "note"), [(0, "a temperature stays 1"), (1, "is the highest that is looked at")])
+def test_a_fit_without_an_end_is_told(quick, label, note):
+    log_p = torch.tensor([[3.0, 0.0, 0.0]], dtype=torch.float64).log_softmax(dim=1).expand(20, -1)
+    answers = make_answers(log_p, torch.full((20,), label))
+    found = calibration(with_answers(make_subject(quick()), answers, answers))
+    assert [note in each for each in found.notes] == [True]
+    if label == 0:
+        assert found.numbers["scaled_ece"] == found.numbers["ece"]
 
 
 def test_bins_out_of_range_are_refused(quick):
