@@ -52,7 +52,7 @@ def representations(
         found.add("distance_ratio", intra / inter, plain)
     else:
         found.notes.append("all classes have the same mean: the features tell nothing")
-    pca = PCA(n_components=min(2, *features.shape), svd_solver="full").fit(features)
+    pca = PCA(n_components=min(2, *features.shape), random_state=0).fit(features)
     variance = float(np.nan_to_num(pca.explained_variance_ratio_).sum())
     found.add("pca_variance", variance, percent)
     planes = {"pca": (pca.transform(features), f"PCA: two directions with {percent(variance)} of the variance")}
