@@ -96,9 +96,7 @@ def _confusions(subject: Subject, target: np.ndarray, prediction: np.ndarray, pa
         cells.append([Cell(picture, words) for picture in subject.pictures(these)])
     path = subject.output / "confused.png"
     plot_grid(cells, path)
-    found.pictures.append(
-        Picture(path, "Images of the classes that are confused most often: true class > predicted class")
-    )
+    found.pictures.append(Picture(path, "Images of the most confused classes: true > predicted"))
 
 
 def _rejection(subject: Subject, answers: Answers, found: Findings) -> None:
