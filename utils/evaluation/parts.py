@@ -49,9 +49,13 @@ def choose_part(data: DataModule, on: str) -> Part:
     folder = Path(on).expanduser()
     table = read_folder(folder, data.data.classes)
     check_images(table.images)
-    preprocessing = replace(Preprocessing.of(data.config, training=False), size=data.image_size)
-    stream = ImageStream(table, range(len(table)), preprocessing)
+    stream = ImageStream(table, range(len(table)), preprocessing_of_others(data))
     return Part(folder.resolve().name, stream)
+
+
+def preprocessing_of_others(data: DataModule) -> Preprocessing:
+    """Return how images of no data set are prepared: as the run's, and resized to what the network was trained on."""
+    return replace(Preprocessing.of(data.config, training=False), size=data.image_size)
 
 
 def read_folder(folder: Path, classes: Sequence[str]) -> ImageTable:

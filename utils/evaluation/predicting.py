@@ -14,6 +14,7 @@ from datasets.base import ImageTable
 from datasets.files import in_threads, is_hidden, progress
 from datasets.images import ENDINGS, is_image_name
 from datasets.preprocessing import Preprocessing
+from utils.evaluation.parts import preprocessing_of_others
 from utils.evaluation.predictions import Guess, Prediction, Predictions
 from utils.evaluation.subject import Subject
 from utils.types import REJECTED, ConfigError, DataError
@@ -74,14 +75,13 @@ def predict(subject: Subject, paths: Sequence[Path], top: int) -> Predictions:
     """
     if subject.data.data.kind != "image":
         raise ConfigError(f"{subject.folder.path}: this run reads {subject.data.data.kind}s, not classes of pictures")
-    preprocessing = Preprocessing.of(subject.config, training=False)
-    size = subject.data.image_size
+    preprocessing = preprocessing_of_others(subject.data)
     told: list[Prediction] = []
     unreadable: list[str] = []
     with progress(len(paths), "pictures") as bar:
         for batch in _batches(paths, subject.config.batch_size):
             readable, pixels = [], []
-            for path, call in in_threads(lambda each: _load(each, preprocessing, size), batch):
+            for path, call in in_threads(lambda each: _load(each, preprocessing), batch):
                 bar.update()
                 if isinstance(loaded := call.result(), str):
                     unreadable.append(loaded)
@@ -99,17 +99,13 @@ def _batches(paths: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
     return (paths[start : start + size] for start in range(0, len(paths), size))
 
 
-def _load(path: Path, preprocessing: Preprocessing, size: tuple[int, int]) -> np.ndarray | str:
+def _load(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
     """Return a picture's pixels, uint8 [H, W, C], as the run's were prepared, or what is wrong with it."""
     table = ImageTable([path], np.zeros(1, dtype=np.int64))
     try:
-        pixels = preprocessing.load(table, 0)
+        return preprocessing.load(table, 0)
     except DataError as error:
         return str(error)
-    if pixels.shape[:2] != size:
-        found, wanted = (f"{height} x {width}" for height, width in (pixels.shape[:2], size))
-        return f"{path}: {found} pixels, the run's images have {wanted} and it resizes none (image_size: null)"
-    return pixels
 
 
 @torch.no_grad()

@@ -80,16 +80,21 @@ def test_every_kind_of_picture_is_read_as_in_training(subject, picture, tmp_path
 def test_pictures_that_cannot_be_read_are_named_and_the_others_told(subject, picture, tmp_path):
     (tmp_path / "broken.png").write_bytes(picture.read_bytes()[:60])
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "moving.gif")
-    Image.fromarray(np.zeros((9, 7), np.uint8)).save(tmp_path / "other_size.png")
-    paths = [tmp_path / name for name in ("broken.png", "moving.gif", "digit.png", "other_size.png")]
+    paths = [tmp_path / name for name in ("broken.png", "moving.gif", "digit.png")]
     told = predict(subject, paths, top=1)
     assert [each.path for each in told.pictures] == [picture]
-    broken, moving, other_size = told.unreadable
+    broken, moving = told.unreadable
     assert "broken.png: damaged" in broken
     assert "moving.gif: damaged, or not one of JPEG, PNG, WEBP, BMP" in moving
-    assert "other_size.png: 9 x 7 pixels, the run's images have 8 x 8" in other_size
     with pytest.raises(DataError, match=r"(?s)broken\.png.*moving\.gif"):
         predict(subject, paths[:2], top=1)
+
+
+def test_pictures_of_any_size_are_resized_to_what_the_network_was_trained_on(subject, picture, tmp_path):
+    with Image.open(picture) as image:
+        image.resize((16, 16), Image.Resampling.NEAREST).save(tmp_path / "twice.png")
+    first, second = predict(subject, [picture, tmp_path / "twice.png"], top=1).pictures
+    assert dict(second.likeliest) == pytest.approx(dict(first.likeliest), abs=0.05)
 
 
 def test_folders_and_patterns_give_their_pictures_once_and_in_order(photographs):
