@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from losses import LOSSES
 from utils.building import prepare
 from utils.checkpoints import save_checkpoint
 from utils.evaluation.parts import choose_part
 from utils.evaluation.subject import Answers, Subject
+from utils.lookup import load_entry
 from utils.runs import run_folder
 from utils.schema import Configuration
+
+LOSSES_OF_CLASSES = [name for name, entry in LOSSES.items() if load_entry(entry).kind == "image"]
 
 
 def make_subject(config: Configuration, on: str = "test") -> Subject:
@@ -68,3 +73,12 @@ def random_answers(num_images: int, num_classes: int, seed: int = 0, sharpness: 
     scores = sharpness * 2 * torch.randn(num_images, num_classes, generator=generator, dtype=torch.float64)
     target = torch.multinomial((scores / sharpness).softmax(dim=1), 1, generator=generator).squeeze(1)
     return make_answers(scores.log_softmax(dim=1), target)
+
+
+def all_right(subject: Subject) -> Subject:
+    """Return the subject with what the network says as the labels, so that it is right of every image."""
+    stream = copy.copy(subject.part.stream)
+    labels = stream.table.labels.copy()
+    labels[subject.answers.index.numpy()] = subject.answers.prediction.numpy()
+    stream.table = dataclasses.replace(stream.table, labels=labels)
+    return dataclasses.replace(subject, part=dataclasses.replace(subject.part, stream=stream))

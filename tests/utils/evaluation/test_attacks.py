@@ -7,9 +7,9 @@ import pytest
 import torch
 from msgspec import structs
 from torch import nn
-from untrained import all_right, build_untrained
 
 from losses import LOSSES, build_loss
+from tests.utils.evaluation.made_up_subject import LOSSES_OF_CLASSES, all_right, make_subject
 from utils.evaluation.adversarial import costs, fgsm, input_gradient, pgd
 from utils.evaluation.attacks import _Attack, attacks, remarks
 from utils.lookup import load_entry
@@ -33,7 +33,7 @@ def convolutional() -> nn.Module:
 @pytest.fixture
 def subject(quick):
     """A run that is right of every image."""
-    return all_right(build_untrained(quick(classes=["3", "8", "0", "6"])))
+    return all_right(make_subject(quick(classes=["3", "8", "0", "6"])))
 
 
 def test_fgsm_of_a_linear_cost_moves_each_pixel_by_eps_and_stays_an_image():
@@ -100,7 +100,7 @@ def test_objectives_are_those_of_an_explicit_loop():
     assert float(costs(loss, scores, target, "margin")) == pytest.approx(margin, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSSES_OF_CLASSES)
 def test_the_margin_of_any_loss_has_a_gradient_at_scores_far_apart(name):
     loss = build_loss(name)
     width = 1 if load_entry(LOSSES[name]).num_classes == 2 else 4
@@ -159,7 +159,7 @@ def test_a_network_without_a_gradient_is_not_called_robust(subject):
 
 def test_two_classes_of_one_score_are_attacked(quick):
     for name in ("BinaryCrossEntropyLoss", "BinaryOneSidedMarginLoss"):
-        subject = all_right(build_untrained(quick(classes=["3", "8"], loss_function=name)))
+        subject = all_right(make_subject(quick(classes=["3", "8"], loss_function=name)))
         numbers = attacks(subject, images=16, iterations=2, curve=False, objective="margin").numbers
         assert numbers["accuracy"] == 1
         assert numbers["pgd_accuracy"] <= numbers["fgsm_accuracy"] <= 1

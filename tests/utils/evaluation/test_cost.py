@@ -7,8 +7,8 @@ import time
 import pytest
 import torch
 from torch import nn
-from untrained import build_untrained
 
+from tests.utils.evaluation.made_up_subject import make_subject
 from utils.evaluation.cost import Scorer, cost, measure, peak_memory, saved_bytes
 from utils.types import ConfigError
 
@@ -17,8 +17,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def subject(quick):
-    subject = build_untrained(quick(classes=["3", "8"], loss_function="BinaryCrossEntropyLoss"))
-    subject.folder.best.parent.mkdir(parents=True)
+    subject = make_subject(quick(classes=["3", "8"], loss_function="BinaryCrossEntropyLoss"))
     subject.folder.best.write_bytes(bytes(3_000_000))
     return subject
 

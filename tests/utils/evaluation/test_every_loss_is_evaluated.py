@@ -7,7 +7,7 @@ import math
 import pytest
 
 from losses import LOSSES
-from tests.utils.evaluation.made_up_subject import keep, make_subject, scramble
+from tests.utils.evaluation.made_up_subject import LOSSES_OF_CLASSES, keep, make_subject, scramble
 from utils.evaluation import EVALUATIONS
 from utils.lookup import load_entry
 
@@ -19,7 +19,7 @@ PARAMS = {
 }
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSSES_OF_CLASSES)
 def test_every_loss_is_evaluated(quick, name, monkeypatch):
     monkeypatch.setattr("utils.evaluation.plots.write_figure", lambda figure, path: path.touch())
     few = load_entry(LOSSES[name]).num_classes or 4

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from untrained import build_untrained
 
 from losses import LOSSES, build_loss
 from models.architectures.base import Network, pool_to_vector
+from tests.utils.evaluation.made_up_subject import LOSSES_OF_CLASSES, make_subject
 from utils.evaluation.feature_maps import last_map_and_gradient, layout
 from utils.evaluation.findings import NotApplicable
 from utils.evaluation.grad_cam import class_activation, enlarge, evidence, grad_cam, scores_are_evidence
@@ -64,7 +64,7 @@ def test_evidence_of_logits_is_the_score_and_of_costs_the_log_odds():
     torch.testing.assert_close(evidence(binary, score, torch.tensor([1, 0])), torch.tensor([1.5, -1.5]))
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", LOSSES_OF_CLASSES)
 def test_evidence_has_a_gradient_even_where_a_loss_is_certain(name):
     loss = build_loss(name)
     width = 1 if load_entry(LOSSES[name]).num_classes == 2 else 4
@@ -113,7 +113,7 @@ def test_enlarged_maps_reach_1_and_empty_ones_stay_empty():
     ],
 )
 def test_right_and_wrong_predictions_are_drawn(quick, changes):
-    subject = build_untrained(quick(**{"classes": ["3", "8", "0"], "batch_size": 64, "image_size": 64} | changes))
+    subject = make_subject(quick(**{"classes": ["3", "8", "0"], "batch_size": 64, "image_size": 64} | changes))
     found = grad_cam(subject, images=2)
     right = int(subject.answers.right.sum())
     assert found.numbers["maps"] == min(2, right) + 2 * min(2, len(subject.answers.right) - right)

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 from msgspec import structs
-from untrained import build_untrained
 
+from tests.utils.evaluation.made_up_subject import make_subject
 from utils.evaluation import heat_map as module
 from utils.evaluation.heat_map import heat_map, same_images
 from utils.evaluation.heat_map_picture import Believed, classes_to_show, plot_beliefs
@@ -17,7 +17,7 @@ from utils.types import ConfigError
 
 @pytest.fixture
 def subject(quick):
-    return build_untrained(quick(classes=["3", "8", "0"]))
+    return make_subject(quick(classes=["3", "8", "0"]))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def open_as(monkeypatch, tmp_path):
 
 
 def test_each_run_gives_its_own_probabilities_of_the_same_images(quick, subject, open_as):
-    other = build_untrained(quick(classes=["3", "8", "0"], loss_function="OneSidedMarginLoss", seed=1))
+    other = make_subject(quick(classes=["3", "8", "0"], loss_function="OneSidedMarginLoss", seed=1))
     found = heat_map(subject, images=[7, 2], runs=[open_as(other)])
     assert found.details["images"] == [7, 2]
     assert found.details["labels"] == subject.part.stream.table.labels[[7, 2]].tolist()
@@ -75,7 +75,7 @@ def test_without_images_some_right_and_some_wrong_are_shown(subject):
     ],
 )
 def test_runs_of_other_classes_are_refused(quick, subject, open_as, changes, message):
-    path = open_as(build_untrained(quick(**changes)))
+    path = open_as(make_subject(quick(**changes)))
     with pytest.raises(ConfigError, match=rf"evaluate_params\.heat_map\.runs: .*{message}"):
         heat_map(subject, runs=[path])
 
@@ -83,7 +83,7 @@ def test_runs_of_other_classes_are_refused(quick, subject, open_as, changes, mes
 def test_runs_tested_on_other_images_are_refused(subject, open_as):
     table = subject.part.stream.table
     inverted = dataclasses.replace(table, images=255 - table.images)
-    other = build_untrained(subject.config)
+    other = make_subject(subject.config)
     other.part.stream.table = inverted
     assert same_images(table, dataclasses.replace(table))
     assert not same_images(table, inverted)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.datasets import load_digits
-from untrained import build_untrained
 
 import predict as script
+from tests.utils.evaluation.made_up_subject import make_subject
 from utils import runner
 from utils.evaluation.predicting import find_pictures, predict
 from utils.evaluation.predictions import Guess, Prediction, Predictions, as_table
@@ -25,7 +25,7 @@ CLASSES = ["3", "8", "0"]
 
 @pytest.fixture
 def subject(quick):
-    return build_untrained(quick(classes=CLASSES))
+    return make_subject(quick(classes=CLASSES))
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_words_that_name_no_picture_are_told_all_at_once(photographs, tmp_path):
 
 
 def test_more_pictures_than_a_batch_are_told_in_their_order(quick, tmp_path):
-    subject = build_untrained(quick(classes=CLASSES, batch_size=4))
+    subject = make_subject(quick(classes=CLASSES, batch_size=4))
     for n, pixels in enumerate(np.asarray(subject.part.stream.table.images)[:11]):
         Image.fromarray(pixels.squeeze()).save(tmp_path / f"{n:02}.png")
     told = predict(subject, find_pictures([str(tmp_path)]), top=1)

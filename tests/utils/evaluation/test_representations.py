@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 from PIL import Image
-from untrained import build_untrained
 
+from tests.utils.evaluation.made_up_subject import make_subject
 from utils.evaluation.choosing import draw, draw_of_each
 from utils.evaluation.representation_pictures import class_colours, plot_points
 from utils.evaluation.representations import distances, embed, representations
@@ -52,7 +52,7 @@ def test_tsne_is_the_same_for_one_seed_and_keeps_clusters_apart(clusters):
 
 
 def test_representations_measure_the_features_of_the_images_chosen(quick):
-    subject = build_untrained(quick(classes=["3", "8", "0"]))
+    subject = make_subject(quick(classes=["3", "8", "0"]))
     found = representations(subject, images_per_class=9)
     answers = subject.answers
     chosen = draw_of_each(answers.target.numpy(), 9, 0, "representations")
@@ -99,4 +99,4 @@ def test_a_hundred_classes_with_long_names_and_formulas_are_drawn(tmp_path):
 )
 def test_parameters_out_of_range_are_told(quick, params, message):
     with pytest.raises(ConfigError, match=message):
-        representations(build_untrained(quick(classes=["3", "8"])), **params)
+        representations(make_subject(quick(classes=["3", "8"])), **params)
