@@ -15,9 +15,10 @@ from datasets.files import in_threads, is_hidden, progress
 from datasets.images import ENDINGS, is_image_name
 from datasets.preprocessing import Preprocessing
 from utils.evaluation.parts import preprocessing_of_others
-from utils.evaluation.predictions import Guess, Prediction, Predictions
+from utils.evaluation.predictions import Prediction, Predictions
 from utils.evaluation.subject import Subject
-from utils.types import REJECTED, ConfigError, DataError
+from utils.outcomes import outcomes_for
+from utils.types import DataError
 
 
 def find_pictures(words: Sequence[str]) -> list[Path]:
@@ -71,10 +72,8 @@ def predict(subject: Subject, paths: Sequence[Path], top: int) -> Predictions:
         paths: the pictures.
         top: how many classes of each, the likeliest first.
 
-    Raises: ConfigError for a run that reads no single pictures; DataError naming all if none can be read.
+    Raises: DataError naming all if none can be read.
     """
-    if subject.data.data.kind != "image":
-        raise ConfigError(f"{subject.folder.path}: this run reads {subject.data.data.kind}s, not classes of pictures")
     preprocessing = preprocessing_of_others(subject.data)
     told: list[Prediction] = []
     unreadable: list[str] = []
@@ -113,15 +112,7 @@ def _tell(
     subject: Subject, preprocessing: Preprocessing, paths: Sequence[Path], pixels: np.ndarray, top: int
 ) -> list[Prediction]:
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(subject.device)
-    prediction, log_probabilities = subject.judge(subject.classifier(preprocessing.to_numbers(images)).scores)
-    probabilities = log_probabilities.double().exp()
-    order = probabilities.argsort(dim=1, descending=True, stable=True)[:, :top]
-    columns = (paths, prediction.tolist(), order.tolist(), probabilities.gather(1, order).tolist())
-    return [
-        Prediction(
-            path,
-            None if label == REJECTED else subject.classes[label],
-            tuple(Guess(subject.classes[each], value) for each, value in zip(likeliest, values, strict=True)),
-        )
-        for path, label, likeliest, values in zip(*columns, strict=True)
-    ]
+    scores = subject.classifier(preprocessing.to_numbers(images)).scores
+    outcomes = outcomes_for(subject.data.data.kind)
+    guesses = outcomes.guesses(subject.classifier.loss, scores, subject.classes, top)
+    return [Prediction(path, guess) for path, guess in zip(paths, guesses, strict=True)]

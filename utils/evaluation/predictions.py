@@ -9,25 +9,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from utils.files import write_atomically
+from utils.outcomes import Guess
 from utils.types import printable
 
 REJECTED_IN_WORDS = "(rejected: none of the classes)"
 CONVENTION = "these probabilities are a convention of the loss, not a posterior; see its card in docs/losses.md"
 
 
-class Guess(NamedTuple):
-    """A class and its probability by the loss's own reading."""
-
-    name: str
-    probability: float
-
-
 class Prediction(NamedTuple):
-    """What is told of a picture. Args: name: the class, or None if it is rejected. likeliest: the likeliest first."""
+    """What is told of a picture."""
 
     path: Path
-    name: str | None
-    likeliest: tuple[Guess, ...]
+    guess: Guess
 
 
 class Predictions(NamedTuple):
@@ -44,11 +37,12 @@ def as_table(told: Predictions, most: int | None = None) -> str:
     width = max(len(printable(str(each.path))) for each in shown)
     lines = []
     for each in shown:
-        guesses = [f"{guess.name} {100 * guess.probability:.1f} %" for guess in each.likeliest]
-        if each.name is None:
+        told_name, likeliest = each.guess
+        guesses = [f"{name} {100 * probability:.1f} %" for name, probability in likeliest]
+        if told_name is None:
             guesses.insert(0, REJECTED_IN_WORDS)
-        elif each.name != each.likeliest[0].name:
-            guesses.insert(0, f"{each.name} (predicted)")
+        elif told_name != likeliest[0][0]:
+            guesses.insert(0, f"{told_name} (predicted)")
         lines.append(f"{printable(str(each.path)):<{width}}  {printable(', '.join(guesses))}")
     if more := len(told.pictures) - len(shown):
         lines.append(f"and {more:,} more, in the file")
@@ -61,12 +55,12 @@ def write_csv(told: Predictions, path: Path) -> None:
     """Write a line for each picture: image, prediction (empty if rejected), class_1, probability_1, ..."""
     text = io.StringIO()
     writer = csv.writer(text)
-    number = len(told.pictures[0].likeliest)
+    number = len(told.pictures[0].guess.likeliest)
     header = [f"{name}_{place}" for place in range(1, number + 1) for name in ("class", "probability")]
     writer.writerow(["image", "prediction", *header])
     for each in told.pictures:
-        guesses = [value for guess in each.likeliest for value in (guess.name, f"{guess.probability:.6g}")]
-        writer.writerow([_as_text(each.path), each.name or "", *guesses])
+        guesses = [value for name, probability in each.guess.likeliest for value in (name, f"{probability:.6g}")]
+        writer.writerow([_as_text(each.path), each.guess.name or "", *guesses])
     write_atomically(path, text.getvalue())
 
 
@@ -75,8 +69,8 @@ def write_json(told: Predictions, path: Path) -> None:
     pictures = [
         {
             "image": _as_text(each.path),
-            "prediction": each.name,
-            "likeliest": [{"class": guess.name, "probability": guess.probability} for guess in each.likeliest],
+            "prediction": each.guess.name,
+            "likeliest": [{"class": name, "probability": probability} for name, probability in each.guess.likeliest],
         }
         for each in told.pictures
     ]

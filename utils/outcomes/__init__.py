@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from utils.lookup import Entry, load_entry
 
@@ -19,6 +19,16 @@ OUTCOMES = {
 }
 
 
+class Guess(NamedTuple):
+    """What an image is told to be.
+
+    Args: name: None if it is none of the classes. likeliest: names with their probabilities, the likeliest first.
+    """
+
+    name: str | None
+    likeliest: tuple[tuple[str, float], ...]
+
+
 class Outcomes(Protocol):
     """What the predictions of one kind need.
 
@@ -31,6 +41,10 @@ class Outcomes(Protocol):
         self, loss: ClassificationLoss, outputs: dict[str, Tensor], classes: tuple[str, ...]
     ) -> dict[str, pa.Array]:
         """Return what predictions.parquet holds beside the index."""
+        ...
+
+    def guesses(self, loss: ClassificationLoss, scores: Tensor, classes: tuple[str, ...], top: int) -> list[Guess]:
+        """Return what each of B images is told to be, and up to `top` readings that are likeliest."""
         ...
 
     def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:

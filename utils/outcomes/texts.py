@@ -14,6 +14,7 @@ from torch import Tensor
 from datasets.sequences import decode_texts
 from losses.base import ClassificationLoss
 from losses.ctc import text_costs
+from utils.outcomes import Guess
 from utils.pictures import plot_confusion, plot_places
 from utils.runs import RunFolder, write_csv
 from utils.types import REJECTED, Sequences
@@ -43,6 +44,13 @@ class _Texts:
             return found
         steps = pa.FixedSizeListArray.from_arrays(pa.array(scores.flatten().numpy()), scores.shape[2])
         return found | {"scores": pa.FixedSizeListArray.from_arrays(steps, scores.shape[1])}
+
+    def guesses(self, loss: ClassificationLoss, scores: Tensor, classes: tuple[str, ...], top: int) -> list[Guess]:
+        """Return the text that is read of each image and its probability, no others."""
+        prediction = loss.predict(scores)
+        probabilities = (-text_costs(loss.log_probabilities(scores), Sequences.of(prediction))).exp().tolist()
+        texts = decode_texts(prediction.cpu().numpy(), classes)
+        return [Guess(text or None, ((text, value),)) for text, value in zip(texts, probabilities, strict=True)]
 
     def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:
         """Draw the characters' confusions, those of each place of the text, and write the latter."""

@@ -16,8 +16,9 @@ import predict as script
 from tests.utils.evaluation.made_up_subject import make_subject
 from utils import runner
 from utils.evaluation.predicting import find_pictures, predict
-from utils.evaluation.predictions import Guess, Prediction, Predictions, as_table
+from utils.evaluation.predictions import Prediction, Predictions, as_table
 from utils.evaluation.subject import open_subject
+from utils.outcomes import Guess
 from utils.types import DataError
 
 CLASSES = ["3", "8", "0"]
@@ -52,9 +53,9 @@ def photographs(tmp_path):
 def test_a_picture_is_told_as_in_the_run_s_own_test(subject, picture):
     (told,) = predict(subject, [picture], top=2).pictures
     p = subject.answers.log_probabilities[0].double().exp()
-    assert told.name == subject.classes[int(subject.answers.prediction[0])]
-    assert [guess.name for guess in told.likeliest] == [CLASSES[k] for k in p.argsort(descending=True)[:2].tolist()]
-    assert told.likeliest[0].probability == pytest.approx(float(p.max()), rel=1e-5)
+    assert told.guess.name == subject.classes[int(subject.answers.prediction[0])]
+    assert [name for name, _ in told.guess.likeliest] == [CLASSES[k] for k in p.argsort(descending=True)[:2].tolist()]
+    assert told.guess.likeliest[0][1] == pytest.approx(float(p.max()), rel=1e-5)
 
 
 def test_every_kind_of_picture_is_read_as_in_training(subject, picture, tmp_path):
@@ -74,7 +75,7 @@ def test_every_kind_of_picture_is_read_as_in_training(subject, picture, tmp_path
     paths = [picture, *(tmp_path / name for name in (*kinds, "turned.png"))]
     first, *others = predict(subject, paths, top=3).pictures
     for each in others:
-        assert dict(each.likeliest) == pytest.approx(dict(first.likeliest)), each.path
+        assert dict(each.guess.likeliest) == pytest.approx(dict(first.guess.likeliest)), each.path
 
 
 def test_pictures_that_cannot_be_read_are_named_and_the_others_told(subject, picture, tmp_path):
@@ -94,7 +95,7 @@ def test_pictures_of_any_size_are_resized_to_what_the_network_was_trained_on(sub
     with Image.open(picture) as image:
         image.resize((16, 16), Image.Resampling.NEAREST).save(tmp_path / "twice.png")
     first, second = predict(subject, [picture, tmp_path / "twice.png"], top=1).pictures
-    assert dict(second.likeliest) == pytest.approx(dict(first.likeliest), abs=0.05)
+    assert dict(second.guess.likeliest) == pytest.approx(dict(first.guess.likeliest), abs=0.05)
 
 
 def test_folders_and_patterns_give_their_pictures_once_and_in_order(photographs):
@@ -124,11 +125,11 @@ def test_more_pictures_than_a_batch_are_told_in_their_order(quick, tmp_path):
     for n, pixels in enumerate(np.asarray(subject.part.stream.table.images)[:11]):
         Image.fromarray(pixels.squeeze()).save(tmp_path / f"{n:02}.png")
     told = predict(subject, find_pictures([str(tmp_path)]), top=1)
-    assert [CLASSES.index(each.name or "") for each in told.pictures] == subject.answers.prediction[:11].tolist()
+    assert [CLASSES.index(each.guess.name or "") for each in told.pictures] == subject.answers.prediction[:11].tolist()
 
 
 def test_rejected_pictures_and_probabilities_of_convention_are_said(tmp_path):
-    rejected = Prediction(tmp_path / "a.png", None, (Guess("cat", 0.75), Guess("dog", 0.25)))
+    rejected = Prediction(tmp_path / "a.png", Guess(None, (("cat", 0.75), ("dog", 0.25))))
     lines = as_table(Predictions((rejected, rejected), (), False), most=1).splitlines()
     assert lines[0].endswith("a.png  (rejected: none of the classes), cat 75.0 %, dog 25.0 %")
     assert lines[1] == "and 1 more, in the file"

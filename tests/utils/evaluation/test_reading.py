@@ -8,8 +8,10 @@ import difflib
 import numpy as np
 import pytest
 
+from datasets.sequences import decode_texts
 from utils import runner
 from utils.evaluation.evaluating import evaluate
+from utils.evaluation.predicting import predict
 from utils.evaluation.reading import reading
 from utils.evaluation.subject import Subject, open_subject
 from utils.types import ConfigError
@@ -68,6 +70,17 @@ def test_one_beam_of_all_texts_reads_no_worse_than_chance_of_its_own(subject):
     found = reading(subject, beams=4, shown=0)
     assert np.isfinite(found.numbers["character_error_rate_by_beams"])
     assert "accuracy_by_beams" in found.words
+
+
+def test_pictures_are_read_as_the_test_images_were(subject, tmp_path):
+    paths = []
+    for row in range(5):
+        paths.append(tmp_path / f"{row}.png")
+        subject.part.stream.table.load(row).save(paths[-1])
+    told = predict(subject, paths, top=3)
+    texts = decode_texts(subject.answers.prediction.numpy()[:5], subject.classes)
+    assert [each.guess.name or "" for each in told.pictures] == texts
+    assert all(0 < each.guess.likeliest[0][1] <= 1 for each in told.pictures)
 
 
 def test_parameters_out_of_range_are_all_told(subject):
