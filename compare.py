@@ -9,7 +9,6 @@ runs are found by their configurations.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +19,10 @@ from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
 from utils.comparison.records import group_records, run_records
 from utils.comparison.tables import build_tables, notes
-from utils.files import CannotWrite, write_atomically
-from utils.logs import presentable, print_traceback
+from utils.files import write_atomically
+from utils.logs import presentable
 from utils.runs import write_csv
-from utils.types import UserError
+from utils.scripts import exit_status
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -78,22 +77,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    sys.excepthook = print_traceback
     options = parse(arguments)
-    try:
-        run(options)
-    except UserError as error:
-        print(presentable(error), file=sys.stderr)
-        return 2
-    except CannotWrite as error:
-        print(presentable(error), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    return 0
+    return exit_status(lambda: run(options))
 
 
 if __name__ == "__main__":

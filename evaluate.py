@@ -14,9 +14,8 @@ from pathlib import Path
 
 from utils.catalogue import list_names
 from utils.evaluation import EVALUATIONS, check_evaluation_name
-from utils.files import CannotWrite
-from utils.logs import presentable, print_traceback
-from utils.types import ConfigError, UserError
+from utils.scripts import exit_status
+from utils.types import ConfigError
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -63,19 +62,8 @@ def as_key(word: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    sys.excepthook = print_traceback
     options = parse(arguments)
-    try:
-        run(options)
-    except UserError as error:
-        print(presentable(error), file=sys.stderr)
-        return 2
-    except CannotWrite as error:
-        print(presentable(error), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_status(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.files import CannotWrite
-from utils.logs import presentable, print_traceback
-from utils.types import ConfigError, UserError
+from utils.logs import presentable
+from utils.scripts import exit_status
+from utils.types import ConfigError
 
 ON_SCREEN = 100
 
@@ -70,18 +70,8 @@ def is_change(word: str) -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    sys.excepthook = print_traceback
     options = parse(arguments)
-    try:
-        return run(options)
-    except UserError as error:
-        print(presentable(error), file=sys.stderr)
-        return 2
-    except CannotWrite as error:
-        print(presentable(error), file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return exit_status(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.catalogue import LISTS, NAME_CHECKS, list_names
-from utils.logs import presentable, print_traceback
+from utils.scripts import exit_status
 from utils.signals import Interrupted, raise_on_signals
-from utils.types import ConfigError, TrainingError, UserError
+from utils.types import ConfigError
 
 if TYPE_CHECKING:
     from utils.schema import Configuration
@@ -88,24 +88,19 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    sys.excepthook = print_traceback
     options = parse(arguments)
+    return exit_status(lambda: run_in_order(options))
+
+
+def run_in_order(options: argparse.Namespace) -> int:
+    """Run, and end in order after a signal."""
     try:
         with raise_on_signals():
             run(options)
-    except UserError as error:
-        print(presentable(error), file=sys.stderr)
-        return 2
-    except TrainingError as error:
-        print(presentable(error), file=sys.stderr)
-        return 1
     except Interrupted as interruption:
         if os.environ.get("LOCAL_RANK", "0") == "0":  # one process speaks for all
             print(interruption, file=sys.stderr)
         return interruption.status
-    except BrokenPipeError:  # `--list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     return 0
 
 
