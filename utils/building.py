@@ -25,6 +25,7 @@ from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from utils import optimization
 from utils.data_sets import DATA_KEYS, load_data_set
+from utils.evaluation import judges
 from utils.lookup import keywords, load_entry
 from utils.metrics import metric_entries
 from utils.parameter_checks import check_parameters
@@ -73,6 +74,8 @@ def prepare(config: Configuration) -> Preparation:
         raise config.error({(key,): text})
     data_set = _located(config, _build_data_set, config)
     _refuse_metrics_without_sense(config, data_set)
+    if others := [name for name in config.evaluate if not judges(name, data_set.kind)]:
+        raise config.error({("evaluate",): f"{', '.join(others)}: says nothing about {data_set.kind}s"})
     data_set = dataclasses.replace(data_set, notes=(*data_set.notes, *audit(data_set)))
     _warn_without_effect(config, has_boxes=data_set.train.boxes is not None)
     for note in data_set.notes:

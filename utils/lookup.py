@@ -9,12 +9,15 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import operator
 import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from msgspec import Meta
 
 
 class Entry(NamedTuple):
@@ -145,7 +148,8 @@ def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
     try:
         function = without_partial(constructor)
         function = function.__init__ if inspect.isclass(function) else function
-        return typing.get_type_hints(function, localns=vars(collections.abc))  # some import these for checkers only
+        # some import these for checkers only
+        return typing.get_type_hints(function, localns=vars(collections.abc), include_extras=True)
     except (NameError, TypeError, AttributeError):
         return {}
 
@@ -157,6 +161,8 @@ def _fits(hint: Any, value: Any) -> bool:
             return isinstance(value, (int, float)) and not isinstance(value, bool)
         return isinstance(value, hint) and not (hint is int and isinstance(value, bool))
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _fits(inner[0], value) and (not isinstance(inner[1], Meta) or _is_within(inner[1], value))
     if origin in (typing.Union, types.UnionType):
         return any(_fits(part, value) for part in inner)
     if origin is typing.Literal:
@@ -164,6 +170,12 @@ def _fits(hint: Any, value: Any) -> bool:
     if origin in SEQUENCES and inner and isinstance(value, (list, str, int, float)):
         return isinstance(value, list) and all(_fits(inner[0], item) for item in value)
     return not isinstance(value, str) if _is_tensor(hint) else True
+
+
+def _is_within(meta: Meta, value: Any) -> bool:
+    """Tell whether a number keeps the bounds that its annotation gives; NaN keeps none."""
+    bounds = ((meta.ge, operator.ge), (meta.gt, operator.gt), (meta.le, operator.le), (meta.lt, operator.lt))
+    return all(keeps(value, bound) for bound, keeps in bounds if bound is not None)
 
 
 def _is_tensor(hint: Any) -> bool:
@@ -194,6 +206,8 @@ def _alternatives(hint: Any, many: bool = False) -> list[str]:
         return ["null"]
     if hint is Any:
         return [f"{article}value{plural}"]
+    if origin is typing.Annotated and not isinstance(inner[1], Meta):
+        return _alternatives(inner[0], many)
     if origin is typing.Annotated:
         (words,) = _alternatives(inner[0], many)
         return [_bounded(words, inner[1])]

@@ -226,6 +226,7 @@ def plot_places(pairs: Sequence[tuple[int, int, int]], classes: Sequence[str], p
     axes.set_xlabel("place in the text")
     axes.set_ylabel("misread")
     axes.set_ylim(0, max(1.35 * float(shares.max(initial=0)), 0.01))
+    axes.set_yticks([tick for tick in axes.get_yticks() if tick <= 1])
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.spines[["top", "right"]].set_visible(False)

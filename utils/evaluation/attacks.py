@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,8 +13,9 @@ from torch import Tensor
 from datasets.files import progress
 from utils.evaluation import attack_pictures
 from utils.evaluation.adversarial import Objective, fgsm, input_gradient, pgd
-from utils.evaluation.choosing import draw, pick, require
+from utils.evaluation.choosing import draw, pick
 from utils.evaluation.findings import Findings, Picture, percent, whole
+from utils.evaluation.ranges import Level, Positive
 from utils.evaluation.subject import Subject
 from utils.seeding import derive_seed
 from utils.types import Batch
@@ -33,11 +33,11 @@ CHANCE = 0.05
 def attacks(
     subject: Subject,
     *,
-    eps: float = 8.0,
-    step: float = 2.0,
-    iterations: int = 20,
-    restarts: int = 1,
-    images: int | None = 200,
+    eps: Level = 8.0,
+    step: Level = 2.0,
+    iterations: Positive = 20,
+    restarts: Positive = 1,
+    images: Positive | None = 200,
     objective: Objective = "cross_entropy",
     curve: bool = True,
     seed: int = 0,
@@ -62,11 +62,6 @@ def attacks(
     Returns: accuracy, fgsm_accuracy, pgd_accuracy; zero_gradients, the share of right images whose gradient is exactly
         0, which no attack by gradients can change.
     """
-    for name, value in (("eps", eps), ("step", step)):
-        require("attacks", name, value > 0 and math.isfinite(value), "finite and > 0, of 255", value)
-    for name, value in (("iterations", iterations), ("restarts", restarts)):
-        require("attacks", name, value >= 1, "a whole number >= 1", value)
-    require("attacks", "images", images is None or images >= 1, "a whole number >= 1 or null", images)
     sizes = sorted({eps * factor for factor in CURVE} | {max(DESTRUCTIVE, eps)}) if curve else [eps]
     attack = _Attack(subject, step / eps, iterations, restarts, objective, seed)
     found = _attack_all(attack, draw(len(subject.part), images, seed, "attacks"), sizes, shown=eps)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from utils.evaluation.findings import Findings, percent, plain, points
+from utils.evaluation.ranges import Positive
 from utils.evaluation.subject import Subject
 from utils.evaluation.together import Together
 from utils.evaluation.views import augmented_stream, judge_views
@@ -23,8 +24,8 @@ def averaged_views(
     subject: Subject,
     *,
     kinds: list[Literal["flips", "shifts", "training"]] | None = None,
-    views: int = 4,
-    shift: int | None = None,
+    views: Positive = 4,
+    shift: Positive | None = None,
 ) -> Findings:
     """Average the probabilities of an image and of further views of it, as `Together` says.
 
@@ -74,11 +75,10 @@ def _check(kinds: list, views: int, pixels: int, side: int) -> None:
     mistakes = []
     if not kinds:
         mistakes.append(f"{KEY}.kinds: must hold flips, shifts or training, got nothing")
-    if views < 1 or ("shifts" in kinds and views > len(DIRECTIONS)):
-        most = f" and, with shifts, <= {len(DIRECTIONS)}" if "shifts" in kinds else ""
-        mistakes.append(f"{KEY}.views: must be >= 1{most}, got {views}")
-    if not 1 <= pixels < side:
-        mistakes.append(f"{KEY}.shift: must be >= 1 and less than the image's {side} pixels, got {pixels}")
+    if "shifts" in kinds and views > len(DIRECTIONS):
+        mistakes.append(f"{KEY}.views: must be <= {len(DIRECTIONS)} with shifts, got {views}")
+    if pixels >= side:
+        mistakes.append(f"{KEY}.shift: must be less than the image's {side} pixels, got {pixels}")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
 

@@ -12,15 +12,16 @@ from torch import Tensor
 
 from utils.evaluation.findings import Findings, Picture, percent, plain
 from utils.evaluation.plots import plot_reliability
+from utils.evaluation.ranges import Positive
 from utils.evaluation.subject import Subject
-from utils.types import REJECTED, ConfigError
+from utils.types import REJECTED
 
 TEMPERATURES = (0.01, 10_000.0)
 """The fit looks no further; losses whose scores span hundreds need some hundred."""
 SMALLEST = math.log(torch.finfo(torch.float32).tiny)
 
 
-def calibration(subject: Subject, *, bins: int = 15) -> Findings:
+def calibration(subject: Subject, *, bins: Positive = 15) -> Findings:
     """Measure calibration, before and after a temperature is fitted.
 
     All is computed from logarithms in float64, so that no probability is too small: there is no floor.
@@ -30,11 +31,8 @@ def calibration(subject: Subject, *, bins: int = 15) -> Findings:
 
     Returns: ece, classwise_ece, nll, brier and confidence, as of `measure`; temperature, and the same with it as
         scaled_ece and so on.
-    Raises: ConfigError if there is no bin.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599: eq. 3, sec. 4.2.
     """
-    if bins < 1:
-        raise ConfigError(f"evaluate_params.calibration.bins: must be >= 1, got {bins}")
     answers, found = subject.answers, Findings()
     target, prediction = answers.target, answers.prediction
     before = answers.log_probabilities.double()

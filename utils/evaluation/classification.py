@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from msgspec import Meta
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
@@ -14,16 +15,16 @@ from utils.evaluation.picture_grids import Cell, plot_grid
 from utils.evaluation.rejection import RejectionCurve, plot_rejection
 from utils.evaluation.subject import Answers, Subject
 from utils.pictures import confusion_counts, plot_confusion
-from utils.types import REJECTED, ConfigError
+from utils.types import REJECTED
 
 TOP = 5
-SHOWN = 6
-"""Images of a pair of classes that are shown."""
+SHOWN, A_ROW = 6, 8
+"""Images of a pair of classes that are shown; images beside one another."""
 SHARES = (0.05, 0.1, 0.2, 0.5)
 """Rejected shares whose accuracy is listed."""
 
 
-def classification(subject: Subject, *, pairs: int = 10) -> Findings:
+def classification(subject: Subject, *, pairs: Annotated[int, Meta(ge=0, le=100)] = 10) -> Findings:
     """Count what is right.
 
     Args:
@@ -32,10 +33,7 @@ def classification(subject: Subject, *, pairs: int = 10) -> Findings:
     Returns: accuracy, top5_accuracy, precision, recall and F1 as means over the classes (macro) and weighted by their
         images (weighted_...), rejected; one_off_accuracy where classes are ordered; aurc, the mean error when images
         are rejected by the loss's `confidence`.
-    Raises: ConfigError for pairs out of range.
     """
-    if not 0 <= pairs <= 100:
-        raise ConfigError(f"evaluate_params.classification.pairs: must be 0 to 100, got {pairs}")
     answers, found = subject.answers, Findings()
     target, prediction = answers.target.numpy(), answers.prediction.numpy()
     found.add("images", len(target), whole)
@@ -93,9 +91,9 @@ def _confusions(subject: Subject, target: np.ndarray, prediction: np.ndarray, pa
         label = REJECTED if told == len(subject.classes) else told
         these = np.flatnonzero((target == true) & (prediction == label))[:SHOWN]
         words = (subject.classes[true], f"> {columns[told]}")
-        cells.append([Cell(picture, words) for picture in subject.pictures(these)])
+        cells += [Cell(picture, words) for picture in subject.pictures(these)]
     path = subject.output / "confused.png"
-    plot_grid(cells, path)
+    plot_grid([cells[start : start + A_ROW] for start in range(0, len(cells), A_ROW)], path)
     found.pictures.append(Picture(path, "Images of the most confused classes: true > predicted"))
 
 

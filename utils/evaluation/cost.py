@@ -10,16 +10,17 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import psutil
 import torch
+from msgspec import Meta
 from torch import Tensor, nn
 
 from models.classifier import Classifier
 from models.flops import count_multiply_adds
-from utils.evaluation.choosing import require
 from utils.evaluation.findings import Findings, whole
+from utils.evaluation.ranges import Size
 from utils.evaluation.subject import Subject
 
 BATCH = 64
@@ -27,7 +28,7 @@ WARM_UP = 3
 MB = 10**6
 
 
-def cost(subject: Subject, *, repeats: int = 30, seconds: float = 10.0) -> Findings:
+def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds: Size = 10.0) -> Findings:
     """Measure the network with its last layer, from normalised images to scores, without loading the images.
 
     Args:
@@ -38,8 +39,6 @@ def cost(subject: Subject, *, repeats: int = 30, seconds: float = 10.0) -> Findi
         checkpoint_mb, the file best.ckpt, in 10^6 bytes; latency_ms of a batch of 1 and latency_of_64_ms,
         medians; images_per_second of the latter; memory_mb, what a batch of 64 takes beside the weights.
     """
-    require("cost", "repeats", repeats >= 3, "a whole number >= 3", repeats)
-    require("cost", "seconds", seconds > 0, "> 0", seconds)
     network, found = Scorer(subject.classifier), Findings()
     shape = (subject.config.in_channels, *subject.data.image_size)
     found.add("parameters", sum(each.numel() for each in network.parameters()), whole)

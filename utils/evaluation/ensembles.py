@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from utils.evaluation.findings import Findings, NotApplicable, Picture, percent, plain, points, whole
 from utils.evaluation.plots import plot_over_epochs
+from utils.evaluation.ranges import Number, Positive
 from utils.evaluation.snapshots import choose_epochs, snapshots
 from utils.evaluation.subject import Subject
 from utils.evaluation.together import Together
@@ -14,7 +15,7 @@ from utils.types import REJECTED, ConfigError
 KEY = "evaluate_params.ensembles"
 
 
-def ensembles(subject: Subject, *, epochs: list[int] | None = None, sizes: list[int] | None = None) -> Findings:
+def ensembles(subject: Subject, *, epochs: list[Number] | None = None, sizes: list[Positive] | None = None) -> Findings:
     """Average the probabilities of kept epochs, as `Together` says.
 
     Args:

@@ -36,12 +36,12 @@ def evaluate(
         also: further ones.
         tell: takes each text as soon as it is known.
 
-    Raises: ConfigError or DataError for what cannot be evaluated.
+    Raises: ConfigError for what cannot be evaluated, once all else is done.
     """
     kind = subject.data.data.kind
     names = tuple(dict.fromkeys([*(only or (*names_of_all(kind), *subject.config.evaluate)), *also]))
     record = go_on(subject.output, facts(subject))
-    left_out = []
+    left_out, mistakes = [], []
     subject.output.mkdir(parents=True, exist_ok=True)
     for name in names:
         began = time.perf_counter()
@@ -54,16 +54,20 @@ def evaluate(
             record.evaluated.pop(name, None)
             left_out.append(f"{name}: {reason}")
             continue
-        except ConfigError as error:
-            raise subject.config.located(error) from None
+        except UserError as error:  # what the others find is worth having
+            mistakes.append(str(error))
+            continue
         record.evaluated[name] = Evaluated(params, findings, time.perf_counter() - began)
         write_record(record, subject.output)  # each as soon as it is known: the next may take long
         tell(in_words(name, record.evaluated[name]))
-    if not record.evaluated:
+    if len(left_out) == len(names):
         raise ConfigError("\n".join(["nothing to evaluate:", *(f"  {line}" for line in left_out)]))
-    record.facts["left_out"] = left_out
-    write_record(record, subject.output)
-    tell("".join(f"left out: {line}\n" for line in left_out) + f"report  {write_report(record, subject.output)}")
+    if record.evaluated:
+        record.facts["left_out"] = left_out
+        write_record(record, subject.output)
+        tell("".join(f"left out: {line}\n" for line in left_out) + f"report  {write_report(record, subject.output)}")
+    if mistakes:
+        raise subject.config.located(ConfigError("\n".join(mistakes)))
     return record
 
 

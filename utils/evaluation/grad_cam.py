@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
 from matplotlib import colormaps
+from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
 from losses.base import ClassificationLoss
-from utils.evaluation.choosing import draw, pick, require
+from utils.evaluation.choosing import draw, pick
 from utils.evaluation.feature_maps import last_map_and_gradient
 from utils.evaluation.findings import Findings, NotApplicable, Picture, whole
 from utils.evaluation.picture_grids import Cell, plot_grid, to_picture
@@ -19,7 +22,7 @@ from utils.types import REJECTED, Batch
 SHADE = 0.5
 
 
-def grad_cam(subject: Subject, *, images: int = 6, seed: int = 0) -> Findings:
+def grad_cam(subject: Subject, *, images: Annotated[int, Meta(ge=1, le=40)] = 6, seed: int = 0) -> Findings:
     """Draw where the last feature map speaks for the predicted class and, where that is wrong, for the true one.
 
     Args:
@@ -28,7 +31,6 @@ def grad_cam(subject: Subject, *, images: int = 6, seed: int = 0) -> Findings:
 
     Raises: NotApplicable for a network whose last features have no places, or whose scores do not depend on them.
     """
-    require("grad_cam", "images", 1 <= images <= 40, "a whole number from 1 to 40", images)
     answers, found = subject.answers, Findings()
     right = answers.right.numpy()
     chosen = {

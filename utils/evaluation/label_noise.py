@@ -9,11 +9,12 @@ from datasets.preprocessing import Preprocessing
 from datasets.stream import ImageStream
 from utils.evaluation.findings import Findings, NotApplicable, Picture, percent, whole
 from utils.evaluation.plots import plot_over_epochs
+from utils.evaluation.ranges import Number
 from utils.evaluation.snapshots import choose_epochs, snapshots
 from utils.evaluation.subject import Subject
 
 
-def label_noise(subject: Subject, *, epochs: list[int] | None = None) -> Findings:
+def label_noise(subject: Subject, *, epochs: list[Number] | None = None) -> Findings:
     """Ask for the training images whose label is wrong, as they are stored, without augmentation.
 
     Args:

@@ -65,7 +65,10 @@ def write_csv(told: Predictions, path: Path) -> None:
 
 
 def write_json(told: Predictions, path: Path) -> None:
-    """Write an object: calibrated, unreadable, and for each picture image, prediction (null if rejected), likeliest."""
+    """Write an object: probabilities ("posterior" or "convention"), unreadable, and pictures.
+
+    Of each picture: image, prediction (null if rejected), likeliest.
+    """
     pictures = [
         {
             "image": _as_text(each.path),
@@ -75,7 +78,8 @@ def write_json(told: Predictions, path: Path) -> None:
         for each in told.pictures
     ]
     unreadable = [printable(line) for line in told.unreadable]
-    values = {"calibrated": told.calibrated, "pictures": pictures, "unreadable": unreadable}
+    meaning = "posterior" if told.calibrated else "convention"
+    values = {"probabilities": meaning, "pictures": pictures, "unreadable": unreadable}
     write_atomically(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Annotated
 
 import numpy as np
 import torch
+from msgspec import Meta
 
 from datasets.sequences import decode_texts
 from losses.ctc import read_by_beams
@@ -15,14 +17,16 @@ from utils.evaluation.subject import Subject
 from utils.metrics.sequences import edit_distances
 from utils.outcomes.texts import character_pairs
 from utils.pictures import plot_places
-from utils.types import REJECTED, ConfigError
+from utils.types import REJECTED
 
 A_ROW = 4
 """Misread images beside one another."""
 PAIRS = 20
 
 
-def reading(subject: Subject, *, beams: int = 0, shown: int = 40) -> Findings:
+def reading(
+    subject: Subject, *, beams: Annotated[int, Meta(ge=0, le=1000)] = 0, shown: Annotated[int, Meta(ge=0, le=400)] = 40
+) -> Findings:
     """Compare what is read with what is written.
 
     Args:
@@ -31,9 +35,7 @@ def reading(subject: Subject, *, beams: int = 0, shown: int = 40) -> Findings:
 
     Returns: accuracy (texts without a mistake, eq. 7 of arXiv:2206.01002), character_error_rate (edit distance over all
         characters written), not_read (no character at all), and with beams the first two once more.
-    Raises: ConfigError for parameters out of range.
     """
-    _check(beams, shown)
     answers, found, classes = subject.answers, Findings(), subject.classes
     distances = edit_distances(answers.prediction, answers.target)
     characters = int((answers.target != REJECTED).sum())
@@ -58,16 +60,6 @@ def reading(subject: Subject, *, beams: int = 0, shown: int = 40) -> Findings:
     found.add_table("Most confused", ("written", "read", "times"), rows)
     _misread(subject, distances, shown, found)
     return found
-
-
-def _check(beams: int, shown: int) -> None:
-    problems = []
-    if not 0 <= beams <= 1000:
-        problems.append(f"evaluate_params.reading.beams: must be 0 to 1000, got {beams}")
-    if not 0 <= shown <= 400:
-        problems.append(f"evaluate_params.reading.shown: must be 0 to 400, got {shown}")
-    if problems:
-        raise ConfigError("\n".join(problems))
 
 
 def _misread(subject: Subject, distances: torch.Tensor, shown: int, found: Findings) -> None:

@@ -8,6 +8,7 @@ from sklearn.manifold import TSNE
 
 from utils.evaluation.choosing import draw_of_each, require
 from utils.evaluation.findings import Findings, NotApplicable, Picture, percent, plain, whole
+from utils.evaluation.ranges import Positive, Size
 from utils.evaluation.representation_pictures import plot_points
 from utils.evaluation.subject import Subject
 from utils.seeding import derive_seed
@@ -16,9 +17,9 @@ from utils.seeding import derive_seed
 def representations(
     subject: Subject,
     *,
-    images_per_class: int | None = 100,
+    images_per_class: Positive | None = 100,
     tsne: bool = False,
-    perplexity: float = 30.0,
+    perplexity: Size = 30.0,
     seed: int = 0,
 ) -> Findings:
     """Measure and draw the features, the last layer's input.
@@ -32,9 +33,6 @@ def representations(
     Returns: intra_class_distance, inter_class_distance, distance_ratio, as `distances` defines them; pca_variance, the
         share of the variance that the picture shows.
     """
-    fits = images_per_class is None or images_per_class >= 1
-    require("representations", "images_per_class", fits, "a whole number >= 1 or null", images_per_class)
-    require("representations", "perplexity", perplexity > 0, "> 0", perplexity)
     answers = subject.answers
     labels = answers.target.numpy()
     chosen = draw_of_each(labels, images_per_class, seed, "representations")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import Tensor
 
 from datasets.stream import ImageStream
 from utils.evaluation.findings import Findings, Picture, percent, plain, whole
 from utils.evaluation.plots import plot_histograms
+from utils.evaluation.ranges import Number, Positive
 from utils.evaluation.subject import Subject
 from utils.evaluation.views import augmented_stream, judge_views
 from utils.pictures import plot_augmentations
-from utils.types import REJECTED, ConfigError
+from utils.types import REJECTED
 
 KEY = "evaluate_params.stability"
 MOST_VIEWS_SHOWN = 5
@@ -23,9 +25,9 @@ MOST_VIEWS_SHOWN = 5
 def stability(
     subject: Subject,
     *,
-    views: int = 8,
-    images: int = 500,
-    shown: int = 6,
+    views: Annotated[int, Meta(ge=2)] = 8,
+    images: Positive = 500,
+    shown: Number = 6,
     augmentations: dict[str, Any] | None = None,
 ) -> Findings:
     """Augment images of the part as in training, and compare what the network tells of the views.
@@ -46,9 +48,6 @@ def stability(
         range or a wrong chain.
     Source: the question is that of preprints 202506.1208, Fig. 3; its measure is not stated.
     """
-    ranges = {"views": (views, 2), "images": (images, 1), "shown": (shown, 0)}
-    if wrong := [f"{KEY}.{name}: must be >= {least}, got {n}" for name, (n, least) in ranges.items() if n < least]:
-        raise ConfigError("\n".join(wrong))
     positions = np.sort(np.random.default_rng(0).permutation(len(subject.part))[:images])
     stream = augmented_stream(subject, views, positions, augmentations, f"{KEY}.augmentations")
     answers = subject.answers

@@ -147,7 +147,7 @@ def open_subject(path: Path, on: str = "test", overrides: Sequence[str] = ()) ->
     if not folder.config.is_file():
         raise ConfigError(f"{path}: no run: it holds no config.yml; runs lie in the folder output")
     if not folder.best.is_file():
-        state = "it is damaged" if folder.is_finished else "train.py has not ended an epoch of it yet"
+        state = "it was deleted" if folder.is_finished else "train.py has not ended an epoch of it yet"
         raise ConfigError(f"{path}: no checkpoint {folder.best.relative_to(path)}: {state}")
     config = read_configuration(str(folder.config), overrides, NAME_CHECKS)
     _refuse_changes(config, folder)

@@ -13,7 +13,7 @@ from tests.utils.evaluation.made_up_subject import LOSSES_OF_CLASSES, all_right,
 from utils.evaluation.adversarial import costs, fgsm, input_gradient, pgd
 from utils.evaluation.attacks import _Attack, attacks, remarks
 from utils.lookup import load_entry
-from utils.types import Batch, ConfigError
+from utils.types import Batch
 
 EPS, STEP = 8 / 255, 2 / 255
 
@@ -174,18 +174,3 @@ def test_signs_of_masked_gradients_are_told():
     assert "70.00 % stay right at 128 of 255" in note
     sound = {"eps": [0.0, 8.0, 128.0], "fgsm": [0.9, 0.4, 0.1], "pgd": [0.9, 0.3, 0.0]}
     assert len(remarks("cross_entropy", numbers | {"pgd_accuracy": 0.3}, sound)) == 1
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"eps": 0.0}, r"evaluate_params\.attacks\.eps: must be finite and > 0, of 255, got 0\.0"),
-        ({"step": -1.0}, r"evaluate_params\.attacks\.step: must be finite and > 0"),
-        ({"iterations": 0}, r"evaluate_params\.attacks\.iterations: must be a whole number >= 1, got 0"),
-        ({"restarts": 0}, r"evaluate_params\.attacks\.restarts: must be a whole number >= 1, got 0"),
-        ({"images": 0}, r"evaluate_params\.attacks\.images: must be a whole number >= 1 or null, got 0"),
-    ],
-)
-def test_parameters_out_of_range_are_told(params, message):
-    with pytest.raises(ConfigError, match=message):
-        attacks(None, **params)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from utils.evaluation.evaluating import evaluate
 from utils.evaluation.plots import plot_reliability
 from utils.evaluation.subject import Answers
 from utils.metrics import lower_is_better
-from utils.types import REJECTED, ConfigError
+from utils.types import REJECTED
 
 BINS = 15
 
@@ -153,11 +153,6 @@ def test_a_fit_without_an_end_is_told(quick, label, note):
     assert [note in each for each in found.notes] == [True]
     if label == 0:
         assert found.numbers["scaled_ece"] == found.numbers["ece"]
-
-
-def test_bins_out_of_range_are_refused(quick):
-    with pytest.raises(ConfigError, match=r"evaluate_params\.calibration\.bins: must be >= 1, got 0"):
-        calibration(with_answers(make_subject(quick()), random_answers(10, 10), random_answers(10, 10)), bins=0)
 
 
 def test_what_is_found_is_written(quick):

@@ -140,7 +140,10 @@ def test_a_folder_of_classes_is_judged_by_their_names(run, tmp_path):
         (["{run}", "--on", "nowhere"], "--on nowhere: must be test, valid or a folder"),
         (["{run}", "num_epochs=3"], "num_epochs: is part of what this run is"),
         (["{run}", "classification.pears=3"], "evaluate_params.classification.pears: unknown parameter; did you mean"),
-        (["{run}", "classification.pairs=101"], "evaluate_params.classification.pairs: must be 0 to 100, got 101"),
+        (
+            ["{run}", "classification.pairs=101"],
+            "evaluate_params.classification.pairs: must be a whole number >= 0 and <= 100, got 101",
+        ),
         (["{run}", "batchsize=3"], "batchsize: unknown key; did you mean 'batch_size'?"),
         (["{run}/checkpoints"], "no run: it holds no config.yml"),
     ],
@@ -156,7 +159,7 @@ def test_a_run_without_weights_and_one_with_damaged_ones_are_refused(run, capsys
     assert "best.ckpt is cut off" in capsys.readouterr().err
     run.best.unlink()
     assert evaluate.main([str(run.path)]) == 2
-    assert "no checkpoint checkpoints/best.ckpt: it is damaged" in capsys.readouterr().err
+    assert "no checkpoint checkpoints/best.ckpt: it was deleted" in capsys.readouterr().err
     run.summary.unlink()
     assert evaluate.main([str(run.path)]) == 2
     assert "train.py has not ended an epoch of it yet" in capsys.readouterr().err

@@ -14,7 +14,6 @@ from utils.evaluation.feature_maps import last_map_and_gradient, layout
 from utils.evaluation.findings import NotApplicable
 from utils.evaluation.grad_cam import class_activation, enlarge, evidence, grad_cam, scores_are_evidence
 from utils.lookup import load_entry
-from utils.types import ConfigError
 
 
 class Toy(nn.Module):
@@ -120,8 +119,3 @@ def test_right_and_wrong_predictions_are_drawn(quick, changes):
     assert found.numbers["empty_maps"] < found.numbers["maps"]
     assert all(picture.path.is_file() for picture in found.pictures)
     assert any("log odds" in note for note in found.notes) == ("loss_function" in changes)
-
-
-def test_a_number_of_images_out_of_range_is_told():
-    with pytest.raises(ConfigError, match=r"evaluate_params\.grad_cam\.images: must be a whole number from 1 to 40"):
-        grad_cam(None, images=0)  # type: ignore[arg-type]

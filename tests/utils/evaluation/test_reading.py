@@ -14,7 +14,6 @@ from utils.evaluation.evaluating import evaluate
 from utils.evaluation.predicting import predict
 from utils.evaluation.reading import reading
 from utils.evaluation.subject import Subject, open_subject
-from utils.types import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
@@ -81,8 +80,3 @@ def test_pictures_are_read_as_the_test_images_were(subject, tmp_path):
     texts = decode_texts(subject.answers.prediction.numpy()[:5], subject.classes)
     assert [each.guess.name or "" for each in told.pictures] == texts
     assert all(0 < each.guess.likeliest[0][1] <= 1 for each in told.pictures)
-
-
-def test_parameters_out_of_range_are_all_told(subject):
-    with pytest.raises(ConfigError, match=r"beams: must be 0 to 1000, got -1\n.*shown: must be 0 to 400, got 500"):
-        reading(subject, beams=-1, shown=500)

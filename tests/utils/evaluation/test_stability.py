@@ -90,7 +90,6 @@ def test_a_run_without_augmentation_has_no_such_views(quick):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"views": 1, "images": 0}, r"stability\.views: must be >= 2, got 1\nevaluate_params\.stability\.images: must"),
         ({"augmentations": "flip"}, r"stability\.augmentations: must be a mapping of transforms .* got 'flip'"),
         ({"augmentations": {"RandomFlip": {}}}, r"stability\.augmentations\.RandomFlip: unknown transform"),
         ({"augmentations": {"RandomCrop": {"siz": 3}}}, r"stability\.augmentations\.RandomCrop\.siz: unknown param"),
