@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,15 @@ def check_architecture_name(name: str) -> str | None:
     return f"unknown architecture {name!r}{near} (python train.py --list architectures)"
 
 
+def architecture_problems(name: str, params: Mapping[str, Any]) -> dict[str, str]:
+    """Return parameter of one of our architectures -> what is wrong; those of the libraries tell when they are built."""
+    source = resolve_architecture(name)
+    if source not in ARCHITECTURES:
+        return {}
+    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels")
+    return parameter_problems(load_entry(ARCHITECTURES[source]), params, given=elsewhere)
+
+
 def build_model(
     name: str,
     num_classes: int,
@@ -153,8 +163,7 @@ def build_model(
         given = {key: value for key, value in given.items() if value is not None}
         not_applied += parameter_problems(constructor, given, given=("num_classes", "in_channels"))
         taken = {key: value for key, value in given.items() if key not in not_applied}
-        elsewhere = ("num_classes", "in_channels", "dropout", "output_channels")
-        if problems := parameter_problems(constructor, params, given=elsewhere):
+        if problems := architecture_problems(name, params):
             raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
         try:
             network = constructor(num_classes, in_channels, **taken, **params)

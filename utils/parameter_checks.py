@@ -13,12 +13,16 @@ from datasets import DATASETS, build_mixing
 from datasets.augmentation import build_transforms
 from losses import build_loss
 from losses.base import ClassificationLoss
+from models import architecture_problems
 from utils import optimization
 from utils.data_sets import DATA_KEYS, known_num_classes
 from utils.evaluation import evaluation_problems
 from utils.lookup import load_entry, parameter_problems
 from utils.schema import KEYS, Configuration
 from utils.types import ConfigError, Task
+
+OF_NETWORKS = ("name", "num_classes", "in_channels")
+"""What an architecture is given by the run."""
 
 
 def check_parameters(config: Configuration) -> None:
@@ -60,6 +64,13 @@ def _check_classes(config: Configuration) -> None:
     asked = {part.num_classes for part in loss.modules() if isinstance(part, ClassificationLoss)} - {None}
     if known is not None and asked - {known}:
         build_loss(config.loss_function, Task(known, 1, nn.Linear(1, known)), **config.loss_params)
+
+
+def _check_architecture(config: Configuration) -> None:
+    """Check architecture_params against the signature of ours; what is set elsewhere is told when it is built."""
+    params = {key: value for key, value in config.architecture_params.items() if key not in (*KEYS, *OF_NETWORKS)}
+    if problems := architecture_problems(config.architecture, params):
+        raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
 
 
 def _check_mixing(config: Configuration) -> None:
@@ -121,6 +132,7 @@ PARAMETER_CHECKS = (
     ParameterCheck(("dataset", "data_params"), _check_data_params),
     ParameterCheck(("loss_function", "loss_params", "mixing"), _check_loss),
     ParameterCheck(("dataset", "data_params", "classes", "loss_function", "loss_params"), _check_classes),
+    ParameterCheck(("architecture", "architecture_params"), _check_architecture),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
     ParameterCheck(
         ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization
