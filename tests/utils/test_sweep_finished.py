@@ -72,18 +72,18 @@ def folder(outcome: Outcome | None) -> RunFolder:
 
 def test_a_finished_sweep_is_told_a_line_a_run_without_ray(file, capsys, caplog):
     assert train.main([str(file), "--shard", "1/1"]) == 0
-    done = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ")]
+    done = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
     caplog.clear()
     for words in ([], ["--shard", "1/1"]):
         assert train.main([str(file), *words]) == 0
-        told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ")]
+        told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
         assert told == [line.replace(": finished", ": skipped ") for line in done]
     assert caplog.records == []
     with pytest.raises(RayStarts):
         train.main([str(file), "--fresh"])
     with pytest.raises(RayStarts):
         train.main([str(file), "sweep.seeds=3"])
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ")]
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
     assert [line.split(": ")[0] for line in told] == [f"run {number} of 6" for number in range(1, 5)]
 
 
