@@ -110,7 +110,7 @@ def check_architecture_name(name: str) -> str | None:
 
 
 def architecture_problems(name: str, params: Mapping[str, Any]) -> dict[str, str]:
-    """Return parameter of one of our architectures -> what is wrong; those of the libraries tell when they are built."""
+    """Return parameter of one of our architectures -> what is wrong; libraries tell theirs when they build."""
     source = resolve_architecture(name)
     if source not in ARCHITECTURES:
         return {}
