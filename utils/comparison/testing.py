@@ -111,7 +111,8 @@ def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, rea
     ours, theirs = group.values(metric), baseline.values(metric)
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
     if not seeds:
-        return Contrast(group, baseline, (), None, None, "no seed in common")
+        lacking = not ours or not theirs
+        return Contrast(group, baseline, (), None, None, f"no {metric} on one side" if lacking else "no seed in common")
     differences = [ours[seed] - theirs[seed] for seed in seeds]
     test = over_seeds(differences)
     trained = SeedDifference(

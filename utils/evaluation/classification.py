@@ -112,5 +112,5 @@ def _rejection(subject: Subject, answers: Answers, found: Findings) -> None:
     rows = [(percent(share), percent(curve.accuracy_at(share))) for share in SHARES]
     found.add_table("Accuracy when the least sure are rejected", ("rejected, at least", "accuracy of the rest"), rows)
     path = subject.output / "rejection.png"
-    plot_rejection(curve, own, path)
+    plot_rejection(curve, len(confidence), own, path)
     found.pictures.append(Picture(path, "Accuracy of the rest when the least sure are rejected"))

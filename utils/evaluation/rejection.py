@@ -48,11 +48,16 @@ class RejectionCurve:
         return float(((1 - self.accuracy) * widths).sum())
 
 
-def plot_rejection(curve: RejectionCurve, own: tuple[float, float] | None, path: Path) -> None:
-    """Draw the curve, and where the loss's own rule stands: the share that it rejects, the accuracy of the rest."""
+FEWEST = 20
+"""Images that are kept at least in the picture: the accuracy of fewer jumps."""
+
+
+def plot_rejection(curve: RejectionCurve, images: int, own: tuple[float, float] | None, path: Path) -> None:
+    """Draw the curve of so many images, and the loss's own rule: what it rejects, how right the rest is."""
     figure = new_figure(5.2, 3.8)
     axes = figure.add_subplot()
-    axes.plot(curve.rejected, curve.accuracy, color=VALID, linewidth=1.4)
+    drawn = curve.rejected <= max(0.0, 1 - FEWEST / images)
+    axes.plot(curve.rejected[drawn], curve.accuracy[drawn], color=VALID, linewidth=1.4)
     if own is not None:
         axes.plot(*own, "o", color=MARK, label="the loss's own rule")
         axes.legend(frameon=False, fontsize=9)
