@@ -181,8 +181,7 @@ def _tune(ray: Any, sweep: Sweep, jobs: Jobs, board: Board, resources: dict[str,
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from utils.sweeps import tuning
-    from utils.sweeps.switch import Switch
-    from utils.sweeps.worker import work
+    from utils.sweeps.worker import Switch, work
 
     storage = Path(tempfile.mkdtemp(prefix=".ray-", dir=_output(sweep.base)))
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)

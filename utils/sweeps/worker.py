@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -19,6 +20,36 @@ from utils.sweeps.cells import Cell, Sweep
 from utils.sweeps.jobs import Job
 from utils.sweeps.pruning import Pruned, Pruning
 from utils.sweeps.running import Outcome, train_cell
+
+
+class Switch:
+    """Stops all runs at once, wherever they are. An actor: its calls wait beside one another."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._turned = asyncio.Event()
+        self._at_work = 0
+
+    async def wait(self) -> str:
+        """Return the name of the signal that is to stop the runs, once there is one."""
+        await self._turned.wait()
+        return self._name
+
+    async def enter(self) -> None:
+        """A run begins."""
+        self._at_work += 1
+
+    async def leave(self) -> None:
+        """A run has ended, however."""
+        self._at_work -= 1
+
+    async def turn(self, name: str) -> None:
+        self._name = name
+        self._turned.set()
+
+    async def at_work(self) -> int:
+        """Return how many runs have not ended yet."""
+        return self._at_work
 
 
 class Progress(Checkpoint):
