@@ -125,5 +125,5 @@ def _short_names(subjects: dict[str, Subject]) -> list[str]:
         [f"{config.loss_function}, {config.architecture}" for config in configs],
         [f"{config.loss_function}, {config.architecture}, seed {config.seed}" for config in configs],
     )
-    ends = [f"...{name[-32:]}" for name in subjects]  # seed and fingerprint stand there
+    ends = [name if len(name) <= 32 else f"...{name[-32:]}" for name in subjects]  # seed and fingerprint stand there
     return next((names for names in (*candidates, ends) if len({*names}) == len(names)), list(subjects))
