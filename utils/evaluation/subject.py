@@ -166,6 +166,8 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
         LOG.warning("%s: this run is not finished: its best epoch so far is evaluated, epoch %d", folder.path, epoch)
     device = choose_device(config.accelerator)
     classifier = prepared.classifier.eval().to(device)
+    if device.type == "cpu":  # convolutions up to twice as fast, the same scores to the last digits of float32
+        classifier.to(memory_format=torch.channels_last)
     part = choose_part(prepared.data, on)
     return Subject(folder, config, prepared.data, classifier, part, device, epoch, folder.path / part.folder_name)
 
