@@ -34,10 +34,8 @@ def smoothed_cross_entropy(scores: Tensor, label: Tensor, smoothing: float) -> T
     """Return F.cross_entropy with label smoothing. Shapes: scores [B, K], label [B] int64 -> scalar, mean over B."""
     if _transformed():
         return F.cross_entropy(scores, label, label_smoothing=smoothing)
-    if scores.shape[-1] >= WRITTEN_FROM:
-        return _SmoothedCrossEntropy.apply(scores, label, smoothing)  # type: ignore
-    weights = _smoothed_labels(*scores.shape, smoothing, scores.dtype, scores.device).index_select(0, label)  # [B, K]
-    return torch.dot(weights.view(-1), scores.log_softmax(dim=-1).view(-1))  # fewest steps, which are what costs here
+    function = _SmoothedCrossEntropy if scores.shape[-1] >= WRITTEN_FROM else _SmoothedCrossEntropyOfFewClasses
+    return function.apply(scores, label, smoothing)  # type: ignore
 
 
 def one_sided_margin(
@@ -105,6 +103,33 @@ class _SmoothedCrossEntropy(Function):
         gradient = log_p.exp().sub_(ctx.smoothing / classes)
         gradient.scatter_add_(1, label[:, None], slope.new_full((size, 1), ctx.smoothing - 1))
         return gradient.mul_(slope / size), None, None
+
+
+class _SmoothedCrossEntropyOfFewClasses(Function):
+    """The same in the fewest steps, which are what costs here, at the price of a [K, K] table.
+
+    The gradient is done in the forward pass, in memory that is at hand, and taken as it is where the slope is 1: where
+    this loss itself is minimised.
+    """
+
+    @staticmethod
+    def forward(ctx, scores: Tensor, label: Tensor, smoothing: float) -> Tensor:
+        table = _smoothed_labels(*scores.shape, smoothing, scores.dtype, scores.device)
+        labels = table.index_select(0, label)  # [B, K], times -1 / B
+        log_p = scores.log_softmax(dim=-1)
+        value = torch.dot(labels.view(-1), log_p.view(-1))
+        ctx.save_for_backward(scores, label, labels.add_(log_p.exp_(), alpha=1 / len(label)))
+        ctx.smoothing = smoothing
+        return value
+
+    @staticmethod
+    def backward(ctx, slope: Tensor):
+        scores, label, gradient = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            value = F.cross_entropy(scores, label, label_smoothing=ctx.smoothing)
+            return _differentiable(value, scores, slope), None, None
+        is_one = slope.is_cpu and slope.item() == 1  # an accelerator would have to be waited for
+        return gradient if is_one else gradient * slope, None, None
 
 
 class _OneSidedMargin(Function):

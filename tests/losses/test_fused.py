@@ -100,6 +100,15 @@ def test_a_graph_can_be_walked_twice(pair):
     assert torch.equal(first, again)
 
 
+def test_gradients_of_a_graph_walked_thrice_add_up(pair):
+    scores, label = samples()
+    value = pair[0](scores, label).sum()
+    once = torch.autograd.grad(value, scores, retain_graph=True)[0].clone()
+    for _ in range(3):
+        value.backward(retain_graph=True)
+    torch.testing.assert_close(scores.grad, 3 * once, rtol=1e-12, atol=0)
+
+
 def test_input_is_left_as_it_was(pair):
     scores, label = samples()
     before = scores.detach().clone()
