@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets.files import listing
+from datasets.images import bad_images
 from utils.lookup import did_you_mean
 from utils.types import DataError
 
@@ -95,15 +96,20 @@ def unused_columns(path: Path, columns: Sequence[str], used: Collection[str]) ->
     return [f"{path.name}: columns that are not used: {', '.join(map(repr, unused))}"] if unused else []
 
 
-def refuse_wrong_lines(path: Path, problems: Sequence[str]) -> None:
+def refuse_wrong_lines(path: Path, problems: Sequence[str], images: Collection[Path] = ()) -> None:
     """Raise the DataError that lists, line after line, what is wrong with a table, if there is anything.
 
     Args:
         problems: each begins with the number of its line.
+        images: those of the lines that are right. They are looked at too where the table is refused anyhow, so that
+            nobody mends the table only to be told of the images then.
     """
     if problems:
         ordered = sorted(problems, key=lambda text: int(re.findall(r"\d+", text)[0]))
-        raise DataError(f"{path}: {len(problems):,} wrong lines:\n{listing(ordered)}")
+        told = [f"{path}: {len(problems):,} wrong lines:\n{listing(ordered)}"]
+        if bad := bad_images(images):
+            told.append(f"{len(bad):,} of the other lines' {len(images):,} images cannot be used:\n{listing(bad)}")
+        raise DataError("\n".join(told))
 
 
 def image_path(folder: Path, text: str, allow_outside: bool = False) -> Path:

@@ -119,7 +119,7 @@ def _read(path: Path, part: str, allow_outside: bool, notes: list[str]) -> list[
             lines.append(Line(image, row["label"], _box([row[name] for name in given]), split))
         except ValueError as error:
             problems.append(f"line {number}: {error}")
-    refuse_wrong_lines(path, problems)
+    refuse_wrong_lines(path, problems, [line.path for line in lines])
     return lines
 
 

@@ -113,12 +113,13 @@ def _read(path: Path, alphabet: tuple[str, ...] | None, allow_outside: bool, not
     leading = _leading_folder(path.parent, [row["file"] for _, row in rows])
     lines: list[Line] = []
     seen: dict[str, tuple[int, str]] = {}
+    outside: list[tuple[int, str]] = []
     for number, row in rows:
         try:
             file = row["file"].replace("\\", "/").removeprefix(leading)
             image = image_path(path.parent, file, allow_outside)
             name = os.path.relpath(image, path.parent).replace(os.sep, "/")
-            text = _text(row["text"], alphabet)
+            text = _text(row["text"])
             if name in seen:
                 first, other = seen[name]
                 differing = "" if other == text else f", as {other!r}"
@@ -126,9 +127,16 @@ def _read(path: Path, alphabet: tuple[str, ...] | None, allow_outside: bool, not
             seen[name] = (number, text)
             split = check_split(row["split"]) if "split" in columns else _drawn_split(name)
             lines.append(Line(name, image, text, split))
+            if alphabet is not None and not {*text} <= {*alphabet}:
+                outside.append((number, text))
         except ValueError as error:
             problems.append(f"line {number}: {error}")
-    refuse_wrong_lines(path, problems)
+    if outside:
+        number, text = outside[0]
+        lacking = "".join(plate_order({*"".join(each for _, each in outside)} - {*(alphabet or ())}))
+        first = f"text {text!r} is the first of {len(outside):,}" if len(outside) > 1 else f"text {text!r} is one"
+        problems.append(f"line {number}: {first} with characters that the alphabet has not: {lacking!r}")
+    refuse_wrong_lines(path, problems, [line.path for line in lines])
     if "split" not in columns:
         count = sum(line.split == "test" for line in lines)
         notes.append(f"no column split: {count:,} of {len(lines):,} images are the test part, drawn by their names")
@@ -143,7 +151,7 @@ def _leading_folder(folder: Path, files: list[str]) -> str:
     return f"{part}/" if is_folder_name and 2 * count > len(files) and not (folder / part).exists() else ""
 
 
-def _text(given: str, alphabet: tuple[str, ...] | None) -> str:
+def _text(given: str) -> str:
     """Return a text. Raises: ValueError if it is empty or too long or holds what is no character of a plate."""
     text = unicodedata.normalize("NFC", given)
     if not text:
@@ -152,9 +160,6 @@ def _text(given: str, alphabet: tuple[str, ...] | None) -> str:
         raise ValueError(f"text of {len(text)} characters, at most {MAX_LENGTH} are read: {text[:MAX_LENGTH]!r}...")
     if invisible := [character for character in text if not character.isprintable()]:
         raise ValueError(f"text {text!r} holds a character that cannot be seen, U+{ord(invisible[0]):04X}")
-    if alphabet is not None and (unknown := [character for character in text if character not in alphabet]):
-        named = ", ".join(f"{character!r}" for character in dict.fromkeys(unknown))
-        raise ValueError(f"text {text!r} holds {named}, which the alphabet has not")
     return text
 
 

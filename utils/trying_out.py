@@ -14,7 +14,7 @@ from datasets.sequences import example_targets, label_in_words, targets
 from losses.base import ClassificationLoss
 from models.classifier import Classifier
 from utils.schema import Configuration
-from utils.types import FAILURES, ConfigError
+from utils.types import FAILURES, ConfigError, DataError
 
 AUGMENTATIONS_TRIED = 8
 
@@ -55,7 +55,8 @@ def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> 
 
 
 def _refuse_impossible(config: Configuration, data: DataModule, loss: ClassificationLoss, scores: Tensor) -> None:
-    """Raises: ConfigError naming the samples whose loss would be infinite, such as texts longer than their steps."""
+    """Raises: ConfigError naming the samples whose loss would be infinite, such as texts longer than their steps, and
+    with them the images that do not decode, which would be told next."""
     problems = []
     for table in (data.train_table, data.data.test):
         found = loss.impossible(scores, targets(table, np.arange(len(table))))
@@ -64,7 +65,12 @@ def _refuse_impossible(config: Configuration, data: DataModule, loss: Classifica
     if problems:
         height, width = data.image_size
         told = f"{config.architecture} on images of {height} x {width} px cannot read {len(problems):,} labels"
-        raise ConfigError(f"image_size: {told}: {some(problems)}")
+        told = f"image_size: {told}: {some(problems)}"
+        try:
+            data.check()
+        except DataError as error:
+            told += f"\n{error}"
+        raise ConfigError(told)
 
 
 def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:

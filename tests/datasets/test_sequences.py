@@ -215,6 +215,19 @@ def test_what_does_not_fit_texts_ends_in_one_line(
     assert errors[0].endswith(message.replace("{root}", str(plates)))
 
 
+def test_texts_too_long_and_images_that_do_not_decode_are_told_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plates = write_plates(tmp_path)
+    (plates / "3.jpg").write_bytes(b"no picture")
+    settings = ["dataset=plates", f"data_path={plates}", f"output_path={tmp_path}/o", f"logging_dir={tmp_path}/logs"]
+    assert train.main(["--check", *settings, *LPRNET, "image_size=[24,44]"]) == 2
+    told = capsys.readouterr().err
+    assert "cannot read 2 labels" in told
+    assert "images cannot be used" in told
+    assert str(plates / "3.jpg") in told
+
+
 class SequenceLoss(ClassificationLoss):
     """Stands for a loss that judges texts."""
 
