@@ -20,6 +20,7 @@ from utils.runs import RunFolder, fingerprint, runtime, write_csv
 from utils.schema import Configuration
 from utils.secrets import without_password
 from utils.settings import noisy_labels_in_words
+from utils.trackers import dashboard_command
 
 if TYPE_CHECKING:
     from utils.building import Preparation
@@ -191,7 +192,7 @@ def _dashboard(config: Configuration) -> list[str]:
         return []
     if config.mlflow_uri is not None:
         return [f"dashboard   {without_password(config.mlflow_uri)}"]
-    return ["dashboard   make dashboard" + ("" if config.output_path == "output" else f" OUTPUT={config.output_path}")]
+    return [f"dashboard   {dashboard_command(config.output_path)}"]
 
 
 def write_label_noise(data: DataModule, folder: RunFolder) -> None:

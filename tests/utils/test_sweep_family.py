@@ -253,7 +253,8 @@ def test_the_dashboard_has_a_table_of_each_sweep(empty_store):
 
     address = "/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey="
     shown = open_family(["mlflow"], FAMILY, CONFIG(output_path=str(empty_store.parent)))
-    assert shown == {"mlflow": f"http://127.0.0.1:5000{address}mine-0"}
+    page = f"http://127.0.0.1:5000{address}mine-0"
+    assert shown == {"mlflow": f"make dashboard OUTPUT={empty_store.parent}, then {page}"}
     experiment = MlflowClient(f"sqlite:///{empty_store}").get_experiment_by_name("e")
     assert experiment is not None
     view = json.loads(experiment.tags["mlflow.sharedViewState.mine-0"])

@@ -23,6 +23,11 @@ TRACKERS = {
 }
 
 
+def dashboard_command(output_path: str) -> str:
+    """Return the command that shows the SQLite store of an output folder in a browser."""
+    return "make dashboard" + ("" if output_path == "output" else f" OUTPUT={output_path}")
+
+
 def build_trackers(names: Iterable[str], run: TrackedRun, config: Any) -> list[Tracker]:
     """Open the named trackers for a run.
 
@@ -48,7 +53,7 @@ def open_family(names: Iterable[str], family: Family, config: Any) -> dict[str, 
 
     What is created once for all, such as MLflow's tables, is created here. One that fails is told in one warning.
 
-    Returns: for each tracker that did not fail, the address of the sweep, if it has one.
+    Returns: for each tracker that did not fail, how to see the sweep, such as by an address, if it has a place.
     """
     from utils.trackers.base import attempt
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from utils.schema import KEYS
 from utils.secrets import without_password
+from utils.trackers import dashboard_command
 from utils.trackers.base import saved_id
 from utils.trackers.family import Family, Results
 from utils.trackers.mlflow_store import EVERY_RUN, METRICS, PARAMS, VIEW, Store, as_key, open_store, view, view_address
@@ -22,7 +23,7 @@ SERVER = "http://127.0.0.1:5000"
 
 
 def open_parent(family: Family, config: Any) -> str:
-    """Let the run of a sweep be there, with the table that shows it; return that table's address."""
+    """Let the run of a sweep be there, with the table that shows it; return how that table is opened."""
     with open_store(config, alone=True) as store:
         parent = keep_open(store, family)
         experiment = store.experiment(family.experiment)
@@ -30,8 +31,9 @@ def open_parent(family: Family, config: Any) -> str:
         store.client.log_metric(parent, "runs/all", family.num_runs)
         store.client.set_experiment_tag(experiment, f"{VIEW}{family.name}", sweep_view(family))
         store.client.set_experiment_tag(experiment, f"{VIEW}{EVERY_RUN}", view())  # an older experiment has another
-        server = (without_password(store.uri) or "").rstrip("/") if store.is_remote else SERVER
-        return view_address(server, experiment, family.name)
+        if store.is_remote:
+            return view_address((without_password(store.uri) or "").rstrip("/"), experiment, family.name)
+        return f"{dashboard_command(config.output_path)}, then {view_address(SERVER, experiment, family.name)}"
 
 
 def sweep_view(family: Family) -> str:
