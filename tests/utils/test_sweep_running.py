@@ -21,7 +21,8 @@ from utils.sweeps.cells import load_sweep
 from utils.sweeps.cost import estimate
 from utils.sweeps.describing import describe
 from utils.sweeps.reading import find_mistakes
-from utils.sweeps.running import Shard
+from utils.sweeps.running import Outcome, Shard, raise_failures
+from utils.types import TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
@@ -130,6 +131,15 @@ def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, cap
         "  loss_function=CrossEntropyLoss, seed=1: RuntimeError: out of memory",
     ]
     assert len(accuracies(tmp_path)) == 3
+
+
+def test_runs_that_failed_of_the_same_are_named_together():
+    outcomes = [
+        Outcome(name, "failed", reason=why) for name, why in [("a", "no data"), ("b", "died"), ("c", "no data")]
+    ]
+    with pytest.raises(TrainingError) as failure:
+        raise_failures([*outcomes, Outcome("d", "finished")], 4)
+    assert str(failure.value).splitlines() == ["3 of 4 runs failed:", "  a; c: no data", "  b: died"]
 
 
 def test_mistakes_are_told_before_any_run(file, tmp_path, capsys):

@@ -138,10 +138,14 @@ def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
 
 
 def raise_failures(outcomes: Sequence[Outcome], total: int) -> None:
-    """Raise TrainingError naming the runs that failed, if any did."""
-    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
-        lines = [f"{len(failed)} of {total} runs failed:", *(f"  {each.name}: {each.reason}" for each in failed)]
-        raise TrainingError("\n".join(lines))
+    """Raise TrainingError naming the runs that failed, those together that failed of the same, if any did."""
+    names: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.state == "failed":
+            names.setdefault(outcome.reason, []).append(outcome.name)
+    if names:
+        lines = [f"  {'; '.join(failed)}: {reason}" for reason, failed in names.items()]
+        raise TrainingError("\n".join([f"{sum(map(len, names.values()))} of {total} runs failed:", *lines]))
 
 
 def refuse_several_devices(sweep: Sweep) -> None:
