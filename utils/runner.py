@@ -73,7 +73,6 @@ def train(
         selected checkpoint is damaged; Interrupted after a signal.
     """
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
-    keep_freed_memory()
     prepared = prepare(config)
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
     if (summary := _finished(folder)) is not None:
@@ -148,6 +147,7 @@ def _train(
     LOG.info("run folder: %s%s", folder.path, f" (going on {resume.position})" if resume.path else "")
     if config.compile:
         prepared.classifier.compile()
+    keep_freed_memory()
     try:
         trainer.fit(prepared.classifier, prepared.data, ckpt_path=resume.path, weights_only=True)
         return finish(prepared, trainer, record)

@@ -16,7 +16,7 @@ from utils.memory import keep_freed_memory
 
 def step():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    held = [np.ones(2**18) for _ in range(30)]  # 2 MiB each
+    held = [np.ones(2**18) for _ in range(30)] + [np.ones(2**23)]  # 2 MiB each, and one of 64
     del held
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
