@@ -40,6 +40,11 @@ def _ascending(value: Any, low: float, high: float) -> bool:
     )
 
 
+def _odd_pixels(value: Any) -> bool:
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return len(values) in (1, 2) and all(type(each) is int and each > 0 and each % 2 == 1 for each in values)
+
+
 LEAST = 1e-6  # above 0
 
 RULES: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
@@ -55,6 +60,14 @@ RULES: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ),
     ("", "scale"): (lambda value: _ascending(value, LEAST, 1), "two ascending numbers above 0, up to 1"),
     ("", "ratio"): (lambda value: _ascending(value, LEAST, math.inf), "two ascending numbers above 0"),
+    ("GaussianBlur", "kernel_size"): (
+        _odd_pixels,
+        "an odd number of pixels, or one for the width and one for the height",
+    ),
+    ("GaussianBlur", "sigma"): (
+        lambda value: _ascending(value if isinstance(value, (list, tuple)) else [value, value], LEAST, math.inf),
+        "a number above 0, or two ascending ones",
+    ),
     ("RandomErasing", "value"): (
         lambda value: value == "random" or _all_within(value, 0, 1),
         "0 to 1 (pixels are no bytes then), a number or one a channel, or random",

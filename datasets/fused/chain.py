@@ -12,26 +12,29 @@ from torchvision.transforms import InterpolationMode
 
 from datasets.draws import Draws
 from datasets.fused import on_device
+from datasets.fused.blur import BLURS, Blur
 from datasets.fused.colour import COLOURS, Colour
 from datasets.fused.erasing import ERASING, Erasing
-from datasets.fused.geometry import GEOMETRY, Geometry
+from datasets.fused.geometry import GEOMETRY, Flip, Geometry
 from datasets.fused.operation import INTERPOLATIONS, Border, NotFusable, Size
 
 
 class Drawn(NamedTuple):
     """What was drawn for M samples.
 
-    Shapes: matrices [M, 3, 3] float32, from places in the result to places in the image; colours: for each colour
-    transform its parameters [M, ...]; boxes [M, E, 4] int64, what each of the E erasing transforms sets to its value.
+    Shapes: matrices [M, 3, 3] float32, from places in the result to places in the image; blurs: for each blur its
+    weights along x and along y, [M, ...] float32; colours: for each colour transform its parameters [M, ...]; boxes
+    [M, E, 4] int64, what each of the E erasing transforms sets to its value.
     """
 
     matrices: Tensor
+    blurs: tuple[tuple[Tensor, Tensor], ...]
     colours: tuple[dict[str, Tensor], ...]
     boxes: Tensor
 
 
 class FusedChain:
-    """Transforms of images of one size, done in one pass.
+    """Transforms of images of one size, done in one pass: all of a kind at once, where the first of them stands.
 
     Args:
         transforms: torchvision's, and CutOut, in their order.
@@ -45,11 +48,13 @@ class FusedChain:
 
     Deviations: from torchvision's operations one after the other: what one geometric transform moves out of the frame
         and the next one back is seen, not black; one interpolation, the finest that any of them asks for; hue is
-        rotated in YIQ, not in HSV; colours are cut to 0 to 255 once, at the end.
+        rotated in YIQ, not in HSV; colours are cut to 0 to 255 once, after the last of them. Where kinds take turns, as
+        two colour transforms with a blur between them, each kind acts where its first stands.
     """
 
     def __init__(self, transforms: Sequence[Any], size: Size, channels: int) -> None:
         self.geometry: list[tuple[int, Geometry]] = []
+        self.blurs: list[tuple[int, Blur]] = []
         self.colours: list[tuple[int, Colour]] = []
         self.erasing: list[tuple[int, Erasing]] = []
         self.size, self.channels = size, channels
@@ -70,7 +75,8 @@ class FusedChain:
         self.border = borders[0] if borders else Border("edge")  # where a finer interpolation reads over the rim
         if len(self.border.fill) not in (1, channels):
             raise NotFusable(f"fill: {len(self.border.fill)} values for {channels} channels")
-        self.colour_first = bool(self.colours and self.geometry and self.colours[0][0] < self.geometry[0][0])
+        kinds = {"geometry": self.geometry, "blurs": self.blurs, "colours": self.colours}
+        self.order = sorted((kind for kind, each in kinds.items() if each), key=lambda kind: kinds[kind][0][0])
 
     def _add(self, place: int, transform: Any) -> None:
         kind = type(transform)
@@ -83,12 +89,16 @@ class FusedChain:
             raise NotFusable("comes after what was erased")
         elif kind in GEOMETRY:
             geometry = GEOMETRY[kind](transform, self.size)
+            if self.blurs and not isinstance(geometry, Flip):  # a mirrored image blurs into the blurred one's mirror
+                raise NotFusable("comes after a blur")
             if geometry.interpolation not in (None, *INTERPOLATIONS):
                 raise NotFusable(f"interpolation: {geometry.interpolation.value}")
             if geometry.border is not None and any(each.cuts for _, each in self.geometry):
                 raise NotFusable("fills what a crop before it cut away")
             self.size = geometry.size
             self.geometry.append((place, geometry))
+        elif kind in BLURS:
+            self.blurs.append((place, BLURS[kind](transform, self.size)))
         elif kind in COLOURS:
             if getattr(transform, "num_output_channels", self.channels) != self.channels:
                 raise NotFusable("another number of channels")
@@ -105,16 +115,18 @@ class FusedChain:
         matrices = np.eye(3)[None]
         for place, each in self.geometry:
             matrices = matrices @ each.matrices(each.parameters(uniform(place, each.number)), len(rows))
+        blurs = (each.weights(each.parameters(uniform(place, each.number))) for place, each in self.blurs)
         colours = (each.parameters(uniform(place, each.number)) for place, each in self.colours)
         boxes = [each.boxes(uniform(place, each.number)) for place, each in self.erasing]
         return Drawn(
             _tensor(np.broadcast_to(matrices, (len(rows), 3, 3))),
+            tuple((_tensor(along_x), _tensor(along_y)) for along_x, along_y in blurs),
             tuple({name: _tensor(values) for name, values in each.items()} for each in colours),
             torch.from_numpy(np.stack(boxes, axis=1) if boxes else np.empty((len(rows), 0, 4), dtype=np.int64)),
         )
 
     def on_cpu(self, images: Sequence[np.ndarray] | np.ndarray, drawn: Drawn) -> Tensor:
-        """Move and recolour images.
+        """Move, blur and recolour images.
 
         Args:
             images: B, of which each is the source of M / B samples that stand side by side.
@@ -123,22 +135,30 @@ class FusedChain:
         """
         from datasets.fused import on_cpu  # needs OpenCV, which an accelerator does not
 
-        number, views = len(drawn.matrices), len(drawn.matrices) // len(images)
-        sources = images if views == 1 else [image for image in images for _ in range(views)]
-        if self.colour_first:
-            sources = self._recoloured(np.array(sources), drawn.colours)
-        matrices = drawn.matrices.numpy()
-        if not self.geometry:
-            out = np.array(sources)
-        elif self.moves_whole_pixels:
-            out = on_cpu.shift(np.asarray(sources), matrices, self.size, self.border)
-        else:
-            out = np.empty((number, *self.size, self.channels), dtype=np.uint8)
-            for source, matrix, target in zip(sources, matrices, out, strict=True):
-                on_cpu.warp(source, matrix, self.interpolation, self.border, target)
-        if self.colours and not self.colour_first:
-            out = self._recoloured(out, drawn.colours)
+        views = len(drawn.matrices) // len(images)
+        out: Any = images if views == 1 else [image for image in images for _ in range(views)]
+        if self.order[:1] != ["geometry"]:
+            out = np.array(out)  # to be overwritten
+        for kind in self.order:
+            if kind == "geometry":
+                out = self._moved(out, drawn.matrices.numpy())
+            elif kind == "blurs":
+                for along_x, along_y in drawn.blurs:
+                    out = on_cpu.blur(out, along_x.numpy(), along_y.numpy())
+            else:
+                out = self._recoloured(out, drawn.colours)
         return torch.from_numpy(out).permute(0, 3, 1, 2)
+
+    def _moved(self, images: Sequence[np.ndarray] | np.ndarray, matrices: np.ndarray) -> np.ndarray:
+        """Shapes: images [M, H, W, C] uint8, matrices [M, 3, 3] -> [M, h, w, C]."""
+        from datasets.fused import on_cpu
+
+        if self.moves_whole_pixels:
+            return on_cpu.shift(np.asarray(images), matrices, self.size, self.border)
+        out = np.empty((len(matrices), *self.size, self.channels), dtype=np.uint8)
+        for image, matrix, target in zip(images, matrices, out, strict=True):
+            on_cpu.warp(image, matrix, self.interpolation, self.border, target)
+        return out
 
     def _recoloured(self, images: np.ndarray, drawn: tuple[dict[str, Tensor], ...]) -> np.ndarray:
         """Shapes: images [M, H, W, C] uint8 -> the same, overwritten."""
@@ -162,14 +182,18 @@ class FusedChain:
 
     def on_device(self, images: Tensor, drawn: Drawn) -> Tensor:
         """As `on_cpu`, where the images lie. Shapes: images [B, C, H, W] uint8 -> [M, C, h, w] float32, 0 to 255."""
-        moved = images.float()
+        out = images.float()
         if (views := len(drawn.matrices) // len(images)) > 1:
-            moved = moved.repeat_interleave(views, dim=0)
-        if self.colour_first:
-            moved = self._recoloured_batch(moved, drawn.colours)
-        if self.geometry:
-            moved = on_device.warp(moved, drawn.matrices, self.size, self.interpolation, self.border)
-        return moved if self.colour_first or not self.colours else self._recoloured_batch(moved, drawn.colours)
+            out = out.repeat_interleave(views, dim=0)
+        for kind in self.order:
+            if kind == "geometry":
+                out = on_device.warp(out, drawn.matrices, self.size, self.interpolation, self.border)
+            elif kind == "blurs":
+                for along_x, along_y in drawn.blurs:
+                    out = on_device.blur(out, along_x, along_y)
+            else:
+                out = self._recoloured_batch(out, drawn.colours)
+        return out
 
     def _recoloured_batch(self, images: Tensor, drawn: tuple[dict[str, Tensor], ...]) -> Tensor:
         means = images.new_ones(len(images), 4)

@@ -1,4 +1,4 @@
-"""Pixels moved and recoloured by OpenCV, image by image.
+"""Pixels moved, blurred and recoloured by OpenCV, image by image.
 
 Matrices map a place in the result to one in the image, in pixels from the image's corner: the first pixel's middle is
 (0.5, 0.5). OpenCV counts from that middle.
@@ -70,6 +70,15 @@ def _pad(images: np.ndarray, room: list[tuple[int, int]], border: Border) -> np.
     padded[:] = np.rint(border.fill) if len(border.fill) > 1 else round(sum(border.fill))
     padded[:, top : top + height, left : left + width] = images
     return padded
+
+
+def blur(images: np.ndarray, along_x: np.ndarray, along_y: np.ndarray) -> np.ndarray:
+    """Blur images, each with weights of its own. Shapes: images [M, H, W, C] uint8, along_x [M, k], along_y [M, l]."""
+    out = np.empty(images.shape, dtype=np.uint8)
+    for image, x, y, target in zip(images, along_x, along_y, out, strict=True):
+        # weights of 0, at both ends, would cost as much as any other
+        cv2.sepFilter2D(image, -1, x[x > 0], y[y > 0], dst=target, borderType=cv2.BORDER_REFLECT_101)
+    return out
 
 
 def mean_colour(image: np.ndarray) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Pixels moved and recoloured by torch, a batch at once, where they lie. Matrices are those of `on_cpu`."""
+"""Pixels moved, blurred and recoloured by torch, a batch at once, where they lie. Matrices are those of `on_cpu`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ def warp(images: Tensor, matrices: Tensor, size: Size, interpolation: Interpolat
         align_corners=corners,
     )
     return (warped + fill).round_().clamp_(0, 255)
+
+
+def blur(images: Tensor, along_x: Tensor, along_y: Tensor) -> Tensor:
+    """Blur images, each with weights of its own. Shapes: images [M, C, H, W] float, along_x [M, k], along_y [M, l]."""
+    x, y = (weights.to(images).repeat_interleave(images.shape[1], dim=0) for weights in (along_x, along_y))
+    rim_x, rim_y = x.shape[1] // 2, y.shape[1] // 2
+    planes = F.pad(images, (rim_x, rim_x, rim_y, rim_y), mode="reflect").flatten(0, 1)[None]  # [1, M C, ., .]
+    planes = F.conv2d(planes, x[:, None, None], groups=len(x))
+    planes = F.conv2d(planes, y[:, None, :, None], groups=len(y))
+    return planes.reshape(images.shape).round_().clamp_(0, 255)
 
 
 def recolour(images: Tensor, matrices: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def photos() -> np.ndarray:
 
 def drawn_by(chain: FusedChain, epoch: int = 0) -> list[dict[str, Any]]:
     """Return what the single operation of a chain draws for each image."""
-    place, operation = [*chain.geometry, *chain.colours][0]
+    place, operation = [*chain.geometry, *chain.blurs, *chain.colours][0]
     uniform = Draws(0, NUMBER)(epoch, ROWS, VIEWS, place, max(operation.number, 1))
     values = operation.parameters(uniform)
     return [{name: each[n].tolist() for name, each in values.items()} for n in range(NUMBER)]
@@ -53,6 +53,10 @@ def affine(image: Any, d: dict, interpolation: InterpolationMode = Interpolation
 
 def resized_crop(image: Any, d: dict) -> Any:
     return tf.resized_crop(image, d["top"], d["left"], d["height"], d["width"], [40, 44], BILINEAR)
+
+
+def blur(taps: list[int]) -> Any:
+    return lambda image, d: tf.gaussian_blur(image, taps, [d["sigma"], d["sigma"]])
 
 
 def jitter(image: Any, d: dict) -> Any:
@@ -100,6 +104,9 @@ OPERATIONS: dict[str, tuple[Any, Any, float, float]] = {
     "Resize up": (T.Resize((64, 90)), lambda i, d: tf.resize(i, [64, 90]), 0.4, 2),
     "Resize down": (T.Resize((40, 44)), lambda i, d: tf.resize(i, [40, 44]), 1.0, 4),
     "RandomResizedCrop": (T.RandomResizedCrop((40, 44)), resized_crop, 0.5, 4),
+    "GaussianBlur": (T.GaussianBlur(3, (0.1, 1.0)), blur([3, 3]), 0.001, 0),
+    "GaussianBlur wide": (T.GaussianBlur((23, 5), (0.1, 4.0)), blur([23, 5]), 0.001, 0),
+    "GaussianBlur of one sigma": (T.GaussianBlur([7, 95], 0.5), blur([7, 95]), 0.001, 0),
     "Grayscale": (T.Grayscale(3), lambda i, d: tf.rgb_to_grayscale(i, 3), 0.5, 1),
     "RandomGrayscale": (
         T.RandomGrayscale(0.5),
@@ -146,6 +153,10 @@ CHAINS: dict[str, list[Any]] = {
     "filled": [T.RandomAffine(**AFFINE, **COLOURED)],
     "colour first": [T.ColorJitter(0.4, 0.4), T.RandomRotation(30, BILINEAR, fill=128)],
     "imagenet": [T.RandomResizedCrop((40, 44)), T.RandomHorizontalFlip(), T.ColorJitter(0.4, 0.4, 0.4)],
+    "blurred": [*THESIS, T.GaussianBlur((5, 9), (0.1, 2.0))],
+    "blurred first": [T.GaussianBlur(3), T.RandomHorizontalFlip(), T.ColorJitter(0.4, 0.4)],
+    "blurred after colours": [T.ColorJitter(0.4, 0.4), T.RandomAffine(**AFFINE), T.GaussianBlur(3)],
+    "blurred twice": [T.RandomCrop(40), T.GaussianBlur(3), T.RandomVerticalFlip(), T.GaussianBlur((1, 5))],
     "bicubic": [T.RandomAffine(10, interpolation=InterpolationMode.BICUBIC), T.RandomInvert(), T.RandomGrayscale()],
 }
 
@@ -207,6 +218,59 @@ def test_a_further_transform_leaves_what_the_others_drew(photos):
     assert torch.equal(255 - plain, jittered)
 
 
+def test_a_blur_draws_its_sigma_evenly_and_its_weights_are_a_gaussian():
+    chain = FusedChain([T.RandomHorizontalFlip(), T.GaussianBlur((5, 3), (0.5, 2.0))], SIZE, 3)
+    rows = np.arange(4000)
+    ((along_x, along_y),) = chain.draw(Draws(0, 4000), 0, rows, 0 * rows).blurs
+    sigma = chain.blurs[0][1].parameters(Draws(0, 4000)(0, rows, 0 * rows, 1, 1))["sigma"]
+    assert np.allclose(np.quantile(sigma, [0, 0.25, 0.5, 0.75, 1]), [0.5, 0.875, 1.25, 1.625, 2.0], atol=0.03)
+    assert along_x.shape == (4000, 5)
+    assert along_y.shape == (4000, 3)
+    for weights, reach in ((along_x, 2), (along_y, 1)):
+        assert np.allclose(weights.sum(dim=1), 1, atol=1e-6)
+        ratio = weights[:, 0] / weights[:, reach]
+        assert np.allclose(ratio, np.exp(-0.5 * (reach / sigma) ** 2), rtol=2e-3)
+
+
+def test_a_blur_before_a_mirror_is_the_one_behind_it(photos):
+    flip, blur_ = T.RandomHorizontalFlip(1.0), T.GaussianBlur((9, 5), 1.5)
+    theirs = np.stack([np.asarray(flip(blur_(Image.fromarray(each)))) for each in photos])
+    for chain in ([blur_, flip], [flip, blur_]):
+        ours = fused(FusedChain(chain, SIZE, 3), photos).permute(0, 2, 3, 1).numpy()
+        assert abs(ours.astype(int) - theirs).max() <= 1
+        assert (ours != theirs).mean() < 0.001
+
+
+def test_two_blurs_act_one_after_the_other(photos):
+    first, second = T.GaussianBlur(3, 0.7), T.GaussianBlur((1, 5), 1.2)
+    ours = fused(FusedChain([first, second], SIZE, 3), photos).permute(0, 2, 3, 1).numpy()
+    theirs = np.stack([np.asarray(second(first(Image.fromarray(each)))) for each in photos])
+    assert abs(ours.astype(int) - theirs).max() <= 1
+    assert (ours != theirs).mean() < 0.001
+
+
+def test_a_blur_and_colours_act_in_their_order(photos):
+    bright, blur = T.ColorJitter(brightness=(1.5, 1.5)), T.GaussianBlur(5, 1.5)
+    found = {}
+    for name, (first, last) in {"bright first": (bright, blur), "blur first": (blur, bright)}.items():
+        ours = fused(FusedChain([first, last], SIZE, 3), photos).permute(0, 2, 3, 1).numpy().astype(int)
+        theirs = np.stack([np.asarray(last(first(Image.fromarray(each)))) for each in photos])
+        assert abs(ours - theirs).max() <= 2
+        found[name] = ours
+    assert abs(found["bright first"] - found["blur first"]).max() > 9  # what is brighter than 255 does not shine out
+
+
+def test_a_blur_at_the_end_leaves_what_the_others_drew(photos):
+    plain, blurred = (FusedChain(chain, SIZE, 3) for chain in (THESIS, [*THESIS, T.GaussianBlur(3)]))
+    draws = Draws(0, NUMBER)
+    here, there = (chain.draw(draws, 0, ROWS, VIEWS) for chain in (plain, blurred))
+    assert torch.equal(here.matrices, there.matrices)
+    assert all(torch.equal(value, there.colours[0][name]) for name, value in here.colours[0].items())
+    assert here.blurs == ()
+    sharp = FusedChain([*THESIS, T.GaussianBlur(3, 0.1)], SIZE, 3)  # its neighbours weigh less than 1e-20
+    assert torch.equal(fused(plain, photos), fused(sharp, photos))
+
+
 def test_views_share_their_image_and_not_their_numbers(photos):
     chain = FusedChain(THESIS, SIZE, 3)
     views = np.tile([0, 1], NUMBER)
@@ -255,8 +319,12 @@ def test_resized_crops_have_the_asked_areas_and_ratios():
 
 
 NOT_FUSED = {
-    "RandomPosterize": [T.RandomPosterize(4)],
-    "GaussianBlur": [T.RandomHorizontalFlip(), T.GaussianBlur(3)],
+    "RandomPosterize": [T.RandomHorizontalFlip(), T.RandomPosterize(4)],
+    "RandomAffine (comes after a blur)": [T.GaussianBlur(3), T.RandomHorizontalFlip(), T.RandomAffine(9)],
+    "RandomCrop (comes after a blur)": [T.GaussianBlur(3), T.RandomCrop(40)],
+    "GaussianBlur (comes after what was erased)": [T.RandomErasing(), T.GaussianBlur(3)],
+    "GaussianBlur (the image of 48x60 is too small for the kernel)": [T.GaussianBlur((3, 97))],
+    "GaussianBlur (the image of 40x9 is too small for the kernel)": [T.CenterCrop((40, 9)), T.GaussianBlur(19)],
     "RandomRotation (expand gives images of many sizes)": [T.RandomRotation(20, expand=True)],
     "RandomErasing (value: random)": [T.RandomErasing(**{**ERASED, "value": "random"})],
     "ColorJitter (comes after what was erased)": [T.RandomErasing(), T.ColorJitter(0.1)],

@@ -111,10 +111,10 @@ def test_sets_in_memory_are_prepared_once(quick, monkeypatch):
 
 def test_what_would_load_images_faster_is_named(build, monkeypatch):
     monkeypatch.setattr(data_module, "available_cores", lambda: 4)
-    blurred = {"image_augmentations": "{GaussianBlur: {kernel_size: 3}}"}
+    unknown = {"image_augmentations": "{RandomPosterize: {bits: 4}}"}
     hints = {
         "; set augment_backend: fused, set num_workers: 4": {"augment_backend": "torchvision", "num_workers": 2},
-        "; augmentation is not fused because of GaussianBlur": {"num_workers": 4, **blurred},
+        "; augmentation is not fused because of RandomPosterize": {"num_workers": 4, **unknown},
         "; every core loads images already": {"num_workers": 4},
         "; set cache: disk": {"num_workers": 4, "cache": "none"},
     }

@@ -18,6 +18,7 @@ SENSELESS = {
     "Pad": ({"padding": 2, "fill": 300}, "fill: must be 0 to 255, a number or one a channel, got 300"),
     "RandomResizedCrop": ({"size": 8, "scale": [0, 0]}, "scale: must be two ascending numbers above 0, up"),
     "RandomErasing": ({"value": 255}, r"value: must be 0 to 1 \(pixels are no bytes then\)"),
+    "GaussianBlur": ({"kernel_size": [3, 4]}, r"kernel_size: must be an odd number of pixels, .* got \[3, 4\]"),
     "RandomPosterize": ({"bits": 20}, "bits: must be 0 to 8, got 20"),
     "RandomApply": ({"transforms": [{"ColorJitter": {}}]}, "transforms: must be a mapping of transforms to their"),
     "RandomChoice": ({"transforms": {}}, "transforms: must be a mapping of transforms to their"),
@@ -26,6 +27,16 @@ SENSELESS = {
         "interpolation: must be one of nearest, .*'bilinear'",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("param", "value"),
+    [("kernel_size", value) for value in (2, -3, 3.0, True, "3", [], [3, 3, 3])]
+    + [("sigma", value) for value in (0, -1, 1e-9, "1", [2, 1], [0, 1], [1], [1, float("inf")])],
+)
+def test_a_blur_without_a_sense_is_refused(param, value):
+    with pytest.raises(ConfigError, match=rf"^image_augmentations\.GaussianBlur\.{param}: must be "):
+        build_transforms({"GaussianBlur": {"kernel_size": 3, param: value}}, "image_augmentations")
 
 
 @pytest.mark.parametrize("name", SENSELESS)
@@ -60,6 +71,11 @@ def test_members_of_enumerations_are_texts_in_any_case():
             "image",
             "{RandomCrop: {size: 20}}",
             "image_augmentations.RandomCrop: a training image",
+        ),
+        (
+            "image",
+            "{RandomHorizontalFlip: {}, GaussianBlur: {kernel_size: 17}}",
+            "image_augmentations.GaussianBlur: a training image",
         ),
         (
             "image",

@@ -645,11 +645,11 @@ def test_a_run_that_waits_for_images_says_so_once_and_what_would_help(quick, mon
 
 
 def test_what_cannot_be_fused_is_told_at_the_start(quick, caplog, plain_log):
-    blurred = {"augment_images": "true", "image_augmentations": "{GaussianBlur: {kernel_size: 3}}"}
-    building.prepare(quick(**blurred))
-    assert "augment_backend: fused cannot do GaussianBlur; torchvision does the chain one by one" in caplog.text
+    unknown = {"augment_images": "true", "image_augmentations": "{RandomPosterize: {bits: 4}}"}
+    building.prepare(quick(**unknown))
+    assert "augment_backend: fused cannot do RandomPosterize; torchvision does the chain one by one" in caplog.text
     caplog.clear()
-    building.prepare(quick(augment_backend="torchvision", **blurred))
+    building.prepare(quick(augment_backend="torchvision", **unknown))
     assert "cannot do" not in caplog.text
 
 
