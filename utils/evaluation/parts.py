@@ -12,10 +12,9 @@ from datasets.files import list_folder
 from datasets.images import ENDINGS, check_images, is_image_name
 from datasets.preprocessing import Preprocessing
 from datasets.stream import ImageStream
+from utils.evaluation.requests import PARTS, part_problem
 from utils.lookup import did_you_mean
 from utils.types import DataError
-
-PARTS = ("test", "valid")
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,8 @@ def read_folder(folder: Path, classes: Sequence[str]) -> ImageTable:
 
     Raises: DataError naming every folder that is no class of the run's, and a folder without images.
     """
-    if not folder.is_dir():
-        raise DataError(f"--on {folder}: must be test, valid or a folder of FOLDER/<class>/<image>; there is none")
+    if problem := part_problem(str(folder)):
+        raise DataError(problem)
     inner = {entry.name: entry for entry in list_folder(folder) if entry.is_dir()}
     if unknown := [name for name in inner if name not in classes]:
         some = ", ".join(classes[:12]) + (f", and {len(classes) - 12} more" if len(classes) > 12 else "")
