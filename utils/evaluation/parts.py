@@ -24,10 +24,12 @@ class Part:
     Args:
         name: "test", "valid" or the folder's name.
         stream: gives the images as the network sees them, not augmented.
+        notes: what a reader of the numbers must know.
     """
 
     name: str
     stream: ImageStream
+    notes: tuple[str, ...] = ()
 
     @property
     def folder_name(self) -> str:
@@ -49,7 +51,17 @@ def choose_part(data: DataModule, on: str) -> Part:
     table = read_folder(folder, data.data.classes)
     check_images(table.images)
     stream = ImageStream(table, range(len(table)), preprocessing_of_others(data))
-    return Part(folder.resolve().name, stream)
+    return Part(folder.resolve().name, stream, _notes(data, table, folder))
+
+
+def _notes(data: DataModule, table: ImageTable, folder: Path) -> tuple[str, ...]:
+    """Say how many images are resized, where a run resizes none of its own."""
+    resized = sum(table.size(row) != data.image_size for row in range(len(table)))
+    if data.config.size is not None or not resized:
+        return ()
+    height, width = data.image_size
+    what = f"{resized:,} of {len(table):,} images of {folder} are resized to {width} x {height} pixels"
+    return (f"{what}, those of the run's own, which resizes none (image_size: null)",)
 
 
 def preprocessing_of_others(data: DataModule) -> Preprocessing:

@@ -133,7 +133,23 @@ def test_a_folder_of_classes_is_judged_by_their_names(run, tmp_path):
         open_subject(run.path, str(folder))
     (folder / "3" / "text.png").unlink()
     Image.new("RGBA", (30, 20)).save(folder / "3" / "other.png")  # of another size and kind
-    assert numbers(run, str(folder))["images"] == 41
+    subject = open_subject(run.path, str(folder))
+    record = evaluate_run(subject, only=["classification"], tell=(said := []).append)
+    note = f"1 of 41 images of {folder} are resized to 8 x 8 pixels, those of the run's own, which resizes none "
+    assert said[0] == f"note: {note}(image_size: null)"
+    assert record.facts["notes"] == [f"{note}(image_size: null)"]
+    assert (
+        f"<li>{note.replace(chr(39), '&#x27;')}(image_size: null)</li>" in (subject.output / "report.html").read_text()
+    )
+    assert record.evaluated["classification"].findings.numbers["images"] == 41
+
+
+def test_parameters_of_what_says_nothing_about_the_data_are_told(run, capsys):
+    assert evaluate.main([str(run.path), "--only", "classification", "--also", "reading", "reading.beams=2"]) == 0
+    assert "left out: reading: it says nothing about images" in capsys.readouterr().out
+    subject = open_subject(run.path, "test", ["evaluate_params.reading.beams=2"])
+    record = evaluate_run(subject, only=["classification"], tell=lambda text: None)
+    assert record.facts["left_out"] == ["reading: it says nothing about images"]
 
 
 @pytest.mark.parametrize(
