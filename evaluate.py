@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     if options.list:
         print(list_evaluations())
         return
-    request = Request.of(options.words, on=options.on, only=options.only, also=options.also)
+    request = Request.of(options.words, options.on, options.only, options.also)
     request.check()
     from utils import logs  # torch takes seconds: not for --help, --list or a mistyped name
     from utils.evaluation.evaluating import evaluate

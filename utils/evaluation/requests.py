@@ -37,10 +37,16 @@ class Request:
     changes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, words: Sequence[str], **options: object) -> Request:
+    def of(
+        cls,
+        words: Sequence[str],
+        on: str = "test",
+        only: tuple[str, ...] | None = None,
+        also: tuple[str, ...] | None = None,
+    ) -> Request:
         """Args: words: run folders and `key=value`, of an evaluation also `name.parameter=value`."""
         runs = tuple(Path(word) for word in words if "=" not in word)
-        return cls(runs, changes=tuple(_as_key(word) for word in words if "=" in word), **options)  # type: ignore
+        return cls(runs, on, only, also, tuple(_as_key(word) for word in words if "=" in word))
 
     def check(self) -> None:
         """Raises: ConfigError with every mistake, one a line."""

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from html import escape
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -138,9 +139,7 @@ def test_a_folder_of_classes_is_judged_by_their_names(run, tmp_path):
     note = f"1 of 41 images of {folder} are resized to 8 x 8 pixels, those of the run's own, which resizes none "
     assert said[0] == f"note: {note}(image_size: null)"
     assert record.facts["notes"] == [f"{note}(image_size: null)"]
-    assert (
-        f"<li>{note.replace(chr(39), '&#x27;')}(image_size: null)</li>" in (subject.output / "report.html").read_text()
-    )
+    assert f"<li>{escape(note)}(image_size: null)</li>" in (subject.output / "report.html").read_text()
     assert record.evaluated["classification"].findings.numbers["images"] == 41
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from html import escape
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from utils.evaluation import plots
 from utils.evaluation.calibration import Bins, calibration
 from utils.evaluation.classification import classification
 from utils.evaluation.evaluating import facts
-from utils.evaluation.findings import percent, share_of, wilson
+from utils.evaluation.findings import Findings, percent, share_of, wilson
 from utils.evaluation.glossary import INTERVAL, meaning
 from utils.evaluation.heat_map import heat_map
 from utils.evaluation.record import Evaluated, Record
@@ -24,9 +26,9 @@ from utils.evaluation.stability import stability
 FLIPS = {"RandomHorizontalFlip": {}}
 
 
-def page_of(subject, **evaluated) -> str:
+def page_of(subject, **evaluated: tuple[dict[str, Any], Findings]) -> str:
     subject.folder.config.write_text(subject.config.to_yaml())
-    record = Record(facts(subject), {name: Evaluated(*each, 1.26) for name, each in evaluated.items()})
+    record = Record(facts(subject), {name: Evaluated(*each, seconds=1.26) for name, each in evaluated.items()})
     return write_report(record, subject.output).read_text()
 
 
@@ -50,7 +52,7 @@ def test_each_number_stands_beside_its_meaning_and_direction(subject):
     for name in found.words:
         known = meaning("classification", name)
         assert known is not None
-        assert f"<td class=meaning>{known.text.replace(chr(39), '&#x27;')}</td>" in rows[name]
+        assert f"<td class=meaning>{escape(known.text)}</td>" in rows[name]
     assert "lower is better" in rows["aurc"]
     assert "higher is better" in rows["f1"]
     assert "is better" not in rows["images"]
@@ -88,7 +90,7 @@ def test_an_interval_is_wilson_s_and_said_to_be(subject):
     low, high = wilson(found.numbers["accuracy"], len(subject.part))
     assert found.details["accuracy_interval"] == (low, high)
     assert found.words["accuracy"].startswith(percent(found.numbers["accuracy"]))
-    assert INTERVAL.replace("'", "&#x27;") in page_of(subject, classification=({}, found))
+    assert escape(INTERVAL) in page_of(subject, classification=({}, found))
     assert "95 % interval" not in page_of(subject)
 
 
