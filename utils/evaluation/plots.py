@@ -34,7 +34,8 @@ def plot_reliability(panels: Mapping[str, Bins], path: Path) -> None:
         held, style = bins.counts > 0, {"width": 1 / number, "align": "edge", "edgecolor": "white"}
         few = held & (bins.counts < FEW)
         for some, alpha, label in ((held & ~few, 1.0, "right"), (few, 0.3, f"right, of fewer than {FEW} images")):
-            upper.bar(edges[some], bins.right[some], color=TRAIN, alpha=alpha, label=label, **style)
+            if some.any():  # else it has no colour in the legend
+                upper.bar(edges[some], bins.right[some], color=TRAIN, alpha=alpha, label=label, **style)
         intervals = [wilson(*each) for each in zip(bins.right[held], bins.counts[held], strict=True)]
         lines = {"color": MARK, "linewidth": 1, "label": "95 % interval of it"}
         upper.vlines(edges[held] + 0.5 / number, *np.array(intervals).reshape(-1, 2).T, **lines)
@@ -52,8 +53,10 @@ def plot_reliability(panels: Mapping[str, Bins], path: Path) -> None:
             _plain(axes)
     all_axes[0, 0].set_ylabel("right")
     all_axes[1, 0].set_ylabel("images")
-    handles, names = all_axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, frameon=False, fontsize=9, loc="outside lower center", ncols=2)
+    named = {}
+    for axes in all_axes[0]:
+        named |= dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend([*named.values()], [*named], frameon=False, fontsize=9, loc="outside lower center", ncols=2)
     write_figure(figure, path)
 
 

@@ -116,8 +116,19 @@ def test_bins_of_few_images_are_pale_and_have_wide_intervals(drawn, tmp_path):
     assert alphas == {0.0: 0.3, 0.5: 0.3, 0.9: 1.0}
     ((first, *_), *_) = [upper.collections[0].get_segments()]
     assert first[:, 1].tolist() == pytest.approx(wilson(1.0, 1))
+    assert {text.get_text() for text in drawn[0].legends[0].get_texts()} >= {"right", "right, of fewer than 10 images"}
     assert lower.get_yscale() == "log"
     assert [bar.get_height() for bar in lower.patches if bar.get_height()] == [1, 9, 40]
+
+
+def test_pale_bars_are_in_the_legend_only_where_there_are_some(drawn, tmp_path):
+    many = Bins.of(np.full(20, 0.5), np.ones(20), 10)
+    few = Bins.of(np.full(2, 0.5), np.ones(2), 10)
+    for panels, expected in (({"many": many}, False), ({"many": many, "few": few}, True)):
+        plots.plot_reliability(panels, tmp_path / "x.png")
+        names = [text.get_text() for text in drawn[-1].legends[0].get_texts()]
+        assert ("right, of fewer than 10 images" in names) == expected
+        assert len(names) == len({*names})
 
 
 def test_the_axis_of_changed_views_has_their_numbers_alone(quick, drawn):
