@@ -13,9 +13,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.evaluation.finding_pictures import find_pictures
+from utils.evaluation.requests import run_problem
 from utils.logs import presentable
-from utils.scripts import exit_status
-from utils.types import ConfigError
+from utils.scripts import exit_status, output_problems
+from utils.types import ConfigError, DataError
 
 ON_SCREEN = 100
 
@@ -38,27 +40,33 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     pictures = [word for word in options.words if not is_change(word)]
-    mistakes = [] if options.run.is_dir() else [f"--run {options.run}: no such folder"]
+    mistakes = [f"--run {problem}"] if (problem := run_problem(options.run)) else []
+    mistakes += output_problems({"--csv": options.csv, "--json": options.json})
     if options.top < 1:
         mistakes.append(f"--top: must be a whole number >= 1, got {options.top}")
     if not pictures:
         mistakes.append("give a picture, a pattern or a folder: python predict.py PICTURE --run RUN")
+    try:
+        found = find_pictures(pictures)
+    except DataError as error:
+        mistakes += str(error).splitlines()
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     from utils import logs  # torch takes seconds: not for --help or a mistake
-    from utils.evaluation.predicting import find_pictures, predict
+    from utils.evaluation.predicting import predict
     from utils.evaluation.predictions import as_table, write_csv, write_json
     from utils.evaluation.subject import open_subject
 
     logs.configure("WARNING", "logs")
-    paths = find_pictures(pictures)
     changes = [word for word in options.words if is_change(word)]
-    told = predict(open_subject(options.run, "test", changes), paths, options.top)
+    told = predict(open_subject(options.run, "test", changes), [*found.pictures], options.top)
     if options.csv:
         write_csv(told, options.csv)
     if options.json:
         write_json(told, options.json)
     print(as_table(told, None if not (options.csv or options.json) else ON_SCREEN))
+    if passed_over := found.passed_over():
+        print(presentable(passed_over))
     for line in told.unreadable:
         print(presentable(ConfigError(line)), file=sys.stderr)
     return 1 if told.unreadable else 0

@@ -67,6 +67,15 @@ def exported_names(module: str) -> tuple[str, ...]:
     return tuple(sorted({name for name in names if not name.startswith("_")}))
 
 
+def keyword_defaults(entry: Entry) -> dict[str, Any]:
+    """Return the keyword parameters of a table's function with their defaults, read from its source, not imported."""
+    module, _, name = entry.location.partition(":")
+    functions = (node for node in ast.parse(_source_of(module)).body if isinstance(node, ast.FunctionDef))
+    arguments = next(node.args for node in functions if node.name == name)
+    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return {each.arg: ast.literal_eval(default) for each, default in pairs if default is not None}
+
+
 def class_names(module: str) -> tuple[str, ...]:
     """Return those of `exported_names` that are spelled like classes."""
     return tuple(name for name in exported_names(module) if name[0].isupper())

@@ -16,7 +16,7 @@ from losses.base import ClassificationLoss
 from models import architecture_problems
 from utils import optimization
 from utils.data_sets import DATA_KEYS, known_num_classes
-from utils.evaluation import evaluation_problems
+from utils.evaluation import all_parameter_problems
 from utils.lookup import load_entry, parameter_problems
 from utils.schema import KEYS, Configuration
 from utils.types import ConfigError, Task
@@ -91,13 +91,8 @@ def _check_optimization(config: Configuration) -> None:
 
 
 def _check_evaluations(config: Configuration) -> None:
-    problems = {
-        f"evaluate_params.{name}.{key}": text
-        for name, params in config.evaluate_params.items()
-        for key, text in evaluation_problems(name, params).items()
-    }
-    if problems:
-        raise ConfigError("\n".join(f"{key}: {text}" for key, text in problems.items()))
+    if problems := all_parameter_problems(config.evaluate_params):
+        raise ConfigError("\n".join(problems))
 
 
 class ParameterCheck(NamedTuple):

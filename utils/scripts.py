@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from utils.files import CannotWrite
 from utils.logs import presentable, print_traceback
 from utils.types import TrainingError, UserError
+
+
+def output_problems(outputs: Mapping[str, Path | None]) -> list[str]:
+    """Return which files could not be written, a line each: found before the work whose results go there.
+
+    Args: outputs: option -> file, or None where it is not given.
+    """
+    given = {option: path for option, path in outputs.items() if path is not None}
+    folders = [f"{option} {path}: is a folder, not a file" for option, path in given.items() if path.is_dir()]
+    return folders + [
+        f"{option} {path}: no such folder: {path.parent}" for option, path in given.items() if not path.parent.is_dir()
+    ]
 
 
 def exit_status(story: Callable[[], int | None]) -> int:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems
+from utils.lookup import Entry, did_you_mean, keyword_defaults, load_entry, parameter_problems
 
 EVALUATIONS = {
     "classification": Entry(
@@ -80,3 +81,35 @@ def check_evaluation_name(name: str) -> str | None:
 def evaluation_problems(name: str, params: Mapping[str, Any]) -> dict[str, str]:
     """Return parameter of an evaluation -> what is wrong with it; its function's signature is the schema."""
     return parameter_problems(load_entry(EVALUATIONS[name]), params, given=("subject",))
+
+
+def all_parameter_problems(evaluate_params: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return what is wrong with parameters of evaluations, a line each, with the configuration's key at its head."""
+    return [
+        f"evaluate_params.{name}.{key}: {text}"
+        for name, params in evaluate_params.items()
+        for key, text in evaluation_problems(name, params).items()
+    ]
+
+
+def list_evaluations() -> str:
+    """Return each evaluation's name, what it is and its parameters with their defaults; imports none of them."""
+    width = max(map(len, EVALUATIONS))
+    lines = []
+    for name, entry in EVALUATIONS.items():
+        asked = " (asked for only)" if name in ASKED_FOR_ONLY else ""
+        lines.append(f"  {name:<{width}}  {entry.summary}{asked}")
+        params = [f"{name}.{key}={in_yaml(value)}" for key, value in keyword_defaults(entry).items()]
+        lines += [f"  {'':<{width}}    {line}" for line in params]
+    return "\n".join(lines)
+
+
+def in_yaml(value: Any) -> str:
+    """Return a parameter as a configuration spells it; a text stands without quotes."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(in_yaml, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {in_yaml(each)}' for key, each in value.items())}}}"
+    return json.dumps(value)

@@ -14,7 +14,7 @@ from datasets.files import progress
 from utils.evaluation import attack_pictures
 from utils.evaluation.adversarial import Objective, fgsm, input_gradient, pgd
 from utils.evaluation.choosing import draw, pick
-from utils.evaluation.findings import Findings, Picture, percent, whole
+from utils.evaluation.findings import Findings, Picture, percent, share_of, whole
 from utils.evaluation.ranges import Level, Positive
 from utils.evaluation.subject import Subject
 from utils.seeding import derive_seed
@@ -155,9 +155,9 @@ def _tell(subject: Subject, attack: _Attack, outcome: _Outcome, sizes: list[floa
     accuracy = {name: [counts[size] / number for size in sizes] for name, counts in counted.items()}
     place = sizes.index(eps)
     found.add("images", number, whole)
-    found.add("accuracy", outcome.right / number, percent)
-    found.add("fgsm_accuracy", accuracy["fgsm"][place], percent)
-    found.add("pgd_accuracy", accuracy["pgd"][place], percent)
+    found.add("accuracy", outcome.right / number, share_of(number))
+    found.add("fgsm_accuracy", accuracy["fgsm"][place], share_of(number))
+    found.add("pgd_accuracy", accuracy["pgd"][place], share_of(number))
     found.add("zero_gradients", outcome.without_gradient / max(outcome.right, 1), percent)
     found.details = {"eps": [0.0, *sizes]} | {
         name: [outcome.right / number, *values] for name, values in accuracy.items()

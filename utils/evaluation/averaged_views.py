@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.evaluation.findings import Findings, percent, plain, points
+from utils.evaluation.findings import Findings, plain, points, share_of
 from utils.evaluation.ranges import Positive
 from utils.evaluation.subject import Subject
 from utils.evaluation.together import Together
@@ -45,7 +45,8 @@ def averaged_views(
     _check(chosen, views, pixels, side)
     answers, found, everything = subject.answers, Findings(), Together()
     everything.add(answers.prediction, answers.log_probabilities)
-    found.add("accuracy", alone := everything.accuracy(answers.target), percent)
+    share = share_of(len(answers.target))
+    found.add("accuracy", alone := everything.accuracy(answers.target), share)
     found.add("nll", everything.nll(answers.target), plain)
     groups: dict[str, Together] = {}
     for kind in chosen:
@@ -54,7 +55,7 @@ def averaged_views(
         seen.add(answers.prediction, answers.log_probabilities)
         groups[kind] = seen
     for name, group in (groups | ({"together": everything} if len(groups) > 1 else {})).items():
-        found.add(f"{name}_accuracy", accuracy := group.accuracy(answers.target), percent)
+        found.add(f"{name}_accuracy", accuracy := group.accuracy(answers.target), share)
         found.add(f"{name}_nll", group.nll(answers.target), plain)
         found.add(f"{name}_gain", accuracy - alone, points)
     return found

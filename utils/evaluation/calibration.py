@@ -48,7 +48,12 @@ def calibration(subject: Subject, *, bins: Positive = 15) -> Findings:
     }
     path = subject.output / "calibration.png"
     plot_reliability(panels, path)
-    found.pictures.append(Picture(path, "Share that is right (bars) beside the confidence, and how often each occurs"))
+    found.pictures.append(
+        Picture(
+            path,
+            "Share that is right (bars) beside the confidence; below, how many images have which, in powers of ten",
+        )
+    )
     found.details = {"bins": {title: each.as_lists() for title, each in panels.items()}, "temperatures": temperatures}
     found.notes = _notes(subject, temperatures)
     return found

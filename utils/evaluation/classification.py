@@ -10,7 +10,7 @@ from msgspec import Meta
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
-from utils.evaluation.findings import Findings, Picture, percent, plain, whole
+from utils.evaluation.findings import Findings, Picture, percent, plain, share_of, whole, wilson
 from utils.evaluation.picture_grids import Cell, plot_grid
 from utils.evaluation.rejection import RejectionCurve, plot_rejection
 from utils.evaluation.subject import Answers, Subject
@@ -37,7 +37,8 @@ def classification(subject: Subject, *, pairs: Annotated[int, Meta(ge=0, le=100)
     answers, found = subject.answers, Findings()
     target, prediction = answers.target.numpy(), answers.prediction.numpy()
     found.add("images", len(target), whole)
-    found.add("accuracy", float(answers.right.double().mean()), percent)
+    found.add("accuracy", accuracy := float(answers.right.double().mean()), share_of(len(target)))
+    found.details["accuracy_interval"] = wilson(accuracy, len(target))
     found.add("top5_accuracy", top_accuracy(answers.log_probabilities, answers.target, TOP), percent)
     if subject.data.data.ordered:
         near = (np.abs(prediction - target) <= 1) & (prediction != REJECTED)
@@ -63,9 +64,24 @@ def _each_class(subject: Subject, target: np.ndarray, prediction: np.ndarray, fo
         found.add(name, values.mean(), percent)
         found.add(f"weighted_{name}", np.average(values, weights=images), percent)
     names = [subject.classes[label] for label in occurring]
+    found.notes += _macro_note(len(occurring), int((images == 0).sum()), len(subject.classes))
     columns = zip(names, *each, strict=True)
     rows = [(name, percent(p), percent(r), percent(f), str(n)) for name, p, r, f, n in columns]
     found.add_table("Classes", ("class", "precision", "recall", "F1", "images"), rows)
+
+
+def _macro_note(occurring: int, without_images: int, classes: int) -> list[str]:
+    """Say over how many classes the macro means go, where some have no image."""
+    if occurring == classes and not without_images:
+        return []
+    note = f"precision, recall and f1 are means over {occurring:,} of {classes:,} classes: those that occur as label or"
+    note += f" prediction; {classes - occurring:,} occur as neither and are left out"
+    if without_images:
+        note += (
+            f"; those predicted that have no image here ({without_images:,}) count as 0, which lowers the means; the "
+            "weighted_... leave them out"
+        )
+    return [note]
 
 
 def _confusions(subject: Subject, target: np.ndarray, prediction: np.ndarray, pairs: int, found: Findings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from utils.evaluation.findings import Findings, NotApplicable, Picture, percent, plain, points, whole
+from utils.evaluation.findings import Findings, NotApplicable, Picture, percent, plain, points, share_of, whole
 from utils.evaluation.plots import plot_over_epochs
 from utils.evaluation.ranges import Number, Positive
 from utils.evaluation.snapshots import choose_epochs, snapshots
@@ -44,7 +44,7 @@ def ensembles(subject: Subject, *, epochs: list[Number] | None = None, sizes: li
             growing.append(together.accuracy(target))
     found = Findings()
     found.add("members", len(chosen), whole)
-    found.add("accuracy", together.accuracy(target), percent)
+    found.add("accuracy", together.accuracy(target), share_of(len(target)))
     found.add("gain", together.accuracy(target) - float((selected == target).double().mean()), points)
     found.add("nll", together.nll(target), plain)
     found.add("rejected", float((together.prediction == REJECTED).double().mean()), percent)

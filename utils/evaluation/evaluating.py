@@ -21,6 +21,12 @@ from utils.runs import PACKAGES, DamagedFile, RunFolder, package_version, proces
 from utils.schema import Configuration
 from utils.types import ConfigError, UserError
 
+SETTINGS = (
+    *("dataset", "data_params", "classes", "image_size", "label_noise", "valid_fraction", "mixing", "mixing_params"),
+    *("architecture", "architecture_params", "loss_function", "loss_params", "seed", "batch_size", "num_epochs"),
+    *("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params"),
+)
+"""Keys of the configuration that the page tells at its head."""
 LOG = logging.getLogger("lossbench")
 
 
@@ -43,6 +49,8 @@ def evaluate(
     record = go_on(subject.output, facts(subject))
     left_out, mistakes = [], []
     subject.output.mkdir(parents=True, exist_ok=True)
+    for note in subject.part.notes:
+        tell(f"note: {note}")
     for name in names:
         began = time.perf_counter()
         params = subject.config.evaluate_params.get(name, {})
@@ -62,6 +70,8 @@ def evaluate(
         tell(in_words(name, record.evaluated[name]))
     if len(left_out) == len(names):
         raise ConfigError("\n".join(["nothing to evaluate:", *(f"  {line}" for line in left_out)]))
+    given = (name for name in subject.config.evaluate_params if name not in names and not judges(name, kind))
+    left_out += [f"{name}: it says nothing about {kind}s" for name in given]
     if record.evaluated:
         record.facts["left_out"] = left_out
         write_record(record, subject.output)
@@ -98,10 +108,12 @@ def facts(subject: Subject) -> dict[str, Any]:
         "finished": folder.is_finished,
         "on": subject.part.name,
         "images": len(subject.part),
+        "notes": list(subject.part.notes),
         "epoch": subject.epoch,
         "selected_on": subject.config.select_on,
         "loss_function": subject.config.loss_function,
         "calibrated": subject.classifier.loss.calibrated,
+        "settings": {key: value for key, value in subject.config.values().items() if key in SETTINGS},
         "checkpoint": digest,
         "data_fingerprint": subject.data.fingerprint,
         "device": device,
@@ -116,4 +128,4 @@ def in_words(name: str, evaluated: Evaluated) -> str:
     width = max(map(len, words), default=0)
     lines = [f"  {number:<{width}}  {text}" for number, text in words.items()]
     notes = [f"  note: {note}" for note in evaluated.findings.notes]
-    return "\n".join([f"{name}  ({evaluated.seconds:.1f} s)", *lines, *notes])
+    return "\n".join([f"{name}  (took {evaluated.seconds:.1f} s)", *lines, *notes])

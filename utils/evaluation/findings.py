@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+INTERVAL_NAME = "95 % interval"
 
 
 class NotApplicable(Exception):
@@ -56,6 +59,27 @@ class Findings:
 
 def percent(value: float) -> str:
     return f"{100 * value:.2f} %"
+
+
+def share_of(images: int) -> Callable[[float], str]:
+    """Return what words a share of so many images, with its interval."""
+
+    def words(value: float) -> str:
+        low, high = wilson(value, images)
+        return f"{percent(value)} ({INTERVAL_NAME} {100 * low:.2f} to {100 * high:.2f})"
+
+    return words
+
+
+def wilson(share: float, images: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of a share of so many images.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+    z2 = 1.959964**2 / images
+    middle, half = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
+    low, high = ((middle + sign * half) / (1 + z2) for sign in (-1, 1))
+    return max(0.0, low), min(1.0, high)  # rounding
 
 
 def points(value: float) -> str:

@@ -44,6 +44,12 @@ def heat_map(
     probabilities = np.stack([each.log_probabilities.exp().numpy() for each in answers.values()])  # [R, N, K]
     predictions = np.stack([each.prediction.numpy() for each in answers.values()])
     found = Findings()
+    if images is None:
+        right = int((predictions[0] == labels).sum())
+        found.notes.append(
+            f"the images are {right} right and {len(rows) - right} wrong ones of this run, drawn by the seed: means "
+            f"over these {len(rows)} compare runs on them and say nothing about all images"
+        )
     names = _short_names(subjects)
     of_label = probabilities[:, np.arange(len(rows)), labels].mean(axis=1)  # [R]
     found.words = {f"p(label), mean: {name}": plain(each) for name, each in zip(names, of_label, strict=True)}

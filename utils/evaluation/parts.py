@@ -12,10 +12,9 @@ from datasets.files import list_folder
 from datasets.images import ENDINGS, check_images, is_image_name
 from datasets.preprocessing import Preprocessing
 from datasets.stream import ImageStream
+from utils.evaluation.requests import PARTS, part_problem
 from utils.lookup import did_you_mean
 from utils.types import DataError
-
-PARTS = ("test", "valid")
 
 
 @dataclass(frozen=True)
@@ -25,10 +24,12 @@ class Part:
     Args:
         name: "test", "valid" or the folder's name.
         stream: gives the images as the network sees them, not augmented.
+        notes: what a reader of the numbers must know.
     """
 
     name: str
     stream: ImageStream
+    notes: tuple[str, ...] = ()
 
     @property
     def folder_name(self) -> str:
@@ -50,7 +51,17 @@ def choose_part(data: DataModule, on: str) -> Part:
     table = read_folder(folder, data.data.classes)
     check_images(table.images)
     stream = ImageStream(table, range(len(table)), preprocessing_of_others(data))
-    return Part(folder.resolve().name, stream)
+    return Part(folder.resolve().name, stream, _notes(data, table, folder))
+
+
+def _notes(data: DataModule, table: ImageTable, folder: Path) -> tuple[str, ...]:
+    """Say how many images are resized, where a run resizes none of its own."""
+    resized = sum(table.size(row) != data.image_size for row in range(len(table)))
+    if data.config.size is not None or not resized:
+        return ()
+    height, width = data.image_size
+    what = f"{resized:,} of {len(table):,} images of {folder} are resized to {width} x {height} pixels"
+    return (f"{what}, those of the run's own, which resizes none (image_size: null)",)
 
 
 def preprocessing_of_others(data: DataModule) -> Preprocessing:
@@ -63,8 +74,8 @@ def read_folder(folder: Path, classes: Sequence[str]) -> ImageTable:
 
     Raises: DataError naming every folder that is no class of the run's, and a folder without images.
     """
-    if not folder.is_dir():
-        raise DataError(f"--on {folder}: must be test, valid or a folder of FOLDER/<class>/<image>; there is none")
+    if problem := part_problem(str(folder)):
+        raise DataError(problem)
     inner = {entry.name: entry for entry in list_folder(folder) if entry.is_dir()}
     if unknown := [name for name in inner if name not in classes]:
         some = ", ".join(classes[:12]) + (f", and {len(classes) - 12} more" if len(classes) > 12 else "")

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from datasets.sequences import decode_texts
 from losses.ctc import read_by_beams
-from utils.evaluation.findings import Findings, Picture, percent, whole
+from utils.evaluation.findings import Findings, Picture, percent, share_of, whole
 from utils.evaluation.picture_grids import Cell, plot_grid
 from utils.evaluation.subject import Subject
 from utils.metrics.sequences import edit_distances
@@ -41,13 +41,13 @@ def reading(
     characters = int((answers.target != REJECTED).sum())
     found.add("images", len(distances), whole)
     found.add("characters", characters, whole)
-    found.add("accuracy", float((distances == 0).double().mean()), percent)
+    found.add("accuracy", float((distances == 0).double().mean()), share_of(len(distances)))
     found.add("character_error_rate", float(distances.sum()) / characters, percent)
     found.add("not_read", float((answers.prediction == REJECTED).all(dim=1).double().mean()), percent)
     if beams:
         read = read_by_beams(answers.log_probabilities, beams)
         by_beams = edit_distances(read, answers.target)
-        found.add("accuracy_by_beams", float((by_beams == 0).double().mean()), percent)
+        found.add("accuracy_by_beams", float((by_beams == 0).double().mean()), share_of(len(distances)))
         found.add("character_error_rate_by_beams", float(by_beams.sum()) / characters, percent)
 
     pairs = character_pairs(answers.target.numpy(), answers.prediction.numpy())

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from utils.comparison.page.markup import list_notes, safe
 from utils.comparison.page.writing import allowed_text, page_style
-from utils.evaluation.findings import Findings, Picture, Table
+from utils.evaluation import in_yaml
+from utils.evaluation.findings import INTERVAL_NAME, Findings, Picture, Table
+from utils.evaluation.glossary import INTERVAL, better, meaning
 from utils.evaluation.record import Evaluated, Record
 from utils.files import write_atomically
+from utils.runs import RunFolder
 
 FILE = "report.html"
 MOST_ROWS = 300
+PARAMS_OF = {"dataset": "data", "loss_function": "loss"}
+"""Settings whose parameters stand under another name than their own."""
+ALWAYS_TOLD = ("lr_scheduler",)
+"""Settings that are told where they are null, too."""
 POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
-PICTURE_STYLE = """
-figure { margin: 14px 0; } figure img { width: auto; max-width: min(100%, 1000px); height: auto; background: #fff; }
+STYLE = """
+figure { margin: 14px 0; } figure .wide { margin: 6px 0; max-height: none; }
+figure img { width: auto; max-width: max(min(100%, 1000px), 680px); height: auto; background: #fff; }
+figure input:checked ~ .wide img { max-width: none; }
+figure label { font-size: .82rem; cursor: pointer; }
 figcaption { color: var(--muted); font-size: .9rem; }
+.numbers td.meaning { white-space: normal; min-width: 16em; color: var(--muted); }
+.run td { white-space: normal; overflow-wrap: anywhere; } pre { margin: 0; font-size: .82rem; }
+@media (max-width: 700px) {
+  .numbers tr { display: grid; grid-template-columns: 1fr auto; } .numbers tr > * { border: 0; padding-bottom: 0; }
+  .numbers thead { display: none; } .numbers td { white-space: normal; text-align: right; padding-right: 0; }
+  .numbers td.better { grid-column: 1 / -1; text-align: left; } .numbers td.better:empty { display: none; }
+  .numbers td.meaning { grid-column: 1 / -1; text-align: left; padding: 0 0 8px; border-bottom: 1px solid var(--line); }
+}
+@media print { figure label, figure input { display: none; } }
 details { margin: 12px 0; } summary { cursor: pointer; font-weight: 600; font-size: .95rem; }
 """
 
@@ -25,13 +46,14 @@ details { margin: 12px 0; } summary { cursor: pointer; font-weight: 600; font-si
 def write_report(record: Record, folder: Path) -> Path:
     """Write the page of a record beside its evaluation.json and return its path."""
     facts = record.facts
-    style = page_style() + PICTURE_STYLE
+    style = page_style() + STYLE
     names = list(record.evaluated)
     text = Template((Path(__file__).parent / FILE).read_text(encoding="utf-8")).substitute(
         policy=f"{POLICY}; style-src {allowed_text(style)}",
         title=safe(f"{facts['run']}: {facts['on']}"),
         style=style,
         notes=list_notes(_introduction(record)),
+        run=_run(record, RunFolder(folder.parent)),
         links=" ".join(f'<a href="#{safe(name)}">{safe(_heading(name))}</a>' for name in names),
         sections="\n".join(_section(name, record.evaluated[name]) for name in names),
     )
@@ -43,12 +65,13 @@ def write_report(record: Record, folder: Path) -> Path:
 def _introduction(record: Record) -> list[str]:
     facts = record.facts
     selected = f"weights of epoch {facts['epoch']} (counted from 0), selected on {facts['selected_on']}"
-    versions = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
     lines = [
         f"{facts['images']:,} images of {facts['on']}; {facts['loss_function']}; {selected}; one seed",
-        f"{facts['evaluated']}, {facts['device']}; {versions}",
+        *facts["notes"],
         *(f"left out: {line}" for line in facts.get("left_out", ())),
     ]
+    if any(INTERVAL_NAME in text for each in record.evaluated.values() for text in each.findings.words.values()):
+        lines.append(INTERVAL)
     if not facts["finished"]:
         lines.insert(0, "warning: the run is not finished; these are its best weights so far")
     if not facts["calibrated"]:
@@ -56,11 +79,42 @@ def _introduction(record: Record) -> list[str]:
     return lines
 
 
+def _run(record: Record, folder: RunFolder) -> str:
+    """Return what was trained and how, and the whole configuration."""
+    facts, settings = record.facts, record.facts["settings"]
+    rows = {
+        key.replace("_", " "): f"{in_yaml(value)}{_with(params)}"
+        for key, value in settings.items()
+        if not key.endswith("_params") and (value is not None or key in ALWAYS_TOLD)
+        for params in [settings.get(f"{PARAMS_OF.get(key, key)}_params")]
+    }
+    rows["evaluated"] = f"{facts['evaluated']}, {facts['device']}"
+    rows["versions"] = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
+    body = "".join(f"<tr><th scope=row>{safe(name)}</th><td>{safe(text)}</td></tr>" for name, text in rows.items())
+    whole = ""
+    if folder.config.is_file():
+        text = safe(folder.config.read_text(encoding="utf-8"))
+        whole = f"<details><summary>config.yml, as it ran</summary><div class=wide><pre>{text}</pre></div></details>"
+    return f"<section id=run><h2>The run</h2><table class=run><tbody>{body}</tbody></table>{whole}</section>"
+
+
+def _with(params: Mapping[str, Any] | None) -> str:
+    """Return the parameters of a setting behind its name; those that are not given have their defaults."""
+    if params is None:
+        return ""
+    return f" ({in_yaml(params)[1:-1] or 'no parameters given'})"
+
+
 def _section(name: str, evaluated: Evaluated) -> str:
     found = evaluated.findings
-    given = ", ".join(f"{key}: {value}" for key, value in evaluated.params.items())
-    lead = f"<p class=lead>{evaluated.seconds:.1f} s{safe(f'; {given}') if given else ''}</p>"
-    parts = [_numbers(found), list_notes(found.notes), *map(_picture, found.pictures), *map(_table, found.tables)]
+    given = ", ".join(f"{key}: {in_yaml(value)}" for key, value in evaluated.params.items())
+    lead = f"<p class=lead>took {evaluated.seconds:.1f} s{safe(f'; {given}') if given else ''}</p>"
+    parts = [
+        _numbers(name, found),
+        list_notes(found.notes),
+        *(_picture(each, name) for each in found.pictures),
+        *map(_table, found.tables),
+    ]
     return f'<section id="{safe(name)}"><h2>{safe(_heading(name))}</h2>{lead}{"".join(parts)}</section>'
 
 
@@ -68,23 +122,36 @@ def _heading(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _numbers(found: Findings) -> str:
-    rows = "".join(
-        f"<tr><th scope=row>{safe(name)}</th><td>{safe(text)}</td></tr>" for name, text in found.words.items()
-    )
-    return f"<div class=wide><table><tbody>{rows}</tbody></table></div>" if rows else ""
+def _numbers(evaluation: str, found: Findings) -> str:
+    """Return each number with what it means; one of an older version may have no meaning any more."""
+    if not found.words:
+        return ""
+    rows = []
+    for name, text in found.words.items():
+        direction, known = better(evaluation, name), meaning(evaluation, name)
+        rows.append(
+            f"<tr><th scope=row>{safe(name)}</th><td>{safe(text)}</td>"
+            f"<td class=better>{f'{direction} is better' if direction else ''}</td>"
+            f"<td class=meaning>{safe(known.text) if known else ''}</td></tr>"
+        )
+    head = "".join(f"<th scope=col>{each}</th>" for each in ("number", "value", "", "what it is"))
+    table = f"<table class=numbers><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f"<div class=wide>{table}</div>"
 
 
-def _picture(picture: Picture) -> str:
+def _picture(picture: Picture, section: str) -> str:
+    """Return a picture in a box that it is scrolled in, where it is wider; a tick shows it in its full size."""
     try:
         content = picture.path.read_bytes()
     except OSError:
         return f"<p class=warning>{safe(picture.path.name)} is missing</p>"
     caption = safe(picture.caption)
     data = base64.b64encode(content).decode("ascii")
-    return (
-        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
-    )
+    image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+    box = f"<div class=wide tabindex=0 role=region aria-label='{caption}'>{image}</div>"
+    name = f"full-{safe(section)}-{safe(picture.path.stem)}"
+    full = f"<input type=checkbox id={name}> <label for={name}>full size</label>"
+    return f"<figure><figcaption>{caption}</figcaption>{full}{box}</figure>"
 
 
 def _table(table: Table) -> str:

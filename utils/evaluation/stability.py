@@ -10,7 +10,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from datasets.stream import ImageStream
-from utils.evaluation.findings import Findings, Picture, percent, plain, whole
+from utils.evaluation.findings import Findings, Picture, percent, plain, share_of, whole
 from utils.evaluation.plots import plot_histograms
 from utils.evaluation.ranges import Number, Positive
 from utils.evaluation.subject import Subject
@@ -61,12 +61,11 @@ def stability(
     found.add("steady", float((changed == 0).double().mean()), percent)
     found.add("total_variation", float(variation.mean()), plain)
     found.add("divergence", float(divergence.mean()), plain)
-    found.add("accuracy", float((itself == target).double().mean()), percent)
+    found.add("accuracy", float((itself == target).double().mean()), share_of(len(positions)))
     found.add("accuracy_of_views", float((predictions == target[:, None]).double().mean()), percent)
     path = subject.output / "stability.png"
-    bars = (np.arange(views + 2) - 0.5) / views  # one for each share of the views
     panels = {
-        "share of views predicted otherwise": (changed.numpy(), bars),
+        f"of {views} views, predicted otherwise": (other.sum(dim=1).numpy(), np.arange(views + 2) - 0.5),
         "total variation": (variation.numpy(), np.linspace(0, 1, 21)),
     }
     plot_histograms(panels, path)

@@ -19,17 +19,14 @@ from datasets.files import progress
 from datasets.stream import ImageStream
 from models.classifier import Classifier
 from utils.building import prepare
-from utils.catalogue import NAME_CHECKS
 from utils.checkpoints import DamagedCheckpoint, load_checkpoint
-from utils.configuration import read_configuration
 from utils.evaluation.parts import Part, choose_part
+from utils.evaluation.requests import read_run
 from utils.runs import RunFolder
-from utils.schema import WITHOUT_INFLUENCE, Configuration
+from utils.schema import Configuration
 from utils.types import Batch, ConfigError, DataError, Sequences
 
 LOG = logging.getLogger("lossbench")
-CHANGEABLE = WITHOUT_INFLUENCE | {"batch_size"}
-"""Keys that may be given anew: they do not change what the run is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,15 +140,7 @@ def open_subject(path: Path, on: str = "test", overrides: Sequence[str] = ()) ->
 
     Raises: ConfigError or DataError for a folder that is no run, a run without weights, and data that does not fit.
     """
-    folder = RunFolder(path)
-    if not folder.config.is_file():
-        raise ConfigError(f"{path}: no run: it holds no config.yml; runs lie in the folder output")
-    if not folder.best.is_file():
-        state = "it was deleted" if folder.is_finished else "train.py has not ended an epoch of it yet"
-        raise ConfigError(f"{path}: no checkpoint {folder.best.relative_to(path)}: {state}")
-    config = read_configuration(str(folder.config), overrides, NAME_CHECKS)
-    _refuse_changes(config, folder)
-    return build_subject(folder, config, on)
+    return build_subject(RunFolder(path), read_run(path, overrides), on)
 
 
 def build_subject(folder: RunFolder, config: Configuration, on: str = "test") -> Subject:
@@ -170,14 +159,6 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
         classifier.to(memory_format=torch.channels_last)
     part = choose_part(prepared.data, on)
     return Subject(folder, config, prepared.data, classifier, part, device, epoch, folder.path / part.folder_name)
-
-
-def _refuse_changes(config: Configuration, folder: RunFolder) -> None:
-    before = read_configuration(str(folder.config), (), NAME_CHECKS).values()
-    changed = [key for key, value in config.values().items() if value != before[key] and key not in CHANGEABLE]
-    if changed:
-        allowed = "data_path, batch_size, accelerator, num_workers and others that cannot change what it is"
-        raise config.error({(key,): f"is part of what this run is; only {allowed} can be given" for key in changed})
 
 
 def _load(classifier: Classifier, path: Path) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from html import escape
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -19,13 +23,15 @@ from utils import runner
 from utils.catalogue import NAME_CHECKS
 from utils.checkpoints import load_checkpoint, save_checkpoint
 from utils.configuration import read_configuration
-from utils.evaluation import EVALUATIONS
+from utils.evaluation import EVALUATIONS, in_yaml
 from utils.evaluation.evaluating import evaluate as evaluate_run
 from utils.evaluation.record import read_record
+from utils.evaluation.requests import Request
 from utils.evaluation.subject import open_subject
+from utils.lookup import load_entry
 from utils.runs import RunFolder
 from utils.schema import Configuration
-from utils.types import REJECTED, DataError, UserError
+from utils.types import REJECTED, ConfigError, DataError, UserError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 OSM = {"loss_function": "OneSidedMarginLoss", "loss_params": "{lambda_min: 1, lambda_max: 6, reject: true}"}
@@ -128,7 +134,21 @@ def test_a_folder_of_classes_is_judged_by_their_names(run, tmp_path):
         open_subject(run.path, str(folder))
     (folder / "3" / "text.png").unlink()
     Image.new("RGBA", (30, 20)).save(folder / "3" / "other.png")  # of another size and kind
-    assert numbers(run, str(folder))["images"] == 41
+    subject = open_subject(run.path, str(folder))
+    record = evaluate_run(subject, only=["classification"], tell=(said := []).append)
+    note = f"1 of 41 images of {folder} are resized to 8 x 8 pixels, those of the run's own, which resizes none "
+    assert said[0] == f"note: {note}(image_size: null)"
+    assert record.facts["notes"] == [f"{note}(image_size: null)"]
+    assert f"<li>{escape(note)}(image_size: null)</li>" in (subject.output / "report.html").read_text()
+    assert record.evaluated["classification"].findings.numbers["images"] == 41
+
+
+def test_parameters_of_what_says_nothing_about_the_data_are_told(run, capsys):
+    assert evaluate.main([str(run.path), "--only", "classification", "--also", "reading", "reading.beams=2"]) == 0
+    assert "left out: reading: it says nothing about images" in capsys.readouterr().out
+    subject = open_subject(run.path, "test", ["evaluate_params.reading.beams=2"])
+    record = evaluate_run(subject, only=["classification"], tell=lambda text: None)
+    assert record.facts["left_out"] == ["reading: it says nothing about images"]
 
 
 @pytest.mark.parametrize(
@@ -146,11 +166,51 @@ def test_a_folder_of_classes_is_judged_by_their_names(run, tmp_path):
         ),
         (["{run}", "batchsize=3"], "batchsize: unknown key; did you mean 'batch_size'?"),
         (["{run}/checkpoints"], "no run: it holds no config.yml"),
+        (["{run}", "--only", ""], "--only: names no evaluation"),
+        (["{run}", "--also", ","], "--also: names no evaluation"),
+        (
+            ["{run}", "--only", "calibration", "stability", "cost"],
+            "stability: evaluations are separated by commas: --only calibration,stability,cost",
+        ),
+        (["{run}", "--also", "attacks,", "cost"], "cost: evaluations are separated by commas: --also attacks,cost"),
+        (["{run}", "cost"], "cost: no such folder; an evaluation: --only cost"),
+        (
+            ["{run}", "--only", "calibration", "stability.views=3"],
+            "stability.views: stability is not among the evaluations that are done",
+        ),
+        (["{run}", "attacks.eps=3"], "attacks.eps: attacks is not among the evaluations that are done; --also attacks"),
+        (["{run}", "attaks.eps=3"], "unknown evaluation 'attaks'; did you mean 'attacks'?"),
     ],
 )
 def test_mistakes_are_told_with_status_2(run, words, said, capsys):
     assert evaluate.main([word.format(run=run.path) for word in words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_mistakes_of_every_kind_are_told_at_once(run, capsys):
+    words = ["here", str(run.path), "there", "--on", "nowhere", "--only", "calibraton", "--also", "attacks", "cost"]
+    changes = ["attacks.foo=1", "calibration.bins=-3", "batchsize=3", "num_epochs=7"]
+    assert evaluate.main([*words, *changes]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [re.sub(r"^command line: (evaluate_params\.)?", "", line)[:34] for line in told] == [
+        "--only: unknown evaluation 'calibr",
+        "here: no such folder",
+        "there: no such folder",
+        "cost: evaluations are separated by",
+        "--on nowhere: must be test, valid ",
+        "batchsize: unknown key; did you me",
+        "num_epochs: is part of what this r",
+        "attacks.foo: unknown parameter (al",
+        "calibration.bins: must be a whole ",
+    ]
+
+
+def test_parameters_of_what_the_run_itself_evaluates_are_taken(short, capsys):
+    folder, _ = runner.train(short(evaluate="[test_time_augmentation]"))
+    assert evaluate.main([str(folder.path), "--only", "classification", "classification.pairs=3"]) == 0
+    Request.of([str(folder.path), "test_time_augmentation.views=2"]).check()
+    with pytest.raises(ConfigError, match="attacks is not among"):
+        Request.of([str(folder.path), "attacks.eps=2"]).check()
 
 
 def test_a_run_without_weights_and_one_with_damaged_ones_are_refused(run, capsys):
@@ -233,10 +293,17 @@ def test_data_that_changed_is_told(run, capsys):
     assert "the data is not what this run was trained on" in capsys.readouterr().err
 
 
-def test_evaluations_are_listed(capsys):
-    assert evaluate.main(["--list"]) == 0
-    listed = capsys.readouterr().out
-    assert all(name in listed for name in EVALUATIONS)
+@pytest.mark.parametrize("option", ["--list", "--help"])
+def test_evaluations_are_listed_with_their_parameters_without_torch(option):
+    script = f"import sys, evaluate; evaluate.parse(['{option}'])" if option == "--help" else "import sys, evaluate"
+    code = f"try:\n    {script}\n    evaluate.main(['--list'])\nfinally:\n    assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for name, entry in EVALUATIONS.items():
+        parameters = [
+            each for each in inspect.signature(load_entry(entry)).parameters.values() if each.name != "subject"
+        ]
+        lines = [f"{name}.{each.name}={in_yaml(each.default)}" for each in parameters]
+        assert re.findall(rf"^ +({name}\..*)", done.stdout, re.MULTILINE) == lines
 
 
 def test_each_evaluation_is_a_function_in_a_file_of_its_name():

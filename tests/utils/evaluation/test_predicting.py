@@ -15,7 +15,8 @@ from sklearn.datasets import load_digits
 import predict as script
 from tests.utils.evaluation.made_up_subject import make_subject
 from utils import runner
-from utils.evaluation.predicting import find_pictures, predict
+from utils.evaluation.finding_pictures import find_pictures
+from utils.evaluation.predicting import predict
 from utils.evaluation.predictions import Prediction, Predictions, as_table
 from utils.evaluation.subject import open_subject
 from utils.outcomes import Guess
@@ -100,11 +101,24 @@ def test_pictures_of_any_size_are_resized_to_what_the_network_was_trained_on(sub
 
 def test_folders_and_patterns_give_their_pictures_once_and_in_order(photographs):
     names = [
-        str(path.relative_to(photographs)) for path in find_pictures([str(photographs), str(photographs / "*.jpg")])
+        str(path.relative_to(photographs))
+        for path in find_pictures([str(photographs), str(photographs / "*.jpg")]).pictures
     ]
     assert names == ["a.jpg", "b.png", "inner/c.BMP"]
-    assert find_pictures([str(photographs / "**" / "*.BMP")]) == [photographs / "inner" / "c.BMP"]
-    assert find_pictures([str(photographs / "notes.txt")]) == [photographs / "notes.txt"]  # named, so it is said of it
+    assert [*find_pictures([str(photographs / "**" / "*.BMP")]).pictures] == [photographs / "inner" / "c.BMP"]
+    named = find_pictures([str(photographs), str(photographs / "notes.txt")])
+    assert [*named.pictures][-1] == photographs / "notes.txt"  # named, so it is said of it
+    assert named.passed_over() is None
+
+
+def test_files_that_are_no_images_are_counted_by_their_endings(photographs):
+    for name in ("b.csv", "inner/a.txt", "inner/c.TXT", "README"):
+        (photographs / name).write_text("none")
+    words = [str(photographs), str(photographs / "*"), str(photographs / "**")]  # the same files, each counted once
+    told = "passed over: 5 files that are no images (.txt 3, .csv 1, without an ending 1)"
+    assert [find_pictures([word]).passed_over() for word in words] == [told] * 3
+    assert find_pictures(words).passed_over() == told
+    assert find_pictures([str(photographs / "*.jpg")]).passed_over() is None
 
 
 def test_words_that_name_no_picture_are_told_all_at_once(photographs, tmp_path):
@@ -124,7 +138,7 @@ def test_more_pictures_than_a_batch_are_told_in_their_order(quick, tmp_path):
     subject = make_subject(quick(classes=CLASSES, batch_size=4))
     for n, pixels in enumerate(np.asarray(subject.part.stream.table.images)[:11]):
         Image.fromarray(pixels.squeeze()).save(tmp_path / f"{n:02}.png")
-    told = predict(subject, find_pictures([str(tmp_path)]), top=1)
+    told = predict(subject, [*find_pictures([str(tmp_path)]).pictures], top=1)
     assert [CLASSES.index(each.guess.name or "") for each in told.pictures] == subject.answers.prediction[:11].tolist()
 
 
@@ -159,13 +173,14 @@ def test_the_script_tells_pictures_by_a_trained_run(quick, photographs, tmp_path
     capsys.readouterr()
     assert script.main(arguments) == 1  # one is broken
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 4
+    assert len(out.splitlines()) == 5
+    assert out.splitlines()[-1] == "passed over: 1 file that is no image (.txt 1)"
     assert "broken.png: damaged" in err
     with open("told.csv", newline="", encoding="utf-8") as file:
         rows = {row["image"].rpartition("/")[2]: row for row in csv.DictReader(file)}
     told = json.loads((tmp_path / "told.json").read_text())
     assert [each["image"] for each in told["pictures"]] == [
-        str(path) for path in find_pictures([str(photographs)]) if path.name != "broken.png"
+        str(path) for path in find_pictures([str(photographs)]).pictures if path.name != "broken.png"
     ]
     for each in told["pictures"]:
         row = rows[each["image"].rpartition("/")[2]]
@@ -176,6 +191,21 @@ def test_the_script_tells_pictures_by_a_trained_run(quick, photographs, tmp_path
     pixels = torch.from_numpy((shown * 255 / 16).astype(np.uint8))[None, None]
     scores = subject.classifier(subject.part.stream.preprocessing.to_numbers(pixels)).scores
     assert int(subject.classifier.loss.predict(scores)) == position
+
+
+def test_mistakes_are_told_at_once_before_anything_is_read_or_made(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    arguments = ["gone.png", "--run", "nowhere", "--top", "0", "--csv", "missing/x.csv", "--json", "folder"]
+    assert script.main(arguments) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "--run nowhere: no such folder",
+        "--json folder: is a folder, not a file",
+        "--csv missing/x.csv: no such folder: missing",
+        "--top: must be a whole number >= 1, got 0",
+        "gone.png: no such file or folder",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 @pytest.mark.parametrize(

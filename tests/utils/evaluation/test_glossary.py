@@ -1,0 +1,91 @@
+"""Every number that an evaluation finds is explained, in the page and in the docs by the same words."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from msgspec import structs
+
+from tests.utils.evaluation.made_up_subject import keep, make_subject, scramble
+from utils import runner
+from utils.evaluation import EVALUATIONS, human_agreement
+from utils.evaluation.findings import Findings
+from utils.evaluation.glossary import GLOSSARY, as_markdown, better, meaning
+from utils.evaluation.subject import Subject, open_subject
+from utils.lookup import load_entry
+from utils.metrics import LOWER_IS_BETTER
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "evaluation.md"
+QUICKLY = {
+    "stability": {"views": 2, "images": 20, "augmentations": {"RandomHorizontalFlip": {}}},
+    "representations": {"images_per_class": 20},
+    "grad_cam": {"images": 1},
+    "cost": {"repeats": 3, "seconds": 0.01},
+    "attacks": {"images": 4, "iterations": 1, "curve": False},
+    "test_time_augmentation": {"kinds": ["flips", "shifts"], "views": 1},
+    "ensembles": {"sizes": [2]},
+}
+
+
+def unexplained(evaluation: str, found: Findings) -> list[str]:
+    return [number for number in {**found.numbers, **found.words} if meaning(evaluation, number) is None]
+
+
+@pytest.fixture
+def subject(quick) -> Subject:
+    """A run of wrong labels, three kept epochs and images that are large enough for every evaluation."""
+    made = make_subject(quick(classes=["3", "8", "0"], image_size="[64, 64]", label_noise=0.2))
+    for epoch in range(2):
+        scramble(made, epoch)
+        keep(made, epoch)
+    made.restore()
+    return made
+
+
+def test_every_number_found_of_classes_has_a_meaning(subject):
+    names = [name for name in EVALUATIONS if name not in ("reading", "human_agreement")]
+    found = {name: load_entry(EVALUATIONS[name])(subject, **QUICKLY.get(name, {})) for name in names}
+    assert all(each.words for each in found.values())
+    assert {name: missing for name, each in found.items() if (missing := unexplained(name, each))} == {}
+
+
+def test_every_number_found_of_texts_has_a_meaning(quick, monkeypatch):
+    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+    changes = {"architecture": "lprnet_small", "loss_function": "ConnectionistTemporalLoss", "num_epochs": 1}
+    data = {"dataset": "made_up", "data_params": "{like: plates}", "image_size": "[24, 94]"}
+    config = quick(**data, **changes, convert_to_grayscale="false")
+    subject = open_subject(runner.train(config)[0].path)
+    subject.output.mkdir()
+    found = load_entry(EVALUATIONS["reading"])(subject, beams=2)
+    assert len(found.words) == len(GLOSSARY["reading"])
+    assert unexplained("reading", found) == []
+
+
+def test_every_number_found_of_people_has_a_meaning(quick, monkeypatch, tmp_path):
+    made = make_subject(quick())
+    monkeypatch.setattr(human_agreement, "SHAPE", (len(made.part), 10))
+    np.save(tmp_path / human_agreement.FILE, np.eye(10)[made.data.data.test.labels])
+    config = structs.replace(made.config, dataset="cifar10", data_path=str(tmp_path))
+    found = human_agreement.human_agreement(dataclasses.replace(made, config=config))
+    assert len(found.words) == len(GLOSSARY["human_agreement"])
+    assert unexplained("human_agreement", found) == []
+
+
+@pytest.mark.parametrize("name", EVALUATIONS)
+def test_the_docs_have_the_same_words(name):
+    section = DOCS.read_text(encoding="utf-8").split(f"\n## {name}\n")[1].split("\n## ")[0]
+    assert as_markdown(name) in section
+
+
+def test_every_number_that_compare_ranks_from_below_says_so():
+    known = {(name, number) for name, numbers in GLOSSARY.items() for number in numbers}
+    for name, number in known:
+        if number in LOWER_IS_BETTER:
+            expected = "" if number == "intra_class_distance" else "lower"  # in a unit that losses choose
+            assert better(name, number) == expected
+    assert (better("calibration", "scaled_ece"), better("classification", "accuracy")) == ("lower", "higher")
+    assert (better("calibration", "temperature"), better("cost", "unknown")) == ("", "")
