@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from utils.comparison.grouping import Group, Spread, group_runs, is_number
 from utils.comparison.layout import Layout, lay_out
+from utils.comparison.numbers import Unit, smaller_is_better, unit_in, unit_of
 from utils.comparison.papers import Printed, find_printed
 from utils.comparison.reading import DATA, Found
 from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
@@ -18,9 +20,6 @@ from utils.schema import Configuration
 from utils.settings import shown
 from utils.types import ConfigError
 
-COSTS = ("seconds", "images_per_second", "num_parameters", "flops")
-"""What a run cost, by the names in its summary."""
-SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "flops", "waiting_share"})
 SAME_DATA = ("dataset", "data_params", "classes", "flowers_train", DATA, "select_on", "valid_fraction", "smoke")
 """What numbers of one column must have in common to be compared; the first parts of keys."""
 Tests = Literal["auto", "all", "seeds", "none"]
@@ -98,6 +97,21 @@ class Comparison:
     not_tested: str = ""
     """Why there is no test where one could be expected."""
 
+    @cached_property
+    def _said(self) -> dict[str, Unit]:
+        """The units of evaluations' numbers, as the first run that has one says it."""
+        found: dict[str, Unit] = {}
+        for run in self.found.runs:
+            for name in run.words.keys() - found.keys():
+                if (unit := unit_in(run.words[name])) is not None:
+                    found[name] = unit
+        return found
+
+    def unit(self, name: str | None = None) -> Unit:
+        """Return how a number is written, that of the metric where none is named."""
+        wanted = self.options.metric if name is None else name
+        return self._said.get(wanted) or unit_of(wanted)
+
     @property
     def placed_cells(self) -> list[tuple[Panel, Cell]]:
         """All groups in the order of the tables, each with its table."""
@@ -141,8 +155,10 @@ def _check_metric(found: Found, metric: str) -> None:
     if any(is_number(run.summary.get(metric)) for run in found.runs):
         return
     known = {name for run in found.runs for name, value in run.summary.items() if is_number(value)}
-    shown = ", ".join(sorted(name for name in known if name.startswith("test/")))
-    raise ConfigError(f"--metric: no run has {metric!r}{did_you_mean(metric, known)}; there are {shown}, ...")
+    tested = ", ".join(sorted(name for name in known if name.startswith("test/")))
+    evaluated = ", ".join(sorted({name for run in found.runs for name in run.words} & known))
+    told = f"of evaluations {evaluated}" if evaluated else "python evaluate.py RUN adds others"
+    raise ConfigError(f"--metric: no run has {metric!r}{did_you_mean(metric, known)}; there are {tested}, ...; {told}")
 
 
 def _find_baseline(groups: Sequence[Group], layout: Layout, wanted: str | None) -> str | None:
@@ -203,10 +219,6 @@ def _panel(
     warnings = tuple(_warnings(groups, layout))
     in_place = {(row, column): cells[row, column] for row in rows for column in columns if (row, column) in cells}
     return Panel(title, tuple(rows), tuple(columns), in_place, baseline, known, warnings)
-
-
-def smaller_is_better(metric: str) -> bool:
-    return metric in SMALLER_IS_BETTER or lower_is_better(metric.replace("_loss", "/loss"))
 
 
 def _best(groups: Sequence[Group], spreads: dict[Group, Spread | None], layout: Layout, metric: str) -> set[Group]:

@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from utils.comparison.building import COSTS, Cell, Comparison, Panel
+from utils.comparison.building import Cell, Comparison, Panel
 from utils.comparison.grouping import Spread
+from utils.comparison.numbers import COST_NAMES, Unit, p_text, unit_of
 from utils.comparison.papers import Printed, sources
 from utils.comparison.testing import LEVEL, Contrast
 from utils.comparison.trials import results_among
-from utils.metrics import ABSOLUTE_METRICS, ALL_METRICS
 
 MARKS = {"more than noise": " †", "images only": " ‡"}
 NAMED = 5
 """Folders that a note names."""
-COST_NAMES = {
-    "seconds": "seconds",
-    "images_per_second": "images/s",
-    "num_parameters": "parameters",
-    "flops": "multiply-adds",
-}
 
 
 @dataclass(frozen=True)
@@ -59,78 +53,47 @@ def build_tables(comparison: Comparison) -> list[Table]:
     return tables
 
 
-def is_share(metric: str) -> bool:
-    name = metric.rpartition("/")[2].removeprefix("train_").removeprefix("valid_")
-    return "/" in metric and name in ALL_METRICS and name not in ABSOLUTE_METRICS
-
-
-def number(value: float, metric: str, signed: bool = False) -> str:
-    """Return a metric's value as it is shown: shares in percent."""
-    sign = "+" if signed else ""
-    if is_share(metric):
-        return f"{100 * value:{sign}.2f}"
-    return f"{value:{sign}.4f}" if abs(value) < 1000 else f"{value:{sign},.0f}"
-
-
-def written(value: float, name: str) -> str:
-    """Return any number of a summary as it is shown: costs with few digits, whole numbers whole, else as metrics."""
-    if name in COSTS:
-        return f"{value:,.{1 if value < 100 else 0}f}"
-    return f"{value:,}" if isinstance(value, int) else number(value, name)
-
-
-def titled(metric: str) -> str:
-    """Return a number's name with its unit."""
-    return f"{COST_NAMES.get(metric, metric)}{', %' if is_share(metric) else ''}"
-
-
-def spread_text(spread: Spread, metric: str) -> str:
-    std = "" if spread.std is None else f" ± {number(spread.std, metric)}"
-    return f"{number(spread.mean, metric)}{std} ({spread.count})"
-
-
 # --------------------------------------------------------------------------------------------------------- results
 
 
 def _results(panel: Panel, comparison: Comparison) -> Table:
-    metric, layout = comparison.options.metric, comparison.layout
-    title = f"{titled(metric)}{f'; {panel.title}' if panel.title else ''}"
+    metric, unit, layout = comparison.options.metric, comparison.unit(), comparison.layout
+    title = f"{unit.heading(metric)}{f'; {panel.title}' if panel.title else ''}"
     header = (f"{', '.join(layout.rows)}", *(column or "all" for column in panel.columns))
     rows = [
-        (Text(row), *(_result(panel.cells.get((row, column)), metric) for column in panel.columns))
-        for row in panel.rows
+        (Text(row), *(_result(panel.cells.get((row, column)), unit) for column in panel.columns)) for row in panel.rows
     ]
     rules = frozenset([len(rows)]) if panel.improvements else frozenset[int]()
     if panel.improvements:
         name = f"best other less {panel.baseline}" if len(panel.rows) > 2 else f"less {panel.baseline}"
-        rows.append((Text(name), *(_improvement(panel, column, metric) for column in panel.columns)))
+        rows.append((Text(name), *(_improvement(panel, column, unit) for column in panel.columns)))
     exact = layout.exact
     if panel.title in exact:
         exact = exact | {title: exact[panel.title]}
     return Table(title, header, tuple(rows), tuple(_notes_below(panel, comparison)), rules, exact=exact)
 
 
-def _result(cell: Cell | None, metric: str) -> Text:
+def _result(cell: Cell | None, unit: Unit) -> Text:
     if cell is None or cell.spread is None:
         return Text("-")
     mark = MARKS.get(cell.contrast.verdict, "") if cell.contrast is not None else ""
-    papers = "".join(f"; paper {_paper(each, cell.spread, metric)}" for each in cell.papers)
-    return Text(f"{spread_text(cell.spread, metric)}{mark}{papers}", cell.best)
+    papers = "".join(f"; paper {_paper(each, cell.spread, unit)}" for each in cell.papers)
+    return Text(f"{unit.spread(cell.spread)}{mark}{papers}", cell.best)
 
 
-def _paper(printed: Printed, spread: Spread, metric: str) -> str:
-    std = "" if printed.spread is None else f" ± {number(printed.spread, metric)}"
+def _paper(printed: Printed, spread: Spread, unit: Unit) -> str:
+    std = "" if printed.spread is None else f" ± {unit.text(printed.spread)}"
     column = "" if printed.column is None else f" [{printed.column}]"
-    difference = number(spread.mean - printed.value, metric, signed=True)
-    return f"{number(printed.value, metric)}{std}{column}, {difference}"
+    difference = unit.text(spread.mean - printed.value, signed=True)
+    return f"{unit.text(printed.value)}{std}{column}, {difference}"
 
 
-def _improvement(panel: Panel, column: str, metric: str) -> Text:
+def _improvement(panel: Panel, column: str, unit: Unit) -> Text:
     if column not in panel.improvements:
         return Text("-")
     row, difference = panel.improvements[column]
     whose = f" ({row})" if len(panel.rows) > 2 else ""
-    return Text(f"{number(difference, metric, signed=True)}{whose}")
+    return Text(f"{unit.text(difference, signed=True)}{whose}")
 
 
 def _notes_below(panel: Panel, comparison: Comparison) -> Iterator[str]:
@@ -182,28 +145,24 @@ def _tests(comparison: Comparison) -> Table:
     for panel, cell in comparison.contrasts:
         place = [*([panel.title] if titled else []), *([cell.column] if columned else [])]
         if cell.contrast is not None:
-            texts = [cell.row, *place, *_test(cell.contrast, comparison.options.metric)]
+            texts = [cell.row, *place, *_test(cell.contrast, comparison.unit())]
             rows.append(tuple(map(Text, texts)))
     notes = tuple(_notes_on_tests(contrasts))
     title = f"Tests; {len(contrasts)} comparison{'s'[: len(contrasts) > 1]}, p values corrected for that by Holm"
     return Table(title, header, tuple(rows), notes, of_all=True, exact=comparison.layout.exact)
 
 
-def _test(contrast: Contrast, metric: str) -> list[str]:
+def _test(contrast: Contrast, unit: Unit) -> list[str]:
     images, seeds = contrast.over_images, contrast.over_seeds
-    difference = "-" if seeds is None else number(seeds.difference, metric, signed=True)
+    difference = "-" if seeds is None else unit.text(seeds.difference, signed=True)
     interval, of_images, of_seeds = "-", "-", "-"
     if images is not None:
-        interval = f"{number(images.low, metric, True)} to {number(images.high, metric, True)}"
+        interval = f"{unit.text(images.low, signed=True)} to {unit.text(images.high, signed=True)}"
         of_images = f"{p_text(images.p_value)} ({p_text(images.adjusted)})"
     if seeds is not None and seeds.p_value is not None and seeds.adjusted is not None:
         of_seeds = f"{p_text(seeds.p_value)} ({p_text(seeds.adjusted)}), n = {len(contrast.seeds)}"
     reason = f": {contrast.reason}" if contrast.reason and contrast.verdict == "not tested" else ""
     return [difference, interval, of_images, of_seeds, contrast.verdict + reason]
-
-
-def p_text(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _notes_on_tests(contrasts: list[Contrast]) -> Iterator[str]:
@@ -234,7 +193,7 @@ def _notes_on_tests(contrasts: list[Contrast]) -> Iterator[str]:
 def _costs(comparison: Comparison) -> Table:
     options, layout = comparison.options, comparison.layout
     reach = [] if options.reach is None else [f"epoch at {options.reach:g}"]
-    costs = [COST_NAMES[name] for name in COSTS] if options.cost else []
+    costs = list(COST_NAMES.values()) if options.cost else []
     titled = any(panel.title for panel in comparison.panels)
     table = ["table"] if titled else []
     header = (", ".join(layout.rows), *table, ", ".join(layout.columns) or "column", *reach, *costs)
@@ -261,8 +220,8 @@ def _reach_text(cell: Cell) -> list[str]:
 
 
 def _cost_texts(cell: Cell) -> list[str]:
-    spreads = {name: Spread.of(cell.group.values(name).values()) for name in COSTS}
-    return ["-" if each is None else written(each.mean, name) for name, each in spreads.items()]
+    spreads = {name: Spread.of(cell.group.values(name).values()) for name in COST_NAMES}
+    return ["-" if each is None else unit_of(name).text(each.mean) for name, each in spreads.items()]
 
 
 # ----------------------------------------------------------------------------------------------------------- notes

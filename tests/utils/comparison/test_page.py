@@ -25,6 +25,7 @@ from test_script import ROOT, copy
 import compare as script
 from datasets.digits import digits
 from utils.comparison.building import Comparison, Options, compare
+from utils.comparison.numbers import unit_of
 from utils.comparison.page import curves, data, images, markup, predictions, runs, thumbnails
 from utils.comparison.page.curves import describe_curves
 from utils.comparison.page.data import describe
@@ -32,7 +33,6 @@ from utils.comparison.page.images import Disagreement, choose_images
 from utils.comparison.page.runs import Shown
 from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
-from utils.comparison.tables import written
 from utils.settings import shown
 
 CE, OSM, FOCAL = (f"loss_function={name}" for name in ("CrossEntropyLoss", "OneSidedMarginLoss", "FocalLoss"))
@@ -114,7 +114,7 @@ def test_labels_of_few_digits_have_all_of_them_in_their_title(tmp_path):
     ],
 )
 def test_numbers_are_written_with_the_digits_that_they_deserve(value, name, text):
-    assert written(value, name) == text
+    assert unit_of(name).text(value) == text
 
 
 def test_groups_have_means_and_the_look_of_their_row_and_column(tmp_path):

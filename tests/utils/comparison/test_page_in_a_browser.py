@@ -14,9 +14,9 @@ from leaving import leave
 
 from datasets.digits import digits
 from utils.comparison.building import Options, compare
+from utils.comparison.numbers import unit_of
 from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
-from utils.comparison.tables import number
 
 PROGRAM = find_chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
@@ -215,7 +215,7 @@ def test_numbers_are_written_as_the_tables_write_them(opened, name):
     values = [draw.uniform(-2, 2) for _ in range(200)] + [0.0, 1.0, 0.999999, 1234.5678, 98765.4]
     for signed in (False, True):
         told = opened.run(f"{json.dumps(values)}.map((each) => written(each, '{name}', {json.dumps(signed)}))")
-        assert told == [number(value, name, signed) for value in values]
+        assert told == [unit_of(name).text(value, signed) for value in values]
 
 
 def test_smoothing_is_the_weighted_mean_of_an_explicit_loop(opened):
