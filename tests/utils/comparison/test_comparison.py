@@ -10,9 +10,11 @@ from leaving import leave
 
 from utils.comparison.building import Comparison, Options, compare
 from utils.comparison.formats import to_latex, to_markdown, to_terminal
+from utils.comparison.notes import notes
+from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
 from utils.comparison.records import group_records, run_records
-from utils.comparison.tables import build_tables, notes
+from utils.comparison.tables import build_tables
 from utils.comparison.testing import Contrast
 from utils.configuration import read_configuration
 from utils.settings import short_labels, shown
@@ -163,7 +165,8 @@ def test_a_difference_on_images_and_seeds_is_tested(tmp_path):
     assert found.over_images.p_value == pytest.approx(1 / 2**10)
     assert found.over_seeds.p_value == 0.25
     assert found.verdict == "images only"
-    assert "with 3 seeds no test over seeds can reach 0.05: p is at least 0.250" in text_of(study(tmp_path))
+    told = "with 3 seeds no test over seeds can reach 0.05: p (Holm) is at least 0.250; 6 seeds can"
+    assert told in text_of(study(tmp_path))
 
 
 def test_texts_are_paired_as_classes_are(tmp_path):
@@ -181,7 +184,7 @@ def test_texts_are_paired_as_classes_are(tmp_path):
 def test_runs_of_other_texts_are_not_paired(tmp_path):
     leave(tmp_path, CE, right=[True] * 3, targets=["A1", "B2", "C"])
     leave(tmp_path, OSM, right=[True] * 3, targets=["A1", "B2", "CD"])
-    assert "has other test images" in contrast(study(tmp_path), "OneSidedMarginLoss").reason
+    assert contrast(study(tmp_path), "OneSidedMarginLoss").reason == "other test images"
 
 
 def test_more_than_noise_needs_images_and_seeds(tmp_path):
@@ -214,9 +217,9 @@ def test_p_values_are_corrected_over_all_tables(tmp_path):
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        ({"right": [True] * 99}, "has other test images"),
-        ({"right": [True] * 100, "targets": [1] * 100}, "has other test images"),
-        ({"accuracy": 0.9}, "has no predictions"),
+        ({"right": [True] * 99}, "other test images"),
+        ({"right": [True] * 100, "targets": [1] * 100}, "other test images"),
+        ({"accuracy": 0.9}, "no predictions"),
     ],
 )
 def test_runs_of_other_images_are_not_paired(tmp_path, other, reason):
@@ -224,14 +227,45 @@ def test_runs_of_other_images_are_not_paired(tmp_path, other, reason):
     leave(tmp_path, OSM, **other)
     found = contrast(study(tmp_path), "OneSidedMarginLoss")
     assert found.over_images is None
-    assert reason in found.reason
-    assert reason in text_of(study(tmp_path))
+    assert (found.reason, found.verdict) == (reason, "not testable")
+    assert f" not testable: n = 1, {reason}\n" in text_of(study(tmp_path))
+    assert f"no test over images in 1 of 1: {found.detail}" in text_of(study(tmp_path))
+    assert "-s0-" in found.detail
+    assert f" has {reason}" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("seeds", "others", "told"),
+    [
+        (1, 1, "n = 1"),
+        (2, 1, "n = 2"),
+        (5, 1, "n = 5"),
+        (6, 1, None),
+        (6, 2, "n = 6 for so many comparisons"),
+        (7, 2, None),
+    ],
+)
+def test_what_no_test_can_tell_is_not_called_noise_in_any_format(tmp_path, seeds, others, told):
+    """Two seeds have a p of 0.5 at best, so "within noise" would be said whatever the networks do."""
+    for seed in range(seeds):
+        for loss in (CE, OSM, FOCAL)[: others + 1]:
+            leave(tmp_path, loss, f"seed={seed}", accuracy=0.1 if loss == CE else 0.9)
+    found = study(tmp_path)
+    verdicts = {cell.contrast.verdict for _, cell in found.contrasts if cell.contrast}
+    tables = build_tables(found)
+    texts = (text_of(found), to_markdown(tables, []), to_latex(tables, []), write_page(found))
+    assert verdicts == {"more than noise" if told is None else "not testable"}
+    assert [f"not testable: {told}, no predictions" in text for text in texts] == [told is not None] * 4
+    assert not any("within noise" in text for text in texts)
+    assert {row.get("verdict") for row in group_records(found)} == {None, *verdicts}
 
 
 def test_damaged_predictions_are_named(tmp_path):
     leave(tmp_path, CE, right=[True] * 10)
     leave(tmp_path, OSM, right=[True] * 10).predictions.write_bytes(b"PAR1")
-    assert "cannot be read" in contrast(study(tmp_path), "OneSidedMarginLoss").reason
+    found = contrast(study(tmp_path), "OneSidedMarginLoss")
+    assert found.reason == "unreadable predictions"
+    assert "cannot be read" in found.detail
 
 
 def test_predictions_are_not_read_where_no_test_of_them_is_asked_for(tmp_path, monkeypatch):
