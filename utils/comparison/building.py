@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Literal
 
 from utils.comparison.grouping import Group, Spread, group_runs, is_number
-from utils.comparison.layout import Layout, lay_out
+from utils.comparison.layout import DATA_KEYS, Layout, lay_out
 from utils.comparison.numbers import Unit, smaller_is_better, unit_in, unit_of
 from utils.comparison.papers import Printed, find_printed
-from utils.comparison.reading import DATA, Found
+from utils.comparison.reading import NOISY, Found
 from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
 from utils.lookup import did_you_mean
 from utils.metrics import lower_is_better
@@ -20,7 +20,7 @@ from utils.schema import Configuration
 from utils.settings import shown
 from utils.types import ConfigError
 
-SAME_DATA = ("dataset", "data_params", "classes", "flowers_train", DATA, "select_on", "valid_fraction", "smoke")
+SAME_DATA = (*DATA_KEYS, "select_on", "valid_fraction", "smoke")
 """What numbers of one column must have in common to be compared; the first parts of keys."""
 Tests = Literal["auto", "all", "seeds", "none"]
 
@@ -272,7 +272,7 @@ def _warnings(groups: Sequence[Group], layout: Layout) -> list[str]:
     for column, members in by_column.items():
         keys = dict.fromkeys(key for group in members for key in group.settings if key.partition(".")[0] in SAME_DATA)
         for key in keys:
-            values = {shown(group.settings.get(key)) for group in members} - {"with label noise"}
+            values = {shown(group.settings.get(key)) for group in members} - {NOISY}
             if len(values) > 1:
                 where = f"in column {column}, " if column else ""
                 found.append(f"{where}runs differ in {key} ({' | '.join(sorted(values))}): not comparable")

@@ -5,19 +5,18 @@ from __future__ import annotations
 from utils.comparison.building import Cell, Comparison
 from utils.comparison.grouping import Spread
 from utils.comparison.numbers import COST_NAMES, unit_of
-from utils.comparison.table import Table, Text
+from utils.comparison.table import Table, Text, heading
 
 
 def cost_table(comparison: Comparison) -> Table:
     options, layout = comparison.options, comparison.layout
     reach = [] if options.reach is None else [f"epoch at {options.reach:g}"]
     costs = list(COST_NAMES.values()) if options.cost else []
-    titled = any(panel.title for panel in comparison.panels)
-    table = ["table"] if titled else []
-    header = (", ".join(layout.rows), *table, ", ".join(layout.columns) or "column", *reach, *costs)
+    places = [heading(keys) for keys in (layout.panels, layout.columns) if keys]
+    header = (", ".join(layout.rows), *places, *reach, *costs)
     rows = []
-    for panel, cell in comparison.placed_cells:
-        place = [cell.row, *([panel.title] if titled else []), cell.column or "all"]
+    for _, cell in comparison.placed_cells:
+        place = filter(None, (cell.row, layout.panel_values(cell.group), cell.column))
         rows.append(tuple(map(Text, [*place, *_reach_text(cell), *(_cost_texts(cell) if costs else [])])))
     notes = []
     if reach:

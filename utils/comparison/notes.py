@@ -18,6 +18,8 @@ def notes(comparison: Comparison) -> list[str]:
     lines = [f"{runs} in {groups}; {_differences(comparison)}"]
     if layout.chosen and len(comparison.groups) > 1:
         lines.append("rows and columns were chosen from what differs; --rows KEY --columns KEY choose others")
+    if untold := [key for key, owner in layout.beside.items() if owner is None]:
+        lines.append(f"warning: neither rows, columns nor tables tell in what they differ beside: {_by_family(untold)}")
     if comparison.not_tested:
         lines.append(comparison.not_tested)
     lines += _found_values(comparison)
@@ -67,9 +69,21 @@ def _differences(comparison: Comparison) -> str:
     places = (("rows", layout.rows), ("columns", layout.columns), ("tables", layout.panels))
     told = [f"{', '.join(keys)} ({place})" for place, keys in places if keys]
     for owner in dict.fromkeys(layout.beside.values()):
-        keys = [key for key, other in layout.beside.items() if other == owner]
-        told.append(f"{named(keys)} ({f'with {owner}' if owner else 'with none of these'})")
+        if owner:
+            told.append(f"{_by_family(key for key, other in layout.beside.items() if other == owner)} (with {owner})")
     return f"they differ in {'; '.join(told)}"
+
+
+def _by_family(keys: Iterable[str]) -> str:
+    """Return keys with the parameters of one thing together: "optimizer, optimizer_params (lr, momentum)"."""
+    families: dict[str, list[str]] = {}
+    for key in keys:
+        family, _, name = key.partition(".")
+        families.setdefault(family, []).append(name)
+    return ", ".join(
+        f"{family} ({', '.join(names)})" if len(names) > 1 else ".".join(filter(None, (family, *names)))
+        for family, names in families.items()
+    )
 
 
 def named(names: Iterable[str], separator: str = ", ", most: int = NAMED) -> str:

@@ -27,6 +27,8 @@ DEEPEST = 3
 """Folders within folders that are looked into for runs."""
 DATA = "data"
 """Beside a run's configuration keys: what its data was."""
+NOISY = "with label noise"
+"""That of runs whose labels each seed draws; the images are those of the same runs without noise."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -198,7 +200,7 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
             words |= {f"{name}/{number}": text for number, text in each.findings.words.items()}
     settings["noisy_labels"] = summary.get("noisy_labels")
     # wrong labels are drawn by the seed, so that data with them differ between seeds as they should
-    settings[DATA] = "with label noise" if settings["label_noise"] else str(data)[:10]
+    settings[DATA] = NOISY if settings["label_noise"] else str(data)[:10]
     return Run(folder, settings, seed, summary, trial, words)
 
 

@@ -8,19 +8,18 @@ from collections.abc import Iterator
 from utils.comparison.building import Comparison
 from utils.comparison.notes import named
 from utils.comparison.numbers import Unit, p_text
-from utils.comparison.table import Table, Text
+from utils.comparison.table import Table, Text, heading
 from utils.comparison.testing import LEVEL, Contrast
 
 
 def significance_table(comparison: Comparison) -> Table:
     contrasts = [cell.contrast for _, cell in comparison.contrasts if cell.contrast is not None]
-    titled = any(panel.title for panel in comparison.panels)
-    columned = any(cell.column for _, cell in comparison.contrasts)
-    where = [*(["table"] if titled else []), *(["column"] if columned else [])]
+    layout = comparison.layout
+    places = [heading(keys) for keys in (layout.panels, layout.columns) if keys]
     baselines = dict.fromkeys(panel.baseline for panel, _ in comparison.contrasts)
     header = (
         f"less {', '.join(map(str, baselines))}",
-        *where,
+        *places,
         "difference",
         "95 % interval",
         "images: p (Holm)",
@@ -28,14 +27,14 @@ def significance_table(comparison: Comparison) -> Table:
         "verdict",
     )
     rows = []
-    for panel, cell in comparison.contrasts:
-        place = [*([panel.title] if titled else []), *([cell.column] if columned else [])]
+    for _, cell in comparison.contrasts:
+        place = filter(None, (layout.panel_values(cell.group), cell.column))
         if cell.contrast is not None:
             texts = [cell.row, *place, *_test(cell.contrast, comparison.unit())]
             rows.append(tuple(map(Text, texts)))
     notes = tuple(_notes_on_tests(contrasts))
     title = f"Tests; {len(contrasts)} comparison{'s'[: len(contrasts) > 1]}, p values corrected for that by Holm"
-    return Table(title, header, tuple(rows), notes, of_all=True, exact=comparison.layout.exact)
+    return Table(title, header, tuple(rows), notes, of_all=True, exact=layout.exact)
 
 
 def _test(contrast: Contrast, unit: Unit) -> list[str]:

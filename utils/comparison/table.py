@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from utils.comparison.layout import short_key
 
 
 @dataclass(frozen=True)
@@ -30,3 +32,8 @@ class Table:
     rule_before: frozenset[int] = frozenset()
     of_all: bool = False
     exact: Mapping[str, str] = field(default_factory=dict)
+
+
+def heading(keys: Sequence[str]) -> str:
+    """Return the head of a column that tells values of keys."""
+    return ", ".join(map(short_key, keys))

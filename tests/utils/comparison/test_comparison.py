@@ -307,7 +307,7 @@ def test_costs_say_of_which_table_they_are_where_there_are_several(tmp_path):
     comparison = study(tmp_path, rows=("loss_function",), columns=("architecture",), cost=True)
     assert len(comparison.panels) == 2
     (costs,) = (table for table in build_tables(comparison) if table.title == "Cost")
-    assert costs.header[1] == "table"
+    assert costs.header[:3] == ("loss_function", "dataset", "architecture")
     assert len({tuple(text.text for text in row[:3]) for row in costs.rows}) == 8
 
 
@@ -364,11 +364,65 @@ def test_characters_that_formats_obey_are_escaped(tmp_path):
 def test_other_data_or_another_selection_in_a_column_is_warned_of_in_the_table(tmp_path):
     leave(tmp_path, CE)
     leave(tmp_path, OSM, "select_on=test")
-    leave(tmp_path, FOCAL, data="f" * 16)
+    leave(tmp_path, FOCAL, "valid_fraction=0.2")
     (table,) = [table for table in build_tables(study(tmp_path, tests="none")) if not table.of_all]
     assert "warning: runs differ in select_on (test | valid): not comparable" in table.notes
-    assert any(note.startswith("warning: runs differ in data (") for note in table.notes)
+    assert "warning: runs differ in valid_fraction (0.1 | 0.2): not comparable" in table.notes
     assert "1 of 3 groups' checkpoints were selected on the TEST images" in " ".join(table.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "titles"),
+    [
+        ([], ["dataset=svhn"], ["dataset: digits", "dataset: svhn"]),
+        ([], ["dataset=svhn", "architecture=resnet18"], ["dataset: digits", "dataset: svhn"]),
+        (["classes=['1', '2']"], ["classes=['1', '3']"], ["classes: ['1', '2']", "classes: ['1', '3']"]),
+        ([], [], ["data: 0123456789", "data: ffffffffff"]),
+        (["label_noise=0.2"], ["label_noise=0.3"], [""]),
+    ],
+)
+def test_losses_of_different_data_do_not_share_a_table(tmp_path, first, second, titles):
+    leave(tmp_path, CE, *first)
+    leave(tmp_path, OSM, *second, data="f" * 16)
+    assert [panel.title for panel in study(tmp_path).panels] == titles
+    by_hand = study(tmp_path, rows=("loss_function",), columns=("architecture",))
+    assert [panel.title for panel in by_hand.panels] == titles
+
+
+def test_a_data_set_is_a_column_where_losses_have_several_and_networks_follow_it(tmp_path):
+    for loss in (CE, OSM):
+        leave(tmp_path, loss)
+        leave(tmp_path, loss, "dataset=svhn", "architecture=resnet18", "batch_size=8", data="f" * 16)
+    found = study(tmp_path)
+    assert [(panel.title, panel.columns) for panel in found.panels] == [("", ("digits", "svhn"))]
+    assert "; architecture, batch_size, data (with dataset)" in text_of(found)
+
+
+def test_columns_say_of_which_key_their_values_are(tmp_path):
+    for momentum in (0.0, 0.9):
+        for optimizer in ("SGD", "RMSprop"):
+            leave(tmp_path, CE, f"optimizer_params={{momentum: {momentum}}}", f"optimizer={optimizer}")
+    found = study(tmp_path, rows=("optimizer",), columns=("optimizer_params.momentum",))
+    assert "optimizer  momentum 0.0  momentum 0.9\n" in text_of(found)
+    found = study(tmp_path, rows=("optimizer_params.momentum",), columns=("optimizer", "dropout"))
+    assert "optimizer_params.momentum  RMSprop, dropout null  SGD, dropout null\n" in text_of(found)
+
+
+def test_all_keys_that_differ_are_named_and_those_that_no_place_tells_are_warned_of(tmp_path):
+    many = ["image_augmentations={RandomCrop: {size: 32, padding: 4}, RandomHorizontalFlip: {p: 0.5}}"]
+    many += ["augment_images=true", "batch_size=8", "num_epochs=9", "dropout=0.3", "precision=bf16-mixed"]
+    leave(tmp_path, CE)
+    leave(tmp_path, OSM, "optimizer_params={lr: 0.5, momentum: 0.5}")
+    leave(tmp_path, FOCAL, *many)
+    leave(tmp_path, FOCAL.replace("Focal", "Hinge"), *many, "optimizer=SGD")
+    told = notes(study(tmp_path, columns=("dataset",)))[0]
+    assert " more" not in told
+    assert told.endswith(" (with loss_function)")
+    for loss in (CE, OSM):
+        leave(tmp_path, loss, "architecture=resnet18", *many)
+    (warning,) = [note for note in notes(study(tmp_path)) if note.startswith("warning: neither rows, columns")]
+    assert "image_augmentations (RandomCrop.padding, RandomCrop.size, RandomHorizontalFlip.p)" in warning
+    assert all(change.partition("=")[0] in warning for change in many)
 
 
 def test_label_noise_that_each_seed_draws_is_no_other_data(tmp_path):

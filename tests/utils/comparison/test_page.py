@@ -95,8 +95,8 @@ def test_labels_of_few_digits_have_all_of_them_in_their_title(tmp_path):
         for loss in (CE, FOCAL):
             leave(tmp_path, loss, f"optimizer_params.lr={rate}")
     page = write_page(study(tmp_path, columns=("optimizer_params.lr",)))
-    assert '<th scope=col title="0.013292918943162165">0.01329</th>' in page
-    assert "<th scope=col>0.5</th>" in page
+    assert '<th scope=col title="lr 0.013292918943162165">lr 0.01329</th>' in page
+    assert "<th scope=col>lr 0.5</th>" in page
     (key,) = (key for key in embedded(page)["runs"]["keys"] if key["name"] == "optimizer_params.lr")
     assert (key["levels"], key["exact"]) == (["0.01329", "0.5"], {"0": "0.013292918943162165"})
     page = write_page(study(tmp_path, columns=("batch_size",)))
