@@ -41,7 +41,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=Options.metric,
         help=f"a name in summary.json ({Options.metric}) or evaluation.json (calibration/ece)",
     )
-    parser.add_argument("--baseline", metavar="ROW", help="the row that the others are compared with (cross entropy)")
+    parser.add_argument("--baseline", metavar="ROW", help="the row that others are compared with (cross entropy; CTC)")
     parser.add_argument(
         "--tests",
         choices=("auto", "all", "seeds", "none"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from losses import BASELINES
 from utils.comparison.grouping import Group, Spread, group_runs, is_number
 from utils.comparison.layout import DATA_KEYS, Layout, lay_out
 from utils.comparison.numbers import Unit, smaller_is_better, unit_in, unit_of
@@ -16,7 +17,6 @@ from utils.comparison.reading import NOISY, Found
 from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
 from utils.lookup import did_you_mean
 from utils.metrics import lower_is_better
-from utils.schema import Configuration
 from utils.settings import shown
 from utils.types import ConfigError
 
@@ -31,7 +31,7 @@ class Options:
 
     Args:
         rows, columns: configuration keys; chosen from those that differ where empty.
-        baseline: a row's label, or a value of its key; None for cross entropy where there is such a row.
+        baseline: a row's label, or a value of its key; None for the default loss of a table's kind of data.
         reach: monitor's value whose first epoch is sought, a share for accuracies; None to seek none.
         cost: also say what training cost.
         tests: over seeds and images, images only up to `MOST_AUTOMATIC` comparisons (auto); all; seeds alone; none.
@@ -135,16 +135,19 @@ def compare(found: Found, options: Options) -> Comparison:
     _check_metric(found, options.metric)
     groups = group_runs(found.runs)
     layout = lay_out(groups, options.rows, options.columns)
-    baseline = _find_baseline(groups, layout, options.baseline)
+    wanted = None if options.baseline is None else _find_baseline(groups, layout, options.baseline)
     by_panel: dict[str, list[Group]] = {}
     for group in sorted(groups, key=lambda group: layout.order(group, layout.panels)):
         by_panel.setdefault(layout.panel(group), []).append(group)
-    pairs = _pairs(by_panel.values(), layout, baseline) if options.tests != "none" else []
+    baselines = {title: wanted or _default_baseline(each, layout) for title, each in by_panel.items()}
+    pairs = _pairs(by_panel, layout, baselines) if options.tests != "none" else []
     with_images = options.tests == "all" or (options.tests == "auto" and len(pairs) <= MOST_AUTOMATIC)
     contrasts = {each.group: each for each in contrast_all(pairs, options.metric, with_images)}
-    panels = [_panel(title, each, layout, baseline, contrasts, found, options) for title, each in by_panel.items()]
+    panels = [
+        _panel(title, each, layout, baselines[title], contrasts, found, options) for title, each in by_panel.items()
+    ]
     reason = ""
-    if baseline is None and len(groups) > 1 and options.tests != "none":
+    if not any(baselines.values()) and len(groups) > 1 and options.tests != "none":
         reason = f"no baseline among the rows, so no tests: name one of {layout.rows[0]} with --baseline"
     elif options.tests == "auto" and not with_images:
         reason = f"{len(pairs):,} comparisons: tested over seeds only; --tests all reads all predictions"
@@ -161,21 +164,27 @@ def _check_metric(found: Found, metric: str) -> None:
     raise ConfigError(f"--metric: no run has {metric!r}{did_you_mean(metric, known)}; there are {tested}, ...; {told}")
 
 
-def _find_baseline(groups: Sequence[Group], layout: Layout, wanted: str | None) -> str | None:
-    """Return the label of the row that the others are compared with.
+def _default_baseline(groups: Sequence[Group], layout: Layout) -> str | None:
+    """Return the row of a table that the others are compared with where nobody said which, if there is one.
 
-    Without a wish it is the row of the default loss; with several of it, the one of the shortest label has the fewest
-    parameters.
+    It is that of the default loss of the table's kind of data; with several of it, the one of the shortest label has
+    the fewest parameters.
+    """
+    defaults = list(BASELINES.values())
+    losses = {layout.row(group): group.settings["loss_function"] for group in groups}
+    found = [(defaults.index(loss), len(label), label) for label, loss in losses.items() if loss in defaults]
+    return min(found)[-1] if found and layout.rows == ("loss_function",) else None
+
+
+def _find_baseline(groups: Sequence[Group], layout: Layout, wanted: str) -> str:
+    """Return the label of the row that somebody named.
+
+    Raises: ConfigError if there is none, or several.
     """
     labels = {layout.row(group): group.settings.get(layout.rows[0]) for group in groups}
-    name = Configuration.default("loss_function") if wanted is None else wanted
-    if name in labels:
-        return name
-    of_value = sorted(
-        (label for label, value in labels.items() if shown(value) == name), key=lambda each: (len(each), each)
-    )
-    if wanted is None:
-        return of_value[0] if of_value and layout.rows == ("loss_function",) else None
+    if wanted in labels:
+        return wanted
+    of_value = sorted(label for label, value in labels.items() if shown(value) == wanted)
     if len(of_value) == 1:
         return of_value[0]
     if of_value:
@@ -183,11 +192,13 @@ def _find_baseline(groups: Sequence[Group], layout: Layout, wanted: str | None) 
     raise ConfigError(f"--baseline: no row is called {wanted!r}{did_you_mean(wanted, labels)}")
 
 
-def _pairs(panels, layout: Layout, baseline: str | None) -> list[tuple[Group, Group]]:
+def _pairs(
+    panels: dict[str, list[Group]], layout: Layout, baselines: dict[str, str | None]
+) -> list[tuple[Group, Group]]:
     """Return each group with the baseline of its column in its table, where there is one."""
     found = []
-    for groups in panels:
-        of_column = {layout.column(group): group for group in groups if layout.row(group) == baseline}
+    for title, groups in panels.items():
+        of_column = {layout.column(group): group for group in groups if layout.row(group) == baselines[title]}
         mine = ((group, of_column.get(layout.column(group))) for group in groups)
         found += [(group, other) for group, other in mine if other is not None and other is not group]
     return found

@@ -50,7 +50,7 @@ class Unit:
         digits = (1 if abs(value) < 100 else 0) if self.digits is None else self.digits
         if self == PLAIN and abs(value) >= 1000:
             digits = 0
-        return f"{shown:{'+' if signed else ''},.{digits}f}"
+        return f"{shown:{'+' if signed else ''}{'' if self.is_share else ','}.{digits}f}"
 
     def spread(self, spread: Spread) -> str:
         """Return mean ± standard deviation (seeds), of costs the mean alone."""

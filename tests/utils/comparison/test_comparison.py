@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from leaving import leave
 
+from losses import BASELINES, build_loss, check_loss_name
 from utils.comparison.building import Comparison, Options, compare
 from utils.comparison.formats import to_latex, to_markdown, to_terminal
 from utils.comparison.notes import notes
@@ -17,6 +18,8 @@ from utils.comparison.records import group_records, run_records
 from utils.comparison.tables import build_tables
 from utils.comparison.testing import Contrast
 from utils.configuration import read_configuration
+from utils.metrics import KINDS
+from utils.schema import Configuration
 from utils.settings import short_labels, shown
 from utils.sweeps.cells import expand, load_sweep
 from utils.sweeps.reading import find_mistakes
@@ -275,6 +278,30 @@ def test_predictions_are_not_read_where_no_test_of_them_is_asked_for(tmp_path, m
         assert len(study(tmp_path, **options).cells) == 2
     monkeypatch.setattr("utils.comparison.building.MOST_AUTOMATIC", 0)
     assert study(tmp_path).not_tested.startswith("1 comparisons: tested over seeds only")
+
+
+def test_losses_of_each_kind_of_data_have_their_own_default_baseline(tmp_path):
+    ctc, margins = "loss_function=ConnectionistTemporalLoss", "loss_function=OneSidedMarginCTCLoss"
+    texts = ("dataset=plates", "architecture=lprnet")
+    for loss in (CE, OSM):
+        leave(tmp_path, loss, right=[True, loss == CE])
+    for loss in (margins, ctc):
+        leave(tmp_path, loss, *texts, right=[True, loss == ctc], targets=["A1", "B2"], data="f" * 16)
+    found = study(tmp_path)
+    assert [(panel.title, panel.baseline) for panel in found.panels] == [
+        ("dataset: digits", "CrossEntropyLoss"),
+        ("dataset: plates", "ConnectionistTemporalLoss"),
+    ]
+    assert contrast(found, "OneSidedMarginCTCLoss").baseline.settings["dataset"] == "plates"
+    assert found.panels[1].improvements == {"": ("OneSidedMarginCTCLoss", pytest.approx(-0.5))}
+    assert (found.not_tested, len(found.contrasts)) == ("", 2)
+
+
+def test_every_kind_of_data_has_a_loss_to_compare_with():
+    assert BASELINES.keys() == KINDS.keys()
+    assert [check_loss_name(name) for name in BASELINES.values()] == [None] * len(BASELINES)
+    assert [build_loss(name).kind for name in BASELINES.values()] == list(BASELINES)
+    assert Configuration.default("loss_function") in BASELINES.values()
 
 
 def test_another_baseline_and_one_that_is_none(tmp_path):
