@@ -32,6 +32,8 @@ def significance_table(comparison: Comparison) -> Table:
         if cell.contrast is not None:
             texts = [cell.row, *place, *_test(cell.contrast, comparison.unit())]
             rows.append(tuple(map(Text, texts)))
+    told = [place for place in range(len(header)) if any(row[place].text != "-" for row in rows)]
+    header, rows = (tuple(header[place] for place in told), [tuple(row[place] for place in told) for row in rows])
     notes = tuple(_notes_on_tests(contrasts))
     title = f"Tests; {len(contrasts)} comparison{'s'[: len(contrasts) > 1]}, p values corrected for that by Holm"
     return Table(title, header, tuple(rows), notes, of_all=True, exact=layout.exact)

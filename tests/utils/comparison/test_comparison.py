@@ -452,6 +452,18 @@ def test_all_keys_that_differ_are_named_and_those_that_no_place_tells_are_warned
     assert all(change.partition("=")[0] in warning for change in many)
 
 
+def test_tests_that_nothing_had_take_no_column(tmp_path):
+    for loss in (CE, OSM):
+        leave(tmp_path, loss, right=[True, loss == CE])
+    (table,) = [table for table in build_tables(study(tmp_path)) if table.of_all]
+    assert table.header == ("less CrossEntropyLoss", "difference", "95 % interval", "images: p (Holm)", "verdict")
+    assert [len(row) for row in table.rows] == [5]
+    leave(tmp_path, CE, "seed=1")
+    leave(tmp_path, OSM, "seed=1")
+    (table,) = [table for table in build_tables(study(tmp_path)) if table.of_all]
+    assert table.header == ("less CrossEntropyLoss", "difference", "seeds: p (Holm)", "verdict")
+
+
 def test_label_noise_that_each_seed_draws_is_no_other_data(tmp_path):
     for seed in range(2):
         leave(tmp_path, "label_noise=0.2", f"seed={seed}", data=f"{seed}" * 16)

@@ -66,7 +66,7 @@ function redrawn(holder, paint) {
 
 /** Say above a region that it scrolls sideways, where it does. */
 for (const region of document.querySelectorAll(".wide")) {
-  const hint = make("p", { class: "count scrolls", hidden: true }, "\u2194 wider than the window: drag, or move by the arrow keys");
+  const hint = make("p", { class: "count scrolls", hidden: true }, "\u2194 wider than the window: scroll, or move by the arrow keys");
   const check = () => { hint.hidden = region.scrollWidth <= region.clientWidth; };
   region.before(hint);
   new ResizeObserver(check).observe(region);
