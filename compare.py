@@ -15,10 +15,11 @@ from pathlib import Path
 
 from utils.comparison.building import Options, compare
 from utils.comparison.formats import to_latex, to_markdown, to_terminal
+from utils.comparison.notes import notes
 from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
 from utils.comparison.records import group_records, run_records
-from utils.comparison.tables import build_tables, notes
+from utils.comparison.tables import build_tables
 from utils.files import write_atomically
 from utils.logs import presentable
 from utils.runs import write_csv
@@ -40,7 +41,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=Options.metric,
         help=f"a name in summary.json ({Options.metric}) or evaluation.json (calibration/ece)",
     )
-    parser.add_argument("--baseline", metavar="ROW", help="the row that the others are compared with (cross entropy)")
+    parser.add_argument("--baseline", metavar="ROW", help="the row that others are compared with (cross entropy; CTC)")
     parser.add_argument(
         "--tests",
         choices=("auto", "all", "seeds", "none"),

@@ -116,6 +116,9 @@ TORCH_LOSSES = {
 }
 """Losses of torch.nn that make sense for one score per class; losses/torch_losses.py says how each is fed."""
 
+BASELINES = {"image": "CrossEntropyLoss", "sequence": "ConnectionistTemporalLoss"}
+"""What losses are compared with unless asked otherwise, by their kind."""
+
 NOT_CLASSIFICATION = {
     "AdaptiveLogSoftmaxWithLoss": "it is a layer for very large vocabularies",
     "CTCLoss": "it needs sequences of scores, and a blank; ConnectionistTemporalLoss is it for data sets of sequences",

@@ -2,5 +2,6 @@
 
 `reading` finds runs, `grouping` and `layout` say what is compared with what, `statistics` and `testing` whether a
 difference is more than noise, `papers` what a paper has there; `building` makes one `Comparison` of it all. Outputs are
-functions of that: `tables`, and `formats` and `records` of these. None of it imports torch.
+functions of that: `tables` (with `significance_table` and `cost_table`) and `notes`, `formats` of these, and `records`.
+`numbers` says how a number is written. None of it imports torch.
 """

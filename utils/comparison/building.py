@@ -5,23 +5,22 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
+from losses import BASELINES
 from utils.comparison.grouping import Group, Spread, group_runs, is_number
-from utils.comparison.layout import Layout, lay_out
+from utils.comparison.layout import DATA_KEYS, Layout, lay_out
+from utils.comparison.numbers import Unit, smaller_is_better, unit_in, unit_of
 from utils.comparison.papers import Printed, find_printed
-from utils.comparison.reading import DATA, Found
+from utils.comparison.reading import NOISY, Found
 from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
 from utils.lookup import did_you_mean
 from utils.metrics import lower_is_better
-from utils.schema import Configuration
 from utils.settings import shown
 from utils.types import ConfigError
 
-COSTS = ("seconds", "images_per_second", "num_parameters", "flops")
-"""What a run cost, by the names in its summary."""
-SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "flops", "waiting_share"})
-SAME_DATA = ("dataset", "data_params", "classes", "flowers_train", DATA, "select_on", "valid_fraction", "smoke")
+SAME_DATA = (*DATA_KEYS, "select_on", "valid_fraction", "smoke")
 """What numbers of one column must have in common to be compared; the first parts of keys."""
 Tests = Literal["auto", "all", "seeds", "none"]
 
@@ -32,7 +31,7 @@ class Options:
 
     Args:
         rows, columns: configuration keys; chosen from those that differ where empty.
-        baseline: a row's label, or a value of its key; None for cross entropy where there is such a row.
+        baseline: a row's label, or a value of its key; None for the default loss of a table's kind of data.
         reach: monitor's value whose first epoch is sought, a share for accuracies; None to seek none.
         cost: also say what training cost.
         tests: over seeds and images, images only up to `MOST_AUTOMATIC` comparisons (auto); all; seeds alone; none.
@@ -98,6 +97,21 @@ class Comparison:
     not_tested: str = ""
     """Why there is no test where one could be expected."""
 
+    @cached_property
+    def _said(self) -> dict[str, Unit]:
+        """The units of evaluations' numbers, as the first run that has one says it."""
+        found: dict[str, Unit] = {}
+        for run in self.found.runs:
+            for name in run.words.keys() - found.keys():
+                if (unit := unit_in(run.words[name])) is not None:
+                    found[name] = unit
+        return found
+
+    def unit(self, name: str | None = None) -> Unit:
+        """Return how a number is written, that of the metric where none is named."""
+        wanted = self.options.metric if name is None else name
+        return self._said.get(wanted) or unit_of(wanted)
+
     @property
     def placed_cells(self) -> list[tuple[Panel, Cell]]:
         """All groups in the order of the tables, each with its table."""
@@ -121,16 +135,19 @@ def compare(found: Found, options: Options) -> Comparison:
     _check_metric(found, options.metric)
     groups = group_runs(found.runs)
     layout = lay_out(groups, options.rows, options.columns)
-    baseline = _find_baseline(groups, layout, options.baseline)
+    wanted = None if options.baseline is None else _find_baseline(groups, layout, options.baseline)
     by_panel: dict[str, list[Group]] = {}
     for group in sorted(groups, key=lambda group: layout.order(group, layout.panels)):
         by_panel.setdefault(layout.panel(group), []).append(group)
-    pairs = _pairs(by_panel.values(), layout, baseline) if options.tests != "none" else []
+    baselines = {title: wanted or _default_baseline(each, layout) for title, each in by_panel.items()}
+    pairs = _pairs(by_panel, layout, baselines) if options.tests != "none" else []
     with_images = options.tests == "all" or (options.tests == "auto" and len(pairs) <= MOST_AUTOMATIC)
     contrasts = {each.group: each for each in contrast_all(pairs, options.metric, with_images)}
-    panels = [_panel(title, each, layout, baseline, contrasts, found, options) for title, each in by_panel.items()]
+    panels = [
+        _panel(title, each, layout, baselines[title], contrasts, found, options) for title, each in by_panel.items()
+    ]
     reason = ""
-    if baseline is None and len(groups) > 1 and options.tests != "none":
+    if not any(baselines.values()) and len(groups) > 1 and options.tests != "none":
         reason = f"no baseline among the rows, so no tests: name one of {layout.rows[0]} with --baseline"
     elif options.tests == "auto" and not with_images:
         reason = f"{len(pairs):,} comparisons: tested over seeds only; --tests all reads all predictions"
@@ -141,25 +158,33 @@ def _check_metric(found: Found, metric: str) -> None:
     if any(is_number(run.summary.get(metric)) for run in found.runs):
         return
     known = {name for run in found.runs for name, value in run.summary.items() if is_number(value)}
-    shown = ", ".join(sorted(name for name in known if name.startswith("test/")))
-    raise ConfigError(f"--metric: no run has {metric!r}{did_you_mean(metric, known)}; there are {shown}, ...")
+    tested = ", ".join(sorted(name for name in known if name.startswith("test/")))
+    evaluated = ", ".join(sorted({name for run in found.runs for name in run.words} & known))
+    told = f"of evaluations {evaluated}" if evaluated else "python evaluate.py RUN adds others"
+    raise ConfigError(f"--metric: no run has {metric!r}{did_you_mean(metric, known)}; there are {tested}, ...; {told}")
 
 
-def _find_baseline(groups: Sequence[Group], layout: Layout, wanted: str | None) -> str | None:
-    """Return the label of the row that the others are compared with.
+def _default_baseline(groups: Sequence[Group], layout: Layout) -> str | None:
+    """Return the row of a table that the others are compared with where nobody said which, if there is one.
 
-    Without a wish it is the row of the default loss; with several of it, the one of the shortest label has the fewest
-    parameters.
+    It is that of the default loss of the table's kind of data; with several of it, the one of the shortest label has
+    the fewest parameters.
+    """
+    defaults = list(BASELINES.values())
+    losses = {layout.row(group): group.settings["loss_function"] for group in groups}
+    found = [(defaults.index(loss), len(label), label) for label, loss in losses.items() if loss in defaults]
+    return min(found)[-1] if found and layout.rows == ("loss_function",) else None
+
+
+def _find_baseline(groups: Sequence[Group], layout: Layout, wanted: str) -> str:
+    """Return the label of the row that somebody named.
+
+    Raises: ConfigError if there is none, or several.
     """
     labels = {layout.row(group): group.settings.get(layout.rows[0]) for group in groups}
-    name = Configuration.default("loss_function") if wanted is None else wanted
-    if name in labels:
-        return name
-    of_value = sorted(
-        (label for label, value in labels.items() if shown(value) == name), key=lambda each: (len(each), each)
-    )
-    if wanted is None:
-        return of_value[0] if of_value and layout.rows == ("loss_function",) else None
+    if wanted in labels:
+        return wanted
+    of_value = sorted(label for label, value in labels.items() if shown(value) == wanted)
     if len(of_value) == 1:
         return of_value[0]
     if of_value:
@@ -167,11 +192,13 @@ def _find_baseline(groups: Sequence[Group], layout: Layout, wanted: str | None) 
     raise ConfigError(f"--baseline: no row is called {wanted!r}{did_you_mean(wanted, labels)}")
 
 
-def _pairs(panels, layout: Layout, baseline: str | None) -> list[tuple[Group, Group]]:
+def _pairs(
+    panels: dict[str, list[Group]], layout: Layout, baselines: dict[str, str | None]
+) -> list[tuple[Group, Group]]:
     """Return each group with the baseline of its column in its table, where there is one."""
     found = []
-    for groups in panels:
-        of_column = {layout.column(group): group for group in groups if layout.row(group) == baseline}
+    for title, groups in panels.items():
+        of_column = {layout.column(group): group for group in groups if layout.row(group) == baselines[title]}
         mine = ((group, of_column.get(layout.column(group))) for group in groups)
         found += [(group, other) for group, other in mine if other is not None and other is not group]
     return found
@@ -203,10 +230,6 @@ def _panel(
     warnings = tuple(_warnings(groups, layout))
     in_place = {(row, column): cells[row, column] for row in rows for column in columns if (row, column) in cells}
     return Panel(title, tuple(rows), tuple(columns), in_place, baseline, known, warnings)
-
-
-def smaller_is_better(metric: str) -> bool:
-    return metric in SMALLER_IS_BETTER or lower_is_better(metric.replace("_loss", "/loss"))
 
 
 def _best(groups: Sequence[Group], spreads: dict[Group, Spread | None], layout: Layout, metric: str) -> set[Group]:
@@ -260,7 +283,7 @@ def _warnings(groups: Sequence[Group], layout: Layout) -> list[str]:
     for column, members in by_column.items():
         keys = dict.fromkeys(key for group in members for key in group.settings if key.partition(".")[0] in SAME_DATA)
         for key in keys:
-            values = {shown(group.settings.get(key)) for group in members} - {"with label noise"}
+            values = {shown(group.settings.get(key)) for group in members} - {NOISY}
             if len(values) > 1:
                 where = f"in column {column}, " if column else ""
                 found.append(f"{where}runs differ in {key} ({' | '.join(sorted(values))}): not comparable")

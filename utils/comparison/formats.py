@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from utils.comparison.latex_text import in_latex
-from utils.comparison.tables import Table, Text
+from utils.comparison.table import Table, Text
 from utils.types import printable
 
 MOST_ROWS, MOST_TABLES = 60, 12

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from utils.comparison.grouping import Group, order, varied_keys
-from utils.comparison.reading import DATA
+from utils.comparison.reading import DATA, NOISY
 from utils.lookup import did_you_mean
 from utils.schema import KEYS, WITHOUT_INFLUENCE
 from utils.settings import short_labels, shown
@@ -17,6 +17,10 @@ FAMILY = {"loss_function": "loss_params", "dataset": "data_params"}
 """Where a key's parameters stand, unless below <key>_params."""
 ROWS, COLUMNS = ("loss_function",), ("architecture", "dataset")
 """What is preferred where nothing is asked for."""
+DATA_KEYS = ("dataset", "data_params", "classes", "flowers_train", DATA)
+"""What the images and their classes are: the first parts of keys."""
+NAMES = frozenset({"loss_function", "architecture", "dataset", "optimizer", "lr_scheduler"})
+"""Keys whose values say by themselves what they are."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,15 @@ class Layout:
         return self._label(group, self.rows)
 
     def column(self, group: Group) -> str:
-        return self._label(group, self.columns)
+        """Return a column's label, which also says of which key a bare number is: "momentum 0.9"."""
+        return self._label(group, self.columns, told=True)
 
     def panel(self, group: Group) -> str:
         return self._title(group)
+
+    def panel_values(self, group: Group) -> str:
+        """Return a table's values alone, for a column headed by its keys."""
+        return self._label(group, self.panels)
 
     def order(self, group: Group, keys: tuple[str, ...]) -> list[tuple[int, float, str]]:
         """Return what sorts rows, columns or tables."""
@@ -57,8 +66,8 @@ class Layout:
         """Return the layout of some groups with their labels' exact forms."""
         found = {}
         for group in groups:
-            for keys in (self.rows, self.columns):
-                found[self._label(group, keys)] = self._label(group, keys, exact=True)
+            for keys, told in ((self.rows, False), (self.columns, True), (self.panels, False)):
+                found[self._label(group, keys, told=told)] = self._label(group, keys, exact=True, told=told)
             found[self._title(group)] = self._title(group, exact=True)
         return replace(self, exact={label: text for label, text in found.items() if label != text})
 
@@ -71,18 +80,24 @@ class Layout:
     def _title(self, group: Group, exact: bool = False) -> str:
         return ", ".join(f"{key}: {self.shown(group, key, exact)}" for key in self.panels)
 
-    def _label(self, group: Group, keys: tuple[str, ...], exact: bool = False) -> str:
-        text = ", ".join(self.shown(group, key, exact) for key in keys)
+    def _label(self, group: Group, keys: tuple[str, ...], exact: bool = False, told: bool = False) -> str:
+        named = {key: told and not (key in NAMES and isinstance(_value(group, key), str)) for key in keys}
+        text = ", ".join(f"{short_key(key)} " * named[key] + self.shown(group, key, exact) for key in keys)
         names = [name for name in self._parameters.get(_place(group, keys), []) if name in group.settings]
         params = [f"{name.partition('.')[2]}={self.shown(group, name, exact)}" for name in names]
         return f"{text}({', '.join(params)})" if params else text
+
+
+def short_key(key: str) -> str:
+    """Return a key without the parameters that it is one of."""
+    return key.rpartition("_params.")[2]
 
 
 def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence[str] = ()) -> Layout:
     """Choose rows and columns where they are not given, and split into tables what would share a cell.
 
     A row's or column's own parameters, such as loss_params of loss_function, stand in its label where groups differ in
-    them.
+    them. Each data set has tables of its own unless rows or columns tell it.
 
     Raises: ConfigError for a key that no run has.
     """
@@ -90,10 +105,11 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
     _check({"--rows": rows, "--columns": columns}, groups)
     chosen_rows = tuple(rows) or _choose(groups, varied, ROWS, columns) or ROWS
     chosen_columns = tuple(columns) or _choose(groups, varied, COLUMNS, chosen_rows)
+    placed = (*chosen_rows, *chosen_columns)
     parameters: dict[tuple[Any, ...], list[str]] = {}
     for keys in (chosen_rows, chosen_columns):
         families = tuple(_family(key) for key in keys)
-        names = [key for key in varied if families and key.startswith(families) and key not in keys]
+        names = [key for key in varied if families and key.startswith(families) and key not in placed]
         for place, members in _by(groups, lambda group, keys=keys: _place(group, keys)).items():
             parameters[place] = [name for name in names if len({_value(group, name) for group in members}) > 1]
     labels = {key: short_labels([value]) for key, value in groups[0].settings.items()}
@@ -131,14 +147,18 @@ def _choose(
 ) -> tuple[str, ...]:
     """Return the first preferred key that varies, itself or in its parameters, else the first that varies.
 
-    Keys that follow from those that are taken do not count, nor do these keys' own parameters.
+    Keys that follow from those that are taken do not count, nor do these keys' own parameters; nor does a preferred key
+    that follows from a later one, such as the architecture where each data set has its own.
     """
     free = [key for key in varied if key not in taken and key != DATA]
     free = [key for key in free if not any(_follows(groups, key, each) for each in taken)]
     mine = tuple(_family(each) for each in taken)
     free = [key for key in free if not (mine and key.startswith(mine))]
-    names = [key for key in preferred if any(each == key or each.startswith(_family(key)) for each in free)] or free
-    return tuple(names[:1])
+    names = [key for key in preferred if any(each == key or each.startswith(_family(key)) for each in free)]
+    for place, key in enumerate(names, 1):
+        if not any(_follows(groups, key, later) for later in names[place:]):
+            return (key,)
+    return tuple(free[:1])
 
 
 def _family(key: str) -> str:
@@ -147,8 +167,8 @@ def _family(key: str) -> str:
 
 
 def _split(groups: Sequence[Group], varied: Sequence[str], layout: Layout) -> tuple[str, ...]:
-    """Return the keys that tell apart the groups which would stand in one cell."""
-    panels: list[str] = []
+    """Return the keys that tell apart data sets, and the groups which would stand in one cell."""
+    panels = _untold_data(groups, varied, layout)
     while True:
         cells = _by(groups, lambda group: (layout.row(group), layout.column(group), *_place(group, tuple(panels))))
         crowded = [members for members in cells.values() if len(members) > 1]
@@ -159,10 +179,21 @@ def _split(groups: Sequence[Group], varied: Sequence[str], layout: Layout) -> tu
         panels.append(key)
 
 
-def _follows(groups: Sequence[Group], key: str, other: str) -> bool:
-    """Tell whether a key's value is known where another's is."""
-    known = _by(groups, lambda group: _value(group, other))
-    return all(len({_value(group, key) for group in members}) == 1 for members in known.values())
+def _untold_data(groups: Sequence[Group], varied: Sequence[str], layout: Layout) -> list[str]:
+    """Return the keys by which data differ that neither rows nor columns tell."""
+    in_labels = (name for names in layout._parameters.values() for name in names)
+    told = [key for key in (*layout.rows, *layout.columns, *in_labels) if key.partition(".")[0] in DATA_KEYS]
+    untold: list[str] = []
+    for key in varied:
+        if key.partition(".")[0] in DATA_KEYS and key not in told and not _follows(groups, key, *told, *untold):
+            untold.append(key)
+    return untold
+
+
+def _follows(groups: Sequence[Group], key: str, *others: str) -> bool:
+    """Tell whether a key's value is known where those of others are."""
+    known = _by(groups, lambda group: _place(group, others))
+    return all(len({_value(group, key) for group in members} - {NOISY}) <= 1 for members in known.values())
 
 
 def _by(groups: Iterable[Group], name: Any) -> dict[Any, list[Group]]:

@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ DEEPEST = 3
 """Folders within folders that are looked into for runs."""
 DATA = "data"
 """Beside a run's configuration keys: what its data was."""
+NOISY = "with label noise"
+"""That of runs whose labels each seed draws; the images are those of the same runs without noise."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,6 +39,7 @@ class Run:
         settings: flat key -> value, of what can change the result; without the seed, with what the data was.
         summary: its final numbers.
         trial: which trial of a search it was trained as, None for most runs.
+        words: numbers that evaluations added to the summary -> the same as people read them there.
     """
 
     folder: RunFolder
@@ -44,6 +47,7 @@ class Run:
     seed: int
     summary: dict[str, Any]
     trial: TrialRecord | None = None
+    words: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -189,12 +193,15 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     if not isinstance(seed, int) or not isinstance(settings["loss_function"], str):
         raise Damaged("config.yml is not of a run")
     record = _read("evaluation/evaluation.json", lambda: read_record(folder.evaluation))
+    words: dict[str, str] = {}
     if record is not None and record.facts["finished"]:
         summary |= record.numbers()
+        for name, each in record.evaluated.items():
+            words |= {f"{name}/{number}": text for number, text in each.findings.words.items()}
     settings["noisy_labels"] = summary.get("noisy_labels")
     # wrong labels are drawn by the seed, so that data with them differ between seeds as they should
-    settings[DATA] = "with label noise" if settings["label_noise"] else str(data)[:10]
-    return Run(folder, settings, seed, summary, trial)
+    settings[DATA] = NOISY if settings["label_noise"] else str(data)[:10]
+    return Run(folder, settings, seed, summary, trial, words)
 
 
 def read_epochs(folder: RunFolder) -> list[dict[str, float]]:

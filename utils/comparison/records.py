@@ -28,7 +28,8 @@ def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[s
     if cell.reached is not None:
         record |= {"epochs_to_reach": cell.reached.median, "runs_that_reached": cell.reached.runs}
     if cell.contrast is not None:
-        record |= {"baseline": panel.baseline, "verdict": cell.contrast.verdict, "no_image_test": cell.contrast.reason}
+        record |= {"baseline": panel.baseline, "verdict": cell.contrast.verdict}
+        record |= {"no_image_test": cell.contrast.detail or cell.contrast.reason}
         if (seeds := cell.contrast.over_seeds) is not None:
             record |= {"difference": seeds.difference, "p_seeds": seeds.p_value, "p_seeds_holm": seeds.adjusted}
         if (images := cell.contrast.over_images) is not None:

@@ -40,13 +40,18 @@ class ImageTest:
 
 @dataclass(frozen=True)
 class SeedDifference:
-    """Over trainings: the metric's mean difference, and its test where there are two seeds."""
+    """Over trainings: the metric's mean difference, and its test where there are two seeds.
+
+    Args:
+        smallest: the least p that so many seeds can give. least: the same, corrected as `adjusted` is.
+    """
 
     difference: float
     p_value: float | None
     method: str
     smallest: float
     adjusted: float | None = None
+    least: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,8 @@ class Contrast:
 
     Args:
         seeds: those that both have.
-        over_seeds, over_images: None where there is no such test; `reason` says why.
+        over_seeds, over_images: None where there is no such test.
+        reason: why there is no test over images, in a few words. detail: of which runs that is so.
     """
 
     group: Group
@@ -64,18 +70,20 @@ class Contrast:
     over_seeds: SeedDifference | None
     over_images: ImageTest | None
     reason: str = ""
+    detail: str = ""
 
     @property
     def verdict(self) -> str:
         """What both tests together say, after Holm's correction.
 
-        "images only" is: these networks differ, but whether others of other seeds would is not known.
+        "images only" is: these networks differ, but whether others of other seeds would is not known. "not testable":
+        no test could have come out otherwise; `obstacle` says why.
         """
         images = self.over_images is not None and self.over_images.adjusted < LEVEL
         adjusted = None if self.over_seeds is None else self.over_seeds.adjusted
         seeds = adjusted is not None and adjusted < LEVEL
-        if self.over_images is None and adjusted is None:
-            return "not tested"
+        if self.over_images is None and (self.over_seeds is None or self.over_seeds.least >= LEVEL):
+            return "not testable"
         if seeds and (images or self.over_images is None):
             return "more than noise"
         if seeds:
@@ -83,6 +91,16 @@ class Contrast:
         if images:
             return "images only"
         return "within noise"
+
+    @property
+    def obstacle(self) -> str:
+        """What stands in the way of any test, in a few words."""
+        if self.over_seeds is None:
+            return self.reason
+        few = f"n = {len(self.seeds)}"
+        if self.over_seeds.smallest < LEVEL:
+            few += " for so many comparisons"
+        return f"{few}, {self.reason}" if self.detail else few
 
 
 def contrast_all(pairs: Iterable[tuple[Group, Group]], metric: str, with_images: bool) -> list[Contrast]:
@@ -92,19 +110,27 @@ def contrast_all(pairs: Iterable[tuple[Group, Group]], metric: str, with_images:
     images = iter(holm([each.over_images.p_value for each in found if each.over_images is not None]))
     trainings = [each.over_seeds.p_value for each in found if each.over_seeds is not None]
     seeds = iter(holm([p_value for p_value in trainings if p_value is not None]))
+    least = iter(holm([each.over_seeds.smallest for each in found if each.over_seeds and each.over_seeds.method]))
     corrected = []
     for each in found:
         tested, trained = each.over_images, each.over_seeds
         if tested is not None:
             tested = dataclasses.replace(tested, adjusted=next(images))
         if trained is not None and trained.p_value is not None:
-            trained = dataclasses.replace(trained, adjusted=next(seeds))
+            trained = dataclasses.replace(trained, adjusted=next(seeds), least=next(least))
         corrected.append(dataclasses.replace(each, over_images=tested, over_seeds=trained))
     return corrected
 
 
 class NotPaired(Exception):
-    """Runs that cannot be compared image by image."""
+    """Runs that cannot be compared image by image.
+
+    Args: reason: in a few words. detail: which runs.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
 
 
 def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, read) -> Contrast:
@@ -126,7 +152,7 @@ def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, rea
     try:
         tested = _over_images([(runs[seed], others[seed]) for seed in seeds], read)
     except NotPaired as problem:
-        return Contrast(group, baseline, seeds, trained, None, str(problem))
+        return Contrast(group, baseline, seeds, trained, None, problem.reason, str(problem))
     return Contrast(group, baseline, seeds, trained, tested)
 
 
@@ -136,7 +162,8 @@ def _over_images(pairs: Sequence[tuple[Run, Run]], read) -> ImageTest:
     for pair in pairs:
         for each in pair:
             if not (np.array_equal(read(each)[0], index) and np.array_equal(read(each)[1], target)):
-                raise NotPaired(f"{each.folder.path.name} has other test images than {pairs[0][0].folder.path.name}")
+                ours, theirs = each.folder.path.name, pairs[0][0].folder.path.name
+                raise NotPaired("other test images", f"{ours} has other test images than {theirs}")
         total += read(pair[0])[2].astype(np.int64) - read(pair[1])[2]
     means = total / len(pairs)
     low, high = bootstrap_interval(means)
@@ -164,17 +191,17 @@ def read_predictions(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     try:
         table = pq.read_table(path, columns=["index", "target", "prediction"], use_threads=False)
     except FileNotFoundError:
-        raise NotPaired(f"{path.parent.name} has no predictions") from None
+        raise NotPaired("no predictions", f"{path.parent.name} has no predictions") from None
     except (OSError, pa.ArrowException) as error:
-        raise NotPaired(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+        raise NotPaired("unreadable predictions", f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
     index_type, *types = (column.type for column in table.columns)
     alike = all(map(pa.types.is_integer, types)) or all(map(pa.types.is_string, types))
     whole = all(column.null_count == 0 for column in table.columns)
     if not (pa.types.is_integer(index_type) and alike and whole) or table.num_rows == 0:
-        raise NotPaired(f"{path}: no predictions of classes or texts")
+        raise NotPaired("unreadable predictions", f"{path}: no predictions of classes or texts")
     index, target, prediction = (_as_array(table[name]) for name in ("index", "target", "prediction"))
     if len(np.unique(index)) < len(index):
-        raise NotPaired(f"{path}: an image stands twice")
+        raise NotPaired("unreadable predictions", f"{path}: an image stands twice")
     return index, target, prediction
 
 

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from utils.configuration import read_configuration
+from utils.evaluation.findings import Findings
+from utils.evaluation.record import Evaluated, Record, write_record
 from utils.runs import RunFolder, TrialRecord, fingerprint, run_prefix
 
 COMMON = ["dataset=digits", "architecture=resnet10t", "trackers=[]", "num_epochs=3"]
@@ -27,6 +29,7 @@ def leave(
     suffix: str = "",
     summary: Mapping[str, Any] | None = None,
     trial: TrialRecord | None = None,
+    evaluated: Findings | None = None,
 ) -> RunFolder:
     """Write a run's folder.
 
@@ -37,6 +40,7 @@ def leave(
         targets: classes, by default 0 to 9 in turn, or texts.
         epochs: valid/accuracy of each epoch.
         trial: which trial of a search it is.
+        evaluated: what `calibration` found in it.
     """
     config = read_configuration(None, [*COMMON, f"output_path={output}", *changes])
     folder = RunFolder(output / f"{run_prefix(config)}-s{config.seed}-{fingerprint(config, data)}{suffix}")
@@ -57,6 +61,10 @@ def leave(
         costs = {"seconds": 2.0, "images_per_second": 100.0, "num_parameters": 10, "flops": 20}
         numbers = {"test/accuracy": accuracy, "test/cross_entropy": 1 - accuracy, **costs, "noisy_labels": None}
         folder.summary.write_text(json.dumps(numbers | dict(summary or {})))
+    if evaluated is not None:
+        folder.evaluation.mkdir()
+        facts = {"checkpoint": "", "data_fingerprint": data, "images": 0, "finished": True}
+        write_record(Record(facts, {"calibration": Evaluated({}, evaluated, 1.0)}), folder.evaluation)
     return folder
 
 

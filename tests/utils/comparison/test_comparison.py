@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 from leaving import leave
 
+from losses import BASELINES, build_loss, check_loss_name
 from utils.comparison.building import Comparison, Options, compare
 from utils.comparison.formats import to_latex, to_markdown, to_terminal
+from utils.comparison.notes import notes
+from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
 from utils.comparison.records import group_records, run_records
-from utils.comparison.tables import build_tables, notes
+from utils.comparison.tables import build_tables
 from utils.comparison.testing import Contrast
 from utils.configuration import read_configuration
+from utils.metrics import KINDS
+from utils.schema import Configuration
 from utils.settings import short_labels, shown
 from utils.sweeps.cells import expand, load_sweep
 from utils.sweeps.reading import find_mistakes
@@ -163,7 +168,8 @@ def test_a_difference_on_images_and_seeds_is_tested(tmp_path):
     assert found.over_images.p_value == pytest.approx(1 / 2**10)
     assert found.over_seeds.p_value == 0.25
     assert found.verdict == "images only"
-    assert "with 3 seeds no test over seeds can reach 0.05: p is at least 0.250" in text_of(study(tmp_path))
+    told = "with 3 seeds no test over seeds can reach 0.05: p (Holm) is at least 0.250; 6 seeds can"
+    assert told in text_of(study(tmp_path))
 
 
 def test_texts_are_paired_as_classes_are(tmp_path):
@@ -181,7 +187,7 @@ def test_texts_are_paired_as_classes_are(tmp_path):
 def test_runs_of_other_texts_are_not_paired(tmp_path):
     leave(tmp_path, CE, right=[True] * 3, targets=["A1", "B2", "C"])
     leave(tmp_path, OSM, right=[True] * 3, targets=["A1", "B2", "CD"])
-    assert "has other test images" in contrast(study(tmp_path), "OneSidedMarginLoss").reason
+    assert contrast(study(tmp_path), "OneSidedMarginLoss").reason == "other test images"
 
 
 def test_more_than_noise_needs_images_and_seeds(tmp_path):
@@ -214,9 +220,9 @@ def test_p_values_are_corrected_over_all_tables(tmp_path):
 @pytest.mark.parametrize(
     ("other", "reason"),
     [
-        ({"right": [True] * 99}, "has other test images"),
-        ({"right": [True] * 100, "targets": [1] * 100}, "has other test images"),
-        ({"accuracy": 0.9}, "has no predictions"),
+        ({"right": [True] * 99}, "other test images"),
+        ({"right": [True] * 100, "targets": [1] * 100}, "other test images"),
+        ({"accuracy": 0.9}, "no predictions"),
     ],
 )
 def test_runs_of_other_images_are_not_paired(tmp_path, other, reason):
@@ -224,14 +230,45 @@ def test_runs_of_other_images_are_not_paired(tmp_path, other, reason):
     leave(tmp_path, OSM, **other)
     found = contrast(study(tmp_path), "OneSidedMarginLoss")
     assert found.over_images is None
-    assert reason in found.reason
-    assert reason in text_of(study(tmp_path))
+    assert (found.reason, found.verdict) == (reason, "not testable")
+    assert f" not testable: n = 1, {reason}\n" in text_of(study(tmp_path))
+    assert f"no test over images in 1 of 1: {found.detail}" in text_of(study(tmp_path))
+    assert "-s0-" in found.detail
+    assert f" has {reason}" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("seeds", "others", "told"),
+    [
+        (1, 1, "n = 1"),
+        (2, 1, "n = 2"),
+        (5, 1, "n = 5"),
+        (6, 1, None),
+        (6, 2, "n = 6 for so many comparisons"),
+        (7, 2, None),
+    ],
+)
+def test_what_no_test_can_tell_is_not_called_noise_in_any_format(tmp_path, seeds, others, told):
+    """Two seeds have a p of 0.5 at best, so "within noise" would be said whatever the networks do."""
+    for seed in range(seeds):
+        for loss in (CE, OSM, FOCAL)[: others + 1]:
+            leave(tmp_path, loss, f"seed={seed}", accuracy=0.1 if loss == CE else 0.9)
+    found = study(tmp_path)
+    verdicts = {cell.contrast.verdict for _, cell in found.contrasts if cell.contrast}
+    tables = build_tables(found)
+    texts = (text_of(found), to_markdown(tables, []), to_latex(tables, []), write_page(found))
+    assert verdicts == {"more than noise" if told is None else "not testable"}
+    assert [f"not testable: {told}, no predictions" in text for text in texts] == [told is not None] * 4
+    assert not any("within noise" in text for text in texts)
+    assert {row.get("verdict") for row in group_records(found)} == {None, *verdicts}
 
 
 def test_damaged_predictions_are_named(tmp_path):
     leave(tmp_path, CE, right=[True] * 10)
     leave(tmp_path, OSM, right=[True] * 10).predictions.write_bytes(b"PAR1")
-    assert "cannot be read" in contrast(study(tmp_path), "OneSidedMarginLoss").reason
+    found = contrast(study(tmp_path), "OneSidedMarginLoss")
+    assert found.reason == "unreadable predictions"
+    assert "cannot be read" in found.detail
 
 
 def test_predictions_are_not_read_where_no_test_of_them_is_asked_for(tmp_path, monkeypatch):
@@ -241,6 +278,30 @@ def test_predictions_are_not_read_where_no_test_of_them_is_asked_for(tmp_path, m
         assert len(study(tmp_path, **options).cells) == 2
     monkeypatch.setattr("utils.comparison.building.MOST_AUTOMATIC", 0)
     assert study(tmp_path).not_tested.startswith("1 comparisons: tested over seeds only")
+
+
+def test_losses_of_each_kind_of_data_have_their_own_default_baseline(tmp_path):
+    ctc, margins = "loss_function=ConnectionistTemporalLoss", "loss_function=OneSidedMarginCTCLoss"
+    texts = ("dataset=plates", "architecture=lprnet")
+    for loss in (CE, OSM):
+        leave(tmp_path, loss, right=[True, loss == CE])
+    for loss in (margins, ctc):
+        leave(tmp_path, loss, *texts, right=[True, loss == ctc], targets=["A1", "B2"], data="f" * 16)
+    found = study(tmp_path)
+    assert [(panel.title, panel.baseline) for panel in found.panels] == [
+        ("dataset: digits", "CrossEntropyLoss"),
+        ("dataset: plates", "ConnectionistTemporalLoss"),
+    ]
+    assert contrast(found, "OneSidedMarginCTCLoss").baseline.settings["dataset"] == "plates"
+    assert found.panels[1].improvements == {"": ("OneSidedMarginCTCLoss", pytest.approx(-0.5))}
+    assert (found.not_tested, len(found.contrasts)) == ("", 2)
+
+
+def test_every_kind_of_data_has_a_loss_to_compare_with():
+    assert BASELINES.keys() == KINDS.keys()
+    assert [check_loss_name(name) for name in BASELINES.values()] == [None] * len(BASELINES)
+    assert [build_loss(name).kind for name in BASELINES.values()] == list(BASELINES)
+    assert Configuration.default("loss_function") in BASELINES.values()
 
 
 def test_another_baseline_and_one_that_is_none(tmp_path):
@@ -273,7 +334,7 @@ def test_costs_say_of_which_table_they_are_where_there_are_several(tmp_path):
     comparison = study(tmp_path, rows=("loss_function",), columns=("architecture",), cost=True)
     assert len(comparison.panels) == 2
     (costs,) = (table for table in build_tables(comparison) if table.title == "Cost")
-    assert costs.header[1] == "table"
+    assert costs.header[:3] == ("loss_function", "dataset", "architecture")
     assert len({tuple(text.text for text in row[:3]) for row in costs.rows}) == 8
 
 
@@ -330,11 +391,77 @@ def test_characters_that_formats_obey_are_escaped(tmp_path):
 def test_other_data_or_another_selection_in_a_column_is_warned_of_in_the_table(tmp_path):
     leave(tmp_path, CE)
     leave(tmp_path, OSM, "select_on=test")
-    leave(tmp_path, FOCAL, data="f" * 16)
+    leave(tmp_path, FOCAL, "valid_fraction=0.2")
     (table,) = [table for table in build_tables(study(tmp_path, tests="none")) if not table.of_all]
     assert "warning: runs differ in select_on (test | valid): not comparable" in table.notes
-    assert any(note.startswith("warning: runs differ in data (") for note in table.notes)
+    assert "warning: runs differ in valid_fraction (0.1 | 0.2): not comparable" in table.notes
     assert "1 of 3 groups' checkpoints were selected on the TEST images" in " ".join(table.notes)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "titles"),
+    [
+        ([], ["dataset=svhn"], ["dataset: digits", "dataset: svhn"]),
+        ([], ["dataset=svhn", "architecture=resnet18"], ["dataset: digits", "dataset: svhn"]),
+        (["classes=['1', '2']"], ["classes=['1', '3']"], ["classes: ['1', '2']", "classes: ['1', '3']"]),
+        ([], [], ["data: 0123456789", "data: ffffffffff"]),
+        (["label_noise=0.2"], ["label_noise=0.3"], [""]),
+    ],
+)
+def test_losses_of_different_data_do_not_share_a_table(tmp_path, first, second, titles):
+    leave(tmp_path, CE, *first)
+    leave(tmp_path, OSM, *second, data="f" * 16)
+    assert [panel.title for panel in study(tmp_path).panels] == titles
+    by_hand = study(tmp_path, rows=("loss_function",), columns=("architecture",))
+    assert [panel.title for panel in by_hand.panels] == titles
+
+
+def test_a_data_set_is_a_column_where_losses_have_several_and_networks_follow_it(tmp_path):
+    for loss in (CE, OSM):
+        leave(tmp_path, loss)
+        leave(tmp_path, loss, "dataset=svhn", "architecture=resnet18", "batch_size=8", data="f" * 16)
+    found = study(tmp_path)
+    assert [(panel.title, panel.columns) for panel in found.panels] == [("", ("digits", "svhn"))]
+    assert "; architecture, batch_size, data (with dataset)" in text_of(found)
+
+
+def test_columns_say_of_which_key_their_values_are(tmp_path):
+    for momentum in (0.0, 0.9):
+        for optimizer in ("SGD", "RMSprop"):
+            leave(tmp_path, CE, f"optimizer_params={{momentum: {momentum}}}", f"optimizer={optimizer}")
+    found = study(tmp_path, rows=("optimizer",), columns=("optimizer_params.momentum",))
+    assert "optimizer  momentum 0.0  momentum 0.9\n" in text_of(found)
+    found = study(tmp_path, rows=("optimizer_params.momentum",), columns=("optimizer", "dropout"))
+    assert "optimizer_params.momentum  RMSprop, dropout null  SGD, dropout null\n" in text_of(found)
+
+
+def test_all_keys_that_differ_are_named_and_those_that_no_place_tells_are_warned_of(tmp_path):
+    many = ["image_augmentations={RandomCrop: {size: 32, padding: 4}, RandomHorizontalFlip: {p: 0.5}}"]
+    many += ["augment_images=true", "batch_size=8", "num_epochs=9", "dropout=0.3", "precision=bf16-mixed"]
+    leave(tmp_path, CE)
+    leave(tmp_path, OSM, "optimizer_params={lr: 0.5, momentum: 0.5}")
+    leave(tmp_path, FOCAL, *many)
+    leave(tmp_path, FOCAL.replace("Focal", "Hinge"), *many, "optimizer=SGD")
+    told = notes(study(tmp_path, columns=("dataset",)))[0]
+    assert " more" not in told
+    assert told.endswith(" (with loss_function)")
+    for loss in (CE, OSM):
+        leave(tmp_path, loss, "architecture=resnet18", *many)
+    (warning,) = [note for note in notes(study(tmp_path)) if note.startswith("warning: neither rows, columns")]
+    assert "image_augmentations (RandomCrop.padding, RandomCrop.size, RandomHorizontalFlip.p)" in warning
+    assert all(change.partition("=")[0] in warning for change in many)
+
+
+def test_tests_that_nothing_had_take_no_column(tmp_path):
+    for loss in (CE, OSM):
+        leave(tmp_path, loss, right=[True, loss == CE])
+    (table,) = [table for table in build_tables(study(tmp_path)) if table.of_all]
+    assert table.header == ("less CrossEntropyLoss", "difference", "95 % interval", "images: p (Holm)", "verdict")
+    assert [len(row) for row in table.rows] == [5]
+    leave(tmp_path, CE, "seed=1")
+    leave(tmp_path, OSM, "seed=1")
+    (table,) = [table for table in build_tables(study(tmp_path)) if table.of_all]
+    assert table.header == ("less CrossEntropyLoss", "difference", "seeds: p (Holm)", "verdict")
 
 
 def test_label_noise_that_each_seed_draws_is_no_other_data(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from utils.comparison.formats import FLOATS, PREAMBLE, to_latex
 from utils.comparison.latex_text import in_latex
-from utils.comparison.tables import Table, Text
+from utils.comparison.table import Table, Text
 
 NAMES = (
     string.punctuation,

@@ -25,6 +25,7 @@ from test_script import ROOT, copy
 import compare as script
 from datasets.digits import digits
 from utils.comparison.building import Comparison, Options, compare
+from utils.comparison.numbers import unit_of
 from utils.comparison.page import curves, data, images, markup, predictions, runs, thumbnails
 from utils.comparison.page.curves import describe_curves
 from utils.comparison.page.data import describe
@@ -32,7 +33,6 @@ from utils.comparison.page.images import Disagreement, choose_images
 from utils.comparison.page.runs import Shown
 from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
-from utils.comparison.tables import written
 from utils.settings import shown
 
 CE, OSM, FOCAL = (f"loss_function={name}" for name in ("CrossEntropyLoss", "OneSidedMarginLoss", "FocalLoss"))
@@ -95,8 +95,8 @@ def test_labels_of_few_digits_have_all_of_them_in_their_title(tmp_path):
         for loss in (CE, FOCAL):
             leave(tmp_path, loss, f"optimizer_params.lr={rate}")
     page = write_page(study(tmp_path, columns=("optimizer_params.lr",)))
-    assert '<th scope=col title="0.013292918943162165">0.01329</th>' in page
-    assert "<th scope=col>0.5</th>" in page
+    assert '<th scope=col title="lr 0.013292918943162165">lr 0.01329</th>' in page
+    assert "<th scope=col>lr 0.5</th>" in page
     (key,) = (key for key in embedded(page)["runs"]["keys"] if key["name"] == "optimizer_params.lr")
     assert (key["levels"], key["exact"]) == (["0.01329", "0.5"], {"0": "0.013292918943162165"})
     page = write_page(study(tmp_path, columns=("batch_size",)))
@@ -114,7 +114,7 @@ def test_labels_of_few_digits_have_all_of_them_in_their_title(tmp_path):
     ],
 )
 def test_numbers_are_written_with_the_digits_that_they_deserve(value, name, text):
-    assert written(value, name) == text
+    assert unit_of(name).text(value) == text
 
 
 def test_groups_have_means_and_the_look_of_their_row_and_column(tmp_path):

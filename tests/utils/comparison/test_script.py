@@ -13,6 +13,7 @@ import pytest
 from leaving import leave
 
 import compare
+from utils.evaluation.findings import Findings, percent, plain, whole
 
 ROOT = Path(__file__).resolve().parents[3]
 SWEEP = """\
@@ -26,6 +27,15 @@ sweep:
   seeds: 2
 """
 OF_A_RUN = b"dataset: digits\narchitecture: test_resnet\nloss_function: FocalLoss\nnum_epochs: 1\n"
+
+
+def calibrated(ece: float) -> Findings:
+    found = Findings()
+    found.add("ece", ece, percent)
+    found.add("nll", 1.5, plain)
+    found.add("pixels", 64, whole)
+    found.add("latency_ms", 12.345, lambda value: f"{value:,.2f} ms")
+    return found
 
 
 def said(capsys, *words: object, status: int = 0) -> str:
@@ -146,6 +156,7 @@ def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
     ("options", "message"),
     [
         (["--metric", "test/acuracy"], "--metric: no run has 'test/acuracy'; did you mean 'test/accuracy'?"),
+        (["--metric", "calibration/ece"], "test/cross_entropy, ...; python evaluate.py RUN adds others"),
         (["--rows", "los_function"], "--rows: no run has the key 'los_function'; did you mean 'loss_function'?"),
         (["--columns", "seed"], "--columns: a group is the mean over its seeds"),
         (["--rows", "notes"], "--rows: 'notes' cannot change a result"),
@@ -156,6 +167,36 @@ def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
 def test_what_there_is_not_is_refused(tmp_path, capsys, options, message):
     leave(tmp_path)
     assert message in said(capsys, tmp_path, *options, status=2)
+
+
+def test_a_metric_that_there_is_not_is_told_with_those_of_evaluations(tmp_path, capsys):
+    leave(tmp_path, evaluated=calibrated(0.0235))
+    told = said(capsys, tmp_path, "--metric", "calibration/ecce", status=2)
+    assert "no run has 'calibration/ecce'; did you mean 'calibration/ece'?; there are test/accuracy" in told
+    assert told.endswith(
+        "of evaluations calibration/ece, calibration/latency_ms, calibration/nll, calibration/pixels\n"
+    )
+
+
+def test_numbers_of_evaluations_are_written_as_evaluate_writes_them(tmp_path, capsys):
+    output, page, table = tmp_path / "output", tmp_path / "page.html", tmp_path / "table.md"
+    found = [calibrated(0.0235), calibrated(0.03)]
+    for seed, each in enumerate(found):
+        leave(output, f"seed={seed}", evaluated=each)
+    shown = {
+        "ece": "2.67 ± 0.46 (2)",
+        "nll": "1.5000 ± 0.0000 (2)",
+        "latency_ms": "12.35 ± 0.00 (2)",
+        "pixels": "64 ± 0 (2)",
+    }
+    headings = {"ece": "calibration/ece, %", "latency_ms": "calibration/latency_ms, ms"}
+    for name, text in shown.items():
+        told = said(capsys, output, "--metric", f"calibration/{name}", "--html", page, "--markdown", table)
+        assert headings.get(name, f"calibration/{name}\n") in told
+        assert text in told
+        assert text in page.read_text()
+        assert text in table.read_text()
+        assert f'"{found[0].words[name].split()[0]}"' in page.read_text()  # among the numbers of the first run
 
 
 def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):

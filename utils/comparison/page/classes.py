@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from utils.comparison.numbers import SHARE
 from utils.comparison.page.predictions import SharedTest, label_name
 from utils.comparison.page.runs import Shown
-from utils.comparison.tables import number
-from utils.comparison.testing import METRIC_OF_IMAGES
 
 MOST_DIFFERENCES = 40_000
 """Classes times groups."""
@@ -66,9 +65,9 @@ def describe_classes(
             "baseline": each.baseline,
             "seeds": each.seeds,
             "values": [round(float(value), 6) for value in each.ours - each.theirs],
-            "texts": [number(value, METRIC_OF_IMAGES, signed=True) for value in each.ours - each.theirs],
-            "ours": [number(value, METRIC_OF_IMAGES) for value in each.ours],
-            "theirs": [number(value, METRIC_OF_IMAGES) for value in each.theirs],
+            "texts": [SHARE.text(value, signed=True) for value in each.ours - each.theirs],
+            "ours": [SHARE.text(value) for value in each.ours],
+            "theirs": [SHARE.text(value) for value in each.theirs],
         }
         for each in kept
     ]

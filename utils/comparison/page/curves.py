@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from utils.comparison.notes import named
 from utils.comparison.page.runs import Shown, short
 from utils.comparison.reading import Damaged, read_epochs
-from utils.comparison.tables import named
 
 MOST_CURVES, MOST_METRICS = 300, 30
 MOST_POINTS = 300_000

@@ -24,7 +24,7 @@ def describe(comparison: Comparison) -> dict[str, Any]:
     described = [_describe_test(shared, shown, MOST // len(tests)) for shared in tests]
     return {
         "metric": comparison.options.metric,
-        "names": describe_names(list(dict.fromkeys((*shown.numbers, *curves["metrics"])))),
+        "names": describe_names(shown, list(dict.fromkeys((*shown.numbers, *curves["metrics"])))),
         "groups": describe_groups(shown),
         "runs": describe_runs(shown),
         "curves": curves,

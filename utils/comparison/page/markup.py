@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from utils.comparison.tables import Table, Text
+from utils.comparison.table import Table, Text
 from utils.logs import presentable
 
 MOST_ROWS, MOST_TABLES = 300, 40

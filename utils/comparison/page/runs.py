@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from utils.comparison.building import COSTS, Comparison, Panel
+from utils.comparison.building import Comparison, Panel
 from utils.comparison.grouping import Group, Spread, is_number, order, varied_keys
+from utils.comparison.numbers import COST_NAMES, Unit
 from utils.comparison.reading import Run
-from utils.comparison.tables import COST_NAMES, is_share, spread_text, titled, written
 from utils.settings import short_labels, shown
 
 MOST_RUNS, MOST_KEYS, MOST_NUMBERS = 10_000, 30, 40
@@ -57,7 +57,7 @@ class Shown:
         known = {
             name: None for run in self.comparison.found.runs for name, value in run.summary.items() if is_number(value)
         }
-        first = (self.comparison.options.metric, *(name for name in COSTS if name in known))
+        first = (self.comparison.options.metric, *(name for name in COST_NAMES if name in known))
         return [name for name in dict.fromkeys((*first, *known)) if name != "seed"]
 
     @property
@@ -92,7 +92,7 @@ def describe_runs(shown_: Shown) -> dict[str, Any]:
         "folder": [str(run.folder.path) for run in runs],
         "quoted": [shlex.quote(str(run.folder.path)) for run in runs],
         "keys": [_levels(key, runs) for key in shown_.keys],
-        "numbers": {name: _column(name, runs) for name in shown_.numbers},
+        "numbers": {name: _column(name, runs, shown_.comparison.unit(name)) for name in shown_.numbers},
     }
 
 
@@ -113,12 +113,12 @@ def _levels(key: str, runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
-def _column(name: str, runs: Sequence[Run]) -> dict[str, Any]:
+def _column(name: str, runs: Sequence[Run], unit: Unit) -> dict[str, Any]:
     values = [run.summary.get(name) for run in runs]
     known = [value if is_number(value) else None for value in values]
     return {
         "values": [None if value is None else short(value) for value in known],
-        "texts": ["" if value is None else written(value, name) for value in known],
+        "texts": ["" if value is None else unit.text(value) for value in known],
     }
 
 
@@ -143,19 +143,16 @@ def describe_groups(shown_: Shown) -> list[dict[str, Any]]:
                 "style": columns.index((panel.title, column)),
                 "mean": {name: short(spread.mean) for name, spread in known.items()},
                 "std": {name: short(spread.std) for name, spread in known.items() if spread.std is not None},
-                "texts": {name: _spread_text(spread, name) for name, spread in known.items()},
+                "texts": {name: shown_.comparison.unit(name).spread(spread) for name, spread in known.items()},
             }
         )
     return found
 
 
-def _spread_text(spread: Spread, name: str) -> str:
-    return f"{written(spread.mean, name)} ({spread.count})" if name in COST_NAMES else spread_text(spread, name)
-
-
-def describe_names(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def describe_names(shown_: Shown, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return how each number is called and shown."""
-    return {name: {"title": titled(name), "share": is_share(name)} for name in names}
+    units = {name: shown_.comparison.unit(name) for name in names}
+    return {name: {"title": unit.heading(name), "share": unit.is_share} for name, unit in units.items()}
 
 
 def notes_on_runs(shown_: Shown) -> list[str]:

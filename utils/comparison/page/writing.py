@@ -11,9 +11,10 @@ from string import Template
 from typing import Any
 
 from utils.comparison.building import Comparison
+from utils.comparison.notes import notes
 from utils.comparison.page.data import describe
 from utils.comparison.page.markup import list_notes, safe, write_tables
-from utils.comparison.tables import build_tables, notes
+from utils.comparison.tables import build_tables
 from utils.logs import presentable
 
 HERE = Path(__file__).parent

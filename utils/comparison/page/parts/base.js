@@ -63,3 +63,12 @@ function redrawn(holder, paint) {
     paint();
   }).observe(holder);
 }
+
+/** Say above a region that it scrolls sideways, where it does. */
+for (const region of document.querySelectorAll(".wide")) {
+  const hint = make("p", { class: "count scrolls", hidden: true }, "\u2194 wider than the window: scroll, or move by the arrow keys");
+  const check = () => { hint.hidden = region.scrollWidth <= region.clientWidth; };
+  region.before(hint);
+  new ResizeObserver(check).observe(region);
+  new MutationObserver(check).observe(region, { childList: true, subtree: true });
+}

@@ -7,12 +7,15 @@
     within(".lead").textContent = "No two groups here have predictions of the same test images.";
     return;
   }
-  let test = tests[0], right, wrong;
+  let test = tests.find((each) => each.images.length) ?? tests[0], right, wrong;
 
+  /** Begin with two groups that have images to show: one and its baseline if they do, either way round. */
   function begin() {
-    const compared = data.classes[data.images.indexOf(test)].differences[0];
-    [right, wrong] = compared ? [compared.group, compared.baseline] : test.groups;
-    if (!test.groups.includes(right) || !test.groups.includes(wrong)) [right, wrong] = test.groups;
+    const compared = data.classes[data.images.indexOf(test)].differences.flatMap(({ group, baseline }) => [[group, baseline], [baseline, group]]);
+    const full = test.pairs.filter((pair) => pair.images.length);
+    const wanted = compared.map(([a, b]) => full.find((pair) => pair.right === a && pair.wrong === b)).find(Boolean);
+    const { right: a, wrong: b } = wanted ?? full[0] ?? { right: test.groups[0], wrong: test.groups[1] };
+    [right, wrong] = [a, b];
   }
 
   function controls() {

@@ -15,7 +15,12 @@
   const measured = [...new Set([data.metric, "seconds", "images_per_second", "num_parameters", "flops"])].filter((name) => numbers.includes(name)).map((name) => ({
     title: title(name), name, values: new Map(groups.map((group) => [group, data.groups[group].mean[name]])),
   }));
-  const axes = [...settings, ...measured];
+  const known = (axis) => groups.filter((group) => axis.values.get(group) !== undefined);
+  const alike = (axis) => new Set(known(axis).map((group) => axis.values.get(group))).size < 2;
+  const text = (axis, group) => (axis.levels ? axis.levels[axis.values.get(group)] : data.groups[group].texts[axis.name].split(" ")[0]);
+  const everything = [...settings, ...measured].filter((axis) => known(axis).length);
+  const axes = everything.filter((axis) => !alike(axis));
+  const constant = everything.filter(alike).map((axis) => `${axis.title} ${text(axis, known(axis)[0])}`);
 
   const place = (axis, group) => {
     const value = axis.values.get(group);
@@ -34,8 +39,7 @@
     const svg = draw("svg", { class: "parallel", width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": `${groups.length} groups along ${axes.map((axis) => axis.title).join(", ")}` });
     const x = (number) => 24 + number * gap;
     for (const axis of axes) {
-      const known = [...axis.values.values()].filter((value) => value !== undefined);
-      axis.at = axis.levels ? scale(0, Math.max(1, axis.levels.length - 1), BOTTOM - 6, TOP + 6) : measure(known);
+      axis.at = axis.levels ? scale(0, axis.levels.length - 1, BOTTOM - 6, TOP + 6) : measure(known(axis).map((group) => axis.values.get(group)));
     }
     for (const group of groups) {
       const points = axes.map((axis, number) => [x(number), place(axis, group)]).filter(([, y]) => y !== null);
@@ -55,7 +59,7 @@
   /** A scale from the least value to the largest; in logarithms where they lie far apart. */
   function measure(values) {
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    return scale(...(low === high ? extent(values) : [low, high]), BOTTOM, TOP, low > 0 && high > 20 * low);
+    return scale(low, high, BOTTOM, TOP, low > 0 && high > 20 * low);
   }
 
   function drawAxis(svg, axis, number, x, gap) {
@@ -120,6 +124,7 @@
     within(".readout").textContent = (kept.size ? `in the chosen ranges: ${text}` : text) + limit;
   }
 
+  if (constant.length) within(".constant").textContent = `One value each, so without an axis: ${constant.join("; ")}.`;
   if (axes.length) {
     within(".controls").append(make("button", { type: "button", onclick: () => { kept.clear(); paint(); } }, "free all axes"));
     redrawn(within(".chart"), paint);

@@ -19,12 +19,8 @@
     const yRange = extent(points.flatMap((each) => [each.y - spread(each), each.y + spread(each)]));
     const at = frame(within(".chart"), `${title(y)} against ${title(x)}, ${points.length} groups`, { range: xRange, title: unit(x), log: inLog, share: data.names[x].share }, { range: yRange, title: title(y), share: data.names[y].share }, 380);
     at.svg.setAttribute("role", "group"); // its marks can be reached one by one
-    const beside = new Map(); // values across -> their points, which stand beside each other
-    for (const each of points) beside.set(each.x, [...(beside.get(each.x) ?? []), each]);
     for (const each of points) {
-      const row = beside.get(each.x);
-      const step = Math.min(11, 66 / row.length);
-      const [left, up] = [at.x(each.x) + (row.indexOf(each) - (row.length - 1) / 2) * step, at.y(each.y)];
+      const [left, up] = [at.x(each.x), at.y(each.y)];
       const told = `${label(each.number)}: ${title(y)} ${each.group.texts[y]}; ${title(x)} ${each.group.texts[x]}`;
       const tell = (on) => () => { within(".readout").textContent = on ? told : ""; };
       if (spread(each)) at.svg.append(draw("line", { class: `spread ${look(each.number).class}`, x1: left, x2: left, y1: at.y(each.y - spread(each)), y2: at.y(each.y + spread(each)) }));

@@ -1,0 +1,88 @@
+"""How numbers are written and which of two is better: one rule for tables, files and pages.
+
+A number of an evaluation is written as the evaluation itself wrote it, unit and digits, so that both agree; all others
+have the unit that their name tells.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass
+
+from utils.comparison.grouping import Spread
+from utils.metrics import ABSOLUTE_METRICS, ALL_METRICS, lower_is_better
+
+COST_NAMES = {
+    "seconds": "seconds",
+    "images_per_second": "images/s",
+    "num_parameters": "parameters",
+    "flops": "multiply-adds",
+}
+"""What a run cost, by the names in its summary."""
+SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "flops", "waiting_share"})
+SHARES = frozenset({"%", "points"})
+"""Units of what evaluations find as a share."""
+_IN_WORDS = re.compile(r"[+-]?[\d,]+(?:\.(?P<digits>\d+))?(?: (?P<name>\S.*))?")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How values of one number are written.
+
+    Args:
+        name: what stands behind a comma in headings, "" for a number itself.
+        digits: behind the point; None for few, as costs have.
+    """
+
+    name: str = ""
+    digits: int | None = 4
+
+    @property
+    def is_share(self) -> bool:
+        """Whether values are shares, written as percent."""
+        return self.name in SHARES
+
+    def text(self, value: float, signed: bool = False) -> str:
+        if self == PLAIN and isinstance(value, int):
+            return f"{value:,}"
+        shown = 100 * value if self.is_share else value
+        digits = (1 if abs(value) < 100 else 0) if self.digits is None else self.digits
+        if self == PLAIN and abs(value) >= 1000:
+            digits = 0
+        return f"{shown:{'+' if signed else ''}{'' if self.is_share else ','}.{digits}f}"
+
+    def spread(self, spread: Spread) -> str:
+        """Return mean ± standard deviation (seeds), of costs the mean alone."""
+        std = "" if spread.std is None or self == COST else f" ± {self.text(spread.std)}"
+        return f"{self.text(spread.mean)}{std} ({spread.count})"
+
+    def heading(self, name: str) -> str:
+        """Return a number's name with its unit."""
+        return ", ".join(filter(None, (COST_NAMES.get(name, name), self.name)))
+
+
+PLAIN, SHARE, COST = Unit(), Unit("%", 2), Unit(digits=None)
+
+
+def unit_of(name: str) -> Unit:
+    """Return the unit of a number in summary.json or metrics.csv."""
+    if name in COST_NAMES:
+        return COST
+    metric = name.rpartition("/")[2].removeprefix("train_").removeprefix("valid_")
+    return SHARE if "/" in name and metric in ALL_METRICS and metric not in ABSOLUTE_METRICS else PLAIN
+
+
+@functools.lru_cache(maxsize=10_000)
+def unit_in(words: str) -> Unit | None:
+    """Return the unit of a value that an evaluation wrote in words, such as "2.35 %"; None where there is no number."""
+    found = _IN_WORDS.fullmatch(words)
+    return found and Unit(found["name"] or "", len(found["digits"] or ""))
+
+
+def smaller_is_better(metric: str) -> bool:
+    return metric in SMALLER_IS_BETTER or lower_is_better(metric.replace("_loss", "/loss"))
+
+
+def p_text(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
