@@ -23,7 +23,8 @@ from utils.comparison.tables import build_tables
 from utils.files import write_atomically
 from utils.logs import presentable
 from utils.runs import write_csv
-from utils.scripts import exit_status
+from utils.scripts import exit_status, output_problems
+from utils.types import ConfigError
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -60,6 +61,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
+    names = ("markdown", "latex", "html", "csv", "runs_csv")
+    if problems := output_problems({f"--{name.replace('_', '-')}": getattr(options, name) for name in names}):
+        raise ConfigError("\n".join(problems))
     found = find_runs(options.words, with_epochs=options.reach is not None, trials=options.trials)
     chosen = {name: getattr(options, name) for name in Options.__dataclass_fields__}
     comparison = compare(found, Options(**chosen))

@@ -59,7 +59,8 @@ def run(options: argparse.Namespace) -> int:
 
     logs.configure("WARNING", "logs")
     changes = [word for word in options.words if is_change(word)]
-    told = predict(open_subject(options.run, "test", changes), [*found.pictures], options.top)
+    subject = open_subject(options.run, "test", changes)
+    told = predict(subject, [*found.pictures], options.top)
     if options.csv:
         write_csv(told, options.csv)
     if options.json:
@@ -67,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
     print(as_table(told, None if not (options.csv or options.json) else ON_SCREEN))
     if passed_over := found.passed_over():
         print(presentable(passed_over))
+    if subject.config.crop_to_bboxes:
+        print("this run was trained on images cut to their boxes (crop_to_bboxes); pictures are taken as they are")
     for line in told.unreadable:
         print(presentable(ConfigError(line)), file=sys.stderr)
     return 1 if told.unreadable else 0

@@ -106,9 +106,9 @@ def refuse_wrong_lines(path: Path, problems: Sequence[str], images: Collection[P
     """
     if problems:
         ordered = sorted(problems, key=lambda text: int(re.findall(r"\d+", text)[0]))
-        told = [f"{path}: {len(problems):,} wrong lines:\n{listing(ordered)}"]
+        told = [f"{path}: {len(problems):,} wrong line{'s'[: len(problems) - 1]}:\n{listing(ordered)}"]
         if bad := bad_images(images):
-            told.append(f"{len(bad):,} of the other lines' {len(images):,} images cannot be used:\n{listing(bad)}")
+            told.append(f"of the other lines' {len(images):,} images, {len(bad):,} cannot be used:\n{listing(bad)}")
         raise DataError("\n".join(told))
 
 

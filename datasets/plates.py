@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from datasets.base import DataSet, ImageTable
 from datasets.csv_files import DELIMITERS, image_path, read_csv, refuse_wrong_lines, unused_columns
+from datasets.files import some
 from datasets.parts import SPLITS, check_split, choose_test_part
 from datasets.plate_characters import plate_order
 from datasets.sequences import encode_texts
@@ -134,8 +135,9 @@ def _read(path: Path, alphabet: tuple[str, ...] | None, allow_outside: bool, not
     if outside:
         number, text = outside[0]
         lacking = "".join(plate_order({*"".join(each for _, each in outside)} - {*(alphabet or ())}))
-        first = f"text {text!r} is the first of {len(outside):,}" if len(outside) > 1 else f"text {text!r} is one"
-        problems.append(f"line {number}: {first} with characters that the alphabet has not: {lacking!r}")
+        others = some([str(each) for each, _ in outside[1:]], limit=20)
+        more = f"; so do {len(outside) - 1:,} more lines: {others}" if others else ""
+        problems.append(f"line {number}: text {text!r} holds what the alphabet has not, of {lacking!r}{more}")
     refuse_wrong_lines(path, problems, [line.path for line in lines])
     if "split" not in columns:
         count = sum(line.split == "test" for line in lines)

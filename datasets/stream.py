@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -114,6 +115,10 @@ class ImageStream(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def unresized(self, position: int) -> np.ndarray:
+        """Return the image of a position for a picture: cut to its box if the network sees it so, uint8 [H, W, C]."""
+        return replace(self.preprocessing, size=None).load(self.table, int(self.rows[position]))
 
     def __getitem__(self, key: int | Key) -> Batch:
         """Return sample `position`, or one of `EpochBatches`.

@@ -23,6 +23,7 @@ from losses import build_loss
 from models import build_model
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
+from models.scorer import Scorer
 from utils import optimization
 from utils.data_sets import DATA_KEYS, load_data_set
 from utils.evaluation import judges
@@ -124,6 +125,8 @@ def prepare(config: Configuration) -> Preparation:
         functools.partial(_build_scheduler, config),
         channels_last=config.channels_last,
     )
+    if classifier.own_head is not None:
+        multiply_adds = count_multiply_adds(Scorer(network, classifier.own_head), size, config.in_channels)
     _located(config, try_out, config, data, classifier)
     if (unknown := data.train_stream.not_fused) is not None:
         place = config.place(("image_augmentations" if config.augment_images else "tensor_augmentations",))

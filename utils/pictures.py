@@ -48,7 +48,8 @@ def plot_curves(
 
     Args:
         rows: epochs, with `epoch`, `train/loss`, `valid/loss`, `train/accuracy`, `valid/accuracy` (0 to 1) and perhaps
-            `learning_rate`; what is missing is not drawn.
+            `learning_rate`; what is missing is not drawn. Of texts, `train/` and `valid/character_error_rate` are drawn
+            beside the accuracy, thin: they fall long before a whole text is read.
         path: file to write; the ending sets the format.
         title: stands above the picture.
         best_epoch: the selected epoch as it stands in `rows`; by default that of the best validation accuracy.
@@ -72,6 +73,11 @@ def plot_curves(
             if np.isfinite(values).any():
                 axes.plot(epochs, values, style, color=colour, label=part, marker=marker, markersize=3, linewidth=1.4)
         axes.set_ylabel(quantity)
+    for part, colour, style in (("train", TRAIN, "--"), ("valid", VALID, "-")):
+        values = _column(rows, f"{part}/character_error_rate")
+        if np.isfinite(values).any():
+            label = f"{part}, character errors"
+            accuracy_axes.plot(epochs, values, style, color=colour, label=label, alpha=0.5, linewidth=0.9)
     losses = np.concatenate([_column(rows, "train/loss"), _column(rows, "valid/loss")])
     losses = losses[np.isfinite(losses)]
     if losses.size and losses.min() > 0 and losses.max() > 20 * np.median(losses):
@@ -108,7 +114,7 @@ def plot_augmentations(
     labels: Sequence[str],
     path: str | os.PathLike[str],
 ) -> None:
-    """Draw a row for each sample: the image as stored, then what training makes of it.
+    """Draw a row for each sample: the image before it is resized, then what training makes of it.
 
     Args:
         originals: PIL images or uint8 arrays [H, W] or [H, W, 3].

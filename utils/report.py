@@ -206,7 +206,7 @@ def write_label_noise(data: DataModule, folder: RunFolder) -> None:
 
 
 def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_views: int = 6) -> None:
-    """Draw what the network sees in its first epochs: a row an image, as stored and then augmented."""
+    """Draw what the network sees in its first epochs: a row an image, before it is resized and then augmented."""
     stream = data.train_stream
     chosen = np.linspace(0, len(stream) - 1, min(num_samples, len(stream))).astype(int)
     rows = [int(stream.rows[position]) for position in chosen]
@@ -218,7 +218,7 @@ def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_v
         for position in chosen
     ]
     labels = [_label(data, row) for row in rows]
-    plot_augmentations([data.data.train.load(row) for row in rows], views, labels, path)
+    plot_augmentations([stream.unresized(int(position)) for position in chosen], views, labels, path)
 
 
 def _label(data: DataModule, row: int) -> str:

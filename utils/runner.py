@@ -138,6 +138,7 @@ def _train(
             LOG.info("%s", nearest)
         remove_leftovers(folder.path)
         write_atomically(folder.config, config.to_yaml())
+        folder.write_classes(prepared.data.data.kind, prepared.data.data.classes)
         facts = environment(_device_name(trainer), trainer.precision, prepared.data.fingerprint)
         _record_environment(folder, facts, going_on=resume.path is not None)
         report.write_label_noise(prepared.data, folder)

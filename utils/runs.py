@@ -67,6 +67,10 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
+    def classes(self) -> Path:
+        return self.path / "classes.json"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
@@ -155,6 +159,17 @@ class RunFolder:
     def read_environment(self) -> dict[str, Any]:
         """Return what was recorded when the run began; empty when there is nothing. Raises: DamagedFile."""
         return read_mapping(self.environment) if self.environment.is_file() else {}
+
+    def read_classes(self) -> tuple[str, ...] | None:
+        """Return the classes, of texts the characters, in the order of the scores; None if none are recorded.
+
+        Raises: DamagedFile.
+        """
+        return tuple(read_mapping(self.classes).get("classes", ())) if self.classes.is_file() else None
+
+    def write_classes(self, kind: str, classes: Sequence[str]) -> None:
+        """Write what each score means. Args: kind: of the data, "image" or "sequence"."""
+        write_json(self.classes, {"kind": kind, "classes": list(classes)})
 
     def read_trial(self) -> TrialRecord | None:
         """Return which trial of a search the run is, None if none. Raises: DamagedFile."""

@@ -83,6 +83,8 @@ def test_boxes_on_training_images_alone_make_a_cache_of_their_own(folder, quick,
     config = quick(dataset="csv", data_path=table, image_size=16, convert_to_grayscale="false", crop_to_bboxes="true")
     data = DataModule(config, images, (16, 16))
     expected = everything(data)
+    assert data.train_stream.unresized(0).shape == (15, 13, 3)  # what the network sees, for pictures
+    assert data.test_stream.unresized(0).shape == (28, 32, 3)
     data.keep_images()
     assert all(torch.equal(a, b) for a, b in zip(everything(data), expected, strict=True))
     assert len(list((cache / "lossbench" / "images").glob("csv-*"))) == 3  # training, validation, test

@@ -111,9 +111,7 @@ def test_an_alphabet_names_the_classes_and_refuses_others(write: Callable[..., P
     data = plates(data_path=str(path), alphabet="3210BA")
     assert data.classes == (*"3210BA",)
     assert data.train.labels.tolist() == [[5, 4, 2], [4, 1, 1]]
-    assert refusal(path, alphabet="AB1")[1:] == [
-        "  line 3: text 'B22' is one with characters that the alphabet has not: '2'"
-    ]
+    assert refusal(path, alphabet="AB1")[1:] == ["  line 3: text 'B22' holds what the alphabet has not, of '2'"]
 
 
 @pytest.mark.parametrize(
@@ -177,7 +175,7 @@ def test_all_wrong_lines_are_told_at_once_in_their_order(write: Callable[..., Pa
 def test_characters_that_the_alphabet_lacks_are_told_in_one_line(write: Callable[..., Path]) -> None:
     path = write(HEADER, "0.jpg,AB,train", "1.jpg,XA京,train", "2.jpg,X2,test")
     assert refusal(path, alphabet="AB")[1:] == [
-        "  line 3: text 'XA京' is the first of 2 with characters that the alphabet has not: '京X2'"
+        "  line 3: text 'XA京' holds what the alphabet has not, of '京X2'; so do 1 more lines: 4"
     ]
 
 
@@ -185,7 +183,8 @@ def test_images_of_the_right_lines_are_told_with_the_wrong_lines(write: Callable
     path = write(HEADER, "0.jpg,AB1,train", "1.jpg,,train", "2.jpg,AB,test")
     (path.parent / "0.jpg").write_bytes(b"no picture")
     told = refusal(path)
-    assert told[1:3] == ["  line 3: no text", "1 of the other lines' 2 images cannot be used:"]
+    assert told[:2] == [f"{path}: 1 wrong line:", "  line 3: no text"]
+    assert told[2] == "of the other lines' 2 images, 1 cannot be used:"
     assert told[3].startswith(f"  {path.parent / '0.jpg'}: ")
 
 

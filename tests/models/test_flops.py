@@ -6,6 +6,7 @@ from torch import nn
 
 from models import build_model
 from models.flops import count_multiply_adds, count_parameters
+from models.scorer import Scorer
 
 
 def test_parameters_that_are_not_trained_do_not_count():
@@ -41,3 +42,19 @@ def test_counting_leaves_state_mode_and_random_numbers_alone():
     assert [module.training for module in network.modules()] == modes
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in state.items())
     assert all(parameter.device.type == "cpu" and parameter.grad is None for parameter in network.parameters())
+
+
+class TwoParts(nn.Sequential):
+    """The part of timm's contract that a last layer of one's own needs."""
+
+    def forward_features(self, image):
+        return self[0](image)
+
+    def forward_head(self, features, pre_logits=False):
+        return features if pre_logits else self[1](features)
+
+
+def test_a_last_layer_of_the_loss_is_counted_in_place_of_the_network_s():
+    network = TwoParts(nn.Flatten(), nn.Linear(12, 5))
+    counts = [count_multiply_adds(Scorer(network, head), (2, 2), 3) for head in (None, nn.Linear(12, 7))]
+    assert counts == [12 * 5, 12 * 7]

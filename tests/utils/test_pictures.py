@@ -52,6 +52,14 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list:
     return drawn
 
 
+def test_curves_of_texts_show_the_errors_in_characters_too(tmp_path: Path, figures: list) -> None:
+    errors = [{"train/character_error_rate": 1.05, "valid/character_error_rate": 0.6}] * 3
+    rows = [row | more for row, more in zip(make_rows(3), errors, strict=True)]
+    plot_curves(rows, tmp_path / "curves.png", "a run")
+    labels = [label for axes in figures[0].axes for label in axes.get_legend_handles_labels()[1]]
+    assert labels == ["train", "valid", "train", "valid", "train, character errors", "valid, character errors"]
+
+
 @pytest.mark.parametrize("num_epochs", [1, 2, 300])
 def test_curves_show_both_parts_and_the_best_epoch(num_epochs: int, tmp_path: Path, figures: list) -> None:
     rows = make_rows(num_epochs)

@@ -60,7 +60,7 @@ def test_run_folder_holds_what_the_design_says(finished):
     folder, _ = finished
     names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file()}
     assert names >= {
-        *("config.yml", "environment.json", "metrics.csv", "summary.json", "predictions.parquet"),
+        *("config.yml", "classes.json", "environment.json", "metrics.csv", "summary.json", "predictions.parquet"),
         *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "curves.png", "augmentations.png", "confusion.png"),
     }
     assert folder.path.name.startswith("digits-test_resnet-CrossEntropyLoss-s0-")

@@ -15,10 +15,10 @@ from typing import Annotated, NamedTuple
 import psutil
 import torch
 from msgspec import Meta
-from torch import Tensor, nn
+from torch import nn
 
-from models.classifier import Classifier
 from models.flops import count_multiply_adds
+from models.scorer import Scorer
 from utils.evaluation.findings import Findings, whole
 from utils.evaluation.ranges import Size
 from utils.evaluation.subject import Subject
@@ -39,7 +39,8 @@ def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds:
         checkpoint_mb, the file best.ckpt, in 10^6 bytes; latency_ms of a batch of 1 and latency_of_64_ms,
         medians; images_per_second of the latter; memory_mb, what a batch of 64 takes beside the weights.
     """
-    network, found = Scorer(subject.classifier), Findings()
+    classifier, found = subject.classifier, Findings()
+    network = Scorer(classifier.network, classifier.own_head)
     shape = (subject.config.in_channels, *subject.data.image_size)
     found.add("parameters", sum(each.numel() for each in network.parameters()), whole)
     found.add("multiply_adds", count_multiply_adds(network, subject.data.image_size, shape[0]), whole)
@@ -60,19 +61,6 @@ def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds:
     found.add("memory_mb", peak_memory(lambda: network(images), subject.device) / MB, _megabytes)
     found.notes = [_how(subject.device)]
     return found
-
-
-class Scorer(nn.Module):
-    """A run's network with its last layer alone, without what only training needs. Shapes: [B, C, H, W] -> scores."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.network, self.own_head = classifier.network, classifier.own_head
-
-    def forward(self, image: Tensor) -> Tensor:
-        if self.own_head is None:
-            return self.network(image)
-        return self.own_head(self.network.forward_head(self.network.forward_features(image), pre_logits=True))
 
 
 def saved_bytes(network: nn.Module) -> int:

@@ -71,8 +71,9 @@ def _misread(subject: Subject, distances: torch.Tensor, shown: int, found: Findi
     read = decode_texts(subject.answers.prediction.numpy()[wrong], subject.classes)
     index = subject.answers.index.numpy()[wrong]
     columns = zip(index, written, read, distances.numpy()[wrong], strict=True)
-    rows = [(str(row), text, told, str(count)) for row, text, told, count in columns]
-    found.add_table("Misread", ("row", "written", "read", "mistakes"), rows)
+    name = subject.part.stream.table.name
+    rows = [(str(row), name(int(row)), text, told, str(count)) for row, text, told, count in columns]
+    found.add_table("Misread", ("row", "image", "written", "read", "mistakes"), rows)
     if not shown:
         return
     images = subject.pictures(wrong[:shown])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -22,7 +23,7 @@ from utils.building import prepare
 from utils.checkpoints import DamagedCheckpoint, load_checkpoint
 from utils.evaluation.parts import Part, choose_part
 from utils.evaluation.requests import read_run
-from utils.runs import RunFolder
+from utils.runs import DamagedFile, RunFolder
 from utils.schema import Configuration
 from utils.types import Batch, ConfigError, DataError, Sequences
 
@@ -108,9 +109,11 @@ class Subject:
                 bar.update(len(batch.image))
 
     def pictures(self, places: Iterable[int]) -> list[np.ndarray]:
-        """Return images as they are stored, uint8 [H, W] or [H, W, 3]. Args: places: positions in the part."""
-        table, rows = self.part.stream.table, self.part.stream.rows
-        return [np.asarray(table.load(int(rows[place]))) for place in places]
+        """Return images before they are resized, cut to their boxes where the network sees them so.
+
+        Shapes: uint8 [H, W, C]. Args: places: positions in the part.
+        """
+        return [self.part.stream.unresized(int(place)) for place in places]
 
     def load(self, stream: ImageStream) -> Iterator[Batch]:
         """Yield a stream's batches on the device."""
@@ -150,6 +153,7 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     recorded = folder.read_environment().get("data_fingerprint")
     if recorded not in (None, prepared.data.fingerprint):
         LOG.warning("%s: the data is not what this run was trained on: images, labels or boxes differ", folder.path)
+    _refuse_other_classes(folder, prepared.data.data.classes)
     epoch = _load(prepared.classifier, folder.best)
     if not folder.is_finished:
         LOG.warning("%s: this run is not finished: its best epoch so far is evaluated, epoch %d", folder.path, epoch)
@@ -159,6 +163,22 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
         classifier.to(memory_format=torch.channels_last)
     part = choose_part(prepared.data, on)
     return Subject(folder, config, prepared.data, classifier, part, device, epoch, folder.path / part.folder_name)
+
+
+def _refuse_other_classes(folder: RunFolder, classes: Sequence[str]) -> None:
+    """Raises: DataError if scores would be read as other classes, or characters, than those that were trained."""
+    try:
+        trained = folder.read_classes()
+    except DamagedFile as damage:
+        raise ConfigError(f"{folder.path}: {damage}") from None
+    if trained is None or trained == tuple(classes):
+        return
+    pairs = itertools.zip_longest(trained, classes)
+    place, (before, now) = next((place, pair) for place, pair in enumerate(pairs) if pair[0] != pair[1])
+    raise DataError(
+        f"{folder.path}: the data's {len(classes)} classes are not the {len(trained)} that this run was trained on "
+        f"({folder.classes.name}): number {place} was {before!r}, is {now!r}"
+    )
 
 
 def _load(classifier: Classifier, path: Path) -> int:

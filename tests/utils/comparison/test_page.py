@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import hashlib
 import io
 import json
+import os
 import random
 import re
 import subprocess
@@ -484,10 +486,14 @@ def test_neither_torch_nor_a_plot_is_imported_for_a_page(tmp_path, labels):
     assert embedded((tmp_path / "page.html").read_text())["images"][0]["images"]
 
 
-def test_a_page_that_cannot_be_written_is_told_in_a_line(tmp_path, capsys):
+def test_a_page_that_cannot_be_written_is_told_in_a_line(tmp_path, capsys, monkeypatch):
     leave(tmp_path / "out")
-    (tmp_path / "file").touch()
-    assert script.main([str(tmp_path / "out"), "--html", str(tmp_path / "file" / "page.html")]) == 1
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    assert script.main([str(tmp_path / "out"), "--html", str(tmp_path / "page.html")]) == 1
     assert "page.html: cannot be written" in capsys.readouterr().err
 
 

@@ -67,6 +67,15 @@ def test_the_output_folder_is_the_default(tmp_path, capsys, monkeypatch):
     assert "1 run in" in said(capsys)
 
 
+def test_files_that_could_not_be_written_are_told_before_anything_is_compared(tmp_path, capsys):
+    leave(tmp_path / "some")
+    told = said(capsys, tmp_path / "some", "--html", tmp_path / "no" / "x.html", "--runs-csv", tmp_path, status=2)
+    assert told.splitlines() == [
+        f"--runs-csv {tmp_path}: is a folder, not a file",
+        f"--html {tmp_path}/no/x.html: no such folder: {tmp_path}/no",
+    ]
+
+
 def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
     leave(tmp_path / "some", accuracy=None)
     (tmp_path / "none").mkdir()

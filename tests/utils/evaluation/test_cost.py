@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from models.scorer import Scorer
 from tests.utils.evaluation.made_up_subject import make_subject
-from utils.evaluation.cost import Scorer, cost, measure, peak_memory, saved_bytes
+from utils.evaluation.cost import cost, measure, peak_memory, saved_bytes
 
 CPU = torch.device("cpu")
 
@@ -34,9 +35,9 @@ def test_cost_counts_the_network_and_its_own_last_layer(subject):
 
 
 def test_the_scores_that_are_timed_are_those_of_the_run(subject):
-    image = torch.randn(3, 1, 8, 8)
+    image, classifier = torch.randn(3, 1, 8, 8), subject.classifier
     with torch.no_grad():
-        assert torch.equal(Scorer(subject.classifier)(image), subject.classifier(image).scores)
+        assert torch.equal(Scorer(classifier.network, classifier.own_head)(image), classifier(image).scores)
 
 
 def test_a_file_of_weights_is_as_large_as_its_numbers():

@@ -293,6 +293,20 @@ def test_data_that_changed_is_told(run, capsys):
     assert "the data is not what this run was trained on" in capsys.readouterr().err
 
 
+def test_classes_are_kept_with_the_run_and_others_are_refused(run, capsys):
+    classes = run.read_classes()
+    assert json.loads(run.classes.read_text()) == {"kind": "image", "classes": ["3", "8", "0", "6"]}
+    run.write_classes("image", [*classes[:2], "none", *classes[3:]])
+    assert evaluate.main([str(run.path), "--only", "classification"]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.endswith("(classes.json): number 2 was 'none', is '0'")
+    run.classes.write_text("{")
+    assert evaluate.main([str(run.path), "--only", "classification"]) == 2
+    assert "classes.json is not JSON" in capsys.readouterr().err
+    run.classes.unlink()  # a run of an earlier version
+    assert evaluate.main([str(run.path), "--only", "classification"]) == 0
+
+
 @pytest.mark.parametrize("option", ["--list", "--help"])
 def test_evaluations_are_listed_with_their_parameters_without_torch(option):
     script = f"import sys, evaluate; evaluate.parse(['{option}'])" if option == "--help" else "import sys, evaluate"

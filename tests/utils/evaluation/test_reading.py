@@ -47,8 +47,8 @@ def test_numbers_are_those_of_the_texts(subject):
     assert found.numbers["accuracy"] == 1 - 1 / len(target)
     assert found.numbers["character_error_rate"] == pytest.approx(1 / characters)
     (misread,) = (table for table in found.tables if table.title == "Misread")
-    assert [row[3] for row in misread.rows] == ["1"]
-    written, read = misread.rows[0][1:3]
+    assert [row[4] for row in misread.rows] == ["1"]
+    written, read = misread.rows[0][2:4]
     assert difflib.SequenceMatcher(None, written, read).ratio() >= 1 - 1 / len(written)
     assert {picture.path.name for picture in found.pictures} == {"places.png", "misread.png"}
     assert all(picture.path.is_file() for picture in found.pictures)
