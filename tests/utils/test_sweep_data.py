@@ -18,7 +18,8 @@ from utils.sweeps.cells import Sweep, load_sweep
 from utils.sweeps.checking import check_data, check_parameters, check_together
 from utils.sweeps.describing import describe
 from utils.sweeps.reading import find_mistakes
-from utils.sweeps.running import Shard
+from utils.sweeps.running import Shard, train_cell
+from utils.sweeps.searching import SearchJobs
 from utils.types import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
@@ -130,6 +131,25 @@ def test_finished_runs_are_told_also_when_their_data_is_gone(file, images, tmp_p
     (tmp_path / "elsewhere").rename(images)
     assert train.main([str(file), *HERE]) == 0
     assert lines() == [line.replace(": finished", ": skipped ") for line in done]
+
+
+def test_a_finished_search_is_told_also_when_its_data_is_gone(file, images, tmp_path, capsys):
+    words = ["sweep.grid=null", "sweep.seeds=2", "sweep.search={ranges: {dropout: {uniform: [0, 0.5]}}, trials: 2}"]
+    sweep = read(file, *words)
+    jobs = SearchJobs(sweep)
+    for left in (3, 2, 1):
+        if left == 1:
+            images.rename(tmp_path / "elsewhere")
+            assert train.main([str(file), *words, "--check"]) == 2  # a run with the best values is still to be done
+            (tmp_path / "elsewhere").rename(images)
+        job = jobs.next()
+        assert job is not None
+        jobs.end(job, train_cell(job.cell(sweep)))
+    images.rename(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert train.main([str(file), *words]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == jobs.findings()
+    assert train.main([str(file), *words, "sweep.search.trials=3"]) == 2
 
 
 def test_all_lines_of_a_mistake_are_told(file, images):

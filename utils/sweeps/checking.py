@@ -86,8 +86,15 @@ def _tell(sweep: Sweep, wrong: dict[Combination, list[str]]) -> None:
 
 
 def _are_finished(sweep: Sweep, combination: Combination, finished: FinishedRuns) -> bool:
-    runs = (numbers for numbers in combinations(sweep) if all(numbers[axis] == point for axis, point in combination))
-    return all(finished.find(cell(sweep, numbers)) is not None for numbers in runs)
+    def concerned(numbers: tuple[int, ...]) -> bool:
+        return all(numbers[axis] == point for axis, point in combination)
+
+    if sweep.block.search is None:
+        return all(finished.find(cell(sweep, each)) is not None for each in filter(concerned, combinations(sweep)))
+    from utils.sweeps.searching import jobs_left  # with Optuna, which grids do without
+
+    jobs = jobs_left(sweep, concerned)
+    return jobs is not None and all(finished.find(job.cell(sweep)) is not None for job in jobs)
 
 
 def _told(check: Callable[[Configuration], list[Any]]) -> Problems:
