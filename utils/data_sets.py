@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from datasets import DATASETS, build_dataset
 from datasets.base import DataSet, keep_classes
 from datasets.made_up import made_up, made_up_classes
@@ -11,6 +14,8 @@ from utils.schema import Configuration
 DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
 """Keys that a data set's function may take; the function's signature says which it does, and what else it takes stands
 in data_params."""
+READ_BY = ("dataset", "data_params", *DATA_KEYS)
+"""All that decides which data is read."""
 
 NUM_CLASSES = {
     "digits": 10,
@@ -37,6 +42,11 @@ def known_num_classes(config: Configuration) -> int | None:
         problems = parameter_problems(made_up, config.data_params)
         return None if problems else made_up_classes(**config.data_params)
     return None if config.data_params else NUM_CLASSES.get(config.dataset)
+
+
+def reading(config: Configuration, further: Sequence[str] = ()) -> str:
+    """Return a text that configurations share whose data is read in the same way, and for which further keys agree."""
+    return json.dumps([getattr(config, key) for key in (*READ_BY, *further)], default=str)
 
 
 def load_data_set(config: Configuration) -> DataSet:

@@ -210,7 +210,24 @@ def test_views_of_a_loss_cost_as_many_images(file):
 
 
 def test_what_costs_are_unknown_is_said(file):
-    assert str(estimate(read(file, "dataset=image_folder"), [(0, 0)], lambda name, params: 1)) == "cost: not known"
+    def told(*changes: str) -> str:
+        return str(estimate(read(file, *changes), [(0, 0)], lambda name, params: 1))
+
+    assert told("dataset=image_folder") == "cost: not known: the data's size is not known (image_folder)"
+    assert (
+        told("architecture_params.width=8") == "cost: not known: the network was not counted (test_resnet of width 8)"
+    )
+    both = told("dataset=image_folder", "architecture_params.width=8")
+    assert both == (
+        "cost: not known: the data's size is not known (image_folder); "
+        "the network was not counted (test_resnet of width 8)"
+    )
+
+
+def test_runs_of_unknown_cost_are_counted_with_the_reason_beside_what_is_known(file):
+    sweep = read(file, "sweep.grid={dataset: [digits, image_folder, csv]}", "sweep.seeds=1")
+    cost = str(estimate(sweep, [(0, 0), (0, 1), (0, 2)], lambda name, params: 1))
+    assert cost.endswith("; without 2 runs of unknown cost: the data's size is not known (image_folder, csv)")
 
 
 def test_a_hundred_thousand_runs_are_checked_in_seconds(tmp_path):

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from utils.configuration import TOGETHER
 from utils.schema import Configuration
 from utils.settings import show
 from utils.sweeps.cells import Sweep, axes_of, cell, combinations, merge, overrides_of
 from utils.types import ConfigError
+
+if TYPE_CHECKING:
+    from utils.sweeps.data import SweepData
+    from utils.sweeps.finished import FinishedRuns
 
 NAMED, RULES_NAMED = 20, 20
 """How many runs and how many rules a message names before it counts the rest."""
@@ -42,16 +46,55 @@ def check_parameters(sweep: Sweep) -> None:
     refuse(sweep, [(check.keys, check.problems) for check in PARAMETER_CHECKS])
 
 
+def check_data(sweep: Sweep, fresh: bool = False) -> SweepData:
+    """Refuse runs whose data is missing or wrong, unless all that need it are finished and not to be trained anew.
+
+    Returns: what was read.
+    Raises: as `check_together`.
+    """
+    from utils.sweeps.data import SweepData
+
+    data = SweepData()
+    wrong = _find(sweep, [(data.KEYS, data.problems)])
+    if wrong and not fresh:
+        from utils.sweeps.finished import FinishedRuns
+
+        finished = FinishedRuns()
+        wrong = {each: found for each, found in wrong.items() if not _are_finished(sweep, each, finished)}
+    _tell(sweep, wrong)
+    return data
+
+
 def refuse(sweep: Sweep, checks: Iterable[tuple[tuple[str, ...], Problems]]) -> None:
     """Make each check on the values of its keys, and tell what it finds with the runs that it concerns."""
+    _tell(sweep, _find(sweep, checks))
+
+
+def _find(sweep: Sweep, checks: Iterable[tuple[tuple[str, ...], Problems]]) -> dict[Combination, list[str]]:
     wrong: dict[Combination, list[str]] = {}
     for keys, problems in checks:
         for combination in _projections(sweep, keys):
             points = [sweep.axes[axis].points[number] for axis, number in combination]
             if found := problems(merge(sweep, overrides_of(points))):
                 wrong.setdefault(combination, []).extend(found)
+    return wrong
+
+
+def _tell(sweep: Sweep, wrong: dict[Combination, list[str]]) -> None:
     if lines := list(_lines(sweep, wrong)):
         raise ConfigError("\n".join(dict.fromkeys(lines)))
+
+
+def _are_finished(sweep: Sweep, combination: Combination, finished: FinishedRuns) -> bool:
+    def concerned(numbers: tuple[int, ...]) -> bool:
+        return all(numbers[axis] == point for axis, point in combination)
+
+    if sweep.block.search is None:
+        return all(finished.find(cell(sweep, each)) is not None for each in filter(concerned, combinations(sweep)))
+    from utils.sweeps.searching import jobs_left  # with Optuna, which grids do without
+
+    jobs = jobs_left(sweep, concerned)
+    return jobs is not None and all(finished.find(job.cell(sweep)) is not None for job in jobs)
 
 
 def _told(check: Callable[[Configuration], list[Any]]) -> Problems:
@@ -59,9 +102,15 @@ def _told(check: Callable[[Configuration], list[Any]]) -> Problems:
 
 
 def _projections(sweep: Sweep, keys: tuple[str, ...]) -> Iterator[Combination]:
-    """Yield every combination of the points of those axes that touch some keys; one, of none, where none does."""
+    """Yield every combination of the points of those axes that touch some keys; one, of none, where none does.
+
+    Those that a rule about these axes alone leaves out are no runs' and not asked about.
+    """
     ranges = [[(axis, number) for number in range(len(sweep.axes[axis].points))] for axis in axes_of(sweep, keys)]
-    yield from itertools.product(*ranges)
+    for combination in itertools.product(*ranges):
+        chosen = dict(combination)
+        if not any(all(chosen.get(axis) in points for axis, points in rule.items()) for rule in sweep.rules):
+            yield combination
 
 
 def _lines(sweep: Sweep, wrong: dict[Combination, list[str]]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from utils.schema import Configuration
 from utils.sweeps.cells import Sweep, load_sweep
-from utils.sweeps.checking import check_parameters, check_together
+from utils.sweeps.checking import check_data, check_parameters, check_together
 from utils.sweeps.jobs import EveryCombination, Jobs
 from utils.sweeps.running import Shard, refuse_several_devices, run_here
 
@@ -20,6 +20,7 @@ def run_sweep(config: Configuration, shard: Shard | None, *, check: bool = False
     check_parameters(sweep)
     if sweep.block.search is not None and shard is not None:
         raise sweep.base.error({("sweep", "search"): "its trials learn of one another: leave --shard out"})
+    data = check_data(sweep, fresh)
     from utils import logs
 
     if shard is not None and not check:
@@ -28,7 +29,7 @@ def run_sweep(config: Configuration, shard: Shard | None, *, check: bool = False
     if check:
         from utils.sweeps.describing import describe
 
-        print(describe(sweep, shard or Shard()))
+        print(describe(sweep, shard or Shard(), data.size))
     elif shard is not None:
         run_here(sweep, shard, fresh)
     else:

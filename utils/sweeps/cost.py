@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 from models import resolve_architecture
 from models.sizes import Size, read_sizes
+from utils.data_sets import READ_BY
 from utils.schema import Configuration
 from utils.sweeps.cells import Sweep, axes_of, merge, overrides_of
 
 Views = Callable[[str, dict[str, Any]], int]
+DataSize = Callable[[Configuration], int | None]
 
 TRAINING_IMAGES = {
     "digits": 1_438,
@@ -32,10 +34,13 @@ TRAINING_IMAGES = {
 SVHN_EXTRA, FLOWERS_TRAIN = 531_131, 1_020
 FORWARD_AND_BACKWARD = 3
 """The backward pass takes about twice the multiply-adds of the forward one."""
+NAMED = 3
+"""How many data sets, and how many networks, of unknown size are named before the rest is counted."""
 SPEED = 10**13
 """Multiply-adds a second that a GPU of today reaches on such networks, give or take a factor of three."""
 KEYS = (
-    *("dataset", "data_params", "flowers_train", "classes", "select_on", "valid_fraction", "image_size"),
+    *READ_BY,
+    *("smoke", "select_on", "valid_fraction", "image_size"),
     *("architecture", "architecture_params", "num_epochs", "loss_function", "loss_params"),
 )
 
@@ -45,23 +50,28 @@ class Cost(NamedTuple):
 
     Attributes:
         multiply_adds: of all runs whose cost is known.
-        unknown: how many are not known: other data sets, networks that were not counted.
+        unknown: of how many it is not.
+        data, networks: those of unknown size.
     """
 
     multiply_adds: float
     unknown: int
+    data: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        reasons = {"the data's size is not known": self.data, "the network was not counted": self.networks}
+        why = "; ".join(f"{reason} ({_named(names)})" for reason, names in reasons.items() if names)
         if not self.multiply_adds:
-            return "cost: not known"
+            return f"cost: not known: {why}"
         told = (
             f"cost: about {self.multiply_adds:.0e} multiply-adds to train, {_duration(self.multiply_adds / SPEED)} at "
         )
         told += f"{SPEED:.0e} a second (a GPU), to within a factor of a few"
-        return told + (f"; without {self.unknown:,} runs of unknown cost" if self.unknown else "")
+        return told + (f"; without {self.unknown:,} runs of unknown cost: {why}" if self.unknown else "")
 
 
-def estimate(sweep: Sweep, runs: Iterable[Sequence[int]], views: Views) -> Cost:
+def estimate(sweep: Sweep, runs: Iterable[Sequence[int]], views: Views, size: DataSize = lambda config: None) -> Cost:
     """Estimate what runs cost: epochs x training images x the network's multiply-adds at the images' size x 3.
 
     Early stopping, validation and the time that images take to load are left out.
@@ -69,32 +79,50 @@ def estimate(sweep: Sweep, runs: Iterable[Sequence[int]], views: Views) -> Cost:
     Args:
         runs: the number of a run's point on each axis.
         views: loss and its parameters -> how many views of an image it trains on.
+        size: tells how many images the training part of a data set has, where its authors' number does not; or None.
     """
     sizes, axes = read_sizes(), axes_of(sweep, KEYS)
     counts = Counter(tuple(numbers[axis] for axis in axes) for numbers in runs)
     total, unknown = 0.0, 0
+    data, networks = dict[str, None](), dict[str, None]()
     for numbers, count in counts.items():
         points = [sweep.axes[axis].points[number] for axis, number in zip(axes, numbers, strict=True)]
-        cost = _multiply_adds(merge(sweep, overrides_of(points)), sizes, views)
-        total, unknown = total + count * (cost or 0.0), unknown + count * (cost is None)
-    return Cost(total, unknown)
+        config = merge(sweep, overrides_of(points))
+        images, network = _training_images(config, size), _network(config, sizes)
+        if images is None:
+            data[config.dataset] = None
+        if network is None:
+            width = config.architecture_params.get("width")
+            networks[config.architecture + (f" of width {width}" if width else "")] = None
+        if images is None or network is None:
+            unknown += count
+        else:
+            replicas = views(config.loss_function, config.loss_params)
+            total += count * FORWARD_AND_BACKWARD * config.num_epochs * images * replicas * network
+    return Cost(total, unknown, tuple(data), tuple(networks))
 
 
-def _multiply_adds(config: Configuration, sizes: dict[str, Size], views: Views) -> float | None:
-    """Return what training costs; None for data and networks whose size is not known."""
-    images = _training_images(config)
+def _network(config: Configuration, sizes: dict[str, Size]) -> float | None:
+    """Return the multiply-adds of a network for one image, None where it was not counted."""
     size = sizes.get(resolve_architecture(config.architecture.partition(".")[0]))
-    if images is None or size is None or size.multiply_adds is None or config.architecture_params.get("width"):
+    if size is None or size.multiply_adds is None or config.architecture_params.get("width"):
         return None
-    scale = 1.0
-    if config.size is not None:
-        counted = [int(side) for side in size.image_size.split("x")]
-        scale = math.prod(config.size) / (math.prod(counted) if len(counted) == 2 else counted[0] ** 2)
-    replicas = views(config.loss_function, config.loss_params)
-    return FORWARD_AND_BACKWARD * config.num_epochs * images * replicas * size.multiply_adds * scale
+    if config.size is None:
+        return size.multiply_adds
+    counted = [int(side) for side in size.image_size.split("x")]
+    return size.multiply_adds * math.prod(config.size) / (math.prod(counted) if len(counted) == 2 else counted[0] ** 2)
 
 
-def _training_images(config: Configuration) -> float | None:
+def _training_images(config: Configuration, size: DataSize) -> float | None:
+    """Return how many images are trained on, those that are held out left out; None where it is not known."""
+    images = _given(config)
+    images = size(config) if images is None else images
+    held_out = config.valid_fraction if config.select_on == "valid" else 0
+    return None if images is None else images * (1 - held_out)
+
+
+def _given(config: Configuration) -> int | None:
+    """Return how many images the training part has as the data set's authors give it."""
     images = TRAINING_IMAGES.get(config.dataset)
     if images is None or (config.classes is not None and config.dataset != "cifar10_pair"):
         return None
@@ -102,7 +130,12 @@ def _training_images(config: Configuration) -> float | None:
         images += SVHN_EXTRA
     if config.dataset == "flowers102" and config.flowers_train == "train":
         images = FLOWERS_TRAIN
-    return images * (1 - config.valid_fraction if config.select_on == "valid" else 1)
+    return images
+
+
+def _named(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _duration(seconds: float) -> str:

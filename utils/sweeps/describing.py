@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from losses import build_loss
+from utils.schema import Configuration
 from utils.sweeps.axes import Axis
 from utils.sweeps.cells import Sweep, by_seed, combinations, count, expand, planned
 from utils.sweeps.cost import estimate
@@ -18,8 +19,11 @@ NAMES, LABELS = 5, 12
 """How many runs, and how many values of a key, are shown."""
 
 
-def describe(sweep: Sweep, shard: Shard) -> str:
-    """Return how many runs there are, the names of the first, what varies, and what they cost."""
+def describe(sweep: Sweep, shard: Shard, size: Callable[[Configuration], int | None] = lambda config: None) -> str:
+    """Return how many runs there are, the names of the first, what varies, and what they cost.
+
+    Args: size: tells how many images the training part of a data set has that was read.
+    """
     total = count(sweep)
     runs: Iterable[tuple[int, ...]] = shard.of(combinations(sweep))
     cells = list(itertools.islice(shard.of(expand(sweep)), NAMES))
@@ -40,7 +44,7 @@ def describe(sweep: Sweep, shard: Shard) -> str:
     lines += [f"  {cell.name}" for cell in cells]
     lines += [f"  and {mine - len(cells):,} more"] if mine > len(cells) else []
     lines += ["varied", *(f"  {axis.name}: {_labels(axis)}" for axis in sweep.axes)]
-    return "\n".join([*lines, str(estimate(sweep, runs, _Views()))])
+    return "\n".join([*lines, str(estimate(sweep, runs, _Views(), size))])
 
 
 class _Views:

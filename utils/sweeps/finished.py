@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-from utils.data_sets import DATA_KEYS, load_data_set
-from utils.runs import DamagedFile, run_folder, run_prefix
+from utils.configuration import read_configuration
+from utils.data_sets import load_data_set, reading
+from utils.runs import DamagedFile, RunFolder, run_folder, run_prefix
 from utils.schema import Configuration
 from utils.sweeps.cells import Cell
 from utils.sweeps.running import Outcome
@@ -18,6 +20,8 @@ from utils.types import UserError
 
 NOISE = ("label_noise", "noisy_labels", "noisy_labels_name", "seed", "select_on", "valid_fraction")
 """What decides which labels are wrong, where some are."""
+WHEREABOUTS = ("data_path", "stanford_data_path", "noisy_labels", "noisy_labels_name")
+"""Where data lies; no part of what a run is, as its content is."""
 
 
 class FinishedRuns:
@@ -25,7 +29,8 @@ class FinishedRuns:
 
     def __init__(self) -> None:
         self._beginnings = functools.cache(_beginnings)
-        self._fingerprints: dict[str, str] = {}
+        self._recorded = functools.cache(_recorded)
+        self._fingerprints: dict[str, str | None] = {}
 
     def find(self, cell: Cell) -> Outcome | None:
         """Return what became of a run if it is finished, and None if it is to be done, or looked into, by itself."""
@@ -33,25 +38,49 @@ class FinishedRuns:
         if f"{run_prefix(config)}-s{config.seed}" not in self._beginnings(config.output_path):
             return None
         try:
-            folder = run_folder(config, self._data_fingerprint(config))
-            summary = folder.finished_summary()
-        except (UserError, DamagedFile, OSError):  # data or weights that are not here, numbers to be made again
+            data_fingerprint = self._data_fingerprint(config)
+            folder = self._without_data(config) if data_fingerprint is None else run_folder(config, data_fingerprint)
+            summary = None if folder is None else folder.finished_summary()
+        except (UserError, DamagedFile, OSError):  # weights that are not here, numbers to be made again
             return None
-        return None if summary is None else Outcome(cell.name, "skipped", folder.path, summary)
+        return None if folder is None or summary is None else Outcome(cell.name, "skipped", folder.path, summary)
 
-    def _data_fingerprint(self, config: Configuration) -> str:
-        noise = NOISE if config.label_noise or config.noisy_labels else ()
-        keys = ("dataset", "data_params", *DATA_KEYS, *noise)
-        identity = json.dumps([getattr(config, key) for key in keys], default=str)
+    def _data_fingerprint(self, config: Configuration) -> str | None:
+        """Return what the data is, None where it is not here."""
+        identity = reading(config, NOISE if config.label_noise or config.noisy_labels else ())
         if identity not in self._fingerprints:
             from datasets.data_module import DataModule  # with Lightning, which takes seconds
 
             here = msgspec.structs.replace(config, download=False)
-            self._fingerprints[identity] = DataModule(here, load_data_set(here), (1, 1)).fingerprint
+            try:
+                self._fingerprints[identity] = DataModule(here, load_data_set(here), (1, 1)).fingerprint
+            except UserError:
+                self._fingerprints[identity] = None
         return self._fingerprints[identity]
+
+    def _without_data(self, config: Configuration) -> RunFolder | None:
+        """Return the folder of the one run with these settings whose data lay where this one's should, if any."""
+        recorded = self._recorded(config.output_path, f"{run_prefix(config)}-s{config.seed}")
+        folders = [folder for each in recorded if (folder := run_folder(config, each)).is_finished]
+        here = _whereabouts(config)
+        same = [folder for folder in folders if _whereabouts(read_configuration(str(folder.config))) == here]
+        return same[0] if len(same) == 1 else None
 
 
 def _beginnings(output_path: str) -> frozenset[str]:
     """Return what the run folders of an output folder begin with, before their fingerprints."""
     names = (path.name for path in Path(output_path).glob("*/"))
     return frozenset(match[1] for name in names if (match := re.fullmatch(r"(.+)-[0-9a-f]{10}(?:-[0-9]+)?", name)))
+
+
+def _whereabouts(config: Configuration) -> list[Any]:
+    return [getattr(config, key) for key in WHEREABOUTS]
+
+
+def _recorded(output_path: str, beginning: str) -> frozenset[str]:
+    """Return what the data was, as runs recorded it whose folders begin alike. Damaged records are passed over."""
+    found = set()
+    for path in Path(output_path).glob(f"{beginning}-*/"):
+        with contextlib.suppress(DamagedFile, OSError):
+            found.add(str(RunFolder(path).read_environment().get("data_fingerprint")))
+    return frozenset(found)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +156,29 @@ def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
         study = load_study(sweep, file, name) if name in known else None
         drawn = best_values(study, search) if study is not None and _has_best(study) else None
         yield name, [] if drawn is None else [Job(numbers, drawn) for numbers in seeds]
+
+
+def jobs_left(sweep: Sweep, concerned: Callable[[tuple[int, ...]], bool]) -> list[Job] | None:
+    """Return the runs on the other seeds of those combinations whose trials have all ended; None if some have not.
+
+    Args: concerned: tells which runs count, by the numbers of their points.
+    """
+    search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
+    storage = _storage(file) if file.is_file() else None
+    known = set(optuna.get_all_study_names(storage)) if storage is not None else set()
+    left = []
+    for seeds in by_seed(sweep):
+        if not any(map(concerned, seeds)):
+            continue
+        name = study_name(sweep, seeds[0])
+        if storage is None or name not in known:
+            return None
+        study = optuna.load_study(study_name=name, storage=storage)  # which writes nothing
+        trials = study.get_trials(deepcopy=False)
+        if len(trials) < search.trials or any(trial.state not in ENDED for trial in trials):
+            return None
+        left += [Job(numbers, best_values(study, search)) for numbers in seeds[1:] if _has_best(study)]
+    return left
 
 
 def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:
