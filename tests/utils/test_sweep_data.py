@@ -16,6 +16,7 @@ from utils.data_sets import load_data_set
 from utils.sweeps import data as sweep_data
 from utils.sweeps.cells import Sweep, load_sweep
 from utils.sweeps.checking import check_data, check_parameters, check_together
+from utils.sweeps.data import SweepData
 from utils.sweeps.describing import describe
 from utils.sweeps.reading import find_mistakes
 from utils.sweeps.running import Shard, train_cell
@@ -80,9 +81,15 @@ def read(file: Path, *changes: str) -> Sweep:
     return load_sweep(read_configuration(str(file), changes, NAME_CHECKS, find_mistakes))
 
 
+def checked(sweep: Sweep) -> SweepData:
+    data = SweepData()
+    check_data(sweep, data)
+    return data
+
+
 def told(sweep: Sweep) -> list[str]:
     with pytest.raises(ConfigError) as error:
-        check_data(sweep)
+        checked(sweep)
     return str(error.value).splitlines()
 
 
@@ -94,7 +101,8 @@ def test_missing_data_is_told_once_in_the_words_of_a_run_and_nothing_is_written(
     before = set(tmp_path.rglob("*"))
     assert train.main([str(file), *words]) == 2
     captured = capsys.readouterr()
-    assert (captured.out, captured.err) == ("", alone)
+    assert captured.err == alone
+    assert captured.out.startswith("2 runs\n") == (words == ("--check",))  # a plan can be made without data
     assert set(tmp_path.rglob("*")) == before
 
 
@@ -107,7 +115,7 @@ def test_missing_data_of_some_runs_is_told_with_their_names_and_the_rule_that_le
         ": dataset=image_folder, batch_size=4; dataset=image_folder, batch_size=8 "
         "(to leave them out, exclude: [{dataset: image_folder}])"
     )
-    check_data(read(file, grid, "sweep.exclude=[{dataset: image_folder}]"))
+    checked(read(file, grid, "sweep.exclude=[{dataset: image_folder}]"))
 
 
 def test_finished_runs_are_told_also_when_their_data_is_gone(file, images, tmp_path, capsys):
@@ -123,7 +131,7 @@ def test_finished_runs_are_told_also_when_their_data_is_gone(file, images, tmp_p
         assert lines() == [line.replace(": finished", ": skipped ") for line in done]
     assert train.main([str(file), "--check"]) == 0
     grid = "sweep.grid={loss_function: [CrossEntropyLoss, FocalLoss], dataset: [image_folder, made_up]}"
-    check_data(read(file, grid))
+    checked(read(file, grid))
     for words in (("--fresh",), ("sweep.seeds=2",), (f"data_path={tmp_path}/nowhere",), ("batch_size=8",)):
         capsys.readouterr()
         assert train.main([str(file), *words, *HERE]) == 2
@@ -174,13 +182,13 @@ def test_classes_that_the_data_lacks_are_told(file, images):
 
 
 def test_a_sweep_of_smoke_needs_no_data(file):
-    assert check_data(read(file, "smoke=true")).size(read(file).base) is None
+    assert checked(read(file, "smoke=true")).size(read(file).base) is None
 
 
 def test_data_is_read_once_for_all_runs_that_share_it_and_not_where_nothing_can_be_wrong(file, images, monkeypatch):
     real, loaded = sweep_data.load_data_set, []
     monkeypatch.setattr(sweep_data, "load_data_set", lambda config: loaded.append(config.dataset) or real(config))
-    check_data(read(file, "sweep.grid={dataset: [digits, image_folder], dropout: [0, 0.1, 0.2]}"))
+    checked(read(file, "sweep.grid={dataset: [digits, image_folder], dropout: [0, 0.1, 0.2]}"))
     assert loaded == ["image_folder"]
 
 
@@ -197,13 +205,13 @@ def test_data_of_runs_that_are_left_out_is_not_read(file, images, monkeypatch):
     changes = ["sweep.grid={dataset: [image_folder, plates, made_up]}", "sweep.exclude=[{dataset: plates}]"]
     real, loaded = sweep_data.load_data_set, []
     monkeypatch.setattr(sweep_data, "load_data_set", lambda config: loaded.append(config.dataset) or real(config))
-    check_data(read(file, *changes))
+    checked(read(file, *changes))
     assert loaded == ["image_folder", "made_up"]
 
 
 def test_cost_counts_the_images_that_were_read(file, images):
     sweep = read(file, "architecture=resnet34_cifar", "select_on=test")
-    cost = describe(sweep, Shard(), check_data(sweep).size).splitlines()[-1]
+    cost = describe(sweep, Shard(), checked(sweep).size).splitlines()[-1]
     assert cost.startswith(f"cost: about {2 * 3 * 16 * 1_159_909_376 / 4:.0e} multiply-adds")
 
 
@@ -214,5 +222,5 @@ def test_check_of_a_hundred_thousand_runs_stays_a_matter_of_seconds(file, images
     sweep = read(file, f"sweep.grid={grid}")
     check_together(sweep)
     check_parameters(sweep)
-    assert describe(sweep, Shard(), check_data(sweep).size).startswith("100,000 runs")
+    assert describe(sweep, Shard(), checked(sweep).size).startswith("100,000 runs")
     assert time.process_time() - began < 10

@@ -46,15 +46,12 @@ def check_parameters(sweep: Sweep) -> None:
     refuse(sweep, [(check.keys, check.problems) for check in PARAMETER_CHECKS])
 
 
-def check_data(sweep: Sweep, fresh: bool = False) -> SweepData:
+def check_data(sweep: Sweep, data: SweepData, fresh: bool = False) -> None:
     """Refuse runs whose data is missing or wrong, unless all that need it are finished and not to be trained anew.
 
-    Returns: what was read.
+    Args: data: what reads it, and keeps what was found also where something is wrong.
     Raises: as `check_together`.
     """
-    from utils.sweeps.data import SweepData
-
-    data = SweepData()
     wrong = _find(sweep, [(data.KEYS, data.problems)])
     if wrong and not fresh:
         from utils.sweeps.finished import FinishedRuns
@@ -62,7 +59,6 @@ def check_data(sweep: Sweep, fresh: bool = False) -> SweepData:
         finished = FinishedRuns()
         wrong = {each: found for each, found in wrong.items() if not _are_finished(sweep, each, finished)}
     _tell(sweep, wrong)
-    return data
 
 
 def refuse(sweep: Sweep, checks: Iterable[tuple[tuple[str, ...], Problems]]) -> None:

@@ -20,17 +20,24 @@ def run_sweep(config: Configuration, shard: Shard | None, *, check: bool = False
     check_parameters(sweep)
     if sweep.block.search is not None and shard is not None:
         raise sweep.base.error({("sweep", "search"): "its trials learn of one another: leave --shard out"})
-    data = check_data(sweep, fresh)
+    from utils.sweeps.data import SweepData  # with the data sets
+
+    data = SweepData()
+    try:
+        check_data(sweep, data, fresh)
+    finally:
+        if check:  # whoever plans a sweep need not have its data yet
+            from utils.sweeps.describing import describe
+
+            print(describe(sweep, shard or Shard(), data.size), flush=True)
+    if check:
+        return
     from utils import logs
 
-    if shard is not None and not check:
+    if shard is not None:
         import pytorch_lightning  # noqa: F401  sets the levels of its loggers, so before they are configured
     logs.configure(config.loglevel, config.logging_dir)
-    if check:
-        from utils.sweeps.describing import describe
-
-        print(describe(sweep, shard or Shard(), data.size))
-    elif shard is not None:
+    if shard is not None:
         run_here(sweep, shard, fresh)
     else:
         from utils.sweeps.on_ray import run_on_ray
