@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from utils.evaluation import list_evaluations
 from utils.evaluation.requests import Request
 from utils.scripts import exit_status
+from utils.types import ConfigError, UserError
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -44,10 +45,16 @@ def run(options: argparse.Namespace) -> None:
     from utils.evaluation.subject import open_subject
 
     logs.configure("WARNING", "logs")
+    mistakes = []
     for path in request.runs:
         if len(request.runs) > 1:
-            print(f"\n{path}")
-        evaluate(open_subject(path, request.on, request.changes), request.only or (), request.also or ())
+            print(f"\n{path}", flush=True)
+        try:
+            evaluate(open_subject(path, request.on, request.changes), request.only or (), request.also or ())
+        except UserError as error:  # the other runs may have what this one lacks
+            mistakes.append(f"{path}: {error}" if len(request.runs) > 1 else str(error))
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

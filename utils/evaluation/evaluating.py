@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import time
@@ -19,6 +20,7 @@ from utils.evaluation.subject import Subject, build_subject
 from utils.lookup import load_entry
 from utils.runs import PACKAGES, DamagedFile, RunFolder, package_version, processor_name
 from utils.schema import Configuration
+from utils.settings import show
 from utils.types import ConfigError, UserError
 
 SETTINGS = (
@@ -65,10 +67,17 @@ def evaluate(
         except UserError as error:  # what the others find is worth having
             mistakes.append(str(error))
             continue
+        if (before := record.evaluated.get(name)) is not None and before.params != params:
+            tell(f"{name}: done anew; what was found with {show(before.params)} is replaced")
+            kept = {picture.path for picture in findings.pictures}
+            for path in {picture.path for picture in before.findings.pictures} - kept:
+                path.unlink(missing_ok=True)
         record.evaluated[name] = Evaluated(params, findings, time.perf_counter() - began)
         write_record(record, subject.output)  # each as soon as it is known: the next may take long
         tell(in_words(name, record.evaluated[name]))
     if len(left_out) == len(names):
+        with contextlib.suppress(OSError):  # it holds earlier ones
+            subject.output.rmdir()
         raise ConfigError("\n".join(["nothing to evaluate:", *(f"  {line}" for line in left_out)]))
     given = (name for name in subject.config.evaluate_params if name not in names and not judges(name, kind))
     left_out += [f"{name}: it says nothing about {kind}s" for name in given]
@@ -107,6 +116,7 @@ def facts(subject: Subject) -> dict[str, Any]:
         "run": folder.path.name,
         "finished": folder.is_finished,
         "on": subject.part.name,
+        "folder": subject.part.folder,
         "images": len(subject.part),
         "notes": list(subject.part.notes),
         "epoch": subject.epoch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from datasets.files import list_folder
 from datasets.images import ENDINGS, check_images, is_image_name
 from datasets.preprocessing import Preprocessing
 from datasets.stream import ImageStream
+from utils.evaluation.record import folder_of
 from utils.evaluation.requests import PARTS, part_problem
 from utils.lookup import did_you_mean
 from utils.types import DataError
@@ -25,16 +27,21 @@ class Part:
         name: "test", "valid" or the folder's name.
         stream: gives the images as the network sees them, not augmented.
         notes: what a reader of the numbers must know.
+        folder: where a folder of the user's lies, in full; None for a part of the run's own data.
     """
 
     name: str
     stream: ImageStream
     notes: tuple[str, ...] = ()
+    folder: str | None = None
 
-    @property
-    def folder_name(self) -> str:
-        """The evaluation's folder within the run's."""
-        return "evaluation" if self.name == "test" else f"evaluation-{self.name}"
+    def output(self, run: Path) -> Path:
+        """Return where in a run's folder the evaluation goes; folders of one name that lie elsewhere are numbered."""
+        name = "evaluation" if self.name == "test" else f"evaluation-{self.name}"
+        if self.folder is not None and self.name in PARTS:
+            name = f"evaluation-{self.name}-folder"
+        paths = (run / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
+        return next(path for path in paths if folder_of(path) in (None, self.folder))
 
     def __len__(self) -> int:
         return len(self.stream)
@@ -51,7 +58,7 @@ def choose_part(data: DataModule, on: str) -> Part:
     table = read_folder(folder, data.data.classes)
     check_images(table.images)
     stream = ImageStream(table, range(len(table)), preprocessing_of_others(data))
-    return Part(folder.resolve().name, stream, _notes(data, table, folder))
+    return Part(folder.resolve().name, stream, _notes(data, table, folder), str(folder.resolve()))
 
 
 def _notes(data: DataModule, table: ImageTable, folder: Path) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ class Record:
         }
 
 
-SAME = ("checkpoint", "data_fingerprint", "images")
+SAME = ("checkpoint", "data_fingerprint", "folder", "images")
 """Facts without which an earlier evaluation is one of something else."""
 
 
@@ -60,7 +60,7 @@ def read_record(folder: Path) -> Record | None:
         evaluated = {name: _evaluated(folder, each) for name, each in values.pop("evaluations").items()}
     except (KeyError, TypeError, AttributeError):
         evaluated = None
-    if evaluated is None or not {*SAME, "finished"} <= values.keys():
+    if evaluated is None or not {*SAME, "finished"} - {"folder"} <= values.keys():
         raise DamagedFile(f"{FILE} is not of an evaluation")
     return Record(values, evaluated)
 
@@ -71,9 +71,18 @@ def go_on(folder: Path, facts: dict[str, Any]) -> Record:
         known = read_record(folder)
     except DamagedFile:
         known = None  # made anew
-    if known is None or any(known.facts.get(name) != facts[name] for name in SAME):
+    if known is None or any(known.facts.get(name) != facts.get(name) for name in SAME):
         return Record(facts)
     return Record(facts, known.evaluated)
+
+
+def folder_of(path: Path) -> str | None:
+    """Return which folder of images was evaluated into a folder; None where none was, or nothing readable is there."""
+    try:
+        record = read_record(path)
+    except DamagedFile:
+        return None
+    return None if record is None else record.facts.get("folder")
 
 
 def write_record(record: Record, folder: Path) -> None:

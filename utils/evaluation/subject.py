@@ -162,7 +162,7 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     if device.type == "cpu":  # convolutions up to twice as fast, the same scores to the last digits of float32
         classifier.to(memory_format=torch.channels_last)
     part = choose_part(prepared.data, on)
-    return Subject(folder, config, prepared.data, classifier, part, device, epoch, folder.path / part.folder_name)
+    return Subject(folder, config, prepared.data, classifier, part, device, epoch, part.output(folder.path))
 
 
 def _refuse_other_classes(folder: RunFolder, classes: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ def make_subject(config: Configuration, on: str = "test") -> Subject:
     prepared = prepare(config)
     folder = run_folder(config, prepared.data.fingerprint)
     part = choose_part(prepared.data, on)
-    output = folder.path / part.folder_name
+    output = part.output(folder.path)
     output.mkdir(parents=True, exist_ok=True)
     subject = Subject(
         folder, config, prepared.data, prepared.classifier.eval(), part, torch.device("cpu"), epoch=0, output=output

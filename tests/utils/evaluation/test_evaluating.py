@@ -143,6 +143,44 @@ def test_a_folder_of_classes_is_judged_by_their_names(run, tmp_path):
     assert record.evaluated["classification"].findings.numbers["images"] == 41
 
 
+def test_folders_of_one_name_are_kept_apart(run, tmp_path):
+    subject = open_subject(run.path, "test")
+    picture = subject.part.stream.table.load(0)
+    for place in ("here", "there", "valid"):
+        folder = tmp_path / place / ("photos" if place != "valid" else "") / "3"
+        folder.mkdir(parents=True)
+        picture.save(folder / "0.png")
+    outputs = {}
+    for on in (tmp_path / "here" / "photos", tmp_path / "there" / "photos", tmp_path / "valid"):
+        for name in ("classification", "cost"):  # the second is added to the first
+            subject = open_subject(run.path, str(on))
+            record = evaluate_run(subject, only=[name], tell=lambda text: None)
+        outputs[subject.output.name] = set(record.evaluated)
+    both = {"classification", "cost"}
+    assert outputs == {"evaluation-photos": both, "evaluation-photos-2": both, "evaluation-valid-folder": both}
+    assert not (run.path / "evaluation-valid").exists()
+
+
+def test_a_run_that_cannot_be_evaluated_keeps_no_other_from_it(run, short, capsys):
+    other, _ = runner.train(short(classes=["3", "8"]))
+    run.best.write_bytes(b"damaged")
+    assert evaluate.main([str(run.path), str(other.path), "--only", "classification"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"{run.path}: ")
+    assert (other.evaluation / "report.html").is_file()
+    assert evaluate.main([str(other.path), "--on", "valid", "--only", "label_noise"]) == 2
+    assert not (other.path / "evaluation-valid").exists()
+
+
+def test_what_other_parameters_found_is_said_to_be_replaced(run, capsys):
+    assert evaluate.main([str(run.path), "--only", "representations", "representations.tsne=true"]) == 0
+    before = {path.name for path in run.evaluation.glob("features*.png")}
+    capsys.readouterr()
+    assert evaluate.main([str(run.path), "--only", "representations"]) == 0
+    told = "representations: done anew; what was found with {tsne: true} is replaced"
+    assert told in capsys.readouterr().out.splitlines()
+    assert before - {path.name for path in run.evaluation.glob("features*.png")} == {"features_tsne.png"}
+
+
 def test_parameters_of_what_says_nothing_about_the_data_are_told(run, capsys):
     assert evaluate.main([str(run.path), "--only", "classification", "--also", "reading", "reading.beams=2"]) == 0
     assert "left out: reading: it says nothing about images" in capsys.readouterr().out
