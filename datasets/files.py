@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
 import os
+import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -240,6 +242,25 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Generato
                 yield waiting.popleft()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def at_work(label: str, shown: bool | None = None) -> Iterator[None]:
+    """Count the seconds, as `progress` shows things, of what does not tell how far it is."""
+    ended = threading.Event()
+    with progress(None, label, "s", shown) as bar:
+
+        def count() -> None:
+            while not ended.wait(1):
+                bar.update()
+
+        thread = threading.Thread(target=count, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
 
 def progress(total: int | None, label: str, unit: str = "image", shown: bool | None = None) -> Any:

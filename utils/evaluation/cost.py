@@ -17,6 +17,7 @@ import torch
 from msgspec import Meta
 from torch import nn
 
+from datasets.files import progress
 from models.flops import count_multiply_adds
 from models.scorer import Scorer
 from utils.evaluation.findings import Findings, whole
@@ -49,7 +50,8 @@ def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds:
     rows = []
     for size, name in ((1, "latency_ms"), (BATCH, "latency_of_64_ms")):
         images = torch.rand(size, *shape, device=subject.device)
-        timing = measure(lambda batch=images: network(batch), subject.device, repeats, seconds)
+        with progress(repeats, f"passes of {size}", unit="pass") as bar:
+            timing = measure(lambda batch=images: network(batch), subject.device, repeats, seconds, bar.update)
         found.add(name, timing.median, lambda value: f"{value:,.2f} ms")
         spread = f"{timing.low:,.2f} to {timing.high:,.2f}"
         rows.append(
@@ -79,8 +81,14 @@ class Timing(NamedTuple):
     number: int
 
 
-def measure(work: Callable[[], object], device: torch.device, repeats: int, seconds: float) -> Timing:
-    """Time something on a device, after warm-up."""
+def measure(
+    work: Callable[[], object],
+    device: torch.device,
+    repeats: int,
+    seconds: float,
+    tell: Callable[[], object] = lambda: None,
+) -> Timing:
+    """Time something on a device, after warm-up. Args: tell: hears of each pass that is timed."""
     times: list[float] = []
     with torch.inference_mode():
         for _ in range(WARM_UP):
@@ -92,6 +100,7 @@ def measure(work: Callable[[], object], device: torch.device, repeats: int, seco
             work()
             _wait(device)
             times.append(1000 * (time.perf_counter() - start))
+            tell()
     low, median, high = statistics.quantiles(times, n=4, method="inclusive")
     return Timing(median, low, high, len(times))
 

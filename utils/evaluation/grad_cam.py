@@ -45,7 +45,7 @@ def grad_cam(subject: Subject, *, images: Annotated[int, Meta(ge=1, le=40)] = 6,
             continue
         stream = pick(subject.part.stream, places[draw(len(places), images, seed, "grad_cam", name)])
         rows = []
-        for batch in subject.load(stream):
+        for batch in subject.batches(stream, f"Grad-CAM of {name} images"):
             explained, grid = _explain(subject, batch, name == "wrong")
             for cells, blank in explained:
                 rows.append(cells)

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from datasets.files import at_work
 from utils.evaluation.choosing import draw_of_each, require
 from utils.evaluation.findings import Findings, NotApplicable, Picture, percent, plain, whole
 from utils.evaluation.ranges import Positive, Size
@@ -95,4 +96,5 @@ def embed(features: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
     spread = features.std()
     scaled = (features - features.mean(axis=0)) / (spread if spread > 0 else 1.0)
     state = derive_seed(seed, "tsne") % 2**32
-    return TSNE(perplexity=perplexity, init="pca", random_state=state).fit_transform(scaled.astype(np.float32))
+    with at_work(f"t-SNE of {len(features):,} images"):
+        return TSNE(perplexity=perplexity, init="pca", random_state=state).fit_transform(scaled.astype(np.float32))

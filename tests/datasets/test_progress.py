@@ -1,0 +1,23 @@
+"""What is shown of work that takes a while."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from datasets.files import at_work
+
+
+def test_work_that_does_not_tell_how_far_it_is_has_its_seconds_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    with at_work("thinking", shown=True):
+        time.sleep(1.3)
+    assert "thinking: 1s" in capsys.readouterr().err
+    with at_work("thinking"):  # into a file: nothing
+        time.sleep(1.1)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_goes_wrong_meanwhile_is_not_kept_back() -> None:
+    with pytest.raises(ValueError, match="wrong"), at_work("thinking"):
+        raise ValueError("wrong")
