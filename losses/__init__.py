@@ -141,6 +141,11 @@ def check_loss_name(name: str) -> str | None:
     return f"unknown loss {name!r}{did_you_mean(name, [*LOSSES, *TORCH_LOSSES])} (python train.py --list losses)"
 
 
+def loss_kind(name: str) -> str:
+    """Return what a loss judges, "image" or "sequence"; those of torch.nn judge images."""
+    return load_entry(LOSSES[name]).kind if name in LOSSES else "image"
+
+
 def build_loss(name: str, task: Task | None = None, /, **params: Any) -> ClassificationLoss:
     """Build a loss by its class name.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from utils.lookup import (
     Entry,
@@ -116,6 +116,16 @@ def architecture_problems(name: str, params: Mapping[str, Any]) -> dict[str, str
         return {}
     elsewhere = ("num_classes", "in_channels", "dropout", "output_channels")
     return parameter_problems(load_entry(ARCHITECTURES[source]), params, given=elsewhere)
+
+
+def architecture_kind(name: str) -> str:
+    """Return what an architecture's scores are of, "image" or "sequence", as its function's annotation says."""
+    source = resolve_architecture(name)
+    if source not in ARCHITECTURES:
+        return "image"  # the libraries' networks classify images
+    function = load_entry(ARCHITECTURES[source])
+    function = function.func if isinstance(function, functools.partial) else function
+    return getattr(get_type_hints(function).get("return"), "kind", "image")
 
 
 def build_model(

@@ -25,7 +25,7 @@ from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
 from utils import optimization
-from utils.data_sets import DATA_KEYS, load_data_set
+from utils.data_sets import DATA_KEYS, load_data_set, other_kind, other_network
 from utils.evaluation import judges
 from utils.lookup import keywords, load_entry
 from utils.metrics import metric_entries
@@ -86,9 +86,7 @@ def prepare(config: Configuration) -> Preparation:
     network = _located(config, _build_network, config, len(data_set.classes))
     kind = getattr(network, "kind", "image")  # the libraries' networks classify images
     if kind != data_set.kind:
-        raise config.error(
-            {("architecture",): f"{config.architecture} reads {kind}s, {config.dataset} holds {data_set.kind}s"}
-        )
+        raise config.error({("architecture",): other_network(config, kind, data_set.kind)})
     not_applied: tuple[str, ...] = network.not_applied
     for key in not_applied:
         LOG.warning("%s: %s has no effect on %s", config.place((key,)), key, config.architecture)
@@ -106,8 +104,7 @@ def prepare(config: Configuration) -> Preparation:
     )
     loss = _located(config, build_loss, config.loss_function, task, **config.loss_params)
     if loss.kind != data_set.kind:
-        text = f"{config.loss_function} judges {loss.kind}s, {config.dataset} holds {data_set.kind}s"
-        raise config.error({("loss_function",): text})
+        raise config.error({("loss_function",): other_kind(config, loss.kind, data_set.kind)})
     corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
     if corruption and data_set.kind != "image":
         raise config.error({(corruption,): f"replaces classes, {config.dataset} holds {data_set.kind}s"})

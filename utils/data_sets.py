@@ -49,6 +49,16 @@ def reading(config: Configuration, further: Sequence[str] = ()) -> str:
     return json.dumps([getattr(config, key) for key in (*READ_BY, *further)], default=str)
 
 
+def other_kind(config: Configuration, judged: str, held: str) -> str:
+    """Say that a loss judges something else than what the data holds."""
+    return f"{config.loss_function} judges {judged}s, {config.dataset} holds {held}s"
+
+
+def other_network(config: Configuration, read: str, held: str) -> str:
+    """Say that a network reads something else than what the data holds."""
+    return f"{config.architecture} reads {read}s, {config.dataset} holds {held}s"
+
+
 def load_data_set(config: Configuration) -> DataSet:
     """Read the data set, those of its classes that are kept.
 

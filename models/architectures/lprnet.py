@@ -13,7 +13,9 @@ _MADE_FOR = (24, 94)
 _CONTEXT_POOLS = ((5, 5), (5, 5), ((4, 10), (4, 2)))  # kernel, stride: all but the last of the four maps
 
 
-class _LPRNet(Network):
+class LPRNet(Network):
+    """Scores of each step, for texts."""
+
     kind = "sequence"
 
 
@@ -83,7 +85,7 @@ def lprnet(
     dropout: float = 0.5,
     base_channels: int = 64,
     multipliers: tuple[int, int, int] = (2, 4, 4),
-) -> Network:
+) -> LPRNet:
     """Build LPRNet.
 
     Args:
@@ -121,7 +123,7 @@ def lprnet(
         ),
     ]
     features = base_channels + first + third + num_classes
-    network = _LPRNet(
+    network = LPRNet(
         stages, _Head(), nn.Linear(features, num_classes), features, _newest, min_size=_MIN_SIZE, image_size=_MADE_FOR
     )
     initialize(network)
@@ -139,7 +141,7 @@ def lprnet_small(
     dropout: float = 0.5,
     base_channels: int = 16,
     multipliers: tuple[int, int, int] = (1, 2, 2),
-) -> Network:
+) -> LPRNet:
     """Build the scaled-down LPRNet: a quarter of the channels, which grow half as fast; see `lprnet`.
 
     Deviations: its source says no more than that. The other reading, channels that grow as fast as before, is

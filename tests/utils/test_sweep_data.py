@@ -181,6 +181,16 @@ def test_classes_that_the_data_lacks_are_told(file, images):
     assert "wolves" in line
 
 
+def test_losses_and_networks_for_something_else_than_the_data_are_told_with_the_rule(file):
+    axes = "{architecture: [test_resnet, lprnet_small], loss_function: [CrossEntropyLoss, ConnectionistTemporalLoss]}"
+    changes = ["dataset=digits", "data_path=null", "sweep.seeds=1", f"sweep.grid={axes}"]
+    loss, network = (line.split("2 of 4 runs cannot be trained: ")[1] for line in told(read(file, *changes)))
+    assert loss.startswith("loss_function: ConnectionistTemporalLoss judges sequences, digits holds images: ")
+    assert loss.endswith("(to leave them out, exclude: [{loss_function: ConnectionistTemporalLoss}])")
+    assert network.startswith("architecture: lprnet_small reads sequences, digits holds images: ")
+    assert network.endswith("(to leave them out, exclude: [{architecture: lprnet_small}])")
+
+
 def test_a_sweep_of_smoke_needs_no_data(file):
     assert checked(read(file, "smoke=true")).size(read(file).base) is None
 

@@ -52,7 +52,11 @@ def check_data(sweep: Sweep, data: SweepData, fresh: bool = False) -> None:
     Args: data: what reads it, and keeps what was found also where something is wrong.
     Raises: as `check_together`.
     """
-    wrong = _find(sweep, [(data.KEYS, data.problems)])
+    kinds = [
+        ((*data.KEYS, "loss_function"), data.loss_problems),
+        ((*data.KEYS, "architecture"), data.network_problems),
+    ]
+    wrong = _find(sweep, [(data.KEYS, data.problems), *kinds])
     if wrong and not fresh:
         from utils.sweeps.finished import FinishedRuns
 
