@@ -77,7 +77,7 @@ def _notes_below(panel: Panel, comparison: Comparison) -> Iterator[str]:
         which = "checkpoints" if len(on_test) == len(cells) else f"{len(on_test)} of {len(cells)} groups' checkpoints"
         yield f"{which} were selected on the TEST images (select_on: test), which flatters them"
     if any(cell.group.settings.get("smoke") for cell in cells):
-        yield "warning: some runs are of made-up images (smoke: true): their numbers mean nothing; papers' are not shown"
+        yield "warning: some runs are of made-up images (smoke: true): numbers mean nothing, papers' are not shown"
     if any(cell.spread is not None and cell.spread.count == 1 for cell in cells):
         yield "(1): one seed, no spread"
     lacking = sum(len(cell.group.runs) - (cell.spread.count if cell.spread else 0) for cell in cells)
