@@ -18,3 +18,26 @@ def plain_log():
     logs.ignore_expected()
     yield
     log.setLevel(level)
+
+
+class RayStarts(Exception):
+    """Ray would be started."""
+
+
+@pytest.fixture
+def no_ray(monkeypatch):
+    """Ray is not started: the exception that this gives is raised instead."""
+
+    def start(sweep):
+        raise RayStarts
+
+    monkeypatch.setattr("utils.sweeps.on_ray._ray", start)
+    return RayStarts
+
+
+@pytest.fixture
+def quiet_runs(monkeypatch):
+    """Pictures take longer than training in tests, and have tests of their own; the log stays pytest's."""
+    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+    monkeypatch.setattr("utils.logs.configure", lambda *arguments: None)

@@ -23,7 +23,7 @@ from utils.sweeps.running import Shard, train_cell
 from utils.sweeps.searching import SearchJobs
 from utils.types import ConfigError, DataError
 
-pytestmark = pytest.mark.usefixtures("plain_log")
+pytestmark = pytest.mark.usefixtures("plain_log", "no_ray", "quiet_runs")
 
 HERE = ("--shard", "1/1")
 MISSING = "{folder}: no folder train; expected data_path/train/<class>/<image> and data_path/test/<class>/<image>, "
@@ -39,21 +39,6 @@ trackers: []
 accelerator: cpu
 sweep: {grid: {loss_function: [CrossEntropyLoss, FocalLoss]}}
 """
-
-
-class RayStarts(Exception):
-    """Ray would be started."""
-
-
-@pytest.fixture(autouse=True)
-def no_ray_and_no_pictures(monkeypatch):
-    def start(sweep):
-        raise RayStarts
-
-    monkeypatch.setattr("utils.sweeps.on_ray._ray", start)
-    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
-    monkeypatch.setattr("utils.logs.configure", lambda *arguments: None)
 
 
 @pytest.fixture

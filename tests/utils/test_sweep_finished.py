@@ -19,7 +19,7 @@ from utils.sweeps.reading import find_mistakes
 from utils.sweeps.running import Outcome, train_cell
 from utils.sweeps.searching import SearchJobs
 
-pytestmark = pytest.mark.usefixtures("plain_log")
+pytestmark = pytest.mark.usefixtures("plain_log", "no_ray", "quiet_runs")
 
 TEXT = """\
 dataset: digits
@@ -36,21 +36,6 @@ sweep:
   seeds: 2
 """
 SEARCH = "{ranges: {optimizer_params.lr: {log: [0.001, 0.01]}}, trials: 2}"
-
-
-class RayStarts(Exception):
-    """Ray would be started."""
-
-
-@pytest.fixture(autouse=True)
-def no_ray_and_no_pictures(monkeypatch):
-    def start(sweep):
-        raise RayStarts
-
-    monkeypatch.setattr("utils.sweeps.on_ray._ray", start)
-    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
-    monkeypatch.setattr("utils.logs.configure", lambda *arguments: None)
 
 
 @pytest.fixture
@@ -70,7 +55,7 @@ def folder(outcome: Outcome | None) -> RunFolder:
     return RunFolder(outcome.folder)
 
 
-def test_a_finished_sweep_is_told_a_line_a_run_without_ray(file, capsys, caplog):
+def test_a_finished_sweep_is_told_a_line_a_run_without_ray(file, capsys, caplog, no_ray):
     assert train.main([str(file), "--shard", "1/1"]) == 0
     done = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
     caplog.clear()
@@ -79,9 +64,9 @@ def test_a_finished_sweep_is_told_a_line_a_run_without_ray(file, capsys, caplog)
         told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
         assert told == [line.replace(": finished", ": skipped ") for line in done]
     assert caplog.records == []
-    with pytest.raises(RayStarts):
+    with pytest.raises(no_ray):
         train.main([str(file), "--fresh"])
-    with pytest.raises(RayStarts):
+    with pytest.raises(no_ray):
         train.main([str(file), "sweep.seeds=3"])
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
     assert [line.split(": ")[0] for line in told] == [f"run {number} of 6" for number in range(1, 5)]
@@ -127,7 +112,7 @@ def do_all(jobs: SearchJobs | EveryCombination, sweep: Sweep) -> None:
     assert jobs.is_exhausted()
 
 
-def test_a_finished_search_is_told_without_ray_with_what_it_found(file, capsys):
+def test_a_finished_search_is_told_without_ray_with_what_it_found(file, capsys, no_ray):
     words = ["sweep.grid=null", f"sweep.search={SEARCH}"]
     sweep = read(file, *words)
     jobs = SearchJobs(sweep)
@@ -138,7 +123,7 @@ def test_a_finished_search_is_told_without_ray_with_what_it_found(file, capsys):
     assert lines[0] == "1 run to be looked at"
     assert lines[1].startswith("run 1 of 1: skipped   seed=1, optimizer_params.lr=")
     assert lines[2:] == jobs.findings()
-    with pytest.raises(RayStarts):
+    with pytest.raises(no_ray):
         train.main([str(file), *words, "sweep.seeds=3"])
 
 

@@ -24,7 +24,7 @@ from utils.sweeps.reading import find_mistakes
 from utils.sweeps.running import Outcome, Shard, raise_failures
 from utils.types import TrainingError
 
-pytestmark = pytest.mark.usefixtures("plain_log")
+pytestmark = pytest.mark.usefixtures("plain_log", "quiet_runs")
 
 HERE = ("--shard", "1/1")
 """All runs, one after the other in this process, without Ray."""
@@ -43,14 +43,6 @@ sweep:
     loss_function: [CrossEntropyLoss, FocalLoss]
   seeds: 2
 """
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    """Pictures take longer than training here and have tests of their own."""
-    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
-    monkeypatch.setattr("utils.logs.configure", lambda *arguments: None)
 
 
 @pytest.fixture
