@@ -77,7 +77,8 @@ def plot_curves(
         values = _column(rows, f"{part}/character_error_rate")
         if np.isfinite(values).any():
             label = f"{part}, character errors"
-            accuracy_axes.plot(epochs, values, style, color=colour, label=label, alpha=0.5, linewidth=0.9)
+            look = {"color": colour, "alpha": 0.5, "marker": marker, "markersize": 2, "linewidth": 0.9}
+            accuracy_axes.plot(epochs, values, style, label=label, **look)
     losses = np.concatenate([_column(rows, "train/loss"), _column(rows, "valid/loss")])
     losses = losses[np.isfinite(losses)]
     if losses.size and losses.min() > 0 and losses.max() > 20 * np.median(losses):
