@@ -13,16 +13,16 @@ from datasets import build_dataset, data_module
 from datasets.base import DataSet, ImageTable
 from datasets.data_module import DataModule
 from losses.torch_losses import TorchLoss
-from utils import building
+from utils import building, networks
 from utils.schema import Configuration
 from utils.types import ConfigError, DataError
 
 
 def narrowed(by: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every network's head have fewer outputs than it was asked for, or more."""
-    build = building.build_model
+    build = networks.build_model
     monkeypatch.setattr(
-        building, "build_model", lambda name, classes, *args, **kw: build(name, classes - by, *args, **kw)
+        networks, "build_model", lambda name, classes, *args, **kw: build(name, classes - by, *args, **kw)
     )
 
 

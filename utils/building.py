@@ -20,7 +20,6 @@ from datasets.audit import audit
 from datasets.base import DataSet
 from datasets.data_module import DataModule, common_size
 from losses import build_loss
-from models import build_model
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
@@ -29,9 +28,10 @@ from utils.data_sets import DATA_KEYS, load_data_set, other_kind, other_network
 from utils.evaluation import judges
 from utils.lookup import keywords, load_entry
 from utils.metrics import metric_entries
+from utils.networks import build_network, count_of_an_image
 from utils.parameter_checks import check_parameters
 from utils.runs import check_writable
-from utils.schema import KEYS, Configuration
+from utils.schema import Configuration
 from utils.seeding import derive_seed, seed_all
 from utils.trying_out import try_out
 from utils.types import ConfigError, Task
@@ -83,7 +83,7 @@ def prepare(config: Configuration) -> Preparation:
         LOG.warning("%s: %s", config.dataset, note)
 
     seed_all(derive_seed(config.seed, "network"))
-    network = _located(config, _build_network, config, len(data_set.classes))
+    network = _located(config, build_network, config, len(data_set.classes))
     kind = getattr(network, "kind", "image")  # the libraries' networks classify images
     if kind != data_set.kind:
         raise config.error({("architecture",): other_network(config, kind, data_set.kind)})
@@ -91,7 +91,7 @@ def prepare(config: Configuration) -> Preparation:
     for key in not_applied:
         LOG.warning("%s: %s has no effect on %s", config.place((key,)), key, config.architecture)
     size = _located(config, common_size, config, data_set)
-    multiply_adds = _located(config, _count, network, size, config.in_channels)
+    multiply_adds = _located(config, count_of_an_image, network, size, config.in_channels)
 
     seed_all(derive_seed(config.seed, "loss"))
     task = Task(
@@ -144,23 +144,6 @@ def _build_data_set(config: Configuration) -> DataSet:
     return load_data_set(config)
 
 
-def _build_network(config: Configuration, num_classes: int) -> Any:
-    given = {"name": "architecture", "num_classes": "the data", "in_channels": "convert_to_grayscale"}
-    given |= {key: f"{key}, a key of its own" for key in KEYS}
-    if keys := sorted(config.architecture_params.keys() & given.keys()):
-        raise ConfigError("\n".join(f"architecture_params.{key}: comes from {given[key]}" for key in keys))
-    return build_model(
-        config.architecture,
-        num_classes,
-        config.in_channels,
-        dropout=config.dropout,
-        output_channels=config.output_channels,
-        pretrained=config.pretrained,
-        weights_path=config.weights_path,
-        **config.architecture_params,
-    )
-
-
 def _num_stages(network: Any) -> int:
     """Return how many feature maps a network says that it has, 0 if it does not say."""
     return len(getattr(network, "feature_info", ()))
@@ -184,7 +167,7 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="weights_path: .* it stays fresh")
         try:
-            return _build_network(structs.replace(config, **changes), num_classes)
+            return build_network(structs.replace(config, **changes), num_classes)
         except UserWarning as warning:
             raise ConfigError(str(warning).replace("it stays fresh", "they must be the same")) from None
 
@@ -196,15 +179,6 @@ def _build_optimizer(config: Configuration, parameters: Any) -> torch.optim.Opti
 def _build_scheduler(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
     params = config.lr_scheduler_params
     return optimization.build_scheduler(config.lr_scheduler, optimizer, steps, config.num_epochs, **params)
-
-
-def _count(network: nn.Module, size: tuple[int, int], in_channels: int) -> int:
-    """Count multiply-adds, which is also the first time that the network meets an image of this size."""
-    try:
-        return count_multiply_adds(network, size, in_channels)
-    except (RuntimeError, AssertionError, ValueError, ConfigError) as error:
-        text = str(error).splitlines()[0]
-        raise ConfigError(f"image_size: the architecture cannot take {size[0]}x{size[1]} images: {text}") from None
 
 
 @torch.no_grad()

@@ -81,7 +81,7 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     """Save the time of drawing and of looking at the one network again, which no result depends on."""
     for name in ("draw_augmentations", "draw_results"):
         patch.setattr(report, name, lambda *args, **kwargs: None)
-    for module, name in ((timm_models, "_drops"), (timm_models, "contract_problem"), (building, "_count")):
+    for module, name in ((timm_models, "_drops"), (timm_models, "contract_problem"), (building, "count_of_an_image")):
         patch.setattr(module, name, _once(getattr(module, name)))
 
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import train
+from utils import networks
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
 from utils.data_sets import load_data_set
@@ -93,13 +94,11 @@ def test_missing_data_is_told_once_in_the_words_of_a_run_and_nothing_is_written(
 
 def test_missing_data_of_some_runs_is_told_with_their_names_and_the_rule_that_leaves_them_out(file, tmp_path):
     grid = "sweep.grid={dataset: [made_up, image_folder], batch_size: [4, 8]}"
-    (line,) = told(read(file, grid))
+    line, names, rule = told(read(file, grid))
     said = line.partition("sweep.grid: ")[2]
     assert said.startswith(f"2 of 4 runs cannot be trained: {MISSING.format(folder=tmp_path / 'data')}")
-    assert said.endswith(
-        ": dataset=image_folder, batch_size=4; dataset=image_folder, batch_size=8 "
-        "(to leave them out, exclude: [{dataset: image_folder}])"
-    )
+    assert names == "  dataset=image_folder, batch_size=4; dataset=image_folder, batch_size=8"
+    assert rule == "  to leave them out, exclude: [{dataset: image_folder}]"
     checked(read(file, grid, "sweep.exclude=[{dataset: image_folder}]"))
 
 
@@ -169,11 +168,36 @@ def test_classes_that_the_data_lacks_are_told(file, images):
 def test_losses_and_networks_for_something_else_than_the_data_are_told_with_the_rule(file):
     axes = "{architecture: [test_resnet, lprnet_small], loss_function: [CrossEntropyLoss, ConnectionistTemporalLoss]}"
     changes = ["dataset=digits", "data_path=null", "sweep.seeds=1", f"sweep.grid={axes}"]
-    loss, network = (line.split("2 of 4 runs cannot be trained: ")[1] for line in told(read(file, *changes)))
-    assert loss.startswith("loss_function: ConnectionistTemporalLoss judges sequences, digits holds images: ")
-    assert loss.endswith("(to leave them out, exclude: [{loss_function: ConnectionistTemporalLoss}])")
-    assert network.startswith("architecture: lprnet_small reads sequences, digits holds images: ")
-    assert network.endswith("(to leave them out, exclude: [{architecture: lprnet_small}])")
+    loss, _, loss_rule, network, _, network_rule = told(read(file, *changes))
+    said = "2 of 4 runs cannot be trained: "
+    assert loss.endswith(f"{said}loss_function: ConnectionistTemporalLoss judges sequences, digits holds images")
+    assert loss_rule == "  to leave them out, exclude: [{loss_function: ConnectionistTemporalLoss}]"
+    assert network.endswith(f"{said}architecture: lprnet_small reads sequences, digits holds images")
+    assert network_rule == "  to leave them out, exclude: [{architecture: lprnet_small}]"
+
+
+def test_images_that_networks_cannot_take_are_told_before_any_run(file, images):
+    axes = "{architecture: [test_resnet, inception_v3, nllr_net], image_size: [null, 32, [8, 75]]}"
+    first, names, rule = told(read(file, "sweep.seeds=1", f"sweep.grid={axes}"))
+    assert "4 of 9 runs cannot be trained: image_size: the architecture cannot take 16x16 images: " in first
+    assert "cannot take 32x32 images: " in first
+    assert "nllr_net, image_size=[8, 75]" not in names
+    assert names.endswith("; and 1 more")
+    assert rule == (
+        "  to leave them out, exclude: [{architecture: inception_v3, image_size: [null, 32, [8, 75]]}, "
+        "{architecture: nllr_net, image_size: [8, 75]}]"
+    )
+
+
+def test_each_network_is_shown_each_size_once(file, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        networks, "network_problems", lambda config, size: seen.append((config.architecture, size)) or []
+    )
+    axes = "{architecture: [test_resnet, nllr_net], dropout: [0, 0.1], batch_size: [4, 8], image_size: [null, 8]}"
+    checked(read(file, "dataset=digits", "data_path=null", f"sweep.grid={axes}"))
+    assert len(seen) == 8
+    assert set(seen) == {("test_resnet", (8, 8)), ("nllr_net", (8, 8))}
 
 
 def test_a_sweep_of_smoke_needs_no_data(file):
@@ -192,7 +216,8 @@ def test_no_more_than_some_data_sets_are_read(file, monkeypatch):
     monkeypatch.setattr(sweep_data, "MOST", 3)
     real = sweep_data.load_data_set
     monkeypatch.setattr(sweep_data, "load_data_set", lambda config: loaded.append(config) or real(config))
-    assert len(told(read(file, "sweep.grid={data_path: [a, b, c, d, e]}"))) == 3
+    rules = [line for line in told(read(file, "sweep.grid={data_path: [a, b, c, d, e]}")) if "exclude" in line]
+    assert len(rules) == 3
     assert [config.data_path for config in loaded] == ["a", "b", "c"]
 
 

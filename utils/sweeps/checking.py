@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from utils.sweeps.data import SweepData
     from utils.sweeps.finished import FinishedRuns
 
-NAMED, RULES_NAMED = 20, 20
-"""How many runs and how many rules a message names before it counts the rest."""
+NAMED = 3
+"""How many runs and how many reasons a message names before it counts the rest."""
 
 Problems = Callable[[Configuration], Sequence[str]]
 Combination = tuple[tuple[int, int], ...]
@@ -52,9 +52,11 @@ def check_data(sweep: Sweep, data: SweepData, fresh: bool = False) -> None:
     Args: data: what reads it, and keeps what was found also where something is wrong.
     Raises: as `check_together`.
     """
+    from utils import networks  # with the models
+
     kinds = [
         ((*data.KEYS, "loss_function"), data.loss_problems),
-        ((*data.KEYS, "architecture"), data.network_problems),
+        ((*data.KEYS, *networks.READ_BY), data.network_problems),
     ]
     wrong = _find(sweep, [(data.KEYS, data.problems), *kinds])
     if wrong and not fresh:
@@ -114,11 +116,10 @@ def _projections(sweep: Sweep, keys: tuple[str, ...]) -> Iterator[Combination]:
 
 
 def _lines(sweep: Sweep, wrong: dict[Combination, list[str]]) -> Iterator[str]:
-    """Yield a line a combination that some run has."""
+    """Yield what is wrong by the key that it is said of: how many runs, some of their names, and the rules."""
     if not wrong:
         return
-    names: dict[Combination, list[str]] = {combination: [] for combination in wrong}
-    counts = dict.fromkeys(wrong, 0)
+    runs: dict[Combination, list[tuple[int, ...]]] = {combination: [] for combination in wrong}
     touched = {tuple(axis for axis, _ in combination) for combination in wrong}
     total = 0
     for numbers in combinations(sweep):
@@ -126,36 +127,52 @@ def _lines(sweep: Sweep, wrong: dict[Combination, list[str]]) -> Iterator[str]:
         for axes in touched:
             combination = tuple((axis, numbers[axis]) for axis in axes)
             if combination in wrong:
-                counts[combination] += 1
-                if len(names[combination]) < NAMED:
-                    names[combination].append(cell(sweep, numbers).name)
-    base, told = sweep.base, 0
+                runs[combination].append(numbers)
+    base = sweep.base
     place = f"{base.place(('sweep', 'grid'))}: sweep.grid"
+    by_key: dict[tuple[object, ...], list[Combination]] = {}
     for combination, problems in wrong.items():
-        if not counts[combination]:
-            continue  # a rule leaves it out already
         if not combination:  # nothing that varies: as of a single run
             yield from str(base.located(ConfigError("\n".join(problems)))).splitlines()
-            continue
-        told += 1
-        if told > RULES_NAMED:
-            continue
-        rule, unnamed = show(_rule(sweep, combination)), counts[combination] - NAMED
-        more = f"; and {unnamed:,} more, all that have {rule[1:-1]}" if unnamed > 0 else ""
+        elif runs[combination]:  # no rule leaves it out already
+            key = tuple(dict.fromkeys(problem.partition(":")[0] for problem in problems))
+            by_key.setdefault((key, tuple(axis for axis, _ in combination)), []).append(combination)
+    for together in by_key.values():
+        concerned = [numbers for combination in together for numbers in runs[combination]]
+        names = [cell(sweep, numbers).name for numbers in concerned[:NAMED]]
+        reasons = list(dict.fromkeys("; ".join(wrong[combination]) for combination in together))
+        rules = ", ".join(f"{{{show(rule)[1:-1]}}}" for rule in _rules(sweep, together))
         yield (
-            f"{place}: {counts[combination]:,} of {total:,} runs cannot be trained: {'; '.join(problems)}: "
-            f"{'; '.join(names[combination])}{more} (to leave them out, exclude: [{rule}])"
+            f"{place}: {len(concerned):,} of {total:,} runs cannot be trained: {_some(reasons, len(reasons))}\n"
+            f"  {_some(names, len(concerned))}\n"
+            f"  to leave them out, exclude: [{rules}]"
         )
-    if told > RULES_NAMED:
-        yield f"{place}: and {told - RULES_NAMED:,} more such combinations, named once these are left out"
 
 
-def _rule(sweep: Sweep, combination: Combination) -> dict[str, Any]:
-    """Return the rule that leaves a combination out."""
-    rule = {}
-    for number, point_number in combination:
-        axis = sweep.axes[number]
-        point = axis.points[point_number]
-        key = tuple(axis.name.split("."))
-        rule[axis.name] = point.overrides.get(key, point.label)
-    return rule
+def _some(texts: Sequence[str], total: int) -> str:
+    more = total - NAMED
+    return "; ".join(texts[:NAMED]) + (f"; and {more:,} more" if more > 0 else "")
+
+
+def _rules(sweep: Sweep, together: Sequence[Combination]) -> list[dict[str, Any]]:
+    """Return rules that leave combinations of the same axes out: the fewest in which one axis has a list of values."""
+    found = []
+    for varied in range(len(together[0])):
+        by_rest: dict[Combination, list[int]] = {}
+        for combination in together:
+            rest = (*combination[:varied], *combination[varied + 1 :])
+            by_rest.setdefault(rest, []).append(combination[varied][1])
+        found.append((together[0][varied][0], by_rest))
+    axis, by_rest = min(found, key=lambda each: len(each[1]))
+    return [
+        dict(_entry(sweep, number, points) for number, points in sorted([*((a, [p]) for a, p in rest), (axis, points)]))
+        for rest, points in by_rest.items()
+    ]
+
+
+def _entry(sweep: Sweep, number: int, points: Sequence[int]) -> tuple[str, Any]:
+    """Return an entry of a rule: an axis, and one of its values or a list of several."""
+    axis = sweep.axes[number]
+    key = tuple(axis.name.split("."))
+    values = [axis.points[point].overrides.get(key, axis.points[point].label) for point in points]
+    return axis.name, values[0] if len(values) == 1 else values

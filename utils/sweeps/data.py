@@ -1,29 +1,47 @@
-"""The data of a sweep's runs, read to be checked: what is wrong with it, and how many images it has to train on."""
+"""The data of a sweep's runs, read to be checked: what is wrong with it, and whether losses and networks take it."""
 
 from __future__ import annotations
 
+import json
+from typing import NamedTuple
+
 from datasets import DATASETS
+from datasets.base import DataSet
 from datasets.noisy_labels import read_noisy_labels
 from losses import loss_kind
 from models import architecture_kind
+from utils import networks
 from utils.data_sets import READ_BY, load_data_set, other_kind, other_network, reading
 from utils.lookup import keywords, load_entry
 from utils.schema import Configuration
-from utils.types import UserError
+from utils.types import DataError, UserError
 
 MOST = 20
-"""How many data sets are read; what is wrong with further ones is told by their runs."""
+"""How many data sets are read, and how many networks are built; their runs tell what is wrong with further ones."""
+
+
+class Facts(NamedTuple):
+    """What is kept of data.
+
+    Args:
+        training_images: how many, some of them perhaps held out.
+        size: height and width of the first one, px; None where that cannot be told.
+    """
+
+    kind: str
+    training_images: int
+    size: tuple[int, int] | None
 
 
 class SweepData:
-    """Reads data sets, and keeps their sizes alone."""
+    """Reads data sets, and keeps their facts alone."""
 
     KEYS = (*READ_BY, "noisy_labels", "noisy_labels_name", "smoke")
     """What is looked at."""
 
     def __init__(self) -> None:
-        self._sizes: dict[str, int] = {}
-        self._kinds: dict[str, str] = {}
+        self._facts: dict[str, Facts] = {}
+        self._seen: dict[str, list[str]] = {}
         self._left = MOST
 
     def problems(self, config: Configuration) -> list[str]:
@@ -32,8 +50,7 @@ class SweepData:
             return []
         self._left -= 1
         try:
-            data = load_data_set(config)
-            self._sizes[reading(config)], self._kinds[reading(config)] = len(data.train), data.kind
+            data = self._read(config)
             if config.noisy_labels is not None and data.kind == "image":
                 path, name = config.noisy_labels, config.noisy_labels_name
                 read_noisy_labels(path, name, data.train.labels, len(data.classes))
@@ -48,20 +65,48 @@ class SweepData:
         return [] if held == judged else [f"loss_function: {other_kind(config, judged, held)}"]
 
     def network_problems(self, config: Configuration) -> list[str]:
-        """Return whether the network reads something else than what the data holds."""
+        """Return whether the network reads something else than what the data holds, or cannot take the images."""
         read = architecture_kind(config.architecture)
         held = self._kind(config, read)
-        return [] if held == read else [f"architecture: {other_network(config, read, held)}"]
-
-    def _kind(self, config: Configuration, expected: str) -> str:
-        """Return what the data holds, as expected where it was not read; data of a package is read for texts alone."""
-        if expected != "image" and _cannot_fail(config):
-            self._kinds.setdefault(reading(config), load_data_set(config).kind)
-        return self._kinds.get(reading(config), expected)
+        if held != read:
+            return [f"architecture: {other_network(config, read, held)}"]
+        facts = self._facts_of(config) if config.size is None else None
+        size = facts.size if facts is not None else config.size
+        if size is None:
+            return []
+        identity = json.dumps([getattr(config, key) for key in networks.READ_BY] + [size], default=str)
+        if identity not in self._seen:
+            room = len(self._seen) < MOST
+            self._seen[identity] = networks.network_problems(config, size) if room else []
+        return self._seen[identity]
 
     def size(self, config: Configuration) -> int | None:
         """Return how many images the training part has, some of them perhaps held out; None if it was not read."""
-        return self._sizes.get(reading(config))
+        facts = self._facts.get(reading(config))
+        return facts and facts.training_images
+
+    def _kind(self, config: Configuration, expected: str) -> str:
+        """Return what the data holds, as expected where it was not read; data of a package is read for texts alone."""
+        facts = self._facts.get(reading(config)) if expected == "image" else self._facts_of(config)
+        return expected if facts is None else facts.kind
+
+    def _facts_of(self, config: Configuration) -> Facts | None:
+        """Return what is known of the data; that of a package is read where it was not, and None is of all other."""
+        if reading(config) not in self._facts and _cannot_fail(config):
+            self._read(config)
+        return self._facts.get(reading(config))
+
+    def _read(self, config: Configuration) -> DataSet:
+        data = load_data_set(config)
+        self._facts[reading(config)] = Facts(data.kind, len(data.train), _size_of_first(data))
+        return data
+
+
+def _size_of_first(data: DataSet) -> tuple[int, int] | None:
+    try:
+        return data.train.size(0) if len(data.train) else None
+    except DataError:  # told with all others by the run
+        return None
 
 
 def _cannot_fail(config: Configuration) -> bool:
