@@ -9,6 +9,7 @@ runs are found by their configurations.
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -68,7 +69,8 @@ def run(options: argparse.Namespace) -> None:
     chosen = {name: getattr(options, name) for name in Options.__dataclass_fields__}
     comparison = compare(found, Options(**chosen))
     tables, lines = build_tables(comparison), notes(comparison)
-    print(presentable(to_terminal(tables, lines)))
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    print(presentable(to_terminal(tables, lines, width)))
     if options.markdown is not None:
         write_atomically(options.markdown, to_markdown(tables, lines))
     if options.latex is not None:

@@ -88,10 +88,18 @@ def _read_entry(text: str) -> Entry | None:
 
 
 def flatten(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Return a.b -> value for mappings within mappings; lists become tuples, so that values can be compared in sets."""
+    """Return a.b -> value for mappings within mappings, what says the same alike.
+
+    Lists become tuples, so that values can be compared in sets, and a square image_size its one side.
+    """
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        flat |= flatten(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": _frozen(value)}
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{above}{key}.")
+        elif f"{above}{key}" == "image_size" and isinstance(value, (list, tuple)) and len(set(value)) == 1:
+            flat[key] = value[0]
+        else:
+            flat[f"{above}{key}"] = _frozen(value)
     return flat
 
 

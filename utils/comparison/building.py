@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -133,6 +133,7 @@ def compare(found: Found, options: Options) -> Comparison:
     Raises: ConfigError for a metric, key or baseline that there is not.
     """
     _check_metric(found, options.metric)
+    found = _with_names(found, (*options.rows, *options.columns))
     groups = group_runs(found.runs)
     layout = lay_out(groups, options.rows, options.columns)
     wanted = None if options.baseline is None else _find_baseline(groups, layout, options.baseline)
@@ -154,6 +155,15 @@ def compare(found: Found, options: Options) -> Comparison:
     return Comparison(options, found, tuple(groups), layout, tuple(panels), reason)
 
 
+def _with_names(found: Found, keys: Sequence[str]) -> Found:
+    """Return the runs with those names of values that go together, as a sweep has them, which are asked for as keys."""
+    asked = {name for run in found.runs for name in run.together} & set(keys)
+    if not asked:
+        return found
+    named = ((run, {name: label for name, label in run.together.items() if name in asked}) for run in found.runs)
+    return replace(found, runs=tuple(replace(run, settings=run.settings | names) for run, names in named))
+
+
 def _check_metric(found: Found, metric: str) -> None:
     if any(is_number(run.summary.get(metric)) for run in found.runs):
         return
@@ -167,13 +177,17 @@ def _check_metric(found: Found, metric: str) -> None:
 def _default_baseline(groups: Sequence[Group], layout: Layout) -> str | None:
     """Return the row of a table that the others are compared with where nobody said which, if there is one.
 
-    It is that of the default loss of the table's kind of data; with several of it, the one of the shortest label has
-    the fewest parameters.
+    It is that of the default loss of the table's kind of data, where rows are losses or what a sweep calls values that
+    go together, losses among them; with several of it, the one of the shortest label has the fewest parameters.
     """
     defaults = list(BASELINES.values())
-    losses = {layout.row(group): group.settings["loss_function"] for group in groups}
-    found = [(defaults.index(loss), len(label), label) for label, loss in losses.items() if loss in defaults]
-    return min(found)[-1] if found and layout.rows == ("loss_function",) else None
+    rows = {(layout.row(group), group.settings["loss_function"]) for group in groups}
+    of_losses = layout.rows[0] in ("loss_function", *groups[0].runs[0].together) and len(layout.rows) == 1
+    if not of_losses or len(rows) > len({label for label, _ in rows}):
+        return None
+    found = [(defaults.index(loss), len(label), label) for label, loss in rows if loss in defaults]
+    told = layout.rows == ("loss_function",) or len({loss for _, loss in rows}) > 1
+    return min(found)[-1] if found and told else None
 
 
 def _find_baseline(groups: Sequence[Group], layout: Layout, wanted: str) -> str:

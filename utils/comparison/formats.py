@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from utils.comparison.latex_text import in_latex
 from utils.comparison.table import Table, Text
@@ -12,36 +12,65 @@ MOST_ROWS, MOST_TABLES = 60, 12
 """What a terminal shows; files have everything."""
 PREAMBLE = ("\\usepackage[T1]{fontenc}", "\\usepackage{booktabs}", "\\usepackage{graphicx}")
 """What a document with our LaTeX needs."""
+GAP = "  "
+"""Between two columns in a terminal."""
 FLOATS = 24
 """Tables after which LaTeX places them; it can hold back 52."""
 _MARKDOWN = str.maketrans({"|": r"\|", "\\": r"\\", "*": r"\*", "_": r"\_", "`": r"\`", "<": "&lt;"})
 
 
-def to_terminal(tables: Sequence[Table], notes: Sequence[str]) -> str:
-    """Return aligned columns; the best of a column bears a *."""
+def to_terminal(tables: Sequence[Table], notes: Sequence[str], width: int | None = None) -> str:
+    """Return aligned columns; the best of a column bears a *.
+
+    Args: width: characters of a line; columns that find no room stand in a block below. None for lines of any length.
+    """
     results = [table for table in tables if not table.of_all]
-    shown = [_terminal(table) for table in results[:MOST_TABLES]]
+    shown = [_terminal(table, width) for table in results[:MOST_TABLES]]
     if len(results) > MOST_TABLES:
         shown.append(f"and {len(results) - MOST_TABLES:,} more tables: --markdown FILE or --csv FILE has all")
-    shown += [_terminal(table) for table in tables if table.of_all]
+    shown += [_terminal(table, width) for table in tables if table.of_all]
     return "\n".join([*map(printable, notes), "", "\n\n".join(shown)])
 
 
-def _terminal(table: Table) -> str:
+def _terminal(table: Table, width: int | None) -> str:
     rows = [[printable(each.text) + ("*" if each.bold else "") for each in row] for row in table.rows[:MOST_ROWS]]
     header = [printable(each) for each in table.header]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    for place in sorted(table.rule_before, reverse=True):
-        lines.insert(place, rule)
-    head = "  ".join(text.ljust(width) for text, width in zip(header, widths, strict=True)).rstrip()
-    if len(table.rows) > MOST_ROWS:
-        lines.append(f"and {len(table.rows) - MOST_ROWS:,} more rows: --markdown FILE or --csv FILE has all")
+    blocks = [_block(header, rows, widths, chosen, table.rule_before) for chosen in _columns_of_blocks(widths, width)]
     notes = list(table.notes)
+    if len(table.rows) > MOST_ROWS:
+        notes.insert(0, f"and {len(table.rows) - MOST_ROWS:,} more rows: --markdown FILE or --csv FILE has all")
     if any(each.bold for row in table.rows for each in row):
         notes.append("* the best of its column")
-    return "\n".join([printable(table.title), rule, head, rule, *lines, rule, *map(printable, notes)])
+    return "\n".join([printable(table.title), "\n\n".join(blocks), *map(printable, notes)])
+
+
+def _columns_of_blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:
+    """Return the columns of each block, of which all have the first one, and one that is too wide a block alone."""
+    blocks = [[0]]
+    for column in range(1, len(widths)):
+        needed = sum(widths[each] + len(GAP) for each in blocks[-1]) + widths[column]
+        if width is not None and needed > width and len(blocks[-1]) > 1:
+            blocks.append([0])
+        blocks[-1].append(column)
+    return blocks
+
+
+def _block(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[int],
+    columns: Sequence[int],
+    rule_before: Iterable[int],
+) -> str:
+    def line(texts: Sequence[str]) -> str:
+        return GAP.join(texts[column].ljust(widths[column]) for column in columns).rstrip()
+
+    lines = [line(row) for row in rows]
+    rule = "-" * (sum(widths[column] for column in columns) + len(GAP) * (len(columns) - 1))
+    for place in sorted(rule_before, reverse=True):
+        lines.insert(place, rule)
+    return "\n".join([rule, line(header), rule, *lines, rule])
 
 
 def to_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:

@@ -127,6 +127,7 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
 
 def _check(given: dict[str, Sequence[str]], groups: Sequence[Group]) -> None:
     known = {key for group in groups for key in group.settings}
+    known |= {name for group in groups for run in group.runs for name in run.together}
     mistakes = []
     for option, keys in given.items():
         for key in keys:

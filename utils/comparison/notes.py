@@ -15,7 +15,7 @@ def notes(comparison: Comparison) -> list[str]:
     """Return what to know before the tables: what is compared, what was left out and why."""
     found, layout = comparison.found, comparison.layout
     runs, groups = _counted(len(found.runs), "run"), _counted(len(comparison.groups), "group")
-    lines = [f"{runs} in {groups}; {_differences(comparison)}"]
+    lines = [f"{runs} in {groups}; {_differences(comparison)}", *_following(comparison)]
     if layout.chosen and len(comparison.groups) > 1:
         lines.append("rows and columns were chosen from what differs; --rows KEY --columns KEY choose others")
     if untold := [key for key, owner in layout.beside.items() if owner is None]:
@@ -68,10 +68,17 @@ def _differences(comparison: Comparison) -> str:
         return "they differ in their seeds only"
     places = (("rows", layout.rows), ("columns", layout.columns), ("tables", layout.panels))
     told = [f"{', '.join(keys)} ({place})" for place, keys in places if keys]
-    for owner in dict.fromkeys(layout.beside.values()):
-        if owner:
-            told.append(f"{_by_family(key for key, other in layout.beside.items() if other == owner)} (with {owner})")
     return f"they differ in {'; '.join(told)}"
+
+
+def _following(comparison: Comparison) -> list[str]:
+    """Return the other keys that differ, those that go with one key in a line."""
+    beside = comparison.layout.beside
+    owners = dict.fromkeys(owner for owner in beside.values() if owner)
+    return [
+        f"with {owner} differ, too: {_by_family(key for key, other in beside.items() if other == owner)}"
+        for owner in owners
+    ]
 
 
 def _by_family(keys: Iterable[str]) -> str:

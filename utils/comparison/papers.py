@@ -9,10 +9,9 @@ from typing import Any
 
 from utils.catalogue import NAME_CHECKS
 from utils.comparison.grouping import Group
-from utils.comparison.reading import DATA
 from utils.configuration import read_configuration
 from utils.reference import REFERENCES, Number, Reference, belongs, from_printed, recipes, reference_of
-from utils.settings import influential, read_values, shown
+from utils.settings import INFLUENTIAL, influential, read_values, shown
 from utils.sweeps.cells import expand, load_sweep
 from utils.sweeps.reading import find_mistakes
 
@@ -66,7 +65,7 @@ def _printed(number: Number, reference: Reference, recipe: str, group: Group) ->
 
 def _departures(number: Number, recipe: str, group: Group) -> tuple[str, ...]:
     """Return in what a group differs from that run of the recipe, of those with this number, which is nearest to it."""
-    mine = {key: value for key, value in group.settings.items() if key not in (DATA, "noisy_labels")}
+    mine = {key: value for key, value in group.settings.items() if key.partition(".")[0] in INFLUENTIAL}
     nearest: list[str] | None = None
     for values, settings in _cells(recipe):
         if belongs(number.cell, values):

@@ -19,7 +19,7 @@ from utils.evaluation.record import read_record
 from utils.runs import MLFLOW_COPIES, DamagedFile, RunFolder, TrialRecord
 from utils.schema import Configuration
 from utils.settings import influential, noisy_labels_in_words, read_influential
-from utils.sweeps.cells import Sweep, expand, load_sweep
+from utils.sweeps.cells import Cell, Sweep, expand, load_sweep
 from utils.sweeps.reading import find_mistakes
 from utils.types import ConfigError
 
@@ -40,6 +40,7 @@ class Run:
         summary: its final numbers.
         trial: which trial of a search it was trained as, None for most runs.
         words: numbers that evaluations added to the summary -> the same as people read them there.
+        together: of a run of a sweep, what a list of values that go together is called -> what its own are called.
     """
 
     folder: RunFolder
@@ -48,6 +49,7 @@ class Run:
     summary: dict[str, Any]
     trial: TrialRecord | None = None
     words: dict[str, str] = field(default_factory=dict)
+    together: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -258,33 +260,38 @@ def _repetition(path: Path) -> int:
 def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Found:
     """Find a sweep's runs in its output folder, by their configurations, wherever they were started from."""
     base = read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
-    cells: list[tuple[str, Configuration]] = [(f"seed={base.seed}", base)]
+    cells: list[tuple[str, Configuration, dict[str, str]]] = [(f"seed={base.seed}", base, {})]
     unknown: list[str] = []
     searched: tuple[str, ...] = ()
     if base.sweep is not None:
         sweep = load_sweep(base)
-        cells = [(cell.name, cell.config) for cell in expand(sweep)]
+        cells = [_known(cell) for cell in expand(sweep)]
         if sweep.block.search is not None:
             cells, unknown = _found_by_search(sweep)
             searched = tuple(sweep.block.search.ranges)
-    wanted = {_wanted(config): name for name, config in cells}
-    places = sorted({Path(config.output_path) for _, config in cells})
+    wanted = {_wanted(config): (name, together) for name, config, together in cells}
+    places = sorted({Path(config.output_path) for _, config, _ in cells})
     found = _read_all([place for place in places if place.is_dir()], with_epochs)
     runs = {run: _without(identity(run), {DATA}) for run in found.runs}
-    mine = tuple(run for run, values in runs.items() if values in wanted)
-    missing = [name for values, name in wanted.items() if values not in set(runs.values())]
+    mine = tuple(replace(run, together=wanted[values][1]) for run, values in runs.items() if values in wanted)
+    there = set(runs.values())
+    missing = [name for values, (name, _) in wanted.items() if values not in there]
     kept = {run.folder.path for run in mine}
     repeated = tuple(each for each in found.repeated if each[0] in kept)
     return Found(mine, (), found.damaged, repeated, (*unknown, *missing), Path(file).stem, searched=searched)
 
 
-def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration]], list[str]]:
+def _known(cell: Cell) -> tuple[str, Configuration, dict[str, str]]:
+    return cell.name, cell.config, cell.together
+
+
+def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration, dict[str, str]]], list[str]]:
     """Return the runs with the best values that a search has found, and the combinations for which it has none."""
     from utils.sweeps.searching import found_jobs  # with Optuna, which other sweeps do without
 
     cells, unknown = [], []
     for name, jobs in found_jobs(sweep):
-        cells += [(cell.name, cell.config) for cell in (job.cell(sweep) for job in jobs)]
+        cells += [_known(job.cell(sweep)) for job in jobs]
         unknown += [] if jobs else [f"{name} (no trial has a result)"]
     return cells, unknown
 

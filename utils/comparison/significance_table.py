@@ -34,9 +34,14 @@ def significance_table(comparison: Comparison) -> Table:
             rows.append(tuple(map(Text, texts)))
     told = [place for place in range(len(header)) if any(row[place].text != "-" for row in rows)]
     header, rows = (tuple(header[place] for place in told), [tuple(row[place] for place in told) for row in rows])
-    notes = tuple(_notes_on_tests(contrasts))
+    notes = tuple(_notes_on_tests(contrasts, comparison.options.metric))
     title = f"Tests; {len(contrasts)} comparison{'s'[: len(contrasts) > 1]}, p values corrected for that by Holm"
     return Table(title, header, tuple(rows), notes, of_all=True, exact=layout.exact)
+
+
+def _seeds(contrast: Contrast, metric: str) -> set[int]:
+    """Return the seeds that either side has."""
+    return {*contrast.group.values(metric), *contrast.baseline.values(metric)}
 
 
 def _test(contrast: Contrast, unit: Unit) -> list[str]:
@@ -52,7 +57,13 @@ def _test(contrast: Contrast, unit: Unit) -> list[str]:
     return [difference, interval, of_images, of_seeds, contrast.verdict + obstacle]
 
 
-def _notes_on_tests(contrasts: list[Contrast]) -> Iterator[str]:
+def _notes_on_tests(contrasts: list[Contrast], metric: str) -> Iterator[str]:
+    partly = [each for each in contrasts if each.seeds and _seeds(each, metric) != set(each.seeds)]
+    if partly:
+        yield (
+            f"difference: in {len(partly):,} of {len(contrasts):,} over the seeds that both have; the table of results "
+            "has all seeds of each"
+        )
     tested = [each for each in contrasts if each.over_images is not None]
     if tested:
         yield (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from utils.comparison.building import Cell, Comparison, Panel
 from utils.comparison.cost_table import cost_table
@@ -14,6 +14,8 @@ from utils.comparison.significance_table import significance_table
 from utils.comparison.table import Table, Text
 
 MARKS = {"more than noise": " †", "images only": " ‡"}
+ON_TEST = " §"
+"""The mark of checkpoints that were selected on the test part, where others were not."""
 
 
 def build_tables(comparison: Comparison) -> list[Table]:
@@ -33,8 +35,11 @@ def _results(panel: Panel, comparison: Comparison) -> Table:
     metric, unit, layout = comparison.options.metric, comparison.unit(), comparison.layout
     title = f"{unit.heading(metric)}{f'; {panel.title}' if panel.title else ''}"
     header = (f"{', '.join(layout.rows)}", *(column or "all" for column in panel.columns))
+    marked = _selected_on_test(panel)
+    marked = [] if len(marked) == len(panel.cells) else marked
     rows = [
-        (Text(row), *(_result(panel.cells.get((row, column)), unit) for column in panel.columns)) for row in panel.rows
+        (Text(row), *(_result(panel.cells.get((row, column)), unit, marked) for column in panel.columns))
+        for row in panel.rows
     ]
     rules = frozenset([len(rows)]) if panel.improvements else frozenset[int]()
     if panel.improvements:
@@ -46,10 +51,15 @@ def _results(panel: Panel, comparison: Comparison) -> Table:
     return Table(title, header, tuple(rows), tuple(_notes_below(panel, comparison)), rules, exact=exact)
 
 
-def _result(cell: Cell | None, unit: Unit) -> Text:
+def _selected_on_test(panel: Panel) -> list[Cell]:
+    return [cell for cell in panel.cells.values() if cell.group.settings.get("select_on") == "test"]
+
+
+def _result(cell: Cell | None, unit: Unit, on_test: Sequence[Cell]) -> Text:
     if cell is None or cell.spread is None:
         return Text("-")
     mark = MARKS.get(cell.contrast.verdict, "") if cell.contrast is not None else ""
+    mark += ON_TEST if any(cell is each for each in on_test) else ""
     papers = "".join(f"; paper {_paper(each, cell.spread, unit)}" for each in cell.papers)
     return Text(f"{unit.spread(cell.spread)}{mark}{papers}", cell.best)
 
@@ -72,10 +82,9 @@ def _improvement(panel: Panel, column: str, unit: Unit) -> Text:
 def _notes_below(panel: Panel, comparison: Comparison) -> Iterator[str]:
     cells = list(panel.cells.values())
     yield from (f"warning: {text}" for text in panel.warnings)
-    on_test = [cell for cell in cells if cell.group.settings.get("select_on") == "test"]
-    if on_test:
-        which = "checkpoints" if len(on_test) == len(cells) else f"{len(on_test)} of {len(cells)} groups' checkpoints"
-        yield f"{which} were selected on the TEST images (select_on: test), which flatters them"
+    if on_test := _selected_on_test(panel):
+        which = "" if len(on_test) == len(cells) else f"{ON_TEST.strip()} {len(on_test)} of {len(cells)} groups' "
+        yield f"{which}checkpoints were selected on the TEST images (select_on: test), which flatters them"
     if any(cell.group.settings.get("smoke") for cell in cells):
         yield "warning: some runs are of made-up images (smoke: true): numbers mean nothing, papers' are not shown"
     if any(cell.spread is not None and cell.spread.count == 1 for cell in cells):

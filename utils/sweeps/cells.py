@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -48,11 +48,13 @@ class Cell:
     Args:
         name: what tells it from the others.
         overrides: key -> value, what it does not have in common with them; of a key and one within it, both.
+        together: what a list of values that go together is called -> what those of this run are called.
     """
 
     name: str
     overrides: dict[Key, Any]
     sweep: Sweep
+    together: dict[str, str] = field(default_factory=dict)
 
     @functools.cached_property
     def config(self) -> Configuration:
@@ -126,7 +128,9 @@ def cell(sweep: Sweep, numbers: Sequence[int], drawn: Mapping[str, Any] | None =
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={show(value)}" for name, value in values.items()
     ]
     name = ", ".join(filter(None, [_name(sweep.axes, points), *told]))
-    return Cell(name, overrides_of(points) | {as_key(key): value for key, value in values.items()}, sweep)
+    overrides = overrides_of(points) | {as_key(key): value for key, value in values.items()}
+    named = zip(sweep.axes, points, strict=True)
+    return Cell(name, overrides, sweep, {axis.name: point.label for axis, point in named if is_group(axis.name)})
 
 
 def merge(sweep: Sweep, overrides: dict[Key, Any]) -> Configuration:

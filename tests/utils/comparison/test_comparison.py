@@ -73,8 +73,8 @@ def test_rows_and_columns_are_chosen_from_what_differs(tmp_path):
         (),
     )
     assert found.layout.beside == {"dropout": "architecture"}
-    told = "they differ in loss_function (rows); architecture (columns); dropout (with architecture)"
-    assert notes(found)[0] == f"4 runs in 4 groups; {told}"
+    told = "they differ in loss_function (rows); architecture (columns)"
+    assert notes(found)[:2] == [f"4 runs in 4 groups; {told}", "with architecture differ, too: dropout"]
 
 
 def test_what_differs_beyond_rows_and_columns_splits_the_table(tmp_path):
@@ -395,7 +395,8 @@ def test_other_data_or_another_selection_in_a_column_is_warned_of_in_the_table(t
     (table,) = [table for table in build_tables(study(tmp_path, tests="none")) if not table.of_all]
     assert "warning: runs differ in select_on (test | valid): not comparable" in table.notes
     assert "warning: runs differ in valid_fraction (0.1 | 0.2): not comparable" in table.notes
-    assert "1 of 3 groups' checkpoints were selected on the TEST images" in " ".join(table.notes)
+    assert "§ 1 of 3 groups' checkpoints were selected on the TEST images" in " ".join(table.notes)
+    assert sum(" §" in each.text for row in table.rows for each in row) == 1
 
 
 @pytest.mark.parametrize(
@@ -422,7 +423,36 @@ def test_a_data_set_is_a_column_where_losses_have_several_and_networks_follow_it
         leave(tmp_path, loss, "dataset=svhn", "architecture=resnet18", "batch_size=8", data="f" * 16)
     found = study(tmp_path)
     assert [(panel.title, panel.columns) for panel in found.panels] == [("", ("digits", "svhn"))]
-    assert "; architecture, batch_size, data (with dataset)" in text_of(found)
+    assert "\nwith dataset differ, too: architecture, batch_size, data\n" in text_of(found)
+
+
+def test_columns_that_find_no_room_in_a_terminal_stand_below(tmp_path):
+    for network in ("resnet10t", "resnet18", "resnet34"):
+        for loss in (CE, OSM):
+            leave(tmp_path, loss, f"architecture={network}")
+    tables = [table for table in build_tables(study(tmp_path, tests="none")) if not table.of_all]
+    wide, narrow, tiny = (to_terminal(tables, (), width).splitlines() for width in (None, 50, 1))
+    assert max(map(len, wide)) > 50 >= max(map(len, narrow))
+    heads = [line.split() for line in narrow if line.startswith("loss_function")]
+    assert heads == [["loss_function", "resnet10t", "resnet18"], ["loss_function", "resnet34"]]
+    assert sum(line.startswith("loss_function") for line in tiny) == 3
+    assert [" ".join(text).count("90.00 (1)*") for text in (wide, narrow, tiny)] == [6, 6, 6]
+    assert sum(line.startswith("OneSidedMarginLoss") for line in narrow) == 2
+
+
+def test_square_images_are_the_same_by_one_side_and_by_two(tmp_path):
+    leave(tmp_path, "seed=0", "image_size=32")
+    leave(tmp_path, "seed=1", "image_size=[32, 32]")
+    leave(tmp_path, "seed=1", "image_size=[32, 24]")
+    assert sorted(len(cell.group.runs) for cell in study(tmp_path).cells) == [1, 2]
+
+
+def test_differences_over_shared_seeds_are_told_apart_from_means_over_all(tmp_path):
+    told = "difference: in 1 of 1 over the seeds that both have"
+    leave_losses(tmp_path)
+    assert told not in text_of(study(tmp_path))
+    leave(tmp_path, OSM, "seed=3", right=[k < 30 for k in range(100)])
+    assert told in text_of(study(tmp_path))
 
 
 def test_columns_say_of_which_key_their_values_are(tmp_path):
@@ -442,9 +472,9 @@ def test_all_keys_that_differ_are_named_and_those_that_no_place_tells_are_warned
     leave(tmp_path, OSM, "optimizer_params={lr: 0.5, momentum: 0.5}")
     leave(tmp_path, FOCAL, *many)
     leave(tmp_path, FOCAL.replace("Focal", "Hinge"), *many, "optimizer=SGD")
-    told = notes(study(tmp_path, columns=("dataset",)))[0]
+    told = notes(study(tmp_path, columns=("dataset",)))[1]
     assert " more" not in told
-    assert told.endswith(" (with loss_function)")
+    assert told.startswith("with loss_function differ, too: ")
     for loss in (CE, OSM):
         leave(tmp_path, loss, "architecture=resnet18", *many)
     (warning,) = [note for note in notes(study(tmp_path)) if note.startswith("warning: neither rows, columns")]

@@ -229,6 +229,25 @@ def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):
     assert "1 run in" in said(capsys, file, "sweep.seeds=[2]", "loss_function=FocalLoss")
 
 
+def test_what_a_sweep_calls_values_that_go_together_can_be_rows(tmp_path, capsys):
+    plain, focused = "loss_function: CrossEntropyLoss", "loss_function: FocalLoss, loss_params.gamma: 3"
+    methods = f"method: [{{name: plain, {plain}}}, {{name: focused, {focused}}}]"
+    text = SWEEP.replace("loss_function: [CrossEntropyLoss, FocalLoss]", methods)
+    (tmp_path / "sweep.yml").write_text(f"output_path: {tmp_path}/runs\n{text}")
+    for seed in (0, 1):
+        leave(tmp_path / "runs", "loss_function=CrossEntropyLoss", f"seed={seed}", accuracy=0.8)
+        leave(tmp_path / "runs", "loss_function=FocalLoss", "loss_params.gamma=3", f"seed={seed}")
+    told = said(capsys, tmp_path / "sweep.yml", "--rows", "method")
+    assert "method (rows)" in told
+    assert "with method differ, too: loss_function, loss_params.gamma" in told
+    rows = [line.split()[0] for line in told.splitlines() if "(2)" in line]
+    assert rows == ["plain", "focused"]
+    assert "less plain" in told
+    near = "--rows: no run has the key 'methods'; did you mean 'method'?"
+    assert near in said(capsys, tmp_path / "sweep.yml", "--rows", "methods", status=2)
+    assert "no run has the key 'method'" in said(capsys, tmp_path / "runs", "--rows", "method", status=2)
+
+
 def test_files_are_written(tmp_path, capsys):
     leave(tmp_path / "output", "seed=0")
     files = [tmp_path / name for name in ("a.md", "a.tex", "groups.csv", "runs.csv")]
