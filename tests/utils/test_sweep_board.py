@@ -17,12 +17,14 @@ from datasets.files import CORES_VARIABLE, available_cores
 from utils import signals
 from utils.catalogue import NAME_CHECKS
 from utils.configuration import read_configuration
+from utils.sweeps import board as board_module
 from utils.sweeps import on_ray
 from utils.sweeps.board import Board
 from utils.sweeps.cells import load_sweep
 from utils.sweeps.on_ray import resources_of_a_run
 from utils.sweeps.reading import find_mistakes
 from utils.sweeps.running import Outcome
+from utils.sweeps.sign_of_life import SignOfLife
 from utils.types import ConfigError, TrainingError
 
 TOLD = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED")
@@ -59,6 +61,37 @@ def test_in_a_terminal_a_table_shows_the_runs_at_work_and_what_became_of_the_oth
     assert "valid/accuracy 0.2500" in last
     assert "loss=[bold]c" in last  # a name is no markup
     assert "starts" in last
+
+
+def test_elsewhere_a_long_silence_is_broken_by_where_the_runs_are(capsys, monkeypatch):
+    monkeypatch.setattr(board_module, "SignOfLife", lambda say: SignOfLife(say, seconds=0.02))
+    waiting, working = (
+        "1 of 6 runs have ended; Ray starts their processes",
+        "1 of 6 runs have ended; at work: a (2 of 5); b (starts); c (starts) and 1 more",
+    )
+    told = ""
+    with Board(6) as board:
+        board.tell(DONE)
+        while waiting not in told:
+            told += capsys.readouterr().out
+        for name in "abcd":
+            board.start(name, name)
+        board.hear("a", 2, 5, "valid/accuracy", 0.25)
+        while working not in told:
+            told += capsys.readouterr().out
+    assert told.startswith("run 1 of 6: finished")
+    time.sleep(0.1)
+    capsys.readouterr()
+    time.sleep(0.1)
+    assert capsys.readouterr().out == ""
+
+
+def test_where_lines_come_in_time_nothing_else_is_told(capsys):
+    with SignOfLife(lambda: "still here", seconds=2) as alive:
+        for _ in range(5):
+            time.sleep(0.01)
+            alive.heard()
+    assert capsys.readouterr().out == ""
 
 
 class Cluster:

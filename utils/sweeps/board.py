@@ -13,9 +13,12 @@ from rich.text import Text
 
 from utils.logs import presentable
 from utils.sweeps.running import Outcome
+from utils.sweeps.sign_of_life import SignOfLife
 
 SHOWN, LAST = 20, 8
 """Runs at work, and ended ones, that the live table shows."""
+NAMED = 3
+"""Runs at work that a line names."""
 
 
 @dataclass
@@ -36,13 +39,18 @@ class AtWork:
 
     def row(self) -> tuple[str, ...]:
         value = "" if self.value is None else f"{self.monitor} {self.value:.4f}"
-        epoch = f"{self.epoch} of {self.epochs}" if self.epochs else "starts"
         again = f" (attempt {self.attempt})" if self.attempt > 1 else ""
-        return self.name + again, epoch, value, _duration(time.monotonic() - self.began)
+        return self.name + again, self.position, value, _duration(time.monotonic() - self.began)
+
+    @property
+    def position(self) -> str:
+        return f"{self.epoch} of {self.epochs}" if self.epochs else "starts"
 
 
 class Board:
     """Keeps what is known of the runs and shows it, between `with` and its end.
+
+    Elsewhere than in a terminal a line is told after each long silence, too.
 
     Args:
         total: how many there will be.
@@ -57,16 +65,21 @@ class Board:
         self.at_work: dict[str, AtWork] = {}
         self._console = console or Console()
         self._live: Live | None = None
+        self._alive: SignOfLife | None = None
 
     def __enter__(self) -> Board:
         if self._console.is_terminal:
             self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2)
             self._live.start()
+        else:
+            self._alive = SignOfLife(self.in_a_line).__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.stop()
+        if self._alive is not None:
+            self._alive.__exit__()
 
     def start(self, key: str, name: str, attempt: int = 1) -> None:
         self.at_work[key] = AtWork(name, attempt=attempt)
@@ -88,6 +101,16 @@ class Board:
         self.outcomes.append(outcome)
         if self._live is None:
             print(f"run {len(self.outcomes)} of {self.total}: {presentable(outcome)}", flush=True)
+        if self._alive is not None:
+            self._alive.heard()
+
+    def in_a_line(self) -> str:
+        """Return how many runs have ended and where those at work are."""
+        at_work = list(self.at_work.values())
+        named = [f"{presentable(run.name)} ({run.position})" for run in at_work[:NAMED]]
+        more = f" and {len(at_work) - NAMED:,} more" if len(at_work) > NAMED else ""
+        told = f"at work: {'; '.join(named)}{more}" if at_work else "Ray starts their processes"
+        return f"{len(self.outcomes):,} of {self.total:,} runs have ended; {told}"
 
     def _table(self) -> Group:
         counts = Counter(outcome.state for outcome in self.outcomes)

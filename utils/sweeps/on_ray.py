@@ -24,6 +24,7 @@ from utils.sweeps.family import shown_as_one
 from utils.sweeps.finished import FinishedRuns
 from utils.sweeps.jobs import Jobs, Unfinished
 from utils.sweeps.running import Outcome, raise_failures
+from utils.sweeps.sign_of_life import SignOfLife
 from utils.types import TrainingError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,10 +87,11 @@ def _ray(sweep: Sweep) -> Iterator[Any]:
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # the board tells what became of each run
         try:
-            if address is None:
-                _start(ray)
-            else:
-                _join(ray, sweep, address)
+            with SignOfLife(lambda: "Ray still starts; --shard 1/1 trains the runs without it, one after the other"):
+                if address is None:
+                    _start(ray)
+                else:
+                    _join(ray, sweep, address)
             take_sigterm_back()
             yield ray
         except SystemError as error:  # what Ray's compiled code makes of an exception of a signal's
