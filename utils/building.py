@@ -91,7 +91,7 @@ def prepare(config: Configuration) -> Preparation:
     for key in not_applied:
         LOG.warning("%s: %s has no effect on %s", config.place((key,)), key, config.architecture)
     size = _located(config, common_size, config, data_set)
-    multiply_adds = _located(config, count_of_an_image, network, size, config.in_channels)
+    multiply_adds = _located(config, count_of_an_image, config, network, size)
 
     seed_all(derive_seed(config.seed, "loss"))
     task = Task(

@@ -58,15 +58,18 @@ class _ToFile(logging.FileHandler):
             print(f"warning: {self.baseFilename}: {sys.exc_info()[1]}; the log is not complete", file=sys.stderr)
 
 
-def configure(level: str, folder: str) -> None:
-    """Send the project's log to the screen and to <folder>/lossbench.log, and warnings into it as one line each."""
+def configure(level: str, folder: str, only_complaints: bool = False) -> None:
+    """Send the project's log to the screen and to <folder>/lossbench.log, and warnings into it as one line each.
+
+    Args: only_complaints: the screen shows warnings and errors alone.
+    """
     log = logging.getLogger("lossbench")
     log.setLevel(level if os.environ.get("LOCAL_RANK", "0") == "0" else logging.ERROR)  # one process speaks for all
     log.propagate = False
     for handler in list(log.handlers):
         log.removeHandler(handler)
         handler.close()
-    log.addHandler(_ToScreen())
+    log.addHandler(_ToScreen(logging.WARNING if only_complaints else logging.NOTSET))
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         file = _ToFile(Path(folder) / "lossbench.log", encoding="utf-8", delay=True)

@@ -42,16 +42,17 @@ def build_network(config: Configuration, num_classes: int) -> Any:
     )
 
 
-def count_of_an_image(network: nn.Module, size: tuple[int, int], in_channels: int) -> int:
+def count_of_an_image(config: Configuration, network: nn.Module, size: tuple[int, int]) -> int:
     """Return the multiply-adds of an image, which is also the first time that the network meets one of this size.
 
     Raises: ConfigError if it cannot take it.
     """
     try:
-        return count_multiply_adds(network, size, in_channels)
+        return count_multiply_adds(network, size, config.in_channels)
     except (RuntimeError, AssertionError, ValueError, ConfigError) as error:
         text = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"image_size: the architecture cannot take {size[0]}x{size[1]} images: {text}") from None
+        what = f"{config.architecture} cannot take {size[0]}x{size[1]} images"
+        raise ConfigError(f"image_size: {what}: {text}") from None
 
 
 def network_problems(config: Configuration, size: tuple[int, int]) -> list[str]:
@@ -63,7 +64,7 @@ def network_problems(config: Configuration, size: tuple[int, int]) -> list[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # told by the run
         try:
-            count_of_an_image(build_network(bare, CLASSES_TRIED), size, config.in_channels)
+            count_of_an_image(bare, build_network(bare, CLASSES_TRIED), size)
         except ConfigError as error:
             return str(error).splitlines()
     return []

@@ -40,4 +40,4 @@ def quiet_runs(monkeypatch):
     """Pictures take longer than training in tests, and have tests of their own; the log stays pytest's."""
     monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
     monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
-    monkeypatch.setattr("utils.logs.configure", lambda *arguments: None)
+    monkeypatch.setattr("utils.logs.configure", lambda *args, **kwargs: None)

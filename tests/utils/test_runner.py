@@ -451,7 +451,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
         ({"weights_path": "nowhere.pt"}, r"command line: weights_path: "),
         (
             {"image_size": "[1, 1]", "architecture": "torchvision/alexnet"},
-            r"image_size: the architecture cannot",
+            r"image_size: torchvision/alexnet cannot take 1x1 images",
         ),
         ({"monitor": "valid/one_off_accuracy"}, r"command line: monitor: the classes of digits have no order"),
         (
@@ -487,7 +487,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
         ),
         (
             {"architecture": "vgg16_bn_cifar", "image_size": "16"},
-            r"command line: image_size: the architecture cannot take 16x16 images: images must be at least 32 px high",
+            r"command line: image_size: vgg16_bn_cifar cannot take 16x16 images: images must be at least 32 px high",
         ),
         ({"batch_size": "1"}, r"command line: batch_size: each of 1 devices needs 2 images"),
         ({"accelerator": "tpu"}, r"accelerator: tpu"),

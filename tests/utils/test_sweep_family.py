@@ -57,7 +57,7 @@ def no_pictures(monkeypatch):
     """Pictures take longer than training here and have tests of their own."""
     monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
     monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
-    monkeypatch.setattr("utils.logs.configure", lambda *arguments: None)
+    monkeypatch.setattr("utils.logs.configure", lambda *args, **kwargs: None)
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def run_sweep(config: Configuration, shard: Shard | None, *, check: bool = False
 
     if shard is not None:
         import pytorch_lightning  # noqa: F401  sets the levels of its loggers, so before they are configured
-    logs.configure(config.loglevel, config.logging_dir)
+    logs.configure(config.loglevel, config.logging_dir, only_complaints=True)
     if shard is not None:
         run_here(sweep, shard, fresh)
     else:

@@ -119,7 +119,7 @@ def in_a_line(error: BaseException) -> str:
 
 
 def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
-    """Train the runs of a part one after the other, and say a line for each.
+    """Train the runs of a part one after the other; say a line for each, and one as it starts.
 
     Raises: ConfigError for a sweep that cannot be run so; TrainingError naming the runs that failed, once all others
         are done; Interrupted after a signal.
@@ -130,7 +130,10 @@ def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
     finished, outcomes = FinishedRuns(), list[Outcome]()
     with shown_as_one(sweep, outcomes):
         for number, cell in enumerate(shard.of(expand(sweep)), start=1):
-            outcome = (None if fresh else finished.find(cell)) or run_cell(cell, fresh)
+            outcome = None if fresh else finished.find(cell)
+            if outcome is None:
+                print(f"training run {number} of {total}: {cell.name}", flush=True)
+                outcome = run_cell(cell, fresh)
             outcomes.append(outcome)
             print(f"run {number} of {total}: {outcome}", flush=True)
     raise_failures(outcomes, total)
