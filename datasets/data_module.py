@@ -222,7 +222,8 @@ class DataModule(pl.LightningDataModule):
 
         Partners are drawn from the rows in the host's memory, so that nothing waits for a GPU.
         """
-        moved = super().transfer_batch_to_device(loaded, device, dataloader_idx)
+        there = device.type == "cpu"  # where batches are loaded
+        moved = loaded if there else super().transfer_batch_to_device(loaded, device, dataloader_idx)
         training = self.trainer is not None and self.trainer.training
         testing = self.trainer is not None and self.trainer.testing
         stream = self.train_stream if training else self.test_stream if testing else self.valid_stream

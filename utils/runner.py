@@ -32,6 +32,7 @@ from utils.runs import DamagedFile, RunFolder, changed_facts, environment, run_f
 from utils.save_points import SavePoints
 from utils.schema import Configuration
 from utils.signals import Interrupted, command_to_go_on, raise_on_signals
+from utils.step_loop import StepLoop
 from utils.trackers import build_trackers
 from utils.trackers.base import TrackedRun, Tracker
 from utils.trackers.family import Family
@@ -258,6 +259,7 @@ def build_trainer(
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         keys = f"accelerator: {config.accelerator}, devices: {config.devices}, strategy: {config.strategy}"
         raise ConfigError(f"{config.place(('accelerator',))}: {keys}: {error}") from None
+    trainer.fit_loop.epoch_loop = StepLoop(trainer)
     return trainer, record, save_points
 
 
