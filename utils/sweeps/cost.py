@@ -36,8 +36,8 @@ FORWARD_AND_BACKWARD = 3
 """The backward pass takes about twice the multiply-adds of the forward one."""
 NAMED = 3
 """How many data sets, and how many networks, of unknown size are named before the rest is counted."""
-SPEED = 10**13
-"""Multiply-adds a second that a GPU of today reaches on such networks, give or take a factor of three."""
+SPEEDS = {"a GPU": 10**13, "a core of a CPU": 2 * 10**10}
+"""Multiply-adds a second that one of today reaches on such networks, give or take a factor of three."""
 KEYS = (
     *READ_BY,
     *("smoke", "select_on", "valid_fraction", "image_size"),
@@ -64,10 +64,9 @@ class Cost(NamedTuple):
         why = "; ".join(f"{reason} ({_named(names)})" for reason, names in reasons.items() if names)
         if not self.multiply_adds:
             return f"cost: not known: {why}"
-        told = (
-            f"cost: about {self.multiply_adds:.0e} multiply-adds to train, {_duration(self.multiply_adds / SPEED)} at "
-        )
-        told += f"{SPEED:.0e} a second (a GPU), to within a factor of a few"
+        times = [f"{_duration(self.multiply_adds / speed)} on {device}" for device, speed in SPEEDS.items()]
+        told = f"cost: about {self.multiply_adds:.0e} multiply-adds to train, {', '.join(times)}, "
+        told += "to within a factor of a few"
         return told + (f"; without {self.unknown:,} runs of unknown cost: {why}" if self.unknown else "")
 
 
@@ -140,7 +139,7 @@ def _named(names: Sequence[str]) -> str:
 
 def _duration(seconds: float) -> str:
     """Return a time to one digit, in the unit that suits it."""
-    for unit, name in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+    for unit, name in ((365 * 86_400.0, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
         if seconds >= 2 * unit:
             return f"{float(f'{seconds / unit:.0e}'):,.0f} {name}"
     return "two minutes or less"
