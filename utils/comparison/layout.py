@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from losses import BASELINES
 from utils.comparison.grouping import Group, order, varied_keys
 from utils.comparison.reading import DATA, NOISY
 from utils.lookup import did_you_mean
@@ -104,7 +105,11 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
     varied = varied_keys(groups)
     _check({"--rows": rows, "--columns": columns}, groups)
     chosen_rows = tuple(rows) or _choose(groups, varied, ROWS, columns) or ROWS
-    chosen_columns = tuple(columns) or _choose(groups, varied, COLUMNS, chosen_rows)
+    free = varied
+    if len({group.settings["loss_function"] for group in groups} & set(BASELINES.values())) > 1:
+        # images and texts have baselines of their own, so tables of their own
+        free = [key for key in varied if key.partition(".")[0] not in DATA_KEYS]
+    chosen_columns = tuple(columns) or _choose(groups, free, COLUMNS, chosen_rows)
     placed = (*chosen_rows, *chosen_columns)
     parameters: dict[tuple[Any, ...], list[str]] = {}
     for keys in (chosen_rows, chosen_columns):

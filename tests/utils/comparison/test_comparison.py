@@ -304,6 +304,22 @@ def test_every_kind_of_data_has_a_loss_to_compare_with():
     assert Configuration.default("loss_function") in BASELINES.values()
 
 
+def test_images_and_texts_of_one_folder_have_each_their_own_baseline(tmp_path):
+    for data in ("digits", "svhn"):
+        for loss in (CE, OSM):
+            leave(tmp_path, loss, f"dataset={data}", data=data * 4)
+    for network in ("lprnet", "lprnet_small"):
+        for loss in ("ConnectionistTemporalLoss", "OneSidedMarginLoss"):
+            leave(tmp_path, f"loss_function={loss}", "dataset=plates", f"architecture={network}", data="f" * 16)
+    found = study(tmp_path)
+    assert {panel.title: (panel.columns, panel.baseline) for panel in found.panels} == {
+        "dataset: digits": (("resnet10t",), "CrossEntropyLoss"),
+        "dataset: plates": (("lprnet", "lprnet_small"), "ConnectionistTemporalLoss"),
+        "dataset: svhn": (("resnet10t",), "CrossEntropyLoss"),
+    }
+    assert len(found.contrasts) == 4
+
+
 def test_another_baseline_and_one_that_is_none(tmp_path):
     leave_losses(tmp_path)
     assert contrast(study(tmp_path, baseline="OneSidedMarginLoss"), "CrossEntropyLoss").over_seeds is not None
