@@ -13,11 +13,8 @@ from models.flops import count_multiply_adds
 from utils.schema import KEYS, Configuration
 from utils.types import ConfigError
 
-READ_BY = (
-    *("architecture", "architecture_params", "dropout", "output_channels"),
-    *("image_size", "convert_to_grayscale"),
-)
-"""All that decides what a network is, but for its weights and its classes, and what it sees."""
+SHAPED_BY = ("architecture", "architecture_params", "output_channels", "image_size", "convert_to_grayscale")
+"""All that decides whether a network can be built and takes the images."""
 CLASSES_TRIED = 10
 
 

@@ -56,7 +56,7 @@ def check_data(sweep: Sweep, data: SweepData, fresh: bool = False) -> None:
 
     kinds = [
         ((*data.KEYS, "loss_function"), data.loss_problems),
-        ((*data.KEYS, *networks.READ_BY), data.network_problems),
+        ((*data.KEYS, *networks.SHAPED_BY), data.network_problems),
     ]
     wrong = _find(sweep, [(data.KEYS, data.problems), *kinds])
     if wrong and not fresh:

@@ -74,7 +74,7 @@ class SweepData:
         size = facts.size if facts is not None else config.size
         if size is None:
             return []
-        identity = json.dumps([getattr(config, key) for key in networks.READ_BY] + [size], default=str)
+        identity = json.dumps([getattr(config, key) for key in networks.SHAPED_BY] + [size], default=str)
         if identity not in self._seen:
             room = len(self._seen) < MOST
             self._seen[identity] = networks.network_problems(config, size) if room else []
