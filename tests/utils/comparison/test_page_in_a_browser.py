@@ -256,6 +256,27 @@ def test_curves_are_drawn_smoothed_and_hidden_by_the_legend(opened):
 
 def test_marks_stand_where_their_cost_and_accuracy_are(opened):
     marks = opened.run(
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("room", [0, 0.05])
+def test_an_axis_has_two_labels_or_more_and_each_says_its_value(opened, log, room):
+    """Ranges from a fiftieth of a decade to four decades, at the numbers of ticks that windows have room for."""
+    draw = random.Random(7)
+    lows = [10 ** draw.uniform(-6, 10) for _ in range(400)]
+    ranges = [(low, low * 10 ** draw.uniform(0.02, 4)) for low in lows] + [(2290880, 4107840), (6.1, 9.9), (5.1, 9.4)]
+    for count in (1.5, 2.4, 3.6, 6.3, 10.7):
+        told = opened.run(
+            f"{json.dumps(ranges)}.map((ends) => extent(ends, {json.dumps(log)}, {room})).map(([low, high]) => {{"
+            f"const found = ticks(low, high, {count}, {json.dumps(log)});"
+            f"return [low, high, found, tickTexts(found, false, {json.dumps(not log)})]; }})"
+        )
+        for low, high, values, texts in told:
+            assert 2 <= len(values) <= 3 * count + 3, (low, high, count)
+            assert low <= values[0] <= values[-1] <= high * (1 + 1e-6)
+            for value, text in zip(values, texts, strict=True):
+                size = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(text[-1], 1)
+                assert float(text.rstrip("kMGT")) * size == pytest.approx(value, rel=1e-6), (values, texts)
+
+
         "[...document.querySelectorAll('#scatter .chart .mark')].map((each) => [each.getAttribute('aria-label'),"
         "...each.getAttribute('transform').match(/[0-9.]+/g).map(Number)])"
     )
