@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ PROGRAM = find_chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 LOSSES, SEEDS, NETWORKS = ("CrossEntropyLoss", "FocalLoss", "OneSidedMarginLoss"), 3, ("resnet10t", "test_resnet")
 RUNS = len(LOSSES) * SEEDS * len(NETWORKS)
+TIMES = "\N{MULTIPLICATION SIGN}"
 HOSTILE = "</script><img src=x onerror=hit=1>"
 ROWS = "[...document.querySelectorAll('#runs tbody tr')]"
 
@@ -321,8 +323,11 @@ def test_images_of_a_pair_are_shown_with_what_both_say(opened):
     assert 0 < shown <= 24
     assert opened.run("[...document.querySelectorAll('#images img')].every((each) => each.naturalWidth === 8)")
     text = opened.run("document.querySelector('#images figcaption').innerText")
-    assert "A: ✓" in text
-    assert "B: ✗" in text
+    for side in re.split(r"\n(?=B: )", text[text.index("A: ") :]):
+        right, every = map(int, re.findall(r"[AB]: (\d) of (\d) seeds right", side)[0])
+        said = [(mark, int(times)) for mark, times in re.findall(f"([✓✗]) .* {TIMES}([0-9])", side)]
+        assert every == SEEDS == sum(times for _, times in said)
+        assert right == sum(times for mark, times in said if mark == "✓")
     before = opened.run("document.querySelector('#images figcaption').innerText")
     opened.run("document.querySelector('#images .controls button').click()")
     assert opened.run("document.querySelector('#images figcaption').innerText") != before
@@ -388,6 +393,10 @@ def test_one_epoch_is_drawn_as_points(started, tmp_path):
     started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
     assert started.run("document.querySelectorAll('#curves .chart circle').length") == 1
     assert started.complaints == []
+    sides = "[...document.querySelector('#images figure').querySelectorAll('.said')].map((each) => each.innerText)"
+    right, wrong = started.run(sides)
+    assert re.fullmatch(rf"A: 1 of 1 seed right\n✓ \d {TIMES}1", right)
+    assert re.fullmatch(rf"B: 0 of 1 seed right\n✗ \d {TIMES}1", wrong)
 
 
 def test_without_scripts_the_tables_can_still_be_read(started, page):
