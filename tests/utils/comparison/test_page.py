@@ -81,6 +81,7 @@ def test_runs_have_the_tables_texts_and_values_to_sort_by(tmp_path):
         "exact": {},
         "values": None,
         "codes": [0, 1],
+        "follows": None,
     }
     numbers = told["runs"]["numbers"]
     assert numbers["test/accuracy"] == {"values": [0.98765, 0.5], "texts": ["98.77", "50.00"]}

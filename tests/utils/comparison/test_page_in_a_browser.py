@@ -291,6 +291,57 @@ def test_an_axis_has_two_labels_or_more_and_each_says_its_value(opened, log, roo
     assert min(small) < min(large)
 
 
+def test_a_click_on_a_group_below_brings_its_mark_up(opened):
+    button = "document.querySelectorAll('#scatter .legend button')[1]"
+    opened.run(f"{button}.click()")
+    name = opened.run(f"{button}.textContent")
+    assert opened.run("document.querySelector('#scatter svg').lastChild === document.activeElement")
+    assert opened.run("document.activeElement.getAttribute('aria-label')").startswith(f"{name}: test/accuracy")
+    assert opened.run("document.querySelector('#scatter .readout').textContent").startswith(f"{name}: test/accuracy")
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_labels_of_the_axes_are_whole_and_clear_of_axes_and_of_one_another(started, page, width):
+    started.open(page, width)
+    chart = "document.querySelector('#parallel svg')"
+    boxes = started.run(
+        f"[...{chart}.querySelectorAll('text')].map((each) => [each, each.getBBox()]).map(([each, box]) =>"
+        "[each.firstChild.data, each.classList[0], box.x, box.y, box.x + box.width, box.y + box.height])"
+    )
+    lines = started.run(f"[...{chart}.querySelectorAll('.axis')].map((each) => each.x1.baseVal.value)")
+    assert {*LOSSES, *NETWORKS, "loss_function", "test/accuracy, %"} <= {text for text, *_ in boxes}
+    for number, (text, kind, left, top, right, bottom) in enumerate(boxes):
+        if kind == "tick":  # headings stand above the axes
+            assert not any(left < line < right for line in lines), text
+        for other, _, left_of, top_of, right_of, bottom_of in boxes[number + 1 :]:
+            apart = right <= left_of or right_of <= left or bottom - 2 <= top_of or bottom_of - 2 <= top
+            assert apart, (text, other)
+    plates = f"[...{chart}.querySelectorAll('.tick')].map((each) => [each.previousSibling, each])"
+    ends = "pair.map((each) => each.getBBox()).map(({x, width}) => [x, x + width])"
+    for plate, tick in started.run(f"{plates}.map((pair) => {ends})"):
+        assert plate[0] < tick[0] < tick[1] < plate[1]
+
+
+def test_what_a_table_tells_has_no_axis_and_no_column_until_it_is_asked_for(started, tmp_path):
+    for dataset, epochs in (("digits", 3), ("cifar10", 5)):
+        for loss in LOSSES[:2]:
+            changes = (f"loss_function={loss}", f"dataset={dataset}", f"num_epochs={epochs}")
+            for network in NETWORKS:
+                leave(tmp_path / "out", *changes, f"architecture={network}", data=dataset * 3)
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    heads = "[...document.querySelectorAll('#runs thead th')].map((each) => each.dataset.name)"
+    assert started.run(heads)[1:5] == ["dataset", "architecture", "loss_function", "seed"]
+    assert "Told by dataset, so without an axis: num_epochs, " in started.run(
+        "document.querySelector('#parallel .constant').textContent"
+    )
+    select = labelled("runs", "num_epochs")
+    assert started.run(f"{select}.offsetWidth") == 0
+    box = "[...document.querySelectorAll('#runs .tick')].find((each) => each.textContent === 'num_epochs')"
+    started.run(f"{box}.click()")
+    assert started.run(heads)[1:6] == ["dataset", "architecture", "loss_function", "num_epochs", "seed"]
+    assert started.run(f"{select}.offsetWidth") > 0
+
+
 def test_a_range_on_an_axis_keeps_the_lines_within(opened):
     place = "document.querySelector('#parallel .grab[data-axis=\"1\"]')"  # loss_function
     opened.run(f"{place}.scrollIntoView({{block: 'center', behavior: 'instant'}})")

@@ -46,6 +46,8 @@ function part(name) {
 const title = (name) => data.names[name].title;
 const label = (group) => data.groups[group].label;
 const numbers = Object.keys(data.runs.numbers);
+/** Settings that are shown unasked: those that are not the same in all of a table. */
+const leading = data.runs.keys.filter((key) => key.follows === null);
 
 /** A metric's value as the tables have it: shares in percent. */
 function written(value, name, signed = false) {
