@@ -431,6 +431,15 @@ def test_the_best_is_bold(tmp_path):
     assert re.findall("<strong>(.*?)</strong>", write_page(study(tmp_path))) == ["90.00 (1)"]
 
 
+def test_checkpoints_that_were_selected_on_the_test_part_are_marked(tmp_path):
+    leave(tmp_path, CE, accuracy=0.9)
+    leave(tmp_path, FOCAL, "select_on=test", accuracy=0.8)
+    page = write_page(study(tmp_path, rows=("loss_function",)))
+    assert "<td>80.00 (1) §</td>" in page
+    assert "<strong>90.00 (1)</strong>" in page
+    assert "<li>§ 1 of 2 groups&#x27; checkpoints were selected on the TEST images" in page
+
+
 def test_hostile_names_are_texts_and_nothing_else(tmp_path):
     output = tmp_path / "<img src=x onerror=hit=1>"
     leave(output, CE, f"data_params={{a: '{HOSTILE}'}}", summary={HOSTILE: 1.0, "\x1b]0;title\x07": 2.0})

@@ -256,8 +256,6 @@ def test_curves_are_drawn_smoothed_and_hidden_by_the_legend(opened):
     assert opened.run(count.format("seed")) == 0
 
 
-def test_marks_stand_where_their_cost_and_accuracy_are(opened):
-    marks = opened.run(
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("room", [0, 0.05])
 def test_an_axis_has_two_labels_or_more_and_each_says_its_value(opened, log, room):
@@ -279,6 +277,8 @@ def test_an_axis_has_two_labels_or_more_and_each_says_its_value(opened, log, roo
                 assert float(text.rstrip("kMGT")) * size == pytest.approx(value, rel=1e-6), (values, texts)
 
 
+def test_marks_stand_where_their_cost_and_accuracy_are(opened):
+    marks = opened.run(
         "[...document.querySelectorAll('#scatter .chart .mark')].map((each) => [each.getAttribute('aria-label'),"
         "...each.getAttribute('transform').match(/[0-9.]+/g).map(Number)])"
     )
@@ -393,6 +393,10 @@ def test_images_begin_with_groups_that_have_some(started, tmp_path):
         leave(tmp_path / "out", f"loss_function={loss}", right=[loss == LOSSES[0]] * len(labels), targets=labels)
     started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
     assert started.run("document.querySelectorAll('#images figure').length") == 24
+    sides = "[...document.querySelector('#images figure').querySelectorAll('.said')].map((each) => each.innerText)"
+    right, wrong = started.run(sides)
+    assert re.fullmatch(rf"A: 1 of 1 seed right\n✓ \d {TIMES}1", right)
+    assert re.fullmatch(rf"B: 0 of 1 seed right\n✗ \d {TIMES}1", wrong)
     chosen = [f"{labelled('images', name)}.selectedOptions[0].textContent" for name in ("A", "B")]
     assert [started.run(each) for each in chosen] == list(LOSSES[:2])
 
@@ -423,6 +427,33 @@ def test_a_region_that_scrolls_sideways_says_so_and_scrolls_by_the_keyboard(star
         started.wait(f"{first}.scrollLeft > 0")
 
 
+def test_on_a_narrow_window_the_first_column_stays_and_every_other_can_be_reached(started, page):
+    started.open(page, 400)
+    region = "document.querySelector('#results .wide')"
+    row = f"[...{region}.querySelector('tbody tr').children]"
+    edges = f"{row}.map((each) => each.getBoundingClientRect()).map(({{left, right}}) => [left, right])"
+    left, right = started.run(f"(({{left, right}}) => [left, right])({region}.getBoundingClientRect())")
+    at_rest = started.run(edges)
+    assert at_rest[0][0] == left
+    assert at_rest[1][1] <= right  # the second column is whole
+    assert at_rest[-1][1] > right
+    started.run(f"{region}.scrollLeft = 10000")
+    moved = started.run(edges)
+    assert moved[0] == at_rest[0]
+    assert moved[-1][1] <= right + 1
+    assert moved[-1][0] >= moved[0][1]  # not under the first
+    above = f"document.elementFromPoint({left + 5}, {row}[0].getBoundingClientRect().top + 5)"
+    assert started.run(f"{above} === {row}[0]")
+
+
+def test_a_table_that_is_longer_than_shown_says_so(started, tmp_path):
+    for number in range(50):
+        leave(tmp_path / "out", f"optimizer_params.lr={0.001 * (number + 1):.3f}")
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    hint = "document.querySelector('#results .scrolls')"
+    assert started.run(f"!{hint}.hidden && {hint}.textContent") == "↕ longer than shown: scroll or use arrow keys"
+
+
 @pytest.mark.parametrize("number_of", [1, 2])
 def test_runs_that_left_little_make_a_page_without_complaints(started, tmp_path, number_of):
     for seed in range(number_of):
@@ -444,10 +475,6 @@ def test_one_epoch_is_drawn_as_points(started, tmp_path):
     started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
     assert started.run("document.querySelectorAll('#curves .chart circle').length") == 1
     assert started.complaints == []
-    sides = "[...document.querySelector('#images figure').querySelectorAll('.said')].map((each) => each.innerText)"
-    right, wrong = started.run(sides)
-    assert re.fullmatch(rf"A: 1 of 1 seed right\n✓ \d {TIMES}1", right)
-    assert re.fullmatch(rf"B: 0 of 1 seed right\n✗ \d {TIMES}1", wrong)
 
 
 def test_without_scripts_the_tables_can_still_be_read(started, page):
