@@ -339,6 +339,7 @@ def test_nothing_is_downloaded_for_a_page(tmp_path, labels, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("reached for the network"))
     (note,) = describe(study(tmp_path))["notes"]["predictions"]
     assert "cannot be read any more" in note
+    assert not note.endswith(":")  # as that line does which what is missing stands below
 
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path):

@@ -401,6 +401,16 @@ def test_images_begin_with_groups_that_have_some(started, tmp_path):
     assert [started.run(each) for each in chosen] == list(LOSSES[:2])
 
 
+def test_where_no_image_can_be_read_no_room_is_left_for_them(started, tmp_path):
+    for loss in LOSSES[:2]:
+        changes = (f"loss_function={loss}", "dataset=image_folder", f"data_path={tmp_path}/gone")
+        leave(tmp_path / "out", *changes, right=[loss == LOSSES[0]] * 30)
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    assert started.run("document.querySelectorAll('#images figure').length") == 24
+    assert started.run("document.querySelectorAll('#images .none, #images img').length") == 0
+    assert started.complaints == []
+
+
 def test_what_has_one_value_has_no_axis_and_is_told(started, tmp_path):
     for number, loss in enumerate(LOSSES):
         leave(tmp_path / "out", f"loss_function={loss}", accuracy=0.5 + 0.1 * number, summary={"seconds": 2 + number})
