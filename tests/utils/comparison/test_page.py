@@ -319,6 +319,21 @@ def test_data_that_moved_costs_the_pictures_only(tmp_path, labels):
     assert [image["picture"] for image in told["images"][0]["images"]] == [None] * 24
 
 
+@pytest.mark.parametrize("recorded", ["ten names", "damaged"])
+def test_data_that_moved_leaves_the_names_that_a_run_has_recorded(tmp_path, labels, recorded):
+    for loss, good in ((CE, True), (OSM, False)):
+        changes = (loss, "dataset=image_folder", f"data_path={tmp_path}/gone")
+        folder = leave(tmp_path, *changes, right=[good] * 359, targets=labels)
+        folder.write_classes("image", [f"digit {digit}" for digit in range(10)])
+        if recorded == "damaged":
+            folder.classes.write_text("{")
+    told = describe(study(tmp_path))
+    named = recorded != "damaged"
+    assert told["classes"][0]["classes"][3] == ("digit 3" if named else "class 3")
+    (note,) = told["notes"]["predictions"]
+    assert note.startswith("no pictures: the data" if named else "no pictures and no names of classes: the data")
+
+
 def test_data_that_needs_a_module_that_is_not_there_costs_the_pictures_only(tmp_path, labels, monkeypatch):
     leave_losses(tmp_path, labels, seeds=1)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
