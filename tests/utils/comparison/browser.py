@@ -38,6 +38,7 @@ class Browser:
         self.events: list[tuple[str, dict[str, Any]]] = []
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)  # as in a window that is in front
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         number = next(self._numbers)

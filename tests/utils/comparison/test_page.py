@@ -81,6 +81,7 @@ def test_runs_have_the_tables_texts_and_values_to_sort_by(tmp_path):
         "exact": {},
         "values": None,
         "codes": [0, 1],
+        "follows": None,
     }
     numbers = told["runs"]["numbers"]
     assert numbers["test/accuracy"] == {"values": [0.98765, 0.5], "texts": ["98.77", "50.00"]}
@@ -318,6 +319,21 @@ def test_data_that_moved_costs_the_pictures_only(tmp_path, labels):
     assert [image["picture"] for image in told["images"][0]["images"]] == [None] * 24
 
 
+@pytest.mark.parametrize("recorded", ["ten names", "damaged"])
+def test_data_that_moved_leaves_the_names_that_a_run_has_recorded(tmp_path, labels, recorded):
+    for loss, good in ((CE, True), (OSM, False)):
+        changes = (loss, "dataset=image_folder", f"data_path={tmp_path}/gone")
+        folder = leave(tmp_path, *changes, right=[good] * 359, targets=labels)
+        folder.write_classes("image", [f"digit {digit}" for digit in range(10)])
+        if recorded == "damaged":
+            folder.classes.write_text("{")
+    told = describe(study(tmp_path))
+    named = recorded != "damaged"
+    assert told["classes"][0]["classes"][3] == ("digit 3" if named else "class 3")
+    (note,) = told["notes"]["predictions"]
+    assert note.startswith("no pictures: the data" if named else "no pictures and no names of classes: the data")
+
+
 def test_data_that_needs_a_module_that_is_not_there_costs_the_pictures_only(tmp_path, labels, monkeypatch):
     leave_losses(tmp_path, labels, seeds=1)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
@@ -338,6 +354,7 @@ def test_nothing_is_downloaded_for_a_page(tmp_path, labels, monkeypatch):
     monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("reached for the network"))
     (note,) = describe(study(tmp_path))["notes"]["predictions"]
     assert "cannot be read any more" in note
+    assert not note.endswith(":")  # as that line does which what is missing stands below
 
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
@@ -428,6 +445,15 @@ def test_the_best_is_bold(tmp_path):
     leave(tmp_path, CE, accuracy=0.9)
     leave(tmp_path, FOCAL, accuracy=0.8)
     assert re.findall("<strong>(.*?)</strong>", write_page(study(tmp_path))) == ["90.00 (1)"]
+
+
+def test_checkpoints_that_were_selected_on_the_test_part_are_marked(tmp_path):
+    leave(tmp_path, CE, accuracy=0.9)
+    leave(tmp_path, FOCAL, "select_on=test", accuracy=0.8)
+    page = write_page(study(tmp_path, rows=("loss_function",)))
+    assert "<td>80.00 (1) §</td>" in page
+    assert "<strong>90.00 (1)</strong>" in page
+    assert "<li>§ 1 of 2 groups&#x27; checkpoints were selected on the TEST images" in page
 
 
 def test_hostile_names_are_texts_and_nothing_else(tmp_path):

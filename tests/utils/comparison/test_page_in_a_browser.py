@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ PROGRAM = find_chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 LOSSES, SEEDS, NETWORKS = ("CrossEntropyLoss", "FocalLoss", "OneSidedMarginLoss"), 3, ("resnet10t", "test_resnet")
 RUNS = len(LOSSES) * SEEDS * len(NETWORKS)
+TIMES = "\N{MULTIPLICATION SIGN}"
 HOSTILE = "</script><img src=x onerror=hit=1>"
 ROWS = "[...document.querySelectorAll('#runs tbody tr')]"
 
@@ -254,6 +256,27 @@ def test_curves_are_drawn_smoothed_and_hidden_by_the_legend(opened):
     assert opened.run(count.format("seed")) == 0
 
 
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("room", [0, 0.05])
+def test_an_axis_has_two_labels_or_more_and_each_says_its_value(opened, log, room):
+    """Ranges from a fiftieth of a decade to four decades, at the numbers of ticks that windows have room for."""
+    draw = random.Random(7)
+    lows = [10 ** draw.uniform(-6, 10) for _ in range(400)]
+    ranges = [(low, low * 10 ** draw.uniform(0.02, 4)) for low in lows] + [(2290880, 4107840), (6.1, 9.9), (5.1, 9.4)]
+    for count in (1.5, 2.4, 3.6, 6.3, 10.7):
+        told = opened.run(
+            f"{json.dumps(ranges)}.map((ends) => extent(ends, {json.dumps(log)}, {room})).map(([low, high]) => {{"
+            f"const found = ticks(low, high, {count}, {json.dumps(log)});"
+            f"return [low, high, found, tickTexts(found, false, {json.dumps(not log)})]; }})"
+        )
+        for low, high, values, texts in told:
+            assert 2 <= len(values) <= 3 * count + 3, (low, high, count)
+            assert low <= values[0] <= values[-1] <= high * (1 + 1e-6)
+            for value, text in zip(values, texts, strict=True):
+                size = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}.get(text[-1], 1)
+                assert float(text.rstrip("kMGT")) * size == pytest.approx(value, rel=1e-6), (values, texts)
+
+
 def test_marks_stand_where_their_cost_and_accuracy_are(opened):
     marks = opened.run(
         "[...document.querySelectorAll('#scatter .chart .mark')].map((each) => [each.getAttribute('aria-label'),"
@@ -266,6 +289,57 @@ def test_marks_stand_where_their_cost_and_accuracy_are(opened):
     small, large = ({x for label, x, _ in marks if network in label} for network in reversed(NETWORKS))
     assert (len(small), len(large)) == (1, 1)  # equal costs are at the same place
     assert min(small) < min(large)
+
+
+def test_a_click_on_a_group_below_brings_its_mark_up(opened):
+    button = "document.querySelectorAll('#scatter .legend button')[1]"
+    opened.run(f"{button}.click()")
+    name = opened.run(f"{button}.textContent")
+    assert opened.run("document.querySelector('#scatter svg').lastChild === document.activeElement")
+    assert opened.run("document.activeElement.getAttribute('aria-label')").startswith(f"{name}: test/accuracy")
+    assert opened.run("document.querySelector('#scatter .readout').textContent").startswith(f"{name}: test/accuracy")
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_labels_of_the_axes_are_whole_and_clear_of_axes_and_of_one_another(started, page, width):
+    started.open(page, width)
+    chart = "document.querySelector('#parallel svg')"
+    boxes = started.run(
+        f"[...{chart}.querySelectorAll('text')].map((each) => [each, each.getBBox()]).map(([each, box]) =>"
+        "[each.firstChild.data, each.classList[0], box.x, box.y, box.x + box.width, box.y + box.height])"
+    )
+    lines = started.run(f"[...{chart}.querySelectorAll('.axis')].map((each) => each.x1.baseVal.value)")
+    assert {*LOSSES, *NETWORKS, "loss_function", "test/accuracy, %"} <= {text for text, *_ in boxes}
+    for number, (text, kind, left, top, right, bottom) in enumerate(boxes):
+        if kind == "tick":  # headings stand above the axes
+            assert not any(left < line < right for line in lines), text
+        for other, _, left_of, top_of, right_of, bottom_of in boxes[number + 1 :]:
+            apart = right <= left_of or right_of <= left or bottom - 2 <= top_of or bottom_of - 2 <= top
+            assert apart, (text, other)
+    plates = f"[...{chart}.querySelectorAll('.tick')].map((each) => [each.previousSibling, each])"
+    ends = "pair.map((each) => each.getBBox()).map(({x, width}) => [x, x + width])"
+    for plate, tick in started.run(f"{plates}.map((pair) => {ends})"):
+        assert plate[0] < tick[0] < tick[1] < plate[1]
+
+
+def test_what_a_table_tells_has_no_axis_and_no_column_until_it_is_asked_for(started, tmp_path):
+    for dataset, epochs in (("digits", 3), ("cifar10", 5)):
+        for loss in LOSSES[:2]:
+            changes = (f"loss_function={loss}", f"dataset={dataset}", f"num_epochs={epochs}")
+            for network in NETWORKS:
+                leave(tmp_path / "out", *changes, f"architecture={network}", data=dataset * 3)
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    heads = "[...document.querySelectorAll('#runs thead th')].map((each) => each.dataset.name)"
+    assert started.run(heads)[1:5] == ["dataset", "architecture", "loss_function", "seed"]
+    assert "Told by dataset, so without an axis: num_epochs, " in started.run(
+        "document.querySelector('#parallel .constant').textContent"
+    )
+    select = labelled("runs", "num_epochs")
+    assert started.run(f"{select}.offsetWidth") == 0
+    box = "[...document.querySelectorAll('#runs .tick')].find((each) => each.textContent === 'num_epochs')"
+    started.run(f"{box}.click()")
+    assert started.run(heads)[1:6] == ["dataset", "architecture", "loss_function", "num_epochs", "seed"]
+    assert started.run(f"{select}.offsetWidth") > 0
 
 
 def test_a_range_on_an_axis_keeps_the_lines_within(opened):
@@ -300,8 +374,11 @@ def test_images_of_a_pair_are_shown_with_what_both_say(opened):
     assert 0 < shown <= 24
     assert opened.run("[...document.querySelectorAll('#images img')].every((each) => each.naturalWidth === 8)")
     text = opened.run("document.querySelector('#images figcaption').innerText")
-    assert "A: ✓" in text
-    assert "B: ✗" in text
+    for side in re.split(r"\n(?=B: )", text[text.index("A: ") :]):
+        right, every = map(int, re.findall(r"[AB]: (\d) of (\d) seeds right", side)[0])
+        said = [(mark, int(times)) for mark, times in re.findall(f"([✓✗]) .* {TIMES}([0-9])", side)]
+        assert every == SEEDS == sum(times for _, times in said)
+        assert right == sum(times for mark, times in said if mark == "✓")
     before = opened.run("document.querySelector('#images figcaption').innerText")
     opened.run("document.querySelector('#images .controls button').click()")
     assert opened.run("document.querySelector('#images figcaption').innerText") != before
@@ -316,8 +393,22 @@ def test_images_begin_with_groups_that_have_some(started, tmp_path):
         leave(tmp_path / "out", f"loss_function={loss}", right=[loss == LOSSES[0]] * len(labels), targets=labels)
     started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
     assert started.run("document.querySelectorAll('#images figure').length") == 24
+    sides = "[...document.querySelector('#images figure').querySelectorAll('.said')].map((each) => each.innerText)"
+    right, wrong = started.run(sides)
+    assert re.fullmatch(rf"A: 1 of 1 seed right\n✓ \d {TIMES}1", right)
+    assert re.fullmatch(rf"B: 0 of 1 seed right\n✗ \d {TIMES}1", wrong)
     chosen = [f"{labelled('images', name)}.selectedOptions[0].textContent" for name in ("A", "B")]
     assert [started.run(each) for each in chosen] == list(LOSSES[:2])
+
+
+def test_where_no_image_can_be_read_no_room_is_left_for_them(started, tmp_path):
+    for loss in LOSSES[:2]:
+        changes = (f"loss_function={loss}", "dataset=image_folder", f"data_path={tmp_path}/gone")
+        leave(tmp_path / "out", *changes, right=[loss == LOSSES[0]] * 30)
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    assert started.run("document.querySelectorAll('#images figure').length") == 24
+    assert started.run("document.querySelectorAll('#images .none, #images img').length") == 0
+    assert started.complaints == []
 
 
 def test_what_has_one_value_has_no_axis_and_is_told(started, tmp_path):
@@ -344,6 +435,33 @@ def test_a_region_that_scrolls_sideways_says_so_and_scrolls_by_the_keyboard(star
         started.run(f"{first}.focus()")
         started.press("ArrowRight", 39)
         started.wait(f"{first}.scrollLeft > 0")
+
+
+def test_on_a_narrow_window_the_first_column_stays_and_every_other_can_be_reached(started, page):
+    started.open(page, 400)
+    region = "document.querySelector('#results .wide')"
+    row = f"[...{region}.querySelector('tbody tr').children]"
+    edges = f"{row}.map((each) => each.getBoundingClientRect()).map(({{left, right}}) => [left, right])"
+    left, right = started.run(f"(({{left, right}}) => [left, right])({region}.getBoundingClientRect())")
+    at_rest = started.run(edges)
+    assert at_rest[0][0] == left
+    assert at_rest[1][1] <= right  # the second column is whole
+    assert at_rest[-1][1] > right
+    started.run(f"{region}.scrollLeft = 10000")
+    moved = started.run(edges)
+    assert moved[0] == at_rest[0]
+    assert moved[-1][1] <= right + 1
+    assert moved[-1][0] >= moved[0][1]  # not under the first
+    above = f"document.elementFromPoint({left + 5}, {row}[0].getBoundingClientRect().top + 5)"
+    assert started.run(f"{above} === {row}[0]")
+
+
+def test_a_table_that_is_longer_than_shown_says_so(started, tmp_path):
+    for number in range(50):
+        leave(tmp_path / "out", f"optimizer_params.lr={0.001 * (number + 1):.3f}")
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    hint = "document.querySelector('#results .scrolls')"
+    assert started.run(f"!{hint}.hidden && {hint}.textContent") == "↕ longer than shown: scroll or use arrow keys"
 
 
 @pytest.mark.parametrize("number_of", [1, 2])

@@ -8,7 +8,7 @@ from utils.comparison.building import Comparison
 from utils.comparison.page.classes import describe_classes
 from utils.comparison.page.curves import describe_curves, shorten
 from utils.comparison.page.images import choose_images, describe_images, disagreements
-from utils.comparison.page.predictions import SharedTest, read_shared_tests
+from utils.comparison.page.predictions import SharedTest, read_shared_tests, recorded_names
 from utils.comparison.page.runs import Shown, describe_groups, describe_names, describe_runs, notes_on_runs
 from utils.comparison.page.thumbnails import MOST, Unreadable, draw_pictures, open_data
 
@@ -46,12 +46,12 @@ def _describe_test(shared: SharedTest, shown: Shown, room: int) -> tuple[dict[st
     """
     pairs = disagreements(shared)
     chosen = choose_images(pairs, room)
-    pictures, names, notes = dict.fromkeys(chosen), None, []
+    pictures, names, notes = dict.fromkeys(chosen), recorded_names(shared), []
     try:
         data = open_data(shared)
         names = data.classes
         pictures, notes = draw_pictures(shared, data.test, chosen)
     except Unreadable as reason:
-        notes.append(f"no pictures and no names of classes: {reason}")
+        notes.append(f"no pictures{'' if names else ' and no names of classes'}: {reason}")
     classes, more = describe_classes(shared, shown, names)
     return classes, describe_images(shared, pairs, pictures, names), [*more, *notes]

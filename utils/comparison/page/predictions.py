@@ -11,6 +11,7 @@ import numpy as np
 from utils.comparison.page.runs import Shown
 from utils.comparison.reading import Run
 from utils.comparison.testing import NotPaired, read_predictions
+from utils.runs import DamagedFile
 
 MOST_RUNS, MOST_TESTS = 200, 8
 """Runs whose predictions are read; sets of test images."""
@@ -64,6 +65,14 @@ def read_shared_tests(shown: Shown) -> tuple[list[SharedTest], list[str]]:
     if len(tests) > MOST_TESTS:
         notes.append(f"of {len(tests):,} sets of test images, the {MOST_TESTS} that most groups share")
     return tests[:MOST_TESTS], notes
+
+
+def recorded_names(shared: SharedTest) -> tuple[str, ...] | None:
+    """Return the names of the classes that a run left, None where there are none that can be read."""
+    try:
+        return shared.run.folder.read_classes()
+    except DamagedFile:
+        return None
 
 
 def label_name(label: Any, names: tuple[str, ...] | None) -> str:

@@ -83,15 +83,18 @@ class Shown:
 def describe_runs(shown_: Shown) -> dict[str, Any]:
     """Return each run's group, seed, place, settings and numbers, a list a column.
 
-    A setting is a number of one of its key's `levels`; a number has a value to sort by and a text to show.
+    A setting is a number of one of its key's `levels`, and `follows` the key by which there are several tables where it
+    is known from that; a number has a value to sort by and a text to show.
     """
     runs = [run for _, run in shown_.runs]
+    layout = shown_.comparison.layout
+    follows = {key: owner for key, owner in layout.beside.items() if owner in layout.panels}
     return {
         "group": [group for group, _ in shown_.runs],
         "seed": [run.seed for run in runs],
         "folder": [str(run.folder.path) for run in runs],
         "quoted": [shlex.quote(str(run.folder.path)) for run in runs],
-        "keys": [_levels(key, runs) for key in shown_.keys],
+        "keys": [_levels(key, runs) | {"follows": follows.get(key)} for key in shown_.keys],
         "numbers": {name: _column(name, runs, shown_.comparison.unit(name)) for name in shown_.numbers},
     }
 

@@ -41,11 +41,16 @@ def open_data(shared: SharedTest) -> DataSet:
         config = read_configuration(str(shared.run.folder.config))
         data = load_data_set(structs.replace(config, download=False))
     except (UserError, ImportError, OSError) as error:
-        raise Unreadable(f"the data cannot be read any more: {str(error).splitlines()[0]}") from None
+        raise Unreadable(f"the data cannot be read any more: {_in_a_line(error)}") from None
     fits = shared.index.min() >= 0 and shared.index.max() < len(data.test)
     if not fits or not np.array_equal(_labels(data, shared.index), shared.target):
         raise Unreadable("the data is another now: its labels are not those of the predictions")
     return data
+
+
+def _in_a_line(error: Exception) -> str:
+    """Return what an error says before it lists what it is about."""
+    return str(error).splitlines()[0].removesuffix(":")
 
 
 def _labels(data: DataSet, rows: np.ndarray) -> np.ndarray:
@@ -69,7 +74,7 @@ def draw_pictures(
             found[position] = _data_uri(table.load(int(shared.index[position])))
         except (UserError, OSError) as error:
             found[position] = None
-            notes.append(f"no picture: {str(error).splitlines()[0]}")
+            notes.append(f"no picture: {_in_a_line(error)}")
     return found, notes
 
 

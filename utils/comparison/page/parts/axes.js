@@ -29,35 +29,36 @@ function extent(values, log = false, room = 0.05) {
   return [low - margin, high + margin];
 }
 
-/** About so many round numbers within a range. */
+/** Round numbers within a range: about so many, and at least two. */
 function ticks(low, high, count, log = false) {
+  const within = (values) => values.filter((value) => value >= low && value <= high);
   if (log) {
-    const found = [];
-    const wide = Math.log10(high / low) > 2;
-    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++)
-      for (const digit of wide ? [1] : [1, 2, 5]) found.push(digit * 10 ** power);
-    const inside = found.filter((value) => value >= low && value <= high);
-    const every = Math.ceil(inside.length / Math.max(2, count));
-    return inside.length > 1 ? inside.filter((_, number) => number % every === 0) : ticks(low, high, 3);
+    const powers = [];
+    for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) powers.push(10 ** power);
+    const coarse = within(powers), fine = within(powers.flatMap((power) => [power, 2 * power, 5 * power]));
+    const found = coarse.length > 1 && fine.length > count ? coarse : fine;
+    const every = Math.ceil(found.length / Math.max(2, count));
+    return found.length > 1 ? found.filter((_, number) => number % every === 0) : ticks(low, high, count);
   }
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((digit) => digit * power).find((each) => each >= rough);
   const found = [];
   for (let value = Math.ceil(low / step) * step; value <= high + step / 1e6; value += step) found.push(Math.abs(value) < step / 1e6 ? 0 : value);
-  return found;
+  return found.length > 1 ? found : ticks(low, high, 2 * count);
 }
 
-/** Texts of ticks: as many digits as tell them apart; thousands as k, M, G. */
-function tickTexts(values, share) {
+/** Texts of ticks: as many digits as tell evenly spaced ones apart, else each its own; thousands as k, M, G. */
+function tickTexts(values, share, even = true) {
   const shown = share ? values.map((value) => 100 * value) : values;
-  const gap = Math.min(...shown.slice(1).map((value, number) => Math.abs(value - shown[number])), Infinity);
+  const gap = even ? Math.min(...shown.slice(1).map((value, number) => Math.abs(value - shown[number]))) : Infinity;
   return shown.map((value) => {
-    for (const [size, letter] of [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e4, "k"]])
-      if (Math.abs(value) >= size) return `${+(value / (letter === "k" ? 1e3 : size)).toPrecision(4)}${letter}`;
-    if (!Number.isFinite(gap)) return String(+value.toPrecision(4));
-    const digits = Math.min(8, Math.max(0, -Math.floor(Math.log10(gap * 1.0001))));
-    return Math.abs(value) > 0 && Math.abs(value) < 1e-4 ? value.toExponential(0) : value.toFixed(digits);
+    if (Math.abs(value) > 0 && Math.abs(value) < 1e-4) return (+value.toPrecision(4)).toExponential();
+    const [size, letter] = [[1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([least]) => Math.abs(value) >= Math.max(least, 1e4)) ?? [1, ""];
+    if (!Number.isFinite(gap)) return `${+(value / size).toPrecision(4)}${letter}`;
+    const digits = Math.min(8, Math.max(0, -Math.floor(Math.log10((gap / size) * 1.0001))));
+    const told = (value / size).toFixed(digits);
+    return letter ? `${+told}${letter}` : told;
   });
 }
 
@@ -68,9 +69,9 @@ function tickTexts(values, share) {
 function frame(holder, name, x, y, height = 340) {
   const width = Math.max(260, holder.clientWidth);
   const yTicks = ticks(...y.range, height / 60, y.log);
-  const yTexts = tickTexts(yTicks, y.share);
+  const yTexts = tickTexts(yTicks, y.share, !y.log);
   const left = 18 + 7 * Math.max(...yTexts.map((text) => text.length), 2);
-  const box = { left, right: width - 14, top: 30, bottom: height - 44 };
+  const box = { left, right: width - 20, top: 30, bottom: height - 44 };
   const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": name });
   const at = { x: scale(...x.range, box.left, box.right, x.log), y: scale(...y.range, box.bottom, box.top, y.log) };
   yTicks.forEach((value, number) => {
@@ -79,7 +80,7 @@ function frame(holder, name, x, y, height = 340) {
     svg.append(draw("text", { class: "tick", x: box.left - 6, y: place + 4, "text-anchor": "end" }, yTexts[number]));
   });
   const xTicks = x.whole ? ticks(...x.range, Math.min(width / 80, Math.max(1, x.range[1] - x.range[0]))).filter(Number.isInteger) : ticks(...x.range, width / 110, x.log);
-  tickTexts(xTicks, x.share).forEach((text, number) => {
+  tickTexts(xTicks, x.share, !x.log).forEach((text, number) => {
     const place = at.x(xTicks[number]);
     svg.append(draw("line", { class: "axis", x1: place, x2: place, y1: box.bottom, y2: box.bottom + 5 }));
     svg.append(draw("text", { class: "tick", x: place, y: box.bottom + 19, "text-anchor": "middle" }, text));

@@ -22,9 +22,9 @@ function fill(node, attributes, children) {
   return node;
 }
 
-/** A name as a heading has it: it may break behind its dots, strokes and underscores. */
+/** A name that may break behind dots, strokes and underscores and before capitals. */
 function broken(name) {
-  return name.split(/(?<=[._/])/).flatMap((part) => [make("wbr"), part]).slice(1);
+  return name.split(/(?<=[._/])(?!\d)|(?<=[a-z])(?=[A-Z])/).flatMap((part) => [make("wbr"), part]).slice(1);
 }
 
 /** A labelled select. Options are value, text and, perhaps, the text in full. */
@@ -46,6 +46,8 @@ function part(name) {
 const title = (name) => data.names[name].title;
 const label = (group) => data.groups[group].label;
 const numbers = Object.keys(data.runs.numbers);
+/** Settings that are shown unasked: those that are not the same in all of a table. */
+const leading = data.runs.keys.filter((key) => key.follows === null);
 
 /** A metric's value as the tables have it: shares in percent. */
 function written(value, name, signed = false) {
@@ -64,10 +66,14 @@ function redrawn(holder, paint) {
   }).observe(holder);
 }
 
-/** Say above a region that it scrolls sideways, where it does. */
+/** Say above a region that it scrolls, where it does. */
 for (const region of document.querySelectorAll(".wide")) {
-  const hint = make("p", { class: "count scrolls", hidden: true }, "\u2194 wider than the window: scroll, or move by the arrow keys");
-  const check = () => { hint.hidden = region.scrollWidth <= region.clientWidth; };
+  const hint = make("p", { class: "count scrolls", hidden: true });
+  const check = () => {
+    const more = [region.scrollWidth > region.clientWidth && "\u2194 wider", region.scrollHeight > region.clientHeight + 1 && "\u2195 longer"].filter(Boolean);
+    hint.hidden = !more.length;
+    hint.textContent = `${more.join(" and ")} than shown: scroll or use arrow keys`;
+  };
   region.before(hint);
   new ResizeObserver(check).observe(region);
   new MutationObserver(check).observe(region, { childList: true, subtree: true });

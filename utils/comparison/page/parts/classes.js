@@ -15,7 +15,7 @@
     const heading = (text, kind) => make("th", { scope: "col", class: kind }, text);
     const head = [
       heading("class"), heading("difference, %", "number"), make("td", { class: "bar" }),
-      ...["this group, %", `${label(difference.baseline)}, %`, "images"].map((text) => heading(text, "number")),
+      ...["this group, %", "baseline, %", "images"].map((text) => heading(text, "number")),
     ];
     const row = (number) => {
       const value = difference.values[number];
@@ -30,7 +30,7 @@
     };
     within("table").replaceChildren(make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...shown.map(row)));
     const more = make("button", { type: "button", onclick: () => { whole = !whole; paint(); } }, cutOff ? `all ${order.length} classes` : "fewer classes");
-    const seeds = `over ${difference.seeds} seed${difference.seeds > 1 ? "s" : ""}`;
+    const seeds = `baseline: ${label(difference.baseline)}; over ${difference.seeds} seed${difference.seeds > 1 ? "s" : ""}`;
     within(".more").replaceChildren(cutOff ? `${seeds}; the ${MOST / 2} classes that gain most and the ${MOST / 2} that lose most ` : `${seeds} `, order.length > MOST ? more : "");
   }
 

@@ -3,7 +3,7 @@
 function openRun(run) {
   const runs = data.runs;
   const dialog = document.getElementById("details");
-  const facts = (pairs, number) => make("table", { class: "facts" }, make("tbody", {}, ...pairs.map(([name, text]) => make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: number ? "number" : null }, text)))));
+  const facts = (pairs, number) => make("table", { class: "facts" }, make("tbody", {}, ...pairs.map(([name, text]) => make("tr", {}, make("th", { scope: "row" }, ...broken(name)), make("td", { class: number ? "number" : null }, ...broken(text))))));
   const settings = [...runs.keys.map((key) => [key.name, key.exact[key.codes[run]] ?? key.levels[key.codes[run]]]), ["seed", String(runs.seed[run])]];
   const known = numbers.map((name) => [title(name), runs.numbers[name].texts[run]]).filter(([, text]) => text !== "");
   const half = Math.ceil(known.length / 2);

@@ -31,17 +31,20 @@
 
   function told(image, letter, group) {
     const said = image.predictions[test.groups.indexOf(group)];
-    const times = (each) => (said.length > 1 ? ` ×${each.seeds}` : "");
-    const words = said.map((each) => make("span", { class: each.right ? "right" : "wrong" }, `${each.right ? "✓" : "✗"} ${each.name}${times(each)} `));
-    return make("div", {}, `${letter}: `, ...words);
+    const count = (some) => some.reduce((sum, each) => sum + each.seeds, 0);
+    const words = said.map((each) => make("div", { class: each.right ? "right" : "wrong" }, `${each.right ? "✓" : "✗"} ${each.name} ×${each.seeds}`));
+    const all = count(said);
+    const head = `${letter}: ${count(said.filter((each) => each.right))} of ${all} seed${all > 1 ? "s" : ""} right`;
+    return make("div", { class: "said" }, head, ...words);
   }
 
   function figure(number) {
     const image = test.images[number];
     const about = `test image ${image.index}, ${image.target}`;
-    const picture = image.picture === null ? make("div", { class: "none", role: "img", "aria-label": `${about}: no picture` }) : make("img", { src: image.picture, alt: about, width: 96, height: 96 });
-    picture.addEventListener("load", () => picture.classList.toggle("pixels", picture.naturalWidth < 64));
-    return make("figure", {}, picture, make("figcaption", {}, make("strong", {}, image.target), ` · image ${image.index}`, told(image, "A", right), told(image, "B", wrong)));
+    const some = test.images.some((each) => each.picture !== null);
+    const picture = !some ? "" : image.picture === null ? make("div", { class: "none", role: "img", "aria-label": `${about}: no picture` }) : make("img", { src: image.picture, alt: about, width: 96, height: 96 });
+    if (image.picture !== null) picture.addEventListener("load", () => picture.classList.toggle("pixels", picture.naturalWidth < 64));
+    return make("figure", {}, picture, make("figcaption", {}, make("strong", {}, image.target), make("div", {}, `image ${image.index}`), told(image, "A", right), told(image, "B", wrong)));
   }
 
   function paint() {

@@ -8,7 +8,7 @@ const COSTS = ["seconds", "images_per_second", "num_parameters", "flops"];
   const runs = data.runs;
   const count = runs.seed.length;
   const shownNumbers = new Set([data.metric, ...COSTS].filter((name) => numbers.includes(name)));
-  const shownKeys = new Set(runs.keys.slice(0, 8).map((key) => key.name));
+  const shownKeys = new Set(leading.slice(0, 8).map((key) => key.name));
   const chosen = new Map(); // key -> number of the level that rows must have
   let words = [], sorted = null, reversed = false, page = 0;
 
@@ -92,7 +92,8 @@ const COSTS = ["seconds", "images_per_second", "num_parameters", "flops"];
     value === "" ? chosen.delete(number) : chosen.set(number, Number(value));
     again();
   }));
-  const flip = (set, name) => (on) => { on ? set.add(name) : set.delete(name); paint(); };
+  const offer = () => runs.keys.forEach((key, number) => { selects[number].hidden = !shownKeys.has(key.name) && !chosen.has(number); });
+  const flip = (set, name) => (on) => { on ? set.add(name) : set.delete(name); offer(); paint(); };
   const boxes = [
     ...runs.keys.map((key) => tick(key.name, shownKeys.has(key.name), flip(shownKeys, key.name))),
     ...numbers.map((name) => tick(title(name), shownNumbers.has(name), flip(shownNumbers, name))),
@@ -101,5 +102,6 @@ const COSTS = ["seconds", "images_per_second", "num_parameters", "flops"];
     make("label", {}, "filter", filter), ...selects,
     make("details", {}, make("summary", {}, "columns"), make("div", {}, ...boxes)),
   );
+  offer();
   paint();
 })();

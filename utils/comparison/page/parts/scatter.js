@@ -24,13 +24,20 @@
       const told = `${label(each.number)}: ${title(y)} ${each.group.texts[y]}; ${title(x)} ${each.group.texts[x]}`;
       const tell = (on) => () => { within(".readout").textContent = on ? told : ""; };
       if (spread(each)) at.svg.append(draw("line", { class: `spread ${look(each.number).class}`, x1: left, x2: left, y1: at.y(each.y - spread(each)), y2: at.y(each.y + spread(each)) }));
-      const shape = mark(each.number, left, up, { tabindex: 0, role: "img", "aria-label": told, onpointerenter: tell(true), onpointerleave: tell(false), onfocus: tell(true), onblur: tell(false) });
+      const shape = mark(each.number, left, up, { tabindex: 0, role: "img", "aria-label": told, onpointerenter: tell(true), onpointerleave: tell(false), onfocus: tell(true), onblur: tell(false), "data-group": each.number });
       shape.append(draw("title", {}, told));
       at.svg.append(shape);
     }
-    const shownInLegend = points.slice(0, 40).map((each) => make("span", {}, swatch(each.number, true), label(each.number)));
+    const shownInLegend = points.slice(0, 40).map((each) => make("button", { type: "button", onclick: () => raise(at.svg, each.number) }, swatch(each.number, true), label(each.number)));
     if (points.length > 40) shownInLegend.push(make("span", {}, `and ${points.length - 40} more: point at a mark`));
     within(".legend").replaceChildren(...shownInLegend);
+  }
+
+  /** Put a group's mark over all others, and say what it is. */
+  function raise(svg, group) {
+    const shape = svg.querySelector(`[data-group="${group}"]`);
+    svg.append(shape);
+    shape.focus({ preventScroll: true });
   }
 
   const unit = (name) => (name === "flops" ? "multiply-adds of one image" : name === "seconds" ? "seconds of training" : title(name));
