@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 from ray.cluster_utils import Cluster
@@ -22,8 +23,8 @@ from ray.cluster_utils import Cluster
 import train
 from utils.sweeps.on_ray import QUIET
 
-NODE = {"num_cpus": 1, "num_gpus": 0, "include_dashboard": False}
-CARD = {"num_cpus": 2, "num_gpus": 1}
+NODE: dict[str, Any] = {"num_cpus": 1, "num_gpus": 0, "include_dashboard": False}
+CARD: dict[str, Any] = {"num_cpus": 2, "num_gpus": 1}
 """Of a node with one card; cores for two runs."""
 RUN = "ray::ImplicitFunc"
 """What Ray calls a process that does runs."""

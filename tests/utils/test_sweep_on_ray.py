@@ -151,6 +151,7 @@ def test_runs_whose_process_or_node_dies_are_done_again_once_each(tmp_path, undi
     assert results(tmp_path) == results(undisturbed)
 
 
+@pytest.mark.torture
 @pytest.mark.parametrize(("share", "together"), [(0.5, True), (1, False)])
 def test_runs_share_a_card_as_gpus_per_run_says(tmp_path, undisturbed, share, together):
     file = write(tmp_path, epochs=4, seeds=2, more=f"  gpus_per_run: {share}\n  cpus_per_run: 1\n")
