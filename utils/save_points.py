@@ -52,7 +52,7 @@ class SavePoints(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         batches = trainer.fit_loop.epoch_loop.batch_progress.total
         self.saved = Position(*divmod(batches.completed, int(trainer.num_training_batches)))
-        signals.take_sigterm_back()
+        signals.take_signals_back()
         if trainer.world_size == 1:  # several devices could not agree at which step to save: each has its own signal
             signals.wait_for_save_point()
 

@@ -22,6 +22,7 @@ GRACE = 8.0
 _received: list[str] = []
 _owner = 0
 _active = False
+_taken: set[int] = set()
 _waits = False
 _patience = 0.0
 _on_request = False
@@ -79,6 +80,7 @@ def raise_on_signals() -> Iterator[None]:
         if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
             before[number] = signal.signal(number, _receive)
     _active = signal.SIGTERM in before
+    _taken.update(before)
     if hasattr(signal, "SIGALRM"):
         before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _stop_waiting)
     try:
@@ -88,14 +90,16 @@ def raise_on_signals() -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         _active = _waits = False
         _received.clear()
+        _taken.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def take_sigterm_back() -> None:
-    """Replace the handlers that Lightning sets, which talks to other devices amid whatever they do, and Ray."""
+def take_signals_back() -> None:
+    """Replace the handlers that others set: Lightning, to talk to other devices amid whatever they do, Ray and Tune."""
     if _active and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _receive)
+        for number in _taken:
+            signal.signal(number, _receive)
 
 
 def take_requests() -> None:

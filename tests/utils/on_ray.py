@@ -1,8 +1,9 @@
 """A sweep on a Ray of two nodes on this machine, in a process of its own, with accidents in its midst.
 
-    python -m tests.utils.on_ray FILE [kill]
+    python -m tests.utils.on_ray FILE [kill] [card]
 
 With `kill`, the process of a run is killed after its first epoch, later the node that was added, and another is added.
+With `card`, the node that was added claims a card; as the runs use none, there need not be one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 from ray.cluster_utils import Cluster
@@ -21,16 +23,18 @@ from ray.cluster_utils import Cluster
 import train
 from utils.sweeps.on_ray import QUIET
 
-NODE = {"num_cpus": 1, "include_dashboard": False}
+NODE: dict[str, Any] = {"num_cpus": 1, "num_gpus": 0, "include_dashboard": False}
+CARD: dict[str, Any] = {"num_cpus": 2, "num_gpus": 1}
+"""Of a node with one card; cores for two runs."""
 RUN = "ray::ImplicitFunc"
 """What Ray calls a process that does runs."""
 
 
-def main(file: str, disturbed: bool) -> int:
+def main(file: str, disturbed: bool, with_card: bool) -> int:
     os.environ.update(QUIET)
     # its hooks at exit are handlers of signals, which no other thread than the main one may set
     cluster = Cluster(initialize_head=True, head_node_args=NODE, shutdown_at_exit=False)
-    node = cluster.add_node(**NODE)
+    node = cluster.add_node(**NODE | (CARD if with_card else {}))
     try:
         if disturbed:
             accidents = threading.Thread(target=_accidents, args=(cluster, node, Path(file).parent), daemon=True)
@@ -71,4 +75,4 @@ def _wait(happened) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], "kill" in sys.argv[2:]))
+    sys.exit(main(sys.argv[1], "kill" in sys.argv[2:], "card" in sys.argv[2:]))

@@ -45,6 +45,18 @@ def spared() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
+def test_handlers_that_others_set_are_replaced(number):
+    @raise_on_signals()
+    def work():
+        signal.signal(number, signal.SIG_IGN)
+        signals.take_signals_back()
+        os.kill(os.getpid(), number)
+
+    with pytest.raises(Interrupted, match=number.name):
+        work()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_raised_once_and_the_handlers_are_put_back(number):
     before, inside = handlers(), []
 

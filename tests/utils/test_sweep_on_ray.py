@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -9,13 +10,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 import train
 from utils.runs import RunFolder
+from utils.signals import STATUS, raise_on_signals
 
 CLOCKS = ("seconds", "images_per_second", "waiting_share")
+NUMBERS = [signal.Signals[name] for name in STATUS]
 ROOT = Path(train.__file__).parent
 TEXT = """\
 dataset: digits
@@ -73,6 +77,12 @@ def results(folder: Path) -> dict[str, tuple[bytes, list[dict[str, float]]]]:
     return found
 
 
+def trained(path: Path) -> tuple[float, float]:
+    """Return from when to when a run was trained."""
+    run = RunFolder(path)
+    return run.config.stat().st_mtime, run.summary.stat().st_mtime
+
+
 def wait_for(process: subprocess.Popen[str], folder: Path, pattern: str) -> None:
     end = time.monotonic() + 300
     while not any(folder.glob(pattern)):
@@ -91,15 +101,30 @@ def undisturbed(tmp_path_factory) -> Path:
     return folder
 
 
+def test_signals_are_ours_while_tune_works():
+    from ray.tune.tune import _setup_signal_catching
+
+    from utils.sweeps.tuning import Watcher
+
+    sweep = jobs = board = mock.Mock()
+    with raise_on_signals():
+        ours = [signal.getsignal(number) for number in NUMBERS]
+        _setup_signal_catching()
+        assert [signal.getsignal(number) for number in NUMBERS] != ours  # Tune would end a sweep with status 0
+        Watcher(sweep, jobs, board).setup()
+        assert [signal.getsignal(number) for number in NUMBERS] == ours
+
+
 @pytest.mark.torture
-def test_a_sweep_that_a_signal_stopped_goes_on_to_the_results_of_an_undisturbed_one(tmp_path, undisturbed):
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
+def test_a_sweep_that_a_signal_stopped_goes_on_to_the_results_of_an_undisturbed_one(tmp_path, undisturbed, name):
     file = write(tmp_path, epochs=4, seeds=2)
     first = start("train.py", str(file))
     wait_for(first, tmp_path, "output/*/metrics.csv")
-    first.send_signal(signal.SIGTERM)
+    first.send_signal(signal.Signals[name])
     status, text = finish(first)
-    assert status == 143, text
-    assert re.search(r"interrupted by SIGTERM with \d runs of the sweep to be done; the same command goes on", text)
+    assert status == STATUS[name], text
+    assert re.search(rf"interrupted by {name} with \d runs of the sweep to be done; the same command goes on", text)
     assert not list(tmp_path.glob("output/.ray-*"))
     log = (tmp_path / "logs" / "lossbench.log").read_text()
     saved = list(tmp_path.glob("output/*/checkpoints/last.ckpt"))
@@ -123,4 +148,16 @@ def test_runs_whose_process_or_node_dies_are_done_again_once_each(tmp_path, undi
     told = re.findall(r"^run (\d) of 4: finished  (.*?)  test", text, re.MULTILINE)
     assert [number for number, _ in told] == ["1", "2", "3", "4"]
     assert len({name for _, name in told}) == 4
+    assert results(tmp_path) == results(undisturbed)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(("share", "together"), [(0.5, True), (1, False)])
+def test_runs_share_a_card_as_gpus_per_run_says(tmp_path, undisturbed, share, together):
+    file = write(tmp_path, epochs=4, seeds=2, more=f"  gpus_per_run: {share}\n  cpus_per_run: 1\n")
+    status, text = finish(start("-m", "tests.utils.on_ray", str(file), "card"))
+    assert status == 0, text
+    spans = sorted(map(trained, tmp_path.glob("output/*/")))
+    assert len(spans) == 4
+    assert any(end > start for (_, end), (start, _) in itertools.pairwise(spans)) == together, spans
     assert results(tmp_path) == results(undisturbed)

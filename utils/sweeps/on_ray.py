@@ -17,7 +17,7 @@ from typing import Any
 
 from datasets.files import CORES_VARIABLE, available_cores
 from utils.schema import Configuration
-from utils.signals import GRACE, Interrupted, command_to_go_on, take_sigterm_back, wait_for_save_point, wait_no_longer
+from utils.signals import GRACE, Interrupted, command_to_go_on, take_signals_back, wait_for_save_point, wait_no_longer
 from utils.sweeps.board import Board
 from utils.sweeps.cells import Sweep
 from utils.sweeps.family import shown_as_one
@@ -92,7 +92,7 @@ def _ray(sweep: Sweep) -> Iterator[Any]:
                     _start(ray)
                 else:
                     _join(ray, sweep, address)
-            take_sigterm_back()
+            take_signals_back()
             yield ray
         except SystemError as error:  # what Ray's compiled code makes of an exception of a signal's
             raise error.__cause__ if isinstance(error.__cause__, Interrupted) else error from None

@@ -50,6 +50,10 @@ class Watcher(_Forgotten, Callback):
     def __init__(self, sweep: Sweep, jobs: Jobs, board: Board) -> None:
         self.sweep, self.jobs, self.board = sweep, jobs, board
 
+    def setup(self, **info: Any) -> None:
+        """Handle signals ourselves: upon a SIGUSR1, Tune would end as if the sweep were finished."""
+        signals.take_signals_back()
+
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Raise Interrupted if a signal has come: amid Ray's own code it would be lost."""
         if signals.is_waiting():
