@@ -81,6 +81,8 @@ def run(options: argparse.Namespace) -> None:
         write_csv(options.csv, group_records(comparison))
     if options.runs_csv is not None:
         write_csv(options.runs_csv, run_records(comparison))
+    if written := [str(getattr(options, name)) for name in names if getattr(options, name) is not None]:
+        print(f"\nwritten: {presentable(', '.join(written))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

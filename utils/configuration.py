@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin
 
 import msgspec
@@ -16,6 +17,8 @@ from utils.types import ConfigError
 from utils.yaml_text import MAX_CHARACTERS, YamlError, read_yaml
 
 NameChecks = Mapping[str, Callable[[str], str | None]]
+TEMPLATE = "config_template.yml"
+"""Where configuration files come from."""
 
 
 def read_configuration(
@@ -60,13 +63,19 @@ def read_configuration(
     return shrink(msgspec.structs.replace(configuration, _places=places))
 
 
+def _near(file: str) -> str:
+    """Return which file beside it may be meant, or where one comes from."""
+    beside = [path.name for path in Path(file).parent.glob("*.y*ml") if path.name != TEMPLATE]
+    return did_you_mean(Path(file).name, beside) or f"; copy {TEMPLATE} to config.yml and edit it"
+
+
 def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> dict[str, Any]:
     try:
         with open(file, "rb") as stream:
             content = stream.read(4 * MAX_CHARACTERS + 1)  # no more, were it /dev/zero
         text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
     except FileNotFoundError:
-        raise ConfigError(f"{file}: no such file; copy config_template.yml to config.yml and edit it") from None
+        raise ConfigError(f"{file}: no such file{_near(file)}") from None
     except (OSError, ValueError) as error:  # bytes that are no UTF-8, or a NUL in the name
         raise ConfigError(f"{file}: cannot be read: {error}") from None
     try:

@@ -11,6 +11,8 @@ from utils.schema import Configuration
 IN_PIXELS = ("size", "padding", "length")
 """Parameters of transforms that are lengths on an image."""
 DATA_SET, SIZE, BATCH, EPOCHS = "made_up", 32, 16, 2
+CLIPPED_TO = 1.0
+"""Norm of the gradients: some losses, at the rates of their papers, do not stay finite on so few made-up images."""
 
 
 def shrink(config: Configuration) -> Configuration:
@@ -18,9 +20,9 @@ def shrink(config: Configuration) -> Configuration:
 
     The data set is replaced by made-up images that stand for it, those of more than 32 px both ways become at most
     32 px, and lengths among the transforms' parameters shrink with them; batches hold at most 16 images, there are at
-    most two epochs, so that none beyond can be kept, weights are fresh. All else stays, so loss, optimizer, schedule,
-    augmentation, mixing and network are those of the real run. The values are the configuration's own, so a run's
-    config.yml says what ran.
+    most two epochs, so that none beyond can be kept, weights are fresh, gradients are clipped. All else stays, so loss,
+    optimizer, schedule, augmentation, mixing and network are those of the real run. The values are the configuration's
+    own, so a run's config.yml says what ran.
     """
     if not config.smoke or config.sweep is not None:
         return config
@@ -41,6 +43,7 @@ def shrink(config: Configuration) -> Configuration:
         tensor_augmentations=_scaled(config.tensor_augmentations, scale),
         batch_size=min(config.batch_size, BATCH),
         num_epochs=min(config.num_epochs, EPOCHS),
+        gradient_clip_norm=min(config.gradient_clip_norm or CLIPPED_TO, CLIPPED_TO),
         pretrained=False,
         weights_path=None,
         compile=False,

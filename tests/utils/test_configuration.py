@@ -275,6 +275,9 @@ def test_override_below_a_plain_value_is_refused(override):
 
 
 def test_missing_file_says_what_to_do(tmp_path):
+    (tmp_path / "osm_table5.yml").touch()
+    with pytest.raises(ConfigError, match=r"osm_table55\.yml: no such file; did you mean 'osm_table5\.yml'\?"):
+        read_configuration(str(tmp_path / "osm_table55.yml"))
     with pytest.raises(ConfigError, match=r"none\.yml: no such file; copy config_template\.yml"):
         read_configuration(str(tmp_path / "none.yml"))
 

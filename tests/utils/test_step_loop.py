@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pytorch_lightning.callbacks import Callback
 
+from datasets.data_module import DataModule
 from models.classifier import Classifier
 from tests.utils.resuming import SETUPS, SMALL, differences, hurry
 from utils import runner, step_loop
@@ -88,9 +89,13 @@ def test_where_a_hook_that_plain_steps_pass_over_is_written_none_is_plain(train,
     if base is Callback:
         callback = type("Listener", (Callback,), {hook: heard})()
         original = runner.build_trainer
-        monkeypatch.setattr(runner, "build_trainer", lambda *args: original(*args[:3], [callback]))
+        monkeypatch.setattr(
+            runner,
+            "build_trainer",
+            lambda config, folder, trackers, others: original(config, folder, trackers, [callback]),
+        )
     else:
-        written = Classifier if base.__name__ == "LightningModule" else runner.prepare.__globals__["DataModule"]
+        written = Classifier if base.__name__ == "LightningModule" else DataModule
         monkeypatch.setattr(written, hook, heard, raising=False)
     train("listened")
     assert plain_steps == []

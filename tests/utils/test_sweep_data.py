@@ -232,7 +232,9 @@ def test_cost_counts_the_images_that_were_read(file, images):
     sweep = read(file, "architecture=resnet34_cifar", "select_on=test")
     cost = describe(sweep, Shard(), checked(sweep).size).splitlines()[-1]
     assert cost.startswith(f"cost: about {2 * 3 * 16 * 1_159_909_376 / 4:.0e} multiply-adds")
-    assert ", two minutes or less on a GPU, two minutes or less on a core of a CPU, to within a factor of a few" in cost
+    assert (
+        ", two minutes or less on a GPU, two minutes or less on a core of a CPU, to within a factor of a few, " in cost
+    )
 
 
 def test_check_of_a_hundred_thousand_runs_stays_a_matter_of_seconds(file, images):

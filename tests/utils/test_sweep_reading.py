@@ -13,7 +13,7 @@ from utils.configuration import TOGETHER, read_configuration
 from utils.schema import KEYS, Configuration
 from utils.sweeps.block import Block
 from utils.sweeps.cells import Sweep, expand, load_sweep
-from utils.sweeps.checking import check_parameters, check_together
+from utils.sweeps.checking import check_parameters, check_ranges, check_together
 from utils.sweeps.reading import find_mistakes
 from utils.types import ConfigError
 
@@ -321,6 +321,40 @@ def test_runs_beyond_those_that_are_named_can_be_told_by_what_they_have(tmp_path
     assert names.count(";") == 3
     assert names.endswith("; and 23 more")
     assert rule == "  to leave them out, exclude: [{loss_function: [FocalLoss, HingeLoss], loss_params: {beta: 1}}]"
+
+
+@pytest.mark.parametrize(
+    ("grid", "ranges", "said"),
+    [
+        (
+            "optimizer: [SGD, AdamW]",
+            "optimizer_params.lrr: {log: [0.1, 1]}",
+            "optimizer_params.lrr: unknown parameter; did",
+        ),
+        ("batch_size: [4, 8]", "loss_params.foo: {int: [1, 3]}", "loss_params.foo: unknown parameter"),
+        (
+            "loss_function: [CrossEntropyLoss, FocalLoss]",
+            "loss_params.gamma: {choice: [1, 2]}",
+            "(with loss_function: CrossEntropyLoss)",
+        ),
+        (
+            "loss_function: [FocalLoss]",
+            "loss_params.gamma: {uniform: [-1, 2]}",
+            "gamma must be finite and >= 0, got -1",
+        ),
+    ],
+)
+def test_ranges_that_nothing_takes_are_told_before_any_trial(tmp_path, grid, ranges, said):
+    text = f"sweep: {{grid: {{{grid}}}, search: {{ranges: {{{ranges}, dropout: {{uniform: [0, 0.5]}}}}}}}}\n"
+    searched = sweep(tmp_path, text)
+    check_parameters(searched)
+    with pytest.raises(ConfigError) as error:
+        check_ranges(searched)
+    (line,) = str(error.value).splitlines()
+    assert line.startswith(f"{tmp_path}/config.yml:1: sweep.search.ranges.{ranges.partition(':')[0]}: ")
+    assert said in line
+    check_ranges(sweep(tmp_path, text.replace(f"{ranges}, ", "")))
+    check_ranges(sweep(tmp_path, "sweep: {seeds: 2}\n"))
 
 
 def test_a_loss_of_two_classes_is_refused_on_data_that_are_known_to_have_others(tmp_path):

@@ -222,6 +222,24 @@ def test_runs_of_unknown_cost_are_counted_with_the_reason_beside_what_is_known(f
     assert cost.endswith("; without 2 runs of unknown cost: the data's size is not known (image_folder, csv)")
 
 
+def test_what_the_command_line_takes_from_the_grid_is_told(tmp_path):
+    file = tmp_path / "sweep.yml"
+    file.write_text(
+        "dataset: digits\nsweep:\n  grid:\n    loss:\n      - {name: a, loss_function: FocalLoss}\n"
+        "      - {name: b, loss_function: HingeLoss}\n      - {name: c, loss_function: HingeLoss, dropout: 0.5}\n"
+        "    batch_size: [4, 8]\n  seeds: 2\n"
+    )
+    assert "command line" not in describe(read(file), Shard())
+    told = describe(read(file, "batch_size=8", "seed=5"), Shard()).splitlines()
+    assert told[:3] == [
+        "3 runs",
+        "seed: not varied, as the command line gives seed",
+        "batch_size: not varied, as the command line gives batch_size",
+    ]
+    told = describe(read(file, "loss_function=MSELoss"), Shard()).splitlines()
+    assert told[1] == "loss: 1 of 3 are left, as the command line gives loss_function"
+
+
 def test_a_hundred_thousand_runs_are_checked_in_seconds(tmp_path):
     import time
 
@@ -263,8 +281,9 @@ def test_smoke_keeps_all_but_size_length_data_and_weights(quick):
     changed = {key for key, value in plain.values().items() if smoke.values()[key] != value}
     assert changed == {
         *("dataset", "data_params", "image_size", "image_augmentations", "batch_size", "num_epochs", "pretrained"),
-        "smoke",
+        *("gradient_clip_norm", "smoke"),
     }
+    assert [quick(smoke="true", gradient_clip_norm=norm).gradient_clip_norm for norm in (0.5, 5)] == [0.5, 1]
     assert (smoke.dataset, smoke.data_params) == ("made_up", {"like": "cifar100"})
     assert (smoke.image_size, smoke.batch_size, smoke.num_epochs) == ([32, 16], 16, 2)
     assert smoke.image_augmentations == {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -22,6 +22,8 @@ from utils.types import ConfigError
 
 SAME_DATA = (*DATA_KEYS, "select_on", "valid_fraction", "smoke")
 """What numbers of one column must have in common to be compared; the first parts of keys."""
+ROWS_NAMED = 8
+"""Rows that a message names before it counts the rest."""
 Tests = Literal["auto", "all", "seeds", "none"]
 
 
@@ -133,6 +135,7 @@ def compare(found: Found, options: Options) -> Comparison:
     Raises: ConfigError for a metric, key or baseline that there is not.
     """
     _check_metric(found, options.metric)
+    _check_reach(found, options.reach)
     found = _with_names(found, (*options.rows, *options.columns))
     groups = group_runs(found.runs)
     layout = lay_out(groups, options.rows, options.columns)
@@ -149,7 +152,8 @@ def compare(found: Found, options: Options) -> Comparison:
     ]
     reason = ""
     if not any(baselines.values()) and len(groups) > 1 and options.tests != "none":
-        reason = f"no baseline among the rows, so no tests: name one of {layout.rows[0]} with --baseline"
+        rows = dict.fromkeys(map(layout.row, groups))
+        reason = f"no baseline among the rows, so no tests; --baseline ROW names one: {_some(rows)}"
     elif options.tests == "auto" and not with_images:
         reason = f"{len(pairs):,} comparisons: tested over seeds only; --tests all reads all predictions"
     return Comparison(options, found, tuple(groups), layout, tuple(panels), reason)
@@ -172,6 +176,13 @@ def _check_metric(found: Found, metric: str) -> None:
     evaluated = ", ".join(sorted({name for run in found.runs for name in run.words} & known))
     told = f"of evaluations {evaluated}" if evaluated else "python evaluate.py RUN adds others"
     raise ConfigError(f"--metric: no run has {metric!r}{did_you_mean(metric, known)}; there are {tested}, ...; {told}")
+
+
+def _check_reach(found: Found, reach: float | None) -> None:
+    """Raises: ConfigError for a share above 1, such as 90 where 90 % is meant."""
+    shares = [name for name in {str(run.settings["monitor"]) for run in found.runs} if unit_of(name).is_share]
+    if reach is not None and reach > 1 and shares:
+        raise ConfigError(f"--reach: {min(shares)} is a share of 1, so 0.9 means 90 %, got {reach:g}")
 
 
 def _default_baseline(groups: Sequence[Group], layout: Layout) -> str | None:
@@ -203,7 +214,12 @@ def _find_baseline(groups: Sequence[Group], layout: Layout, wanted: str) -> str:
         return of_value[0]
     if of_value:
         raise ConfigError(f"--baseline: {wanted!r} is several rows; name one: {' | '.join(of_value)}")
-    raise ConfigError(f"--baseline: no row is called {wanted!r}{did_you_mean(wanted, labels)}")
+    raise ConfigError(f"--baseline: no row is called {wanted!r}{did_you_mean(wanted, labels)} ({_some(labels)})")
+
+
+def _some(rows: Iterable[str]) -> str:
+    known = list(rows)
+    return " | ".join(known[:ROWS_NAMED]) + (f" | and {len(known) - ROWS_NAMED:,} more" if known[ROWS_NAMED:] else "")
 
 
 def _pairs(

@@ -26,7 +26,7 @@ def cost_table(comparison: Comparison) -> Table:
     if costs:
         notes.append("means over the seeds; seconds of all epochs, on whatever machine it was; multiply-adds an image")
     title = "Cost" if costs else "Epochs to reach"
-    return Table(title, header, tuple(rows), tuple(notes), of_all=True, exact=layout.exact)
+    return Table(title, header, tuple(rows), tuple(notes), of_all=True, exact=layout.exact, places=1 + len(places))
 
 
 def _reach_text(cell: Cell) -> list[str]:

@@ -36,7 +36,9 @@ def _terminal(table: Table, width: int | None) -> str:
     rows = [[printable(each.text) + ("*" if each.bold else "") for each in row] for row in table.rows[:MOST_ROWS]]
     header = [printable(each) for each in table.header]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    blocks = [_block(header, rows, widths, chosen, table.rule_before) for chosen in _columns_of_blocks(widths, width)]
+    blocks = [
+        _block(header, rows, widths, chosen, table.rule_before) for chosen in _columns_of_blocks(table, widths, width)
+    ]
     notes = list(table.notes)
     if len(table.rows) > MOST_ROWS:
         notes.insert(0, f"and {len(table.rows) - MOST_ROWS:,} more rows: --markdown FILE or --csv FILE has all")
@@ -45,13 +47,14 @@ def _terminal(table: Table, width: int | None) -> str:
     return "\n".join([printable(table.title), "\n\n".join(blocks), *map(printable, notes)])
 
 
-def _columns_of_blocks(widths: Sequence[int], width: int | None) -> list[list[int]]:
-    """Return the columns of each block, of which all have the first one, and one that is too wide a block alone."""
-    blocks = [[0]]
-    for column in range(1, len(widths)):
+def _columns_of_blocks(table: Table, widths: Sequence[int], width: int | None) -> list[list[int]]:
+    """Return the columns of each block: all say what their rows are about; one that is too wide has a block alone."""
+    first = list(range(table.places))
+    blocks = [[*first]]
+    for column in range(table.places, len(widths)):
         needed = sum(widths[each] + len(GAP) for each in blocks[-1]) + widths[column]
-        if width is not None and needed > width and len(blocks[-1]) > 1:
-            blocks.append([0])
+        if width is not None and needed > width and len(blocks[-1]) > table.places:
+            blocks.append([*first])
         blocks[-1].append(column)
     return blocks
 

@@ -29,7 +29,7 @@ class Layout:
     """Which keys are rows, columns and tables, and which of the others differ.
 
     Args:
-        chosen: rows and columns were not asked for.
+        chosen: which of rows and columns were not asked for.
         beside: the other keys that differ, key -> rows or columns key that it goes with, or None.
         exact: labels in which numbers are cut -> the same with all their digits.
     """
@@ -37,7 +37,7 @@ class Layout:
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     panels: tuple[str, ...]
-    chosen: bool
+    chosen: tuple[str, ...]
     beside: dict[str, str | None]
     exact: dict[str, str] = field(default_factory=dict)
     _labels: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -119,7 +119,8 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
             parameters[place] = [name for name in names if len({_value(group, name) for group in members}) > 1]
     labels = {key: short_labels([value]) for key, value in groups[0].settings.items()}
     labels |= {key: short_labels(group.settings[key] for group in groups if key in group.settings) for key in varied}
-    layout = Layout(chosen_rows, chosen_columns, (), not (rows and columns), {}, {}, labels, parameters)
+    by_itself = tuple(name for name, keys in (("rows", rows), ("columns", columns)) if not keys)
+    layout = Layout(chosen_rows, chosen_columns, (), by_itself, {}, {}, labels, parameters)
     panels = _split(groups, varied, layout)
     taken = {*chosen_rows, *chosen_columns, *panels, *(name for names in parameters.values() for name in names)}
     beside = {

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from utils.comparison.building import Comparison
 from utils.comparison.trials import results_among
+from utils.runs import RunFolder
 
 NAMED = 5
 """Folders that a note names."""
@@ -17,7 +18,9 @@ def notes(comparison: Comparison) -> list[str]:
     runs, groups = _counted(len(found.runs), "run"), _counted(len(comparison.groups), "group")
     lines = [f"{runs} in {groups}; {_differences(comparison)}", *_following(comparison)]
     if layout.chosen and len(comparison.groups) > 1:
-        lines.append("rows and columns were chosen from what differs; --rows KEY --columns KEY choose others")
+        options = " ".join(f"--{name} KEY" for name in layout.chosen)
+        choose = "choose" if len(layout.chosen) > 1 else "chooses"
+        lines.append(f"{' and '.join(layout.chosen)} were chosen from what differs; {options} {choose} others")
     if untold := [key for key, owner in layout.beside.items() if owner is None]:
         lines.append(f"warning: neither rows, columns nor tables tell in what they differ beside: {_by_family(untold)}")
     if comparison.not_tested:
@@ -25,8 +28,11 @@ def notes(comparison: Comparison) -> list[str]:
     lines += _found_values(comparison)
     if found.trials:
         lines.append(f"{_counted(found.trials, 'trial')} of a search left out; --trials shows them")
-    if found.unfinished:
-        lines.append(f"left out, unfinished: {named(map(str, found.unfinished))}")
+    trials = [path for path in found.unfinished if RunFolder(path).trial.is_file()]
+    if trials:
+        lines.append(f"left out, trials that were pruned or are not finished: {named(map(str, trials))}")
+    if unfinished := [str(path) for path in found.unfinished if path not in trials]:
+        lines.append(f"left out, unfinished: {named(unfinished)}")
     lines += [f"left out, damaged: {path}: {reason}" for path, reason in found.damaged[:NAMED]]
     if len(found.damaged) > NAMED:
         lines.append(f"left out, damaged: {len(found.damaged) - NAMED:,} more")

@@ -36,7 +36,7 @@ def significance_table(comparison: Comparison) -> Table:
     header, rows = (tuple(header[place] for place in told), [tuple(row[place] for place in told) for row in rows])
     notes = tuple(_notes_on_tests(contrasts, comparison.options.metric))
     title = f"Tests; {len(contrasts)} comparison{'s'[: len(contrasts) > 1]}, p values corrected for that by Holm"
-    return Table(title, header, tuple(rows), notes, of_all=True, exact=layout.exact)
+    return Table(title, header, tuple(rows), notes, of_all=True, exact=layout.exact, places=1 + len(places))
 
 
 def _seeds(contrast: Contrast, metric: str) -> set[int]:

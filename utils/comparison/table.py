@@ -22,6 +22,7 @@ class Table:
         rows: as many texts each as the header. rule_before: numbers of rows that stand below a line.
         notes: what stands below.
         of_all: shown however many tables there are.
+        places: how many of the first columns say what a row is about.
         exact: texts in which numbers are cut -> the same with all their digits.
     """
 
@@ -32,6 +33,7 @@ class Table:
     rule_before: frozenset[int] = frozenset()
     of_all: bool = False
     exact: Mapping[str, str] = field(default_factory=dict)
+    places: int = 1
 
 
 def heading(keys: Sequence[str]) -> str:

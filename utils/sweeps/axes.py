@@ -53,7 +53,7 @@ class Axis:
         """Return what is left of the axis where some keys are given from outside: no point twice, perhaps none."""
         kept: dict[str, Point] = {}
         for point in self.points:
-            overrides = {key: value for key, value in point.overrides.items() if not _is_within(key, fixed)}
+            overrides = {key: value for key, value in point.overrides.items() if not is_within(key, fixed)}
             if overrides:
                 kept.setdefault(repr(overrides), Point(point.label, overrides))
         return Axis(self.name, tuple(kept.values()))
@@ -83,7 +83,7 @@ def as_key(name: str) -> Key:
     return tuple(name.split("."))
 
 
-def _is_within(key: Key, fixed: Collection[Key]) -> bool:
+def is_within(key: Key, fixed: Collection[Key]) -> bool:
     return any(key[:depth] in fixed for depth in range(1, len(key) + 1))
 
 

@@ -117,7 +117,7 @@ class Board:
         told = ", ".join(f"{number:,} {state}" for state, number in counts.items())
         left = self.total - len(self.outcomes) - len(self.at_work)
         head = f"{self.total:,} runs: {told or 'none has ended'}, {len(self.at_work)} at work, {left:,} to come"
-        ended = [Text(presentable(outcome), overflow="ellipsis", no_wrap=True) for outcome in self.outcomes[-LAST:]]
+        ended = [Text(presentable(outcome)) for outcome in self.outcomes[-LAST:]]
         table = Table(box=None, pad_edge=False)
         for name in ("run", "epoch", "", "time"):
             table.add_column(name, no_wrap=name != "run")

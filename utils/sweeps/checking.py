@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from utils.configuration import TOGETHER
-from utils.schema import Configuration
+from utils.schema import Configuration, Key
 from utils.settings import show
+from utils.sweeps.axes import as_key
 from utils.sweeps.cells import Sweep, axes_of, cell, combinations, merge, overrides_of
 from utils.types import ConfigError
 
@@ -44,6 +45,27 @@ def check_parameters(sweep: Sweep) -> None:
     from utils.parameter_checks import PARAMETER_CHECKS
 
     refuse(sweep, [(check.keys, check.problems) for check in PARAMETER_CHECKS])
+
+
+def check_ranges(sweep: Sweep) -> None:
+    """Refuse ranges of a search whose first or last value does not fit what takes it, as parameters are checked.
+
+    Raises: ConfigError naming every such range.
+    """
+    from utils.parameter_checks import PARAMETER_CHECKS
+
+    problems: dict[Key, str] = {}
+    for name, given in sweep.block.search.ranges.items() if sweep.block.search is not None else ():
+        key, ((_, values),) = as_key(name), given.items()
+        checks = [check for check in PARAMETER_CHECKS if key[0] in check.keys]
+        for check, value in itertools.product(checks, (values[0], values[-1])):
+            for combination in _projections(sweep, check.keys):
+                points = [sweep.axes[axis].points[number] for axis, number in combination]
+                if found := check.problems(merge(sweep, overrides_of(points) | {key: value})):
+                    where = f" (with {show(_rules(sweep, [combination])[0])[1:-1]})" if combination else ""
+                    problems.setdefault(("sweep", "search", "ranges", name), f"{'; '.join(found)}{where}")
+    if problems:
+        raise sweep.base.error(problems)
 
 
 def check_data(sweep: Sweep, data: SweepData, fresh: bool = False) -> None:
@@ -140,13 +162,17 @@ def _lines(sweep: Sweep, wrong: dict[Combination, list[str]]) -> Iterator[str]:
     for together in by_key.values():
         concerned = [numbers for combination in together for numbers in runs[combination]]
         names = [cell(sweep, numbers).name for numbers in concerned[:NAMED]]
-        reasons = list(dict.fromkeys("; ".join(wrong[combination]) for combination in together))
+        reasons = list(dict.fromkeys(_in_a_line(wrong[combination]) for combination in together))
         rules = ", ".join(f"{{{show(rule)[1:-1]}}}" for rule in _rules(sweep, together))
         yield (
             f"{place}: {len(concerned):,} of {total:,} runs cannot be trained: {_some(reasons, len(reasons))}\n"
             f"  {_some(names, len(concerned))}\n"
             f"  to leave them out, exclude: [{rules}]"
         )
+
+
+def _in_a_line(problems: Iterable[str]) -> str:
+    return "; ".join(problem.strip() for problem in problems).replace(":; ", ": ")
 
 
 def _some(texts: Sequence[str], total: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from utils.schema import Configuration
 from utils.sweeps.cells import Sweep, load_sweep
-from utils.sweeps.checking import check_data, check_parameters, check_together
+from utils.sweeps.checking import check_data, check_parameters, check_ranges, check_together
 from utils.sweeps.jobs import EveryCombination, Jobs
 from utils.sweeps.running import Shard, refuse_several_devices, run_here
 
@@ -18,6 +18,7 @@ def run_sweep(config: Configuration, shard: Shard | None, *, check: bool = False
     refuse_several_devices(sweep)
     check_together(sweep)
     check_parameters(sweep)
+    check_ranges(sweep)
     if sweep.block.search is not None and shard is not None:
         raise sweep.base.error({("sweep", "search"): "its trials learn of one another: leave --shard out"})
     from utils.sweeps.data import SweepData  # with the data sets

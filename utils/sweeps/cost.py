@@ -66,7 +66,7 @@ class Cost(NamedTuple):
             return f"cost: not known: {why}"
         times = [f"{_duration(self.multiply_adds / speed)} on {device}" for device, speed in SPEEDS.items()]
         told = f"cost: about {self.multiply_adds:.0e} multiply-adds to train, {', '.join(times)}, "
-        told += "to within a factor of a few"
+        told += "to within a factor of a few, beside some seconds for the start of each run"
         return told + (f"; without {self.unknown:,} runs of unknown cost: {why}" if self.unknown else "")
 
 

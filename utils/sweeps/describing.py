@@ -10,7 +10,7 @@ from typing import Any
 
 from losses import build_loss
 from utils.schema import Configuration
-from utils.sweeps.axes import Axis
+from utils.sweeps.axes import Axis, build_axes, is_within
 from utils.sweeps.cells import Sweep, by_seed, combinations, count, expand, planned
 from utils.sweeps.cost import estimate
 from utils.sweeps.running import Shard
@@ -41,10 +41,23 @@ def describe(sweep: Sweep, shard: Shard, size: Callable[[Configuration], int | N
             f"drawn by {search.sampler}: {', '.join(search.ranges)}",
         ]
         runs = itertools.chain.from_iterable([seeds[0]] * search.trials + seeds[1:] for seeds in searched)
+    lines += _not_varied(sweep)
     lines += [f"  {cell.name}" for cell in cells]
     lines += [f"  and {mine - len(cells):,} more"] if mine > len(cells) else []
     lines += ["varied", *(f"  {axis.name}: {_labels(axis)}" for axis in sweep.axes)]
     return "\n".join([*lines, str(estimate(sweep, runs, _Views(), size))])
+
+
+def _not_varied(sweep: Sweep) -> list[str]:
+    """Return a line for each axis that has lost points to what the command line gives."""
+    left = {axis.name: len(axis.points) for axis in sweep.axes}
+    lines = []
+    for axis in build_axes(sweep.block):
+        if left.get(axis.name, 0) < len(axis.points):
+            given = sorted({".".join(key) for key in axis.keys if is_within(key, sweep.fixed)})
+            many = f"{left[axis.name]} of {len(axis.points)} are left" if axis.name in left else "not varied"
+            lines.append(f"{axis.name}: {many}, as the command line gives {', '.join(given)}")
+    return lines
 
 
 class _Views:

@@ -325,6 +325,8 @@ def test_another_baseline_and_one_that_is_none(tmp_path):
     assert contrast(study(tmp_path, baseline="OneSidedMarginLoss"), "CrossEntropyLoss").over_seeds is not None
     with pytest.raises(ConfigError, match="no row is called 'OneSidedMargin'; did you mean 'OneSidedMarginLoss'"):
         study(tmp_path, baseline="OneSidedMargin")
+    with pytest.raises(ConfigError, match=r"no row is called 'x' \(CrossEntropyLoss \| OneSidedMarginLoss\)"):
+        study(tmp_path, baseline="x")
 
 
 # ----------------------------------------------------------------------------------- epochs, costs, papers, files
@@ -454,6 +456,19 @@ def test_columns_that_find_no_room_in_a_terminal_stand_below(tmp_path):
     assert sum(line.startswith("loss_function") for line in tiny) == 3
     assert [" ".join(text).count("90.00 (1)*") for text in (wide, narrow, tiny)] == [6, 6, 6]
     assert sum(line.startswith("OneSidedMarginLoss") for line in narrow) == 2
+
+
+def test_each_block_of_a_table_says_what_its_rows_are_about(tmp_path):
+    for seed in range(2):
+        for network in ("resnet10t", "resnet18"):
+            for loss in (CE, OSM):
+                leave(tmp_path, loss, f"architecture={network}", f"seed={seed}", right=[loss == CE, True])
+    found = study(tmp_path, cost=True)
+    tables = [table for table in build_tables(found) if table.of_all]
+    for text in to_terminal(tables, (), 60).split("\n\n"):
+        rows = [line for line in text.splitlines() if line.startswith(("CrossEntropyLoss ", "OneSidedMarginLoss "))]
+        assert all("resnet1" in row for row in rows)
+        assert rows or not text.strip()
 
 
 def test_square_images_are_the_same_by_one_side_and_by_two(tmp_path):

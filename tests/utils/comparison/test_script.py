@@ -74,6 +74,27 @@ def test_files_that_could_not_be_written_are_told_before_anything_is_compared(tm
         f"--runs-csv {tmp_path}: is a folder, not a file",
         f"--html {tmp_path}/no/x.html: no such folder: {tmp_path}/no",
     ]
+    table, page = tmp_path / "table.md", tmp_path / "page.html"
+    told = said(capsys, tmp_path / "some", "--html", page, "--markdown", table)
+    assert told.endswith(f"\nwritten: {table}, {page}\n")
+
+
+def test_a_share_to_reach_is_no_percentage(tmp_path, capsys):
+    leave(tmp_path, epochs=[0.5])
+    told = said(capsys, tmp_path, "--reach", "90", status=2)
+    assert told == "--reach: valid/accuracy is a share of 1, so 0.9 means 90 %, got 90\n"
+    leave(tmp_path / "loss", "monitor=valid/loss", epochs=[0.5])
+    assert "epoch at 90" in said(capsys, tmp_path / "loss", "--reach", "90")
+
+
+def test_what_was_chosen_and_what_was_asked_for_are_told_apart(tmp_path, capsys):
+    for loss in ("CrossEntropyLoss", "FocalLoss"):
+        leave(tmp_path, f"loss_function={loss}")
+    assert "rows and columns were chosen from what differs; --rows KEY --columns KEY choose" in said(capsys, tmp_path)
+    told = said(capsys, tmp_path, "--rows", "loss_function")
+    assert "\ncolumns were chosen from what differs; --columns KEY chooses others\n" in told
+    told = said(capsys, tmp_path, "--rows", "loss_function", "--columns", "architecture")
+    assert "chosen from what differs" not in told
 
 
 def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
