@@ -24,12 +24,12 @@ from utils.comparison.tables import build_tables
 from utils.files import write_atomically
 from utils.logs import presentable
 from utils.runs import write_csv
-from utils.scripts import exit_status, output_problems
+from utils.scripts import Parser, exit_status, output_problems
 from utils.types import ConfigError
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="compare.py",
         description="Show finished runs beside each other: means over seeds, and what is more than noise.",
         epilog="example: python compare.py output --rows loss_function --columns architecture --markdown table.md",

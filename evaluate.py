@@ -13,12 +13,12 @@ from collections.abc import Sequence
 
 from utils.evaluation import list_evaluations
 from utils.evaluation.requests import Request
-from utils.scripts import exit_status
+from utils.scripts import Parser, exit_status
 from utils.types import ConfigError, UserError
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="evaluate.py",
         description="Tell what the trained model of a run is worth.",
         epilog=f"evaluations and their parameters:\n{list_evaluations()}\n\n"

@@ -16,14 +16,14 @@ from pathlib import Path
 from utils.evaluation.finding_pictures import find_pictures
 from utils.evaluation.requests import run_problem
 from utils.logs import presentable
-from utils.scripts import exit_status, output_problems
+from utils.scripts import Parser, exit_status, output_problems
 from utils.types import ConfigError, DataError
 
 ON_SCREEN = 100
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="predict.py",
         description="Tell the classes of pictures by the trained model of a run.",
         epilog="example: python predict.py photos --run output/flowers102-... --csv told.csv",

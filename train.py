@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.catalogue import LISTS, NAME_CHECKS, list_names
-from utils.scripts import exit_status
+from utils.scripts import Parser, exit_status
 from utils.signals import Interrupted, raise_on_signals
 from utils.types import ConfigError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="train.py",
         description="Train one run from one YAML file, or the runs of its sweep.",
         epilog="example: python train.py config.yml loss_function=OneSidedMarginLoss optimizer_params.lr=1e-3",
@@ -42,8 +42,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def choose_file(files: Sequence[str]) -> str:
     """Return the one file named, else config.yml, else the template."""
-    if len(files) > 1:
-        raise ConfigError(f"one configuration file at a time, got {', '.join(files)}")
+    if len(files) > 1:  # which are not told: a word may be the value of a key, such as a token
+        raise ConfigError(f"one configuration file at a time, got {len(files)} words that are no key=value")
     if files:
         return files[0]
     if Path("config.yml").is_file():

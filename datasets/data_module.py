@@ -31,6 +31,7 @@ from datasets.sampling import (
 )
 from datasets.sequences import first_labels, text_problems
 from datasets.stream import ImageStream, Loaded
+from datasets.workers import outlast_the_first_sigterm
 from utils.schema import Configuration
 from utils.seeding import derive_seed
 from utils.types import Batch, ConfigError, DataError
@@ -280,6 +281,7 @@ class DataModule(pl.LightningDataModule):
             "persistent_workers": self.num_workers > 0,
             "pin_memory": self._device_type() == "cuda",
             "collate_fn": _as_it_is,  # a stream gives whole batches
+            "worker_init_fn": outlast_the_first_sigterm,
         }
 
     def _device_type(self) -> str:

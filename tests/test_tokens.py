@@ -219,3 +219,29 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(capsys: pytest.
     assert "mlflow_uri: is shown to all users of the machine on the command line" in said.err
     assert "MLFLOW_TRACKING_PASSWORD" in said.err
     assert not [form for form in forms(token) | forms(MARK.format("uri")) if form in (said.out + said.err).encode()]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--neptune_api_token={}"],
+        ["--neptune_api_token", "{}"],
+        ["neptune_api_token", "{}"],
+        ["neptune_api_token:", "{}"],
+        ["sweep.grid.neptune_api_token=[{}]"],
+        ["sweep={{grid: {{neptune_api_token: [{}, x]}}}}"],
+        ["sweep={{grid: {{mlflow_uri: ['http://u:{}@h', x]}}}}"],
+        ["sweep={{grid: {{where: [{{name: a, neptune_api_token: {}}}]}}}}"],
+    ],
+)
+def test_a_mistyped_token_is_not_repeated(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    import train
+
+    mark = "plainT0ken"
+    try:
+        status = train.main([*(word.format(mark) for word in words), "--check"])
+    except SystemExit as ended:  # argparse's
+        status = ended.code
+    assert status == 2
+    captured = capsys.readouterr()
+    assert mark not in captured.out + captured.err

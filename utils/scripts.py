@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from utils.files import CannotWrite
 from utils.logs import presentable, print_traceback
+from utils.secrets import HIDDEN
 from utils.types import TrainingError, UserError
+
+_VALUE_OF_SECRET = re.compile(r"(?i)((?:token|key|password|secret)[\w.-]*)(?:=|:? +)\S+")
+
+
+class Parser(argparse.ArgumentParser):
+    """Argparse's, whose complaints leave out what may be the value of a token."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(_VALUE_OF_SECRET.sub(rf"\1={HIDDEN}", message))
 
 
 def output_problems(outputs: Mapping[str, Path | None]) -> list[str]:

@@ -13,6 +13,7 @@ from datasets.files import some
 from datasets.sequences import example_targets, label_in_words, targets
 from losses.base import ClassificationLoss
 from models.classifier import Classifier
+from utils.out_of_memory import is_out_of_memory
 from utils.schema import Configuration
 from utils.types import FAILURES, ConfigError, DataError
 
@@ -25,15 +26,18 @@ def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> 
         image = data.train_stream[(0, 0)].image
         for epoch in range(1, AUGMENTATIONS_TRIED):  # a transform may act on some of them only
             image = data.train_stream[(epoch, 0)].image
-    except FAILURES as error:
+    except (*FAILURES, MemoryError) as error:
         raise ConfigError(_blamed(config, data, error)) from None
     if image.shape[1] != config.in_channels:
         key = "image_augmentations" if config.augment_images else "tensor_augmentations"
         text = f"give images of {image.shape[1]} channels, convert_to_grayscale makes it {config.in_channels}"
         raise ConfigError(f"{key}: {text}")
     loss, num_classes = classifier.loss, len(data.data.classes)
-    with torch.no_grad():
-        scores = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size)).scores
+    try:
+        with torch.no_grad():
+            scores = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size)).scores
+    except RuntimeError as error:
+        raise (ConfigError(_too_large(data, error)) if is_out_of_memory(error) else error) from None
     classifier.train()
     try:
         scores.requires_grad_()
@@ -79,6 +83,8 @@ def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:
         "image_augmentations": config.image_augmentations if config.augment_images else {},
         "tensor_augmentations": config.tensor_augmentations if config.augment_tensors else {},
     }
+    if is_out_of_memory(error):
+        return _too_large(data, error)
     if not any(chains.values()):
         raise error
     for key, chain in chains.items():
@@ -91,6 +97,11 @@ def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:
                 return f"{key}.{name}: a training image cannot be augmented so: {_first_line(failure)}"
     key = next(key for key, chain in chains.items() if chain)
     return f"{key}: a training image cannot be augmented so: {_first_line(error)}"
+
+
+def _too_large(data: DataModule, error: Exception) -> str:
+    height, width = data.image_size
+    return f"image_size: images of {height} x {width} px do not fit into memory: {_first_line(error)}"
 
 
 def _first_line(error: Exception) -> str:

@@ -453,6 +453,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
             {"image_size": "[1, 1]", "architecture": "torchvision/alexnet"},
             r"image_size: torchvision/alexnet cannot take 1x1 images",
         ),
+        ({"image_size": "1000000"}, r"image_size: images of 1000000 x 1000000 px do not fit into memory: "),
         ({"monitor": "valid/one_off_accuracy"}, r"command line: monitor: the classes of digits have no order"),
         (
             {"lr_scheduler": "ReduceLROnPlateau", "lr_scheduler_params": "{monitor: valid/one_off_accuracy}"},
@@ -571,7 +572,7 @@ def run_script(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess
     ("arguments", "message"),
     [
         (["no_such.yml"], "no_such.yml: no such file"),
-        (["a.yml", "b.yml"], "one configuration file at a time"),
+        (["a.yml", "b.yml"], "one configuration file at a time, got 2 words"),
         (["output_path=/proc/none"], "command line: output_path: cannot write to '/proc/none'"),
         (["dataset=image_folder", "data_path=/nowhere"], "/nowhere"),
         (["loss_params.beta=1"], "command line: loss_params.beta: unknown parameter"),

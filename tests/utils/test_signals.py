@@ -236,20 +236,23 @@ def test_gradients_that_are_still_accumulated_are_no_place_to_save(quick, monkey
             runner.train(quick(accumulate_batches=4))
 
 
+@pytest.mark.parametrize("workers", ["0", "2"])
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_leaves_its_status_and_one_line_that_says_how_to_go_on(number, tmp_path):
+def test_a_signal_leaves_its_status_and_one_line_that_says_how_to_go_on(number, workers, tmp_path):
     values = QUICK | {"num_epochs": "500", "output_path": str(tmp_path), "logging_dir": str(tmp_path)}
+    values |= {"num_workers": workers}
     process = subprocess.Popen(
         [sys.executable, "train.py", "config_template.yml", *(f"{key}={value}" for key, value in values.items())],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("epoch   1/"):
-            process.send_signal(number)
+            os.killpg(process.pid, number)  # as a terminal and Slurm do: to all processes of the run
             break
     _, complaints = process.communicate(timeout=120)
     assert process.returncode == STATUS[number.name]

@@ -9,7 +9,7 @@ import msgspec
 
 from utils.configuration import NameChecks, check_names, check_types, is_mapping, show
 from utils.lookup import did_you_mean
-from utils.schema import KEYS, Configuration, Key, Mistake
+from utils.schema import KEYS, SECRETS, Configuration, Key, Mistake
 from utils.sweeps.axes import LABEL, Axis, as_key, build_axes, is_group
 from utils.sweeps.block import KINDS, PRUNERS, SAMPLERS, Block, Search
 
@@ -104,6 +104,9 @@ def _value_mistakes(
 ) -> Iterator[Mistake]:
     """Find what is wrong with one value of one key, as the configuration's own check finds it."""
     top = key[0]
+    if top in (*SECRETS, "mlflow_uri"):  # the name of a run says what varies
+        yield Mistake(here, "may hold a secret and cannot vary: set it outside of the sweep")
+        return
     if top not in VARYING:
         yield Mistake(here, f"unknown key {'.'.join(key)!r}{did_you_mean(top, VARYING)}")
         return
