@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ MOST_KEYS, MOST_FOLDERS = 3, 1000
 def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
     """Return a line on the run of the same data set, architecture and loss that differs in the fewest keys.
 
-    Only keys that can change the result count; of equally near runs it is the one that started last. Folders that
-    cannot be read are passed over. None if no run is near.
+    None of them may do so: then what its keys read has changed, such as the images in a folder. Only keys that can
+    change the result count; of equally near runs it is the one that started last. Folders that cannot be read are
+    passed over. None if no run is near.
     """
     mine = influential(config.values())
     found = []
@@ -33,10 +35,17 @@ def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
         except (OSError, ValueError, KeyError, yaml.YAMLError):
             continue
         changes = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
-        if state and 0 < len(changes) <= MOST_KEYS:
+        if state and len(changes) <= MOST_KEYS and (changes or _identity(other) != _identity(folder)):
             told = ", ".join(f"{key} {show(theirs.get(key))} -> {show(mine.get(key))}" for key in changes)
+            told = told or "what its files hold: the data, or weights"
             found.append((len(changes), -started, f"{other.path} ({state}), differs in: {told}"))
     return f"new run; the nearest one, {min(found)[2]}" if found else None
+
+
+def _identity(folder: RunFolder) -> str:
+    """Return a folder's name up to the fingerprint, without the number of one that was trained anew."""
+    match = re.match(r".+-[0-9a-f]{10}(?=-[0-9]+$|$)", folder.path.name)
+    return match[0] if match else folder.path.name
 
 
 def _runs_beside(config: Configuration, folder: RunFolder) -> Iterator[RunFolder]:

@@ -91,3 +91,14 @@ def test_a_new_run_says_so_once_and_one_that_goes_on_does_not(quick, caplog):
     told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("new run; ")]
     assert len(told) == 1
     assert told[0].endswith("differs in: seed 7 -> 0, num_epochs 2 -> 1")
+
+
+def test_a_run_whose_data_has_changed_is_told_from_one_that_is_trained_anew(quick):
+    old = leave(quick(), rows=2)
+    anew = run_folder(quick(), "data", fresh=True)
+    assert anew.path.name == f"{old.path.name}-2"
+    assert describe_nearest(quick(), anew) is None
+    told = describe_nearest(quick(), run_folder(quick(), "other data"))
+    assert told is not None
+    assert told.startswith(f"new run; the nearest one, {old.path} (interrupted after epoch 1 of ")
+    assert told.endswith("differs in: what its files hold: the data, or weights")

@@ -481,6 +481,26 @@ def test_table_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_store_that_was_not_created_whole_is_created_anew(
+    run: TrackedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "another"
+    config = SimpleNamespace(output_path=str(output), experiment_name="e", mlflow_uri=None)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *args: (_ for _ in ()).throw(OSError("died before it was in its place")))
+        with pytest.warns(UserWarning, match="is whole and its disk has room"):
+            build_trackers(["mlflow"], run, config)
+    assert not (output / "mlflow.db").exists()
+    (begun,) = output.glob(".mlflow.db.begun*")
+    begun.write_bytes(begun.read_bytes()[:8192])  # half of its tables
+    begun.with_name(f"{begun.name}-journal").write_bytes(b"left")
+    (tracker,) = build_trackers(["mlflow"], run, config)
+    tracker.log_metrics({"m": 1.0}, 0)
+    tracker.finalize("success")
+    assert sorted(path.name for path in output.glob("*mlflow.db*")) == ["mlflow.db", "mlflow.db.lock"]
+    assert not list(output.glob(".mlflow.db*"))
+
+
 @pytest.mark.torture
 def test_two_runs_at_once_create_one_database(tmp_path: Path) -> None:
     code = (

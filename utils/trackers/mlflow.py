@@ -28,7 +28,10 @@ class MLflowTracker(Tracker):
     """
 
     package = "mlflow"
-    remedy = "check mlflow_uri and that its server answers, or take mlflow out of the trackers"
+    remedy = (
+        "check that the server of mlflow_uri answers or, without one, that mlflow.db is whole and its disk has room "
+        "(moved away, it is made anew), or take mlflow out of the trackers"
+    )
 
     def __init__(self, run: TrackedRun, config: Any) -> None:
         super().__init__(run, config)

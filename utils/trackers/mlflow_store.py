@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -124,7 +125,23 @@ def open_store(config: Any, alone: bool = False) -> Iterator[Store]:
             return
         database.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{database}.lock", timeout=120):
+            if local and not database.exists():
+                _create(database)
             yield Store(config)
+
+
+def _create(database: Path) -> None:
+    """Create the file of a store beside its place and move it there, so that one that is there has all its tables.
+
+    A process that dies amid them would leave one that MLflow can neither use nor complete.
+    """
+    from mlflow.tracking import MlflowClient
+
+    for leftover in database.parent.glob(f".{database.name}.begun*"):
+        leftover.unlink()
+    begun = database.with_name(f".{database.name}.begun{secrets.token_hex(4)}")  # MLflow knows a name it has opened
+    MlflowClient(f"sqlite:///{begun.as_posix()}")
+    begun.replace(database)
 
 
 def view(columns: Sequence[str] = COLUMNS, **state: Any) -> str:
