@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import shutil
@@ -30,6 +31,7 @@ from utils.trackers.addresses import addresses
 from utils.trackers.base import TrackedRun
 from utils.trackers.family import Family, Results
 from utils.trackers.mlflow_sweeps import open_parent
+from utils.types import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
@@ -226,9 +228,12 @@ def test_the_same_sweep_keeps_its_name_and_another_has_another(file):
 
 def test_a_family_holds_no_secret(file):
     secret = "marked-secret-0123456789"
-    family = family_of_sweep(read(file, f"sweep.grid={{neptune_api_token: [{secret}, other]}}", "num_epochs=2"))
+    with pytest.raises(ConfigError, match=r"neptune_api_token\.0: may hold a secret and cannot vary"):
+        read(file, f"sweep.grid={{neptune_api_token: [{secret}, other]}}")
+    family = family_of_sweep(read(file, "num_epochs=2"))
+    family = dataclasses.replace(family, varied={**family.varied, "neptune_api_token": secret})
     assert secret not in str(family.without_secrets())
-    assert family.without_secrets().varied == {"num_epochs": "2"}
+    assert family.without_secrets().varied == {"loss_function": "CrossEntropyLoss | FocalLoss", "num_epochs": "2"}
 
 
 def test_runs_of_a_recipe_know_their_paper_and_table():
