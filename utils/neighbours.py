@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from utils.runs import RunFolder, run_prefix
+from utils.runs import FolderName, RunFolder, run_prefix
 from utils.schema import Configuration
 from utils.settings import influential, read_influential, show
 
@@ -35,17 +34,16 @@ def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
         except (OSError, ValueError, KeyError, yaml.YAMLError):
             continue
         changes = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
-        if state and len(changes) <= MOST_KEYS and (changes or _identity(other) != _identity(folder)):
+        if state and len(changes) <= MOST_KEYS and (changes or _fingerprint(other) != _fingerprint(folder)):
             told = ", ".join(f"{key} {show(theirs.get(key))} -> {show(mine.get(key))}" for key in changes)
             told = told or "what its files hold: the data, or weights"
             found.append((len(changes), -started, f"{other.path} ({state}), differs in: {told}"))
     return f"new run; the nearest one, {min(found)[2]}" if found else None
 
 
-def _identity(folder: RunFolder) -> str:
-    """Return a folder's name up to the fingerprint, without the number of one that was trained anew."""
-    match = re.match(r".+-[0-9a-f]{10}(?=-[0-9]+$|$)", folder.path.name)
-    return match[0] if match else folder.path.name
+def _fingerprint(folder: RunFolder) -> str | None:
+    name = FolderName.parse(folder.path.name)
+    return name and name.fingerprint
 
 
 def _runs_beside(config: Configuration, folder: RunFolder) -> Iterator[RunFolder]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -254,6 +254,25 @@ def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False
     if fresh and path.exists():
         path = path.with_name(f"{name}-{number + 1}")
     return RunFolder(path)
+
+
+class FolderName(NamedTuple):
+    """What the name of a run's folder says.
+
+    Args:
+        beginning: data set, architecture, loss and seed. fingerprint: its ten digits.
+        number: which of those trained anew it is, 1 for the first.
+    """
+
+    beginning: str
+    fingerprint: str
+    number: int
+
+    @classmethod
+    def parse(cls, name: str) -> FolderName | None:
+        """Return what a name says, None if it is no run's."""
+        match = re.fullmatch(r"(.+)-([0-9a-f]{10})(?:-([0-9]{1,9}))?", name)
+        return match and cls(match[1], match[2], int(match[3] or 1))
 
 
 def run_prefix(config: Configuration) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from utils.catalogue import NAME_CHECKS
 from utils.comparison.trials import results_among
 from utils.configuration import read_configuration
 from utils.evaluation.record import read_record
-from utils.runs import MLFLOW_COPIES, DamagedFile, RunFolder, TrialRecord
+from utils.runs import MLFLOW_COPIES, DamagedFile, FolderName, RunFolder, TrialRecord
 from utils.schema import Configuration
 from utils.settings import influential, noisy_labels_in_words, read_influential
 from utils.sweeps.cells import Cell, Sweep, expand, load_sweep
@@ -250,8 +249,8 @@ def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Path, tuple[Path
 
 def _repetition(path: Path) -> int:
     """Return 3 for <name>-<fingerprint>-3, and 1 for the first."""
-    match = re.search(r"-[0-9a-f]{10}-([0-9]{1,9})$", path.name)
-    return int(match[1]) if match else 1
+    name = FolderName.parse(path.name)
+    return name.number if name else 1
 
 
 # ------------------------------------------------------------------------------------------------- a sweep's runs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import msgspec
 
 from utils.configuration import read_configuration
 from utils.data_sets import load_data_set, reading
-from utils.runs import DamagedFile, RunFolder, run_folder, run_prefix
+from utils.runs import DamagedFile, FolderName, RunFolder, run_folder, run_prefix
 from utils.schema import Configuration
 from utils.sweeps.cells import Cell
 from utils.sweeps.running import Outcome
@@ -70,7 +69,7 @@ class FinishedRuns:
 def _beginnings(output_path: str) -> frozenset[str]:
     """Return what the run folders of an output folder begin with, before their fingerprints."""
     names = (path.name for path in Path(output_path).glob("*/"))
-    return frozenset(match[1] for name in names if (match := re.fullmatch(r"(.+)-[0-9a-f]{10}(?:-[0-9]+)?", name)))
+    return frozenset(name.beginning for name in map(FolderName.parse, names) if name is not None)
 
 
 def _whereabouts(config: Configuration) -> list[Any]:
