@@ -12,7 +12,7 @@ import numpy as np
 
 from datasets.csv_files import read_csv
 from utils.lookup import did_you_mean
-from utils.types import DAMAGED_TENSORS, ConfigError, DataError
+from utils.types import DAMAGED_TENSORS, ConfigError, DataError, first_line
 
 ENDINGS = (".pt", ".npz", ".npy", ".csv")
 CLEAN = "clean_label"
@@ -87,8 +87,9 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"noisy_labels: {path}: cannot be read: {error.strerror or error}") from None
     except (*DAMAGED_TENSORS, tokenize.TokenError) as error:
-        what = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise ConfigError(f"noisy_labels: {path}: holds more than arrays of numbers, or is damaged: {what}") from None
+        raise ConfigError(
+            f"noisy_labels: {path}: holds more than arrays of numbers, or is damaged: {first_line(error)}"
+        ) from None
     if not sets:
         raise ConfigError(f"noisy_labels: {path}: holds nothing")
     return sets

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from datasets.files import list_folder, listing
 from datasets.images import EncodedImage
 from utils.lookup import did_you_mean
-from utils.types import ConfigError, DataError
+from utils.types import ConfigError, DataError, first_line
 
 
 class EncodedImages(Sequence[EncodedImage]):
@@ -131,7 +131,7 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: damaged or no Parquet file: {str(error).splitlines()[0]}")
+    return DataError(f"{path}: damaged or no Parquet file: {first_line(error)}")
 
 
 def _columns(path: Path, image_column: str | None, label_column: str | None) -> Columns:

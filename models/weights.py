@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from utils.types import DAMAGED_TENSORS, ConfigError
+from utils.types import DAMAGED_TENSORS, ConfigError, first_line
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 _NAMED_AT_MOST = 10
@@ -96,9 +95,7 @@ def _read(weights_path: str | Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (*DAMAGED_TENSORS, OSError) as error:
-        # What torch says of a pickle is its advice to switch the check off.
-        reason = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0]
-        problem = f"cannot be read as a file of tensors and nothing else{': ' if reason else ''}{reason}"
+        problem = f"cannot be read as a file of tensors and nothing else: {first_line(error)}"
         raise ConfigError(f"weights_path: {weights_path} {problem}") from None
     return _state_dict(content, weights_path)
 

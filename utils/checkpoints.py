@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from utils.files import rename, write_atomically
-from utils.types import DAMAGED_TENSORS, TrainingError
+from utils.types import DAMAGED_TENSORS, TrainingError, first_line
 
 MARK = b"\nSHA256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
@@ -68,8 +68,7 @@ def load_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except DAMAGED_TENSORS as error:
-        reason = str(error).partition("\n")[0].partition(". ")[0]
-        raise DamagedCheckpoint(f"{path} is not a checkpoint of ours ({reason})") from None
+        raise DamagedCheckpoint(f"{path} is not a checkpoint of ours ({first_line(error)})") from None
 
 
 def verify_checkpoint(path: Path) -> None:

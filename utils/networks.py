@@ -11,7 +11,7 @@ from torch import nn
 from models import build_model
 from models.flops import count_multiply_adds
 from utils.schema import KEYS, Configuration
-from utils.types import ConfigError
+from utils.types import ConfigError, first_line
 
 SHAPED_BY = ("architecture", "architecture_params", "output_channels", "image_size", "convert_to_grayscale")
 """All that decides whether a network can be built and takes the images."""
@@ -47,7 +47,7 @@ def count_of_an_image(config: Configuration, network: nn.Module, size: tuple[int
     try:
         return count_multiply_adds(network, size, config.in_channels)
     except (RuntimeError, AssertionError, ValueError, ConfigError) as error:
-        text = (str(error).splitlines() or [type(error).__name__])[0]
+        text = first_line(error)
         what = f"{config.architecture} cannot take {size[0]}x{size[1]} images"
         raise ConfigError(f"image_size: {what}: {text}") from None
 

@@ -15,7 +15,7 @@ from losses.base import ClassificationLoss
 from models.classifier import Classifier
 from utils.out_of_memory import is_out_of_memory
 from utils.schema import Configuration
-from utils.types import FAILURES, ConfigError, DataError
+from utils.types import FAILURES, ConfigError, DataError, first_line
 
 AUGMENTATIONS_TRIED = 8
 
@@ -94,15 +94,11 @@ def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:
                 for epoch in range(AUGMENTATIONS_TRIED):
                     alone[(epoch, 0)]
             except FAILURES as failure:
-                return f"{key}.{name}: a training image cannot be augmented so: {_first_line(failure)}"
+                return f"{key}.{name}: a training image cannot be augmented so: {first_line(failure)}"
     key = next(key for key, chain in chains.items() if chain)
-    return f"{key}: a training image cannot be augmented so: {_first_line(error)}"
+    return f"{key}: a training image cannot be augmented so: {first_line(error)}"
 
 
 def _too_large(data: DataModule, error: Exception) -> str:
     height, width = data.image_size
-    return f"image_size: images of {height} x {width} px do not fit into memory: {_first_line(error)}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return f"image_size: images of {height} x {width} px do not fit into memory: {first_line(error)}"

@@ -56,6 +56,16 @@ DAMAGED_TENSORS = (
 """What torch.load and numpy.load raise on files that are damaged, or that hold more than tensors."""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of what a library's error says, its kind where it says nothing.
+
+    Of a pickle that is refused the first sentence: in the second torch advises to switch that check off.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = (lines or [type(error).__name__])[0][:200]
+    return line.partition(". ")[0] if isinstance(error, pickle.UnpicklingError) else line
+
+
 class TrainingError(Exception):
     """A run that must not go on, such as one whose loss is no longer finite; the scripts leave with status 1."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from utils.comparison.grouping import Group
 from utils.comparison.reading import Run
 from utils.comparison.statistics import bootstrap_interval, holm, over_images, over_seeds
+from utils.types import first_line
 
 METRIC_OF_IMAGES = "test/accuracy"
 """What predictions say image by image."""
@@ -193,7 +194,7 @@ def read_predictions(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     except FileNotFoundError:
         raise NotPaired("no predictions", f"{path.parent.name} has no predictions") from None
     except (OSError, pa.ArrowException) as error:
-        raise NotPaired("unreadable predictions", f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
+        raise NotPaired("unreadable predictions", f"{path}: cannot be read: {first_line(error)}") from None
     index_type, *types = (column.type for column in table.columns)
     alike = all(map(pa.types.is_integer, types)) or all(map(pa.types.is_string, types))
     whole = all(column.null_count == 0 for column in table.columns)

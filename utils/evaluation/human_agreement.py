@@ -11,7 +11,7 @@ from torch import Tensor
 
 from utils.evaluation.findings import Findings, NotApplicable, percent, plain, whole
 from utils.evaluation.subject import Subject
-from utils.types import DAMAGED_TENSORS, REJECTED, ConfigError
+from utils.types import DAMAGED_TENSORS, REJECTED, ConfigError, first_line
 
 KEY = "evaluate_params.human_agreement.labels_path"
 FILE = "cifar10h-probs.npy"
@@ -77,7 +77,7 @@ def read_people(path: Path, labels: np.ndarray) -> Tensor:
         hint = "; the file is that of github.com/jcpeterson/cifar-10h, folder data"
         raise ConfigError(f"{KEY}: {path}: cannot be read: {error.strerror or error}{hint}") from None
     except DAMAGED_TENSORS as error:
-        raise ConfigError(f"{KEY}: {path}: no .npy file of numbers, or damaged: {str(error).strip()[:200]}") from None
+        raise ConfigError(f"{KEY}: {path}: no .npy file of numbers, or damaged: {first_line(error)}") from None
     if not isinstance(shares, np.ndarray) or shares.dtype.kind != "f" or shares.shape != SHAPE:
         held = f"{shares.dtype} of shape {shares.shape}" if isinstance(shares, np.ndarray) else "several arrays"
         raise ConfigError(f"{KEY}: {path}: must hold floating numbers of shape {SHAPE}, got {held}")

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from utils.lookup import parameter_problems
 from utils.settings import show
 from utils.sweeps.block import PRUNERS, SAMPLERS, Search
-from utils.types import FAILURES
+from utils.types import FAILURES, first_line
 
 
 def parameter_mistakes(search: Search) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -30,7 +30,7 @@ def parameter_mistakes(search: Search) -> Iterator[tuple[tuple[str, ...], str]]:
         try:
             build()
         except (*FAILURES, ImportError) as error:
-            yield (f"{kind}_params",), (str(error).splitlines() or [type(error).__name__])[0]
+            yield (f"{kind}_params",), first_line(error)
 
 
 def build_sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:

@@ -25,7 +25,7 @@ from utils.sweeps.finished import FinishedRuns
 from utils.sweeps.jobs import Jobs, Unfinished
 from utils.sweeps.running import Outcome, raise_failures
 from utils.sweeps.sign_of_life import SignOfLife
-from utils.types import TrainingError
+from utils.types import TrainingError, first_line
 
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = {
@@ -126,7 +126,7 @@ def _start(ray: Any) -> None:
             for process in set(psutil.Process().children()) - before:  # `ray.shutdown` does not know of them
                 process.kill()
             if attempt == ATTEMPTS - 1:
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
                 text = (
                     f"Ray does not start here ({reason}); --shard 1/1 trains the runs without it, one after the other"
                 )
@@ -140,7 +140,7 @@ def _join(ray: Any, sweep: Sweep, address: str) -> None:
             socket.create_connection((host, int(port)), timeout=5).close()
         ray.init(address=address, **_options())
     except (OSError, ValueError, OverflowError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         text = f"no Ray at {address!r}, such as head-node:6379 or auto: {reason}"
         raise sweep.base.error({("sweep", "ray_address"): text}) from None
 

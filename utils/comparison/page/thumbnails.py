@@ -12,7 +12,7 @@ from msgspec import structs
 
 from utils.comparison.page.predictions import SharedTest
 from utils.configuration import read_configuration
-from utils.types import UserError
+from utils.types import UserError, first_line
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -50,7 +50,7 @@ def open_data(shared: SharedTest) -> DataSet:
 
 def _in_a_line(error: Exception) -> str:
     """Return what an error says before it lists what it is about."""
-    return str(error).splitlines()[0].removesuffix(":")
+    return first_line(error).removesuffix(":")
 
 
 def _labels(data: DataSet, rows: np.ndarray) -> np.ndarray:
