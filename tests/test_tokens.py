@@ -151,6 +151,7 @@ def test_the_search_finds_a_mark_in_every_form(tmp_path: Path) -> None:
 
 
 USER = f"http://me:{quote(MARK.format('uri'), safe='')}@127.0.0.1:9"
+TOKEN_IN_ADDRESS = f"http://127.0.0.1:9/?api_token={quote(MARK.format('uri'), safe='')}"
 ONLINE = {"neptune_mode": "async", "neptune_username": "me", "neptune_project_name": "project"}
 DIVERGING = {"optimizer": "SGD", "optimizer_params": {"lr": 1e30}}
 MISTAKEN = {"batch_size": 0, "mlflow_uri": [USER], "neptune_api_token": [MARK.format("file")]}
@@ -159,6 +160,7 @@ CASES = {
     "mistaken": (MISTAKEN, 2, "batch_size: must be a whole number >= 1, got 0"),
     "diverges": (DIVERGING, 1, "the loss is not finite"),
     "finds no server": ({"mlflow_uri": USER, **ONLINE}, 0, "mlflow: "),
+    "finds no server behind a token": ({"mlflow_uri": TOKEN_IN_ADDRESS, **ONLINE}, 0, "mlflow: "),
     "diverges without a server": ({"mlflow_uri": USER, **ONLINE, **DIVERGING}, 1, "the loss is not finite"),
     "fails inside": ({}, 1, "Traceback"),
 }
@@ -219,6 +221,26 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(capsys: pytest.
     assert "mlflow_uri: is shown to all users of the machine on the command line" in said.err
     assert "MLFLOW_TRACKING_PASSWORD" in said.err
     assert not [form for form in forms(token) | forms(MARK.format("uri")) if form in (said.out + said.err).encode()]
+
+
+@pytest.mark.parametrize(
+    "address", ["htp//u:{}@h", "https:/x//{}@h", "http://h/?token={}&x=1", "http://h?a=1&api_key={}"]
+)
+def test_an_address_is_shown_without_its_tokens_even_if_it_is_mistyped(address, tmp_path, capsys) -> None:
+    import train
+
+    mark = "plainT0ken"
+    file = tmp_path / "config.yml"
+    file.write_text(
+        f"dataset: digits\nconvert_to_grayscale: true\nimage_size: null\narchitecture: test_resnet\naccelerator: cpu\n"
+        f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\nmlflow_uri: '{address.format(mark)}'\n"
+    )
+    assert train.main([str(file), "--check"]) == 0
+    said = capsys.readouterr()
+    assert "mlflow_uri: " in said.out
+    assert mark not in said.out + said.err
+    assert train.main([str(file), f"mlflow_uri={address.format(mark)}", "--check"]) == 2
+    assert mark not in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(

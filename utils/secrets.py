@@ -14,15 +14,23 @@ SHORTEST = 8  # characters; covering shorter values would cover ordinary words t
 NAMES = re.compile(r"(api_?token|api_?key|access_?key|password|secret)$|(^|_)(token|key)$", re.IGNORECASE)
 """Of environment variables whose values are secret."""
 
-_USER_OF_ADDRESS = re.compile(r"(?<=://)\S*@")  # to the last @: people write passwords as they are
+_USER_OF_ADDRESS = re.compile(r"(?<=//)\S*@")  # to the last @: people write passwords as they are
+_QUERY_OF_ADDRESS = re.compile(
+    r"(?P<before>[?&;](?:\w*[_-])?(?:token|key|auth|password|passwd|pwd|secret|sig|signature)=)(?P<value>[^\s&;#'\"]+)",
+    re.IGNORECASE,
+)
 _given: set[str] = set()
 
 
 def remember_secrets(token: Any, address: Any) -> None:
-    """Cover from now on a configuration's token and the user in its address; other values than texts hold neither."""
+    """Cover from now on a configuration's token, and the user and the tokens in its address, where they are texts."""
     if isinstance(token, str):
         _remember(token)
-    if isinstance(address, str) and (user := _USER_OF_ADDRESS.search(address)):
+    if not isinstance(address, str):
+        return
+    for parameter in _QUERY_OF_ADDRESS.finditer(address):
+        _remember(unquote(parameter["value"]))
+    if user := _USER_OF_ADDRESS.search(address):
         name, _, password = user[0][:-1].partition(":")
         _remember(f"{unquote(name)}:{unquote(password)}")
         _remember(unquote(password or name))
@@ -34,12 +42,15 @@ def _remember(value: str) -> None:
 
 
 def redact(text: str) -> str:
-    """Cover remembered secrets, those of the environment, and users in addresses such as https://me:password@host."""
+    """Cover remembered secrets, those of the environment, and users and tokens in addresses.
+
+    Such as https://me:password@host and https://host/?token=secret.
+    """
     named = {value for name, value in os.environ.items() if NAMES.search(name)}
     forms = {form for value in named | _given if len(value) >= SHORTEST for form in _forms(value)}
     for form in sorted(forms, key=len, reverse=True):  # a secret may be a part of another
         text = text.replace(form, HIDDEN)
-    return _USER_OF_ADDRESS.sub(f"{HIDDEN}@", text)
+    return _QUERY_OF_ADDRESS.sub(rf"\g<before>{HIDDEN}", _USER_OF_ADDRESS.sub(f"{HIDDEN}@", text))
 
 
 def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,5 +72,5 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def without_password(address: str | None) -> str | None:
-    """Return an address without the user and password that it may carry."""
-    return address and _USER_OF_ADDRESS.sub("", address)
+    """Return an address without the user, password and tokens that it may carry."""
+    return address and _QUERY_OF_ADDRESS.sub(r"\g<before>", _USER_OF_ADDRESS.sub("", address))
