@@ -49,13 +49,46 @@ def test_the_run_with_the_fewest_changes_is_named_and_of_equals_the_latest(quick
     assert found.endswith(f"{late.path} (finished), differs in: optimizer_params.lr 0.2 -> 0.3")
 
 
-def test_keys_without_influence_other_losses_far_runs_and_unstarted_ones_do_not_count(quick):
+def test_keys_without_influence_other_data_and_runs_of_which_nothing_was_saved_do_not_count(quick):
     leave(quick(num_epochs=3), rows=0)
-    leave(quick(loss_function="OneSidedMarginLoss"), finished=True)
-    leave(quick(batch_size=64, num_epochs=9, dropout=0.1, seed=3), finished=True)
+    leave(quick(dataset="image_folder", data_path="there"), finished=True)
     assert nearest(quick(notes="other", num_workers=3)) is None
     old = leave(quick(seed=1, notes="a note"), finished=True)
     assert nearest(quick()) == f"new run; the nearest one, {old.path} (finished), differs in: seed 1 -> 0"
+
+
+def test_a_run_of_another_loss_or_architecture_may_be_the_nearest(quick):
+    other = leave(quick(loss_function="FocalLoss"), finished=True)
+    told = nearest(quick())
+    assert told == (
+        f"new run; the nearest one, {other.path} (finished), differs in: loss_function FocalLoss -> CrossEntropyLoss"
+    )
+    leave(quick(architecture="ghostnet", seed=1), finished=True)
+    assert nearest(quick()) == told
+
+
+def test_of_many_keys_the_first_are_told_with_their_values(quick):
+    old = leave(quick(batch_size=64, num_epochs=9, dropout=0.1, seed=3), finished=True)
+    told = nearest(quick())
+    assert told is not None
+    assert told.startswith(f"new run; the nearest one, {old.path} (finished), differs in: ")
+    values, _, more = told.partition("differs in: ")[2].partition(", and 1 more: ")
+    assert len(values.split(", ")) == 3
+    keys = {value.split(" ")[0] for value in values.split(", ")} | {more}
+    assert keys == {"batch_size", "num_epochs", "dropout", "seed"}
+
+
+def test_a_run_that_was_saved_in_its_first_epoch_is_named(quick):
+    old = leave(quick(seed=1))
+    assert nearest(quick()) is None
+    old.last.parent.mkdir()
+    old.last.write_bytes(b"")
+    assert f"{old.path} (interrupted in its first epoch), differs in: seed 1 -> 0" in (nearest(quick()) or "")
+
+
+def test_a_check_names_it_too(quick):
+    old = leave(quick(seed=1), finished=True)
+    assert f"(new)\nnew run; the nearest one, {old.path} (finished), differs in: seed 1 -> 0" in runner.check(quick())
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe\x00", b"[1, 2]", None])
