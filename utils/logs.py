@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -44,7 +45,7 @@ class _ToScreen(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
         mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        print(f"{mark}{presentable(record.getMessage())}", file=stream, flush=True)
+        print(f"{mark}{presentable(record.getMessage())}\n", end="", file=stream, flush=True)  # a signal splits no line
 
 
 class _ToFile(logging.FileHandler):
@@ -52,10 +53,22 @@ class _ToFile(logging.FileHandler):
 
     told = False
 
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # it is opened for the first line
+            self.handleError(record)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # told when a line could not be written
+            super().close()
+
     def handleError(self, record: logging.LogRecord) -> None:
         if not self.told:
             self.told = True
-            print(f"warning: {self.baseFilename}: {sys.exc_info()[1]}; the log is not complete", file=sys.stderr)
+            error = sys.exc_info()[1]
+            reason = getattr(error, "strerror", None) or error
+            print(f"warning: {self.baseFilename}: {reason}; the log is not complete", file=sys.stderr)
 
 
 def configure(level: str, folder: str, only_complaints: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from filelock import FileLock, Timeout
 
+from utils.files import CannotWrite
 from utils.runs import RunFolder
 from utils.types import ConfigError
 
@@ -15,14 +16,16 @@ class Busy(ConfigError):
 def lock(folder: RunFolder) -> FileLock:
     """Take the run's folder for this process; the system frees the lock of a process that dies.
 
-    Raises: Busy if another process trains this run.
+    Raises: Busy if another process trains this run; CannotWrite.
     """
-    folder.path.mkdir(parents=True, exist_ok=True)
     taken = FileLock(folder.lock)
     try:
+        folder.path.mkdir(parents=True, exist_ok=True)
         taken.acquire(blocking=False)
     except Timeout:
         raise Busy(f"{folder.path}: another process trains this run; wait for it") from None
+    except OSError as error:
+        raise CannotWrite(error.errno, error.strerror or str(error), str(folder.lock)) from error
     return taken
 
 

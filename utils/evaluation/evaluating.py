@@ -50,7 +50,10 @@ def evaluate(
     names = tuple(dict.fromkeys([*(only or (*names_of_all(kind), *subject.config.evaluate)), *also]))
     record = go_on(subject.output, facts(subject))
     left_out, mistakes = [], []
-    subject.output.mkdir(parents=True, exist_ok=True)
+    try:
+        subject.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{subject.output}: cannot be written: {error.strerror}") from None
     for note in subject.part.notes:
         tell(f"note: {note}")
     for name in names:

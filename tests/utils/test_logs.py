@@ -1,0 +1,45 @@
+"""The log's file may fail, which is told once; the screen goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from utils import logs
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Put the project's log back as it was."""
+    log = logging.getLogger("lossbench")
+    before = log.handlers[:], log.level, log.propagate
+    yield
+    for handler in set(log.handlers) - set(before[0]):
+        handler.close()
+    log.handlers[:], log.level, log.propagate = before
+
+
+def test_a_log_file_that_cannot_be_opened_is_told_once(tmp_path, capsys):
+    (tmp_path / "lossbench.log").mkdir()
+    logs.configure("INFO", str(tmp_path))
+    for word in ("one", "two"):
+        logging.getLogger("lossbench").info(word)
+    said = capsys.readouterr()
+    assert said.out == "one\ntwo\n"
+    assert said.err == f"warning: {tmp_path}/lossbench.log: Is a directory; the log is not complete\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_is_told_once(capsys):
+    logs.configure("INFO", "/dev")
+    log = logging.getLogger("lossbench")
+    (file,) = [handler for handler in log.handlers if isinstance(handler, logging.FileHandler)]
+    file.baseFilename = "/dev/full"
+    for word in ("one", "two"):
+        log.info(word)
+    said = capsys.readouterr()
+    assert said.out == "one\ntwo\n"
+    assert said.err == "warning: /dev/full: No space left on device; the log is not complete\n"
