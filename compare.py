@@ -24,7 +24,7 @@ from utils.comparison.tables import build_tables
 from utils.files import write_atomically
 from utils.logs import presentable
 from utils.runs import write_csv
-from utils.scripts import Parser, exit_status, output_problems
+from utils.scripts import Parser, exit_status, leave, output_problems
 from utils.types import ConfigError
 
 
@@ -91,4 +91,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

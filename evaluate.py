@@ -8,12 +8,11 @@ RUN is a run folder, such as those in output; FOLDER holds FOLDER/<class>/<image
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from utils.evaluation import list_evaluations
 from utils.evaluation.requests import Request
-from utils.scripts import Parser, exit_status
+from utils.scripts import Parser, exit_status, leave
 from utils.types import ConfigError, UserError
 
 
@@ -63,4 +62,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -16,7 +16,7 @@ from pathlib import Path
 from utils.evaluation.finding_pictures import find_pictures
 from utils.evaluation.requests import run_problem
 from utils.logs import presentable
-from utils.scripts import Parser, exit_status, output_problems
+from utils.scripts import Parser, exit_status, leave, output_problems
 from utils.types import ConfigError, DataError
 
 ON_SCREEN = 100
@@ -86,4 +86,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.catalogue import LISTS, NAME_CHECKS, list_names
-from utils.scripts import Parser, exit_status
+from utils.scripts import Parser, exit_status, leave
 from utils.signals import Interrupted, raise_on_signals
 from utils.types import ConfigError
 
@@ -105,4 +105,4 @@ def run_in_order(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,6 +36,12 @@ def output_problems(outputs: Mapping[str, Path | None]) -> list[str]:
     return folders + [
         f"{option} {path}: no such folder: {path.parent}" for option, path in given.items() if not path.parent.is_dir()
     ]
+
+
+def leave(status: int) -> NoReturn:
+    """End a script. A Ctrl-C that comes while Python tidies up ends it there, instead of showing what Python does."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(status)
 
 
 def exit_status(story: Callable[[], int | None]) -> int:
