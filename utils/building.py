@@ -30,11 +30,10 @@ from utils.lookup import keywords, load_entry
 from utils.metrics import metric_entries
 from utils.networks import build_network, count_of_an_image
 from utils.parameter_checks import check_parameters
-from utils.runs import check_writable
 from utils.schema import Configuration
 from utils.seeding import derive_seed, seed_all
 from utils.trying_out import try_out
-from utils.types import ConfigError, Task
+from utils.types import ConfigError, Task, first_line
 
 T = TypeVar("T")
 LOG = logging.getLogger("lossbench")
@@ -67,7 +66,6 @@ def prepare(config: Configuration) -> Preparation:
     """
     if config.sweep is not None:
         raise config.error({("sweep",): "describes several runs, this trains one; `python train.py FILE` runs them"})
-    check_writable(config)
     check_parameters(config)
     if config.batch_size < 2 * num_devices(config):
         key = "devices" if config.was_set("devices") else "batch_size"
@@ -189,7 +187,7 @@ def _stage_channels(network: Any, image_shape: tuple[int, ...], stages: tuple[in
         _, maps = network.eval().forward_intermediates(torch.zeros(image_shape), indices=list(stages))
     except (AssertionError, IndexError, ValueError) as error:
         number = _num_stages(network)
-        allowed = f"; it has {number}: {-number} to {number - 1}" if number else f": {str(error).splitlines()[0]}"
+        allowed = f"; it has {number}: {-number} to {number - 1}" if number else f": {first_line(error)}"
         text = f"the architecture has no feature maps at {list(stages)}{allowed}"
         raise ConfigError(f"loss_params.stages: {text}") from None
     network.train(was_training)

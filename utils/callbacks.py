@@ -23,6 +23,7 @@ from utils.metrics import lower_is_better
 from utils.runs import RunFolder
 from utils.seeding import derive_seed, seed_cpu
 from utils.trackers.base import Tracker
+from utils.tracking import tell_epoch
 from utils.types import TrainingError
 
 LOG = logging.getLogger("lossbench")
@@ -165,7 +166,7 @@ class RunRecord(Checkpoint):
         if trainer.is_global_zero and self.rows:
             self.folder.write_metrics(self.rows)
         for row in self.rows:
-            self._track(row)
+            tell_epoch(self.trackers, row)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = time.perf_counter()
@@ -222,7 +223,7 @@ class RunRecord(Checkpoint):
         if trainer.is_global_zero:
             # The checkpoint that a resume starts from comes after this: what is written here is written again then.
             self.folder.write_metrics(self.rows)
-            self._track(row)
+            tell_epoch(self.trackers, row)
             epoch = trainer.current_epoch
             best = [self.folder.best] if self.best_epoch == epoch else []
             kept = [self.folder.kept(epoch)] if epoch in self.keep else []
@@ -232,10 +233,6 @@ class RunRecord(Checkpoint):
                     weights |= self.average.average
                 for path in (*best, *kept):
                     save_checkpoint({"state_dict": weights, "epoch": epoch, "value": value}, path)
-
-    def _track(self, row: dict[str, float]) -> None:
-        for tracker in self.trackers:
-            tracker.log_metrics({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
 
     def _is_better(self, value: float) -> bool:
         if self.best_value is None:

@@ -14,13 +14,15 @@ from losses.base import ClassificationLoss
 from utils import report
 from utils.building import Preparation
 from utils.callbacks import RunRecord
-from utils.checkpoints import DamagedCheckpoint, load_checkpoint
+from utils.checkpoints import DamagedCheckpoint, load_checkpoint, verify_checkpoint
 from utils.files import write_atomically
 from utils.outcomes import outcomes_for
 from utils.runs import RunFolder, write_json
+from utils.tracking import tell_end
 from utils.types import TrainingError
 
 LOG = logging.getLogger("lossbench")
+REMEDY = "put a copy of it back and give the same command again, or train anew with --fresh"
 
 
 def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
@@ -36,15 +38,17 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
         _write_predictions(classifier.loss, outputs, prepared.data.data.classes, folder)
         report.draw_results(record.rows, outputs, prepared.data.data, folder, best_epoch=record.best_epoch)
         write_json(folder.summary, summary)
-        known = record.rows[-1].keys()
-        final = {
-            name: value for name, value in summary.items() if isinstance(value, (int, float)) and name not in known
-        }
-        for tracker in record.trackers:
-            tracker.log_metrics(final, int(record.rows[-1]["epoch"]))
-            tracker.log_files(folder.path)
+        tell_end(record.trackers, record.rows[-1], summary, folder)
     LOG.info("%s", report.table(summary, config, folder))
     return summary
+
+
+def warn_of_selected(folder: RunFolder) -> None:
+    """Say at the start, not days later, that the weights which were selected so far cannot be tested at the end."""
+    try:
+        verify_checkpoint(folder.best)
+    except DamagedCheckpoint as damage:
+        LOG.warning("%s; it holds the weights to test unless a later epoch is better: %s", damage, REMEDY)
 
 
 def _load_best(record: RunRecord) -> dict[str, Any]:
@@ -52,14 +56,13 @@ def _load_best(record: RunRecord) -> dict[str, Any]:
 
     Raises: TrainingError if it is damaged or, after a resume from an earlier epoch, not the selected epoch's.
     """
-    remedy = "put a copy of it back and give the same command again, or train anew with --fresh"
     try:
         best = load_checkpoint(record.folder.best)
     except DamagedCheckpoint as damage:
-        raise TrainingError(f"{damage}; it holds the weights to test: {remedy}") from None
+        raise TrainingError(f"{damage}; it holds the weights to test: {REMEDY}") from None
     if best["epoch"] != record.best_epoch:
         epochs = f"is of epoch {best['epoch']}, selected is epoch {record.best_epoch}"
-        raise TrainingError(f"{record.folder.best} {epochs}: {remedy}")
+        raise TrainingError(f"{record.folder.best} {epochs}: {REMEDY}")
     return best
 
 

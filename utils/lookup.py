@@ -232,7 +232,7 @@ def _alternatives(hint: Any, many: bool = False) -> list[str]:
 def _bounded(words: str, meta: Any) -> str:
     """Add how large a number must be, or how long a list; `meta` is a `msgspec.Meta`."""
     if meta.min_length is not None:
-        words = words.replace("list of", f"list of {meta.min_length}")
+        words = words.replace("list of", f"list of {meta.min_length}").replace("text", "text that is not empty")
     bounds = {">=": meta.ge, ">": meta.gt, "<=": meta.le, "<": meta.lt}
     told = [f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None]
     return f"{words} {' and '.join(told)}".rstrip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -22,21 +23,22 @@ from utils.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
 from utils.checkpoints import AtomicCheckpointIO, choose_checkpoint
 from utils.evaluation.evaluating import evaluate_after_training
 from utils.files import FULL, CannotWrite, remove_leftovers, write_atomically
-from utils.finishing import finish
+from utils.finishing import finish, warn_of_selected
 from utils.memory import keep_freed_memory
 from utils.metrics import lower_is_better
 from utils.neighbours import describe_nearest
 from utils.out_of_memory import is_out_of_memory, out_of_memory
 from utils.progress import EpochLines, TerminalProgress
-from utils.runs import DamagedFile, RunFolder, changed_facts, environment, run_folder, write_json
+from utils.runs import DamagedFile, RunFolder, changed_facts, check_writable, environment, run_folder, write_json
 from utils.save_points import SavePoints
 from utils.schema import Configuration
 from utils.signals import Interrupted, command_to_go_on, raise_on_signals
 from utils.step_loop import StepLoop
-from utils.trackers import build_trackers
-from utils.trackers.base import TrackedRun, Tracker
+from utils.trackers import know_the_end
+from utils.trackers.base import Tracker
 from utils.trackers.family import Family
-from utils.types import ConfigError, TrainingError
+from utils.tracking import catch_up, close_trackers, open_trackers
+from utils.types import ConfigError, TrainingError, first_line
 
 LOG = logging.getLogger("lossbench")
 FOLDER_VARIABLE = "LOSSBENCH_RUN_FOLDER"
@@ -51,11 +53,16 @@ def check(config: Configuration) -> str:
     prepared = prepare(config)
     prepared.data.check()
     folder = run_folder(config, prepared.data.fingerprint)
+    if not folder.is_finished:
+        check_writable(config)
     build_trainer(config, folder, [])  # accelerator, devices and strategy, if there are such
     state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
     if run_lock.is_locked(folder):
         state = "another process trains it"
-    return f"{report.describe(prepared)}\nrun folder: {folder.path} ({state})"
+    nearest = describe_nearest(config, folder) if state == "new" else None
+    return "\n".join(
+        [report.describe(prepared), f"run folder: {folder.path} ({state})", *([nearest] if nearest else [])]
+    )
 
 
 @raise_on_signals()
@@ -78,8 +85,11 @@ def train(
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
     if (summary := _finished(folder)) is not None:
         LOG.info("this run is finished; --fresh trains it anew\n%s", report.table(summary, config, folder))
+        if not know_the_end(config, folder):
+            catch_up(config, folder, report.flat_parameters(prepared), summary, family)
         evaluate_after_training(config, folder)
         return folder, summary
+    check_writable(config)
     prepared.data.keep_images()
     prepared.data.check()
     trackers: list[Tracker] = []
@@ -101,8 +111,7 @@ def train(
     except CannotWrite as error:
         raise TrainingError(f"{error}; {_remedy(error)}; then {_whereabouts(trainer, save_points)[1]}") from None
     finally:
-        for tracker in trackers:
-            tracker.finalize(status)
+        close_trackers(trackers, folder, status)
         if lock is not None:
             lock.release()
         if status == "interrupted" and trainer.strategy.launcher is not None:
@@ -144,9 +153,11 @@ def _train(
         _record_environment(folder, facts, going_on=resume.path is not None)
         report.write_label_noise(prepared.data, folder)
         report.draw_augmentations(prepared.data, folder.picture("augmentations"))
-        trackers += _open_trackers(prepared, folder, facts, family)
+        trackers += open_trackers(config, folder, report.flat_parameters(prepared), facts, family)
     LOG.info("%s", report.describe(prepared))
     LOG.info("run folder: %s%s", folder.path, f" (going on {resume.position})" if resume.path else "")
+    if resume.position is not None and 0 < resume.position.epoch < config.num_epochs:
+        warn_of_selected(folder)
     if config.compile:
         prepared.classifier.compile()
     keep_freed_memory()
@@ -158,7 +169,7 @@ def _train(
     except ConfigError as error:
         raise config.located(error) from None
     except _compiler_errors() as error:
-        raise config.error({("compile",): f"this machine cannot compile the network: {_reason(error)}"}) from None
+        raise config.error({("compile",): f"this machine cannot compile the network: {first_line(error)}"}) from None
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -192,6 +203,8 @@ def _known_environment(folder: RunFolder) -> dict[str, Any]:
 def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str]:
     """Return where a run was when it was interrupted, and what giving the command again will do."""
     where = {None: "before training", "fit": f"in epoch {trainer.current_epoch}"}.get(trainer.state.fn, "in the test")
+    if save_points.folder.is_finished:
+        return "after its test", f"{save_points.command} does the rest, such as telling the trackers"
     if save_points.saved is None:
         return where, f"{save_points.command} goes on from the last checkpoint"
     if save_points.saved == (0, 0):
@@ -200,6 +213,8 @@ def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str
 
 
 def _remedy(error: CannotWrite) -> str:
+    if error.errno == errno.EFBIG:
+        return "raise the limit on the size of a file (ulimit -f)"
     if error.errno in FULL:
         return "free some room there, such as runs in the output folder that nobody needs or the cache of images"
     return "make that folder one that can be written to"
@@ -211,12 +226,6 @@ def _compiler_errors() -> tuple[type[Exception], ...]:
     from torch._inductor.exc import CppCompileError
 
     return TorchDynamoException, CppCompileError
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first line that a compiler's error says, without its pages of output."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines or [type(error).__name__])[0][:200]
 
 
 def build_trainer(
@@ -278,22 +287,6 @@ def _choose_folder(config: Configuration, data_fingerprint: str, fresh: bool) ->
     folder = run_folder(config, data_fingerprint, fresh)
     os.environ[FOLDER_VARIABLE] = str(folder.path)
     return folder
-
-
-def _open_trackers(
-    prepared: Preparation, folder: RunFolder, facts: dict[str, Any], family: Family | None
-) -> list[Tracker]:
-    config = prepared.config
-    names = [*config.trackers, *(["neptune"] if config.log_to_neptune and "neptune" not in config.trackers else [])]
-    params = report.flat_parameters(prepared)
-    tags = {"runtime": facts["runtime"], "device": facts["device"], "git_commit": facts["git_commit"] or ""}
-    tags |= {} if family is None else family.tags
-    name = config.run_name or folder.path.name
-    run = TrackedRun(folder.path, name, params, tags, tuple(config.tags), config.notes, family)
-    trackers = build_trackers(names, run, config)
-    for tracker in trackers:
-        tracker.log_hyperparams(params)
-    return trackers
 
 
 def _device_name(trainer: pl.Trainer) -> str:

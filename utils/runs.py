@@ -124,6 +124,11 @@ class RunFolder:
         return self.path / "trial.json"
 
     @property
+    def untold(self) -> Path:
+        """There from when trackers are opened until they are closed: while they may not know how the run ended."""
+        return self.path / ".untold"
+
+    @property
     def lock(self) -> Path:
         """Held while a process trains the run."""
         return self.path / ".lock"

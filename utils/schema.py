@@ -32,6 +32,7 @@ WITHOUT_INFLUENCE = frozenset(
 Key = tuple[str, ...]
 Params = dict[str, Any]
 Positive = Annotated[int, Meta(ge=1)]
+Path = Annotated[str, Meta(min_length=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 
 
@@ -53,7 +54,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     data_params: Params = {}
     data_path: str | None = None
     stanford_raw_data_path: str | None = None
-    stanford_data_path: str = "input/stanford"
+    stanford_data_path: Path = "input/stanford"
     download: bool = False
     verify_checksums: bool = True
     classes: list[str | int] | None = None
@@ -127,9 +128,9 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     keep_epochs: list[Annotated[int, Meta(ge=0)]] | Literal["all"] | None = None
 
     # Results
-    output_path: str = "output"
+    output_path: Path = "output"
     loglevel: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    logging_dir: str = "logs"
+    logging_dir: Path = "logs"
     trackers: list[str] = field(default_factory=lambda: ["mlflow"])
     mlflow_uri: str | None = None
     experiment_name: str = "lossbench"

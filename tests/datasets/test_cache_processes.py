@@ -49,7 +49,8 @@ def test_a_killed_build_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 def test_ctrl_c_stops_quickly_and_keeps_what_is_built(tmp_path: Path) -> None:
     folder, calls = tmp_path / "images", tmp_path / "calls"
-    body = "def slow(row):\n    time.sleep(1 if row > 20 else 0)\n    return load(row)\n"
+    body = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored behind a shell's `&`
+    body += "def slow(row):\n    time.sleep(1 if row > 20 else 0)\n    return load(row)\n"
     body += "open_cache(slow, folder)"
     process = program(body, folder, calls)
     wait_for_calls(calls, 24)

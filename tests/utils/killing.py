@@ -47,6 +47,8 @@ def _targets() -> dict[str, tuple[Any, str]]:
         "read of a checkpoint": (_CheckpointConnector, "restore_callbacks"),
         "cache": (cache_files, "_write_at"),
         "tracker": (GuardedTracker, "log_metrics"),
+        "tracker's copies": (GuardedTracker, "log_files"),
+        "tracker's close": (GuardedTracker, "finalize"),
     }
 
 

@@ -221,6 +221,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
         ("valid_fraction: .nan\n", "config.yml:1: valid_fraction: must be a number >= 0 and < 1, got nan"),
         ("seed: 4294967296\n", "config.yml:1: seed: must be a whole number >= 0 and < 4294967296, got 4294967296"),
         ("dataset: 7\n", "config.yml:1: dataset: must be a text, got 7"),
+        ("output_path: ''\n", "config.yml:1: output_path: must be a text that is not empty, got ''"),
         ("optimizer_params: {7: 8}\n", "config.yml:1: optimizer_params: must be a mapping of parameters, got {7: 8}"),
         (
             "image_augmentations:\n  RandomRotation: 3\n",

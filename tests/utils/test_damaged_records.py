@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.utils.resuming import Died, after_each_save, hurry
 from utils import runner
+from utils.files import CannotWrite
 from utils.runs import RunFolder
 from utils.signals import Interrupted
-from utils.types import TrainingError
+from utils.types import ConfigError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
@@ -85,6 +89,33 @@ def test_a_damaged_summary_is_made_again_by_the_test_alone(quick, monkeypatch, c
     )
 
 
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_selected_weights_are_told_at_the_start(quick, monkeypatch, caplog, damage):
+    hurry(monkeypatch)
+    folder = interrupt(quick, monkeypatch)
+    damage(folder.best)
+    caplog.clear()
+    with contextlib.suppress(TrainingError):  # unless a later epoch is better
+        runner.train(quick(**EPOCHS))
+    (told,) = [each for each in warnings(caplog) if str(folder.best) in each]
+    assert "it holds the weights to test unless a later epoch is better: put a copy of it back" in told
+
+
+def test_a_finished_run_asks_for_no_place_to_write(quick, monkeypatch):
+    hurry(monkeypatch)
+    folder, summary = runner.train(quick(num_epochs="1"))
+
+    def refuse(config):
+        raise ConfigError("cannot write")
+
+    monkeypatch.setattr(runner, "check_writable", refuse)
+    assert runner.train(quick(num_epochs="1")) == (folder, summary)
+    assert "(finished)" in runner.check(quick(num_epochs="1"))
+    for action in (runner.train, runner.check):
+        with pytest.raises(ConfigError, match="cannot write"):
+            action(quick(num_epochs="2"))
+
+
 # ------------------------------------------------------------------------------------------------------ trained anew
 
 
@@ -106,15 +137,17 @@ def test_an_interrupted_fresh_run_is_gone_on_with_by_the_command_that_it_names(q
     assert runner.train(quick(num_epochs="1"), fresh=True)[0].path.name == f"{first.path.name}-3"
 
 
-def test_a_full_disk_in_a_fresh_run_says_so_too(quick, monkeypatch):
-    from utils.files import CannotWrite
-
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "free some room there"), (errno.EFBIG, "ulimit -f"), (errno.EACCES, "one that can be written to")],
+)
+def test_what_cannot_be_written_in_a_fresh_run_is_told_with_its_remedy(quick, monkeypatch, number, remedy):
     hurry(monkeypatch)
 
     def full(points):
-        raise CannotWrite(points.folder.last, OSError(28, "No space left on device"))
+        raise CannotWrite(number, os.strerror(number), str(points.folder.last))
 
     with monkeypatch.context() as patch:
         after_each_save(patch, full)
-        with pytest.raises(TrainingError, match="the same command without --fresh goes on"):
+        with pytest.raises(TrainingError, match=f"{remedy}.*; then the same command without --fresh goes on"):
             runner.train(quick(num_epochs="1"), fresh=True)

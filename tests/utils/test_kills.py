@@ -7,6 +7,7 @@ import random
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -38,6 +39,8 @@ LATEST = {
     "optimizer": 8,
     "validation": 2,
     "read of a checkpoint": 1,
+    "tracker's copies": 1,
+    "tracker's close": 1,
 }
 """The moments, and up to which time of each one is drawn."""
 
@@ -49,21 +52,42 @@ def random_kills(number: int, seed: int) -> Iterator[Kill]:
         yield Kill(moment, draw.randint(1, LATEST[moment]), draw.uniform(0.5, 6.0))
 
 
-def mlflow_runs(folder: Path) -> list[tuple[str, dict[str, list[int]]]]:
-    """Return the state of each tracked run and the epochs of each of its metrics."""
+class Tracked(NamedTuple):
+    """A run in MLflow.
+
+    Args:
+        epochs: of each of its metrics. files: below it.
+    """
+
+    state: str
+    epochs: dict[str, list[int]]
+    files: set[str]
+
+
+def mlflow_runs(folder: Path) -> list[Tracked]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its libraries
         from mlflow.tracking import MlflowClient
 
         client = MlflowClient(f"sqlite:///{folder / 'output' / 'mlflow.db'}")
         found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
-        return [
-            (
-                run.info.status,
-                {key: [p.step for p in client.get_metric_history(run.info.run_id, key)] for key in run.data.metrics},
-            )
-            for run in found
-        ]
+        return [_tracked(client, run) for run in found]
+
+
+def _tracked(client: Any, run: Any) -> Tracked:
+    identity = run.info.run_id
+    epochs = {key: [point.step for point in client.get_metric_history(identity, key)] for key in run.data.metrics}
+    return Tracked(run.info.status, epochs, {file.path for file in client.list_artifacts(identity)})
+
+
+def check_tracked(finished: RunFolder, folder: Path) -> None:
+    """Check that MLflow has one run, with all that is known of it, once, whatever its process died of."""
+    (tracked,) = mlflow_runs(folder)
+    assert tracked.state == "FINISHED"
+    assert tracked.epochs["valid/accuracy"] == [0, 1, 2, 3]
+    assert tracked.epochs["test/accuracy"] == [3]
+    left = {path.name for path in finished.path.iterdir() if not path.name.startswith(".")}
+    assert tracked.files == left - {"checkpoints"}
 
 
 def check(setup: str, kills: int, tmp_path: Path, seed: int) -> int:
@@ -82,9 +106,7 @@ def check(setup: str, kills: int, tmp_path: Path, seed: int) -> int:
         spent += died
         assert differences(whole, finished) == []
         assert epochs(finished) == [0, 1, 2, 3]
-        (tracked,) = mlflow_runs(folder)
-        assert tracked[0] == "FINISHED"
-        assert tracked[1]["valid/accuracy"] == [0, 1, 2, 3]
+        check_tracked(finished, folder)
         assert not list(folder.rglob(".*.tmp"))
     return len(spent)
 
@@ -95,6 +117,14 @@ def epochs(folder: RunFolder) -> list[float]:
 
 def test_a_run_killed_a_few_times_ends_as_if_it_had_not_been(tmp_path):
     assert check("plain", FEW, tmp_path, seed=0) >= FEW - 2
+
+
+def test_a_run_killed_after_its_summary_is_told_whole_at_the_next_start(tmp_path):
+    plans = [Kill("tracker", 5), Kill("tracker's copies", 1), Kill("tracker's close", 1)]  # the fifth: how it ended
+    finished, died = killed(iter(plans), lambda start: COMMON, tmp_path)
+    assert died == plans
+    check_tracked(finished, tmp_path)
+    assert not finished.untold.exists()
 
 
 @pytest.mark.torture

@@ -17,7 +17,7 @@ import pytest
 
 import train
 from tests.conftest import QUICK
-from utils import runner, signals
+from utils import finishing, runner, signals, tracking
 from utils.callbacks import RunRecord
 from utils.runs import RunFolder
 from utils.save_points import SavePoints
@@ -139,16 +139,17 @@ def test_a_signal_whose_exception_was_lost_stops_the_run_at_the_next_step():
 
 
 class Watched(Tracker):
-    """Notes how it was closed."""
+    """Notes what it is told and how it is closed."""
 
     def __init__(self) -> None:
         self.closed: list[str] = []
+        self.told: list[dict[str, float]] = []
 
     def log_hyperparams(self, params):
         pass
 
     def log_metrics(self, metrics, step):
-        pass
+        self.told.append(dict(metrics))
 
     def log_files(self, folder):
         pass
@@ -188,7 +189,7 @@ def test_an_interrupted_run_is_saved_closes_its_trackers_frees_the_lock_and_goes
     watched, before = Watched(), handlers()
     with monkeypatch.context() as patch:
         stop_in(patch, hook, at_step)
-        patch.setattr(runner, "build_trackers", lambda *args: [watched])
+        patch.setattr(tracking, "build_trackers", lambda *args: [watched])
         with pytest.raises(Interrupted) as error:
             runner.train(quick())
     assert str(error.value) == f"interrupted by SIGTERM {goes_on}"
@@ -197,6 +198,26 @@ def test_an_interrupted_run_is_saved_closes_its_trackers_frees_the_lock_and_goes
     folder, summary = runner.train(quick())
     assert [row["epoch"] for row in folder.read_metrics()] == [0, 1]
     assert summary["epochs_run"] == 2
+
+
+def test_a_run_that_is_stopped_after_its_test_tells_its_trackers_at_the_next_start(quick, monkeypatch):
+    watched = Watched()
+    monkeypatch.setattr(tracking, "build_trackers", lambda *args: [watched])
+    config = quick(num_epochs=1, trackers="[tensorboard]")
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "tell_end", lambda *args: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Interrupted) as error:
+            runner.train(config)
+    said = "interrupted by SIGTERM after its test; the same command does the rest, such as telling the trackers"
+    assert str(error.value) == said
+    (before,) = watched.told
+    watched.told.clear()
+    _, summary = runner.train(config)
+    assert watched.closed == ["interrupted", "success"]
+    assert watched.told[0] == before
+    assert watched.told[1]["test/accuracy"] == summary["test/accuracy"]
+    runner.train(config)
+    assert len(watched.closed) == 2
 
 
 @pytest.mark.parametrize("number", SIGNALS)

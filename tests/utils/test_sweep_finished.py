@@ -85,6 +85,17 @@ def test_a_run_counts_as_finished_for_its_own_data_and_settings_only(file, monke
     assert FinishedRuns().find(cell) is None
 
 
+def test_a_finished_run_that_its_trackers_do_not_know_whole_is_looked_into(file):
+    cell = next(expand(read(file, "trackers=[tensorboard]")))
+    known = folder(train_cell(cell))
+    assert FinishedRuns().find(cell) is not None
+    known.untold.touch()
+    assert FinishedRuns().find(cell) is None
+    assert FinishedRuns().find(next(expand(read(file)))) is not None  # without a tracker
+    assert train_cell(cell).state == "skipped"
+    assert not known.untold.exists()
+
+
 def test_data_that_are_not_here_leave_it_to_the_run(file, tmp_path):
     cell = next(expand(read(file, "dataset=image_folder", f"data_path={tmp_path}/none")))
     (tmp_path / "output" / f"image_folder-test_resnet-CrossEntropyLoss-s0-{'0' * 10}").mkdir(parents=True)

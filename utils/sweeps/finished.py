@@ -15,6 +15,7 @@ from utils.runs import DamagedFile, FolderName, RunFolder, run_folder, run_prefi
 from utils.schema import Configuration
 from utils.sweeps.cells import Cell
 from utils.sweeps.running import Outcome
+from utils.trackers import know_the_end
 from utils.types import UserError
 
 NOISE = ("label_noise", "noisy_labels", "noisy_labels_name", "seed", "select_on", "valid_fraction")
@@ -42,7 +43,11 @@ class FinishedRuns:
             summary = None if folder is None else folder.finished_summary()
         except (UserError, DamagedFile, OSError):  # weights that are not here, numbers to be made again
             return None
-        return None if folder is None or summary is None else Outcome(cell.name, "skipped", folder.path, summary)
+        if folder is None or summary is None:
+            return None
+        if data_fingerprint is not None and not know_the_end(config, folder):
+            return None  # to tell them takes the data
+        return Outcome(cell.name, "skipped", folder.path, summary)
 
     def _data_fingerprint(self, config: Configuration) -> str | None:
         """Return what the data is, None where it is not here."""

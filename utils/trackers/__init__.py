@@ -10,6 +10,7 @@ from utils.lookup import Entry, load_entry
 from utils.secrets import remember_secrets
 
 if TYPE_CHECKING:
+    from utils.runs import RunFolder
     from utils.trackers.base import TrackedRun, Tracker
     from utils.trackers.family import Family, Results
 
@@ -26,6 +27,16 @@ TRACKERS = {
 def dashboard_command(output_path: str) -> str:
     """Return the command that shows the SQLite store of an output folder in a browser."""
     return "make dashboard" + ("" if output_path == "output" else f" OUTPUT={output_path}")
+
+
+def chosen_trackers(config: Any) -> list[str]:
+    """Return the trackers of a configuration, `log_to_neptune` included."""
+    return [*config.trackers, *(["neptune"] if config.log_to_neptune and "neptune" not in config.trackers else [])]
+
+
+def know_the_end(config: Any, folder: RunFolder) -> bool:
+    """Tell whether the trackers of a configuration know how the run of a folder ended, if it did."""
+    return not chosen_trackers(config) or not folder.untold.is_file()
 
 
 def build_trackers(names: Iterable[str], run: TrackedRun, config: Any) -> list[Tracker]:

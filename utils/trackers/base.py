@@ -201,8 +201,11 @@ def given(text: str | None) -> str | None:
 
 
 def files_to_copy(folder: Path) -> Iterator[Path]:
-    """Yield a run folder's files for a tracker to copy: neither checkpoints nor what trackers keep there themselves."""
-    for path in sorted(folder.rglob("*")):
+    """Yield a run folder's files for a tracker to copy.
+
+    No hidden ones, such as its lock, no checkpoints, and nothing that trackers keep there themselves.
+    """
+    for path in sorted(folder.rglob("[!.]*")):
         inside = path.relative_to(folder)
         if path.is_file() and not path.is_symlink() and path.suffix != ".ckpt" and inside.parts[0] not in NOT_COPIED:
             yield path
