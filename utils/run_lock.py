@@ -23,10 +23,20 @@ def lock(folder: RunFolder) -> FileLock:
         folder.path.mkdir(parents=True, exist_ok=True)
         taken.acquire(blocking=False)
     except Timeout:
-        raise Busy(f"{folder.path}: another process trains this run; wait for it") from None
+        raise _busy(folder) from None
     except OSError as error:
         raise CannotWrite(error.errno, error.strerror or str(error), str(folder.lock)) from error
     return taken
+
+
+def check_free(folder: RunFolder) -> None:
+    """Raise Busy if another process trains this run."""
+    if is_locked(folder):
+        raise _busy(folder)
+
+
+def _busy(folder: RunFolder) -> Busy:
+    return Busy(f"{folder.path}: another process trains this run; wait for it")
 
 
 def is_locked(folder: RunFolder) -> bool:

@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.utilities import rank_zero_only
 
 from utils import report, run_lock
 from utils.averaging import WeightAverage
@@ -89,9 +90,13 @@ def train(
             catch_up(config, folder, report.flat_parameters(prepared), summary, family)
         evaluate_after_training(config, folder)
         return folder, summary
+    if rank_zero_only.rank == 0 and config.num_nodes == 1:  # as early as can be; the lock itself is what counts
+        run_lock.check_free(folder)
     check_writable(config)
     prepared.data.keep_images()
     prepared.data.check()
+    if fresh:  # another may have begun one, too, while the images were read
+        folder = _choose_folder(config, prepared.data.fingerprint, fresh)
     trackers: list[Tracker] = []
     trainer, record, save_points = build_trainer(config, folder, trackers, callbacks)
     save_points.command = command_to_go_on(fresh)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from datasets.data_module import DataModule
 from utils import building, run_lock, runner
 from utils.run_lock import Busy
 from utils.runs import RunFolder, run_folder
@@ -19,6 +20,31 @@ def test_a_second_process_leaves_a_run_that_is_being_trained(quick):
         runner.train(config)
     taken.release()
     assert runner.train(config)[1]["epochs_run"] == 1
+
+
+def test_one_that_is_refused_reads_no_images_first(quick, monkeypatch):
+    config = quick()
+    taken = run_lock.lock(run_folder(config, building.prepare(config).data.fingerprint))
+    monkeypatch.setattr(DataModule, "keep_images", lambda self: pytest.fail("images are read"))
+    with pytest.raises(Busy):
+        runner.train(config)
+    taken.release()
+
+
+def test_two_that_are_trained_anew_at_once_have_folders_of_their_own(quick, monkeypatch):
+    config = quick(num_epochs=1)
+    first, _ = runner.train(config)
+    other = []
+
+    def meanwhile(self):
+        """Let another process begin while this one reads its images."""
+        other.append(run_lock.lock(run_folder(config, self.fingerprint, fresh=True)))
+
+    monkeypatch.setattr(DataModule, "keep_images", meanwhile)
+    folder, _ = runner.train(config, fresh=True)
+    assert folder.path.name == f"{first.path.name}-3"
+    assert other[0].lock_file == str(first.path.with_name(f"{first.path.name}-2") / ".lock")
+    other[0].release()
 
 
 def test_a_check_beside_a_process_that_trains_the_run_says_so(quick):

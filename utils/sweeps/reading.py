@@ -9,12 +9,17 @@ import msgspec
 
 from utils.configuration import NameChecks, check_names, check_types, is_mapping, show
 from utils.lookup import did_you_mean
-from utils.schema import KEYS, SECRETS, Configuration, Key, Mistake
+from utils.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Key, Mistake
 from utils.sweeps.axes import LABEL, Axis, as_key, build_axes, is_group
 from utils.sweeps.block import KINDS, PRUNERS, SAMPLERS, Block, Search
 
 VARYING = tuple(key for key in KEYS if key != "sweep")
 HERE = "sweep"
+IDLE = WITHOUT_INFLUENCE - {
+    *("data_path", "stanford_data_path", "stanford_raw_data_path", "noisy_labels", "noisy_labels_name"),
+    *("output_path", *SECRETS),
+}
+"""Keys whose values do not tell runs apart, in their folders either."""
 
 
 def find_mistakes(values: dict[str, Any], name_checks: NameChecks) -> list[Mistake]:
@@ -83,6 +88,8 @@ def _grid_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks
         called = [show(item.get(LABEL, item) if isinstance(item, dict) and is_group(name) else item) for item in items]
         if len(set(called)) < len(called):
             yield Mistake(place, f"holds {next(each for each in called if called.count(each) > 1)} twice")
+        if len(items) > 1 and keys and all(key[0] in IDLE for key in keys):
+            yield Mistake(place, "changes no result: the runs of all its values are the same one, which is done once")
         for key in keys:
             other = owners.setdefault(key, f"sweep.grid.{name}")
             if other != f"sweep.grid.{name}":
@@ -195,6 +202,8 @@ def _search_mistakes(block: Block, values: dict[str, Any], name_checks: NameChec
         yield Mistake((*place, "ranges"), "is empty: give at least one key and its range")
     for name, given in block.search.ranges.items():
         here = (*place, "ranges", name)
+        if as_key(name)[0] in IDLE:
+            yield Mistake(here, "changes no result: there is nothing to search")
         if as_key(name) in varied:
             yield Mistake(here, "is varied by the grid or seeds already")
         if len(given) != 1 or next(iter(given)) not in KINDS:
