@@ -1,4 +1,4 @@
-"""A run in its trackers: opened, told how it ended, closed; where a kill came before that, the next start does it."""
+"""A run in its trackers: opened, told how it ended, closed. What they may have missed, the next start tells."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def close_trackers(trackers: Sequence[Tracker], folder: RunFolder, status: str) 
     """Args: status: "success", "failed" or "interrupted"."""
     for tracker in trackers:
         tracker.finalize(status)
-    if trackers and status == "success":
+    if trackers and status == "success" and not any(tracker.missed_something for tracker in trackers):
         folder.untold.unlink(missing_ok=True)
 
 
@@ -76,14 +76,16 @@ def catch_up(
     summary: Mapping[str, Any],
     family: Family | None,
 ) -> None:
-    """Tell the trackers of a finished run whose process died, or was stopped, before they knew all of it.
+    """Tell the trackers of a finished run again that may not know all of it.
 
-    Not while another process does so. What prevents it costs a warning.
+    Its process died or was stopped behind the summary, or one of them failed, such as one whose server was away. Not
+    while another process does so. What prevents it costs a warning.
     """
     try:
         lock = run_lock.lock(folder)
         try:
             _tell_all(config, folder, params, summary, family)
+            LOG.info("told again to %s, which may have missed some of it", ", ".join(chosen_trackers(config)))
         finally:
             lock.release()
     except run_lock.Busy:

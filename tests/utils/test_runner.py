@@ -401,6 +401,30 @@ def test_a_tracker_that_fails_costs_a_warning_and_not_the_run(quick):
     assert summary["epochs_run"] == 1
 
 
+def test_a_tracker_that_failed_is_told_the_run_once_it_works(quick, tmp_path):
+    from mlflow.tracking import MlflowClient
+
+    settings = {"num_epochs": 2, "trackers": "[mlflow]"}
+    with pytest.warns(UserWarning, match="once the run is finished, the same command tells it again"):
+        folder, summary = runner.train(quick(**settings, mlflow_uri="nonsense://x"))
+    assert folder.untold.exists()
+    for _ in range(2):
+        assert runner.train(quick(**settings)) == (folder, summary)
+    assert not folder.untold.exists()
+    client = MlflowClient(f"sqlite:///{tmp_path / 'output' / 'mlflow.db'}")
+    (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/accuracy"] == summary["test/accuracy"]
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "valid/accuracy")] == [0, 1]
+
+
+def test_a_tracker_that_is_not_installed_is_not_asked_again(quick, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.warns(UserWarning, match="wandb: ModuleNotFoundError.*pip install wandb"):
+        folder, _ = runner.train(quick(num_epochs=1, trackers="[wandb]"))
+    assert not folder.untold.exists()
+
+
 def test_two_devices_take_the_steps_of_one(tmp_path):
     """Batch normalisation sees half the batch on each device, so a network without it is compared.
 

@@ -418,7 +418,8 @@ def test_failure_costs_one_warning(breaks: str, run: TrackedRun, output: Path, m
         tracker = build("broken", run, make_config(output, breaks=breaks, neptune_api_token=SECRET))
         use(tracker, run.folder)
     assert [str(warning.message) for warning in caught] == [
-        "broken: OSError: disk full at *** on https://***@host/x; the run goes on without it. Remedy: mend it"
+        "broken: OSError: disk full at *** on https://***@host/x; the run goes on without it. Remedy: mend it; "
+        "once the run is finished, the same command tells it again"
     ]
     assert not tracker.active
 

@@ -76,6 +76,11 @@ class Tracker(Logger):
         return None
 
     @property
+    def missed_something(self) -> bool:
+        """Whether another try, of telling the whole run again, could tell more than was told."""
+        return False
+
+    @property
     def save_dir(self) -> str:
         return str(self.run.folder)
 
@@ -122,6 +127,7 @@ class GuardedTracker(Tracker):
         self._label = tracker
         self._type: type[Tracker] = load_entry(entry)
         self._tracker: Tracker | None = None
+        self._missed_something = False
         if rank_zero_only.rank == 0:
             self._attempt(self._open)
 
@@ -133,6 +139,11 @@ class GuardedTracker(Tracker):
     @property
     def version(self) -> str | None:
         return self._tracker.version if self._tracker else None
+
+    @property
+    def missed_something(self) -> bool:
+        """Not where its client is not installed."""
+        return self._missed_something
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -160,12 +171,14 @@ class GuardedTracker(Tracker):
 
     def _attempt(self, action: Callable[[], None]) -> None:
         """Do `action`; on failure give up this tracker for good."""
-        if not attempt(self._label, self._type, action):
+        failure = attempt(self._label, self._type, action)
+        if failure is not None:
             self._tracker = None
+            self._missed_something = not isinstance(failure, ModuleNotFoundError)
 
 
-def attempt(label: str, tracker: type[Tracker], action: Callable[[], None]) -> bool:
-    """Do what a tracker may fail in; tell a failure in one warning, and whether it was done."""
+def attempt(label: str, tracker: type[Tracker], action: Callable[[], None]) -> Exception | None:
+    """Do what a tracker may fail in; tell a failure in one warning, and return it."""
     try:
         with warnings.catch_warnings():
             for category in (DeprecationWarning, FutureWarning):  # of the clients, which the user cannot mend
@@ -173,15 +186,16 @@ def attempt(label: str, tracker: type[Tracker], action: Callable[[], None]) -> b
             action()
     except Exception as error:  # noqa: BLE001  a tracker of any kind, failing in any way, must not end a run
         warnings.warn(_complaint(label, tracker, error), stacklevel=5)
-        return False
-    return True
+        return error
+    return None
 
 
 def _complaint(label: str, tracker: type[Tracker], error: Exception) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m|-{3,}", " ", redact(str(error)))
     reason = f"{type(error).__name__}: {shorten(' '.join(text.split()), 300)}"
     missing = isinstance(error, ModuleNotFoundError)
-    remedy = f"pip install {tracker.package}" if missing else tracker.remedy
+    again = "once the run is finished, the same command tells it again"
+    remedy = f"pip install {tracker.package}" if missing else f"{tracker.remedy}; {again}"
     return f"{label}: {reason}; the run goes on without it. Remedy: {remedy}"
 
 
