@@ -38,7 +38,7 @@ def folders(options: argparse.Namespace) -> tuple[Path, Path]:
     """Return source and destination, from the options where given, else from the configuration."""
     if options.source and options.dest and not options.configuration:
         return options.source, options.dest
-    from utils.configuration import read_configuration
+    from utils.configuration.reading import read_configuration
     from utils.types import ConfigError
 
     file = options.files[0] if options.files else "config.yml" if Path("config.yml").is_file() else None

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.catalogue import LISTS, NAME_CHECKS, list_names
+from utils.configuration.catalogue import LISTS, NAME_CHECKS, list_names
 from utils.scripts import Parser, exit_status, leave
 from utils.signals import Interrupted, raise_on_signals
 from utils.types import ConfigError
 
 if TYPE_CHECKING:
-    from utils.schema import Configuration
+    from utils.configuration.schema import Configuration
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -54,7 +54,7 @@ def choose_file(files: Sequence[str]) -> str:
 
 
 def read(options: argparse.Namespace) -> Configuration:
-    from utils.configuration import read_configuration
+    from utils.configuration.reading import read_configuration
     from utils.sweeps.reading import find_mistakes
 
     overrides = [word for word in options.words if "=" in word]
@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.shard is not None:
         raise ConfigError("--shard: there is one run only, the configuration has no sweep")
-    from utils import logs, runner  # torch and Lightning take seconds: not for --help, --list or a mistyped key
+    from utils import logs
+    from utils.training import runner
 
     logs.configure(config.loglevel, config.logging_dir)
     if options.check:

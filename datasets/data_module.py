@@ -32,7 +32,7 @@ from datasets.sampling import (
 from datasets.sequences import first_labels, text_problems
 from datasets.stream import ImageStream, Loaded
 from datasets.workers import outlast_the_first_sigterm
-from utils.schema import Configuration
+from utils.configuration.schema import Configuration
 from utils.seeding import derive_seed
 from utils.types import Batch, ConfigError, DataError
 

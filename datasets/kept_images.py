@@ -12,7 +12,7 @@ import numpy as np
 from datasets.cache import CacheUnavailable, cached_images
 from datasets.images import stamp_of
 from datasets.stream import ImageStream
-from utils.schema import Configuration
+from utils.configuration.schema import Configuration
 
 LOG = logging.getLogger("lossbench")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datasets.base import ImageTable
-from utils.schema import Configuration
+from utils.configuration.schema import Configuration
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from utils.catalogue import NAME_CHECKS
-from utils.configuration import read_configuration
-from utils.schema import Configuration
+from utils.configuration.catalogue import NAME_CHECKS
+from utils.configuration.reading import read_configuration
+from utils.configuration.schema import Configuration
 
 SAMPLES = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -13,8 +13,8 @@ from datasets import build_dataset, data_module
 from datasets.base import DataSet, ImageTable
 from datasets.data_module import DataModule
 from losses.torch_losses import TorchLoss
-from utils import building, networks
-from utils.schema import Configuration
+from utils.configuration.schema import Configuration
+from utils.training import building, networks
 from utils.types import ConfigError, DataError
 
 

@@ -35,14 +35,14 @@ from models import build_model
 from tests.code_rules import offences, sources
 from tests.conftest import QUICK
 from tests.datasets.official_layouts import write_cifar
-from utils import building, optimization, runner
-from utils.catalogue import NAME_CHECKS, optimizers, schedulers
 from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, load_checkpoint, save_checkpoint
-from utils.configuration import read_configuration
+from utils.configuration.catalogue import NAME_CHECKS, optimizers, schedulers
+from utils.configuration.reading import read_configuration
+from utils.configuration.schema import KEYS, Configuration
 from utils.logs import presentable
 from utils.pictures import plot_augmentations, plot_confusion
 from utils.runs import PACKAGES, RunFolder, environment, run_folder
-from utils.schema import KEYS, Configuration
+from utils.training import building, optimization, runner
 from utils.types import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -462,7 +462,7 @@ def test_yaml_makes_no_objects(tag: str, tmp_path: Path, marker: Path) -> None:
 NAMED = {key for key in NAME_CHECKS if isinstance(Configuration.default(key), (str, type(None)))}
 
 
-@pytest.mark.parametrize("name", ["os.system", "__class__", "../models/x", "utils.runner:train", "builtins.eval"])
+@pytest.mark.parametrize("name", ["os.system", "__class__", "../models/x", "utils.runs:RunFolder", "builtins.eval"])
 @pytest.mark.parametrize("key", sorted(NAMED))
 def test_names_are_looked_up_and_never_imported(key: str, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"command line: {key}: "):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datasets import DATASETS, build_dataset
 from datasets.base import DataSet, keep_classes
 from datasets.made_up import made_up, made_up_classes
+from utils.configuration.schema import Configuration
 from utils.lookup import keywords, load_entry, parameter_problems
-from utils.schema import Configuration
 
 DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
 """Keys that a data set's function may take; the function's signature says which it does, and what else it takes stands

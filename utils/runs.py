@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from utils.configuration.schema import WITHOUT_INFLUENCE, Configuration
 from utils.files import write_atomically
-from utils.schema import WITHOUT_INFLUENCE, Configuration
 
 MLFLOW_COPIES = "mlartifacts"
 """Folder beside the runs where MLflow keeps copies of their files."""

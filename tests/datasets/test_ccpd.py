@@ -14,7 +14,7 @@ from datasets.base import DataSet, ImageTable
 from datasets.ccpd import COUNTS_2019, ccpd, read_name
 from datasets.sequences import label_in_words
 from datasets.stream import ImageStream, Preprocessing
-from utils.building import prepare
+from utils.training.building import prepare
 from utils.types import ConfigError, DataError
 
 OFFICIAL = "025-95_113-154&383_386&473-386&473_177&454_154&383_363&402-0_0_22_27_27_33_16-37-15.jpg"

@@ -14,7 +14,7 @@ from PIL import Image
 from datasets import build_dataset, data_module
 from datasets.data_module import DataModule
 from datasets.preprocessing import Preprocessing
-from utils.schema import Configuration
+from utils.configuration.schema import Configuration
 from utils.types import ConfigError
 
 AUGMENTED = {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 25}, ColorJitter: {hue: 0.1}}"}

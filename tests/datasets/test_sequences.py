@@ -26,7 +26,7 @@ from datasets.sequences import (
     text_problems,
 )
 from losses.base import ClassificationLoss
-from utils import building, parameter_checks, report
+from utils.training import building, parameter_checks, report
 from utils.types import Batch, ConfigError, DataError, Sequences
 
 LPRNET = ("architecture=lprnet_small", "loss_function=ConnectionistTemporalLoss", "select_on=test", "batch_size=2")

@@ -14,7 +14,7 @@ from datasets.augmentation import build_transforms
 from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.stream import ImageStream
-from utils.catalogue import transforms
+from utils.configuration.catalogue import transforms
 from utils.types import ConfigError
 
 IMAGE_CHAIN = {

@@ -6,7 +6,7 @@ import pytest
 from torchvision import transforms
 
 from datasets.augmentation import build_transforms
-from utils import building
+from utils.training import building
 from utils.types import ConfigError
 
 SENSELESS = {

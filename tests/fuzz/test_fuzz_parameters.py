@@ -16,12 +16,12 @@ from torchvision import transforms as torchvision_transforms
 
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_LOSSES
-from utils import schedules
-from utils.building import prepare
-from utils.catalogue import optimizers, schedulers, tensor_transforms, transforms
+from utils.configuration.catalogue import optimizers, schedulers, tensor_transforms, transforms
+from utils.configuration.schema import Configuration
 from utils.lookup import keywords, load_entry
-from utils.parameter_checks import check_parameters
-from utils.schema import Configuration
+from utils.training import schedules
+from utils.training.building import prepare
+from utils.training.parameter_checks import check_parameters
 
 
 def scheduler_class(name: str) -> Any:

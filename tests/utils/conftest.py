@@ -38,6 +38,6 @@ def no_ray(monkeypatch):
 @pytest.fixture
 def quiet_runs(monkeypatch):
     """Pictures take longer than training in tests, and have tests of their own; the log stays pytest's."""
-    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+    monkeypatch.setattr("utils.training.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.training.report.draw_augmentations", lambda *arguments: None)
     monkeypatch.setattr("utils.logs.configure", lambda *args, **kwargs: None)

@@ -61,7 +61,8 @@ def run(changes: Changes, folder: Path, kill: Kill | None, mlflow: bool = True) 
     Returns: the exit status, negative for a signal; and the run's folder when it is finished.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.utils.killing", "utils.runner", "timm", *(["mlflow"] if mlflow else [])])
+    heavy = ["utils.training.runner", "timm", *(["mlflow"] if mlflow else [])]
+    context.set_forkserver_preload(["tests.utils.killing", *heavy])
     process = context.Process(target=_work, args=(changes, folder, kill))
     process.start()
     process.join(300)
@@ -98,9 +99,9 @@ def _work(changes: Changes, folder: Path, kill: Kill | None) -> None:
     import torch
 
     from tests.conftest import QUICK
-    from utils import runner
-    from utils.catalogue import NAME_CHECKS
-    from utils.configuration import read_configuration
+    from utils.configuration.catalogue import NAME_CHECKS
+    from utils.configuration.reading import read_configuration
+    from utils.training import runner
 
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # workers that see their parent die, as users' do

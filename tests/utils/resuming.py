@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from models.architectures import timm_models
-from utils import building, report, runner
 from utils.checkpoints import load_checkpoint
+from utils.configuration.schema import Configuration
 from utils.runs import RunFolder
-from utils.save_points import SavePoints
-from utils.schema import Configuration
+from utils.training import building, report, runner
+from utils.training.save_points import SavePoints
 
 Read = Callable[..., Configuration]
 

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from datasets.sampling import EpochBatches, ResumableLoader
-from utils import checkpoints, files, finishing, runner
-from utils.callbacks import RunRecord
+from utils import checkpoints, files
 from utils.checkpoints import (
     DamagedCheckpoint,
     choose_checkpoint,
@@ -22,6 +21,8 @@ from utils.checkpoints import (
     verify_checkpoint,
 )
 from utils.runs import RunFolder
+from utils.training import finishing, runner
+from utils.training.callbacks import RunRecord
 from utils.types import DataError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
@@ -146,7 +147,7 @@ def untimed(folder: RunFolder) -> list[dict[str, float]]:
 def whole(tmp_path_factory):
     """The rows of the run that nothing happens to."""
     from tests.conftest import QUICK
-    from utils.configuration import read_configuration
+    from utils.configuration.reading import read_configuration
 
     values = QUICK | {"num_epochs": "3"}
     folders = [f"{key}={tmp_path_factory.mktemp('whole')}" for key in ("output_path", "logging_dir")]

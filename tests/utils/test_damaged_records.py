@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.utils.resuming import Died, after_each_save, hurry
-from utils import runner
 from utils.files import CannotWrite
 from utils.runs import RunFolder
 from utils.signals import Interrupted
+from utils.training import runner
 from utils.types import ConfigError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")

@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from tests.utils.resuming import Died, after_each_save, hurry
-from utils import runner
 from utils.runs import changed_facts, environment
+from utils.training import runner
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from losses import LOSSES
-from utils import runner
 from utils.checkpoints import load_checkpoint
+from utils.configuration.schema import Configuration
 from utils.lookup import load_entry
 from utils.runs import RunFolder
-from utils.schema import Configuration
+from utils.training import runner
 from utils.types import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
@@ -28,8 +28,8 @@ PARAMS = {  # margins of a size that a few steps reach
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Pictures take longer than training here and have tests of their own."""
-    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+    monkeypatch.setattr("utils.training.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.training.report.draw_augmentations", lambda *arguments: None)
 
 
 @pytest.fixture

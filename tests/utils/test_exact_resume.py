@@ -8,10 +8,10 @@ from torch.utils.data import DataLoader
 from datasets.sampling import ResumableLoader
 from models.classifier import Classifier
 from tests.utils.resuming import SETUPS, SMALL, copies_of_all_save_points, deaths, differences, hurry
-from utils import runner
-from utils.averaging import WeightAverage
-from utils.callbacks import StepSeed
-from utils.save_points import SavePoints
+from utils.training import runner
+from utils.training.averaging import WeightAverage
+from utils.training.callbacks import StepSeed
+from utils.training.save_points import SavePoints
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from utils.catalogue import NAME_CHECKS
-from utils.configuration import read_configuration
+from utils.configuration.catalogue import NAME_CHECKS
+from utils.configuration.reading import read_configuration
 from utils.reference import Number, as_printed, belongs, read_reference
 from utils.sweeps.cells import Sweep, count, expand, load_sweep
 from utils.sweeps.checking import check_parameters, check_together
@@ -185,8 +185,8 @@ def smoke(path: Path, folder: Path, number: int) -> None:
 
 @pytest.fixture
 def no_pictures(monkeypatch, plain_log):
-    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+    monkeypatch.setattr("utils.training.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.training.report.draw_augmentations", lambda *arguments: None)
 
 
 @pytest.mark.usefixtures("no_pictures")

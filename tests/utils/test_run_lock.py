@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from datasets.data_module import DataModule
-from utils import building, run_lock, runner
+from utils import run_lock
 from utils.run_lock import Busy
 from utils.runs import RunFolder, run_folder
+from utils.training import building, runner
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 

@@ -17,12 +17,13 @@ import pytest
 
 import train
 from tests.conftest import QUICK
-from utils import finishing, runner, signals, tracking
-from utils.callbacks import RunRecord
+from utils import signals
 from utils.runs import RunFolder
-from utils.save_points import SavePoints
 from utils.signals import STATUS, Interrupted, raise_if_due, raise_on_signals
 from utils.trackers.base import Tracker
+from utils.training import finishing, runner, tracking
+from utils.training.callbacks import RunRecord
+from utils.training.save_points import SavePoints
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 

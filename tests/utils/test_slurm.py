@@ -9,10 +9,10 @@ import warnings
 import pytest
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 
-from utils import runner
-from utils.callbacks import RunRecord
 from utils.logs import ignore_expected
 from utils.signals import STATUS, Interrupted
+from utils.training import runner
+from utils.training.callbacks import RunRecord
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 

@@ -9,8 +9,8 @@ import pytest
 from tests.utils.faults import FOLDER, Operations
 from tests.utils.killing import Kill, killed
 from tests.utils.resuming import SMALL, differences, hurry
-from utils import runner
 from utils.runs import RunFolder
+from utils.training import runner
 from utils.types import TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
@@ -25,8 +25,8 @@ SOME = range(1, 161, 16)
 def whole(tmp_path_factory):
     """A run that nothing happens to, and the operations that it did."""
     from tests.conftest import QUICK
-    from utils.catalogue import NAME_CHECKS
-    from utils.configuration import read_configuration
+    from utils.configuration.catalogue import NAME_CHECKS
+    from utils.configuration.reading import read_configuration
 
     folder = str(tmp_path_factory.mktemp("whole"))
     values = QUICK | CHANGES | {"output_path": folder, "logging_dir": folder}

@@ -15,9 +15,9 @@ from utils.comparison.numbers import Unit, smaller_is_better, unit_in, unit_of
 from utils.comparison.papers import Printed, find_printed
 from utils.comparison.reading import NOISY, Found
 from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
+from utils.configuration.settings import shown
 from utils.lookup import did_you_mean
 from utils.metrics import lower_is_better
-from utils.settings import shown
 from utils.types import ConfigError
 
 SAME_DATA = (*DATA_KEYS, "select_on", "valid_fraction", "smoke")

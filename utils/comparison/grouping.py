@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from utils.comparison.reading import Run
-from utils.settings import shown
+from utils.configuration.settings import shown
 
 
 @dataclass(frozen=True, eq=False)

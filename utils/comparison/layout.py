@@ -9,9 +9,9 @@ from typing import Any
 from losses import BASELINES
 from utils.comparison.grouping import Group, order, varied_keys
 from utils.comparison.reading import DATA, NOISY
+from utils.configuration.schema import KEYS, WITHOUT_INFLUENCE
+from utils.configuration.settings import short_labels, shown
 from utils.lookup import did_you_mean
-from utils.schema import KEYS, WITHOUT_INFLUENCE
-from utils.settings import short_labels, shown
 from utils.types import ConfigError
 
 FAMILY = {"loss_function": "loss_params", "dataset": "data_params"}

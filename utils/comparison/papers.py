@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from utils.catalogue import NAME_CHECKS
 from utils.comparison.grouping import Group
-from utils.configuration import read_configuration
+from utils.configuration.catalogue import NAME_CHECKS
+from utils.configuration.reading import read_configuration
+from utils.configuration.settings import INFLUENTIAL, influential, read_values, shown
 from utils.reference import REFERENCES, Number, Reference, belongs, from_printed, recipes, reference_of
-from utils.settings import INFLUENTIAL, influential, read_values, shown
 from utils.sweeps.cells import expand, load_sweep
 from utils.sweeps.reading import find_mistakes
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
-from utils.catalogue import NAME_CHECKS
 from utils.comparison.trials import results_among
-from utils.configuration import read_configuration
+from utils.configuration.catalogue import NAME_CHECKS
+from utils.configuration.reading import read_configuration
+from utils.configuration.schema import Configuration
+from utils.configuration.settings import influential, noisy_labels_in_words, read_influential
 from utils.evaluation.record import read_record
 from utils.runs import MLFLOW_COPIES, DamagedFile, FolderName, RunFolder, TrialRecord
-from utils.schema import Configuration
-from utils.settings import influential, noisy_labels_in_words, read_influential
 from utils.sweeps.cells import Cell, Sweep, expand, load_sweep
 from utils.sweeps.reading import find_mistakes
 from utils.types import ConfigError

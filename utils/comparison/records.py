@@ -7,7 +7,7 @@ from typing import Any
 
 from utils.comparison.building import Cell, Comparison, Panel
 from utils.comparison.grouping import Group, Spread, is_number, varied_keys
-from utils.settings import shown
+from utils.configuration.settings import shown
 
 
 def group_records(comparison: Comparison) -> list[dict[str, Any]]:

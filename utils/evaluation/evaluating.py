@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from utils.configuration.schema import Configuration
+from utils.configuration.settings import show
 from utils.evaluation import EVALUATIONS, judges, names_of_all
 from utils.evaluation.findings import NotApplicable
 from utils.evaluation.record import Evaluated, Record, go_on, read_record, write_record
@@ -19,8 +21,6 @@ from utils.evaluation.report import write_report
 from utils.evaluation.subject import Subject, build_subject
 from utils.lookup import load_entry
 from utils.runs import PACKAGES, DamagedFile, RunFolder, package_version, processor_name
-from utils.schema import Configuration
-from utils.settings import show
 from utils.types import ConfigError, UserError
 
 SETTINGS = (

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.catalogue import NAME_CHECKS
-from utils.configuration import read_configuration
+from utils.configuration.catalogue import NAME_CHECKS
+from utils.configuration.reading import read_configuration
+from utils.configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
 from utils.evaluation import EVALUATIONS, all_parameter_problems, check_evaluation_name, names_of_all
 from utils.lookup import did_you_mean
 from utils.runs import RunFolder
-from utils.schema import KEYS, WITHOUT_INFLUENCE, Configuration
 from utils.types import ConfigError
 
 PARTS = ("test", "valid")

@@ -19,12 +19,12 @@ from datasets.data_module import DataModule
 from datasets.files import progress
 from datasets.stream import ImageStream
 from models.classifier import Classifier
-from utils.building import prepare
 from utils.checkpoints import DamagedCheckpoint, load_checkpoint
+from utils.configuration.schema import Configuration
 from utils.evaluation.parts import Part, choose_part
 from utils.evaluation.requests import read_run
 from utils.runs import DamagedFile, RunFolder
-from utils.schema import Configuration
+from utils.training.building import prepare
 from utils.types import Batch, ConfigError, DataError, Sequences
 
 LOG = logging.getLogger("lossbench")

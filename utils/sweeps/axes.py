@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from utils.schema import KEYS, Key
-from utils.settings import show
+from utils.configuration.schema import KEYS, Key
+from utils.configuration.settings import show
 from utils.sweeps.block import Block
 
 LABEL = "name"

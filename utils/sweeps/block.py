@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
-from utils.schema import Params, Positive
+from utils.configuration.schema import Params, Positive
 
 KINDS = ("log", "uniform", "int", "choice")
 """How a value is drawn: from a range, evenly in its logarithm or in itself, a whole number, or one of a list."""

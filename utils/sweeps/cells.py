@@ -10,10 +10,10 @@ from typing import Any
 
 import msgspec
 
-from utils.configuration import is_mapping
-from utils.schema import COMMAND_LINE, Configuration, Key
-from utils.settings import show
-from utils.smoke import shrink
+from utils.configuration.reading import is_mapping
+from utils.configuration.schema import COMMAND_LINE, Configuration, Key
+from utils.configuration.settings import show
+from utils.configuration.smoke import shrink
 from utils.sweeps.axes import Axis, Point, as_key, build_axes, is_group
 from utils.sweeps.block import Block
 from utils.sweeps.reading import common_value, put, wished

@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from utils.configuration import TOGETHER
-from utils.schema import Configuration, Key
-from utils.settings import show
+from utils.configuration.reading import TOGETHER
+from utils.configuration.schema import Configuration, Key
+from utils.configuration.settings import show
 from utils.sweeps.axes import as_key
 from utils.sweeps.cells import Sweep, axes_of, cell, combinations, merge, overrides_of
 from utils.types import ConfigError
@@ -42,7 +42,7 @@ def check_parameters(sweep: Sweep) -> None:
 
     Raises: as `check_together`.
     """
-    from utils.parameter_checks import PARAMETER_CHECKS
+    from utils.training.parameter_checks import PARAMETER_CHECKS
 
     refuse(sweep, [(check.keys, check.problems) for check in PARAMETER_CHECKS])
 
@@ -52,7 +52,7 @@ def check_ranges(sweep: Sweep) -> None:
 
     Raises: ConfigError naming every such range.
     """
-    from utils.parameter_checks import PARAMETER_CHECKS
+    from utils.training.parameter_checks import PARAMETER_CHECKS
 
     problems: dict[Key, str] = {}
     for name, given in sweep.block.search.ranges.items() if sweep.block.search is not None else ():
@@ -74,7 +74,7 @@ def check_data(sweep: Sweep, data: SweepData, fresh: bool = False) -> None:
     Args: data: what reads it, and keeps what was found also where something is wrong.
     Raises: as `check_together`.
     """
-    from utils import networks  # with the models
+    from utils.training import networks
 
     kinds = [
         ((*data.KEYS, "loss_function"), data.loss_problems),

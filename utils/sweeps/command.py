@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from utils.schema import Configuration
+from utils.configuration.schema import Configuration
 from utils.sweeps.cells import Sweep, load_sweep
 from utils.sweeps.checking import check_data, check_parameters, check_ranges, check_together
 from utils.sweeps.jobs import EveryCombination, Jobs

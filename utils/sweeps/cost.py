@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from models import resolve_architecture
 from models.sizes import Size, read_sizes
+from utils.configuration.schema import Configuration
 from utils.data_sets import READ_BY
-from utils.schema import Configuration
 from utils.sweeps.cells import Sweep, axes_of, merge, overrides_of
 
 Views = Callable[[str, dict[str, Any]], int]

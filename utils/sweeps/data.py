@@ -10,10 +10,10 @@ from datasets.base import DataSet
 from datasets.noisy_labels import read_noisy_labels
 from losses import loss_kind
 from models import architecture_kind
-from utils import networks
+from utils.configuration.schema import Configuration
 from utils.data_sets import READ_BY, load_data_set, other_kind, other_network, reading
 from utils.lookup import keywords, load_entry
-from utils.schema import Configuration
+from utils.training import networks
 from utils.types import DataError, UserError
 
 MOST = 20

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from losses import build_loss
-from utils.schema import Configuration
+from utils.configuration.schema import Configuration
 from utils.sweeps.axes import Axis, build_axes, is_within
 from utils.sweeps.cells import Sweep, by_seed, combinations, count, expand, planned
 from utils.sweeps.cost import estimate

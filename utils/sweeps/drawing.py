@@ -10,8 +10,8 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from utils.configuration.settings import show
 from utils.lookup import parameter_problems
-from utils.settings import show
 from utils.sweeps.block import PRUNERS, SAMPLERS, Search
 from utils.types import FAILURES, first_line
 

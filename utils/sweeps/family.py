@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from utils.configuration.schema import WITHOUT_INFLUENCE
+from utils.configuration.settings import show
 from utils.reference import recipes, reference_of
-from utils.schema import WITHOUT_INFLUENCE
-from utils.settings import show
 from utils.sweeps.cells import Cell, Sweep, planned
 from utils.sweeps.reading import common_value
 from utils.trackers import close_family, open_family

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from utils.configuration import read_configuration
+from utils.configuration.reading import read_configuration
+from utils.configuration.schema import Configuration
 from utils.data_sets import load_data_set, reading
 from utils.runs import DamagedFile, FolderName, RunFolder, run_folder, run_prefix
-from utils.schema import Configuration
 from utils.sweeps.cells import Cell
 from utils.sweeps.running import Outcome
 from utils.trackers import know_the_end

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.files import CORES_VARIABLE, available_cores
-from utils.schema import Configuration
+from utils.configuration.schema import Configuration
 from utils.signals import GRACE, Interrupted, command_to_go_on, take_signals_back, wait_for_save_point, wait_no_longer
 from utils.sweeps.board import Board
 from utils.sweeps.cells import Sweep

@@ -8,13 +8,13 @@ import optuna
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from utils.callbacks import RunRecord
-from utils.runner import GivenUp
 from utils.runs import TrialRecord
 from utils.sweeps.cells import Sweep
 from utils.sweeps.drawing import values_of
 from utils.sweeps.jobs import Trial
 from utils.sweeps.searching import load_study, search_of
+from utils.training.callbacks import RunRecord
+from utils.training.runner import GivenUp
 
 
 class Pruned(GivenUp):

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from utils.configuration import NameChecks, check_names, check_types, is_mapping, show
+from utils.configuration.reading import NameChecks, check_names, check_types, is_mapping, show
+from utils.configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Key, Mistake
 from utils.lookup import did_you_mean
-from utils.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Key, Mistake
 from utils.sweeps.axes import LABEL, Axis, as_key, build_axes, is_group
 from utils.sweeps.block import KINDS, PRUNERS, SAMPLERS, Block, Search
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from utils.configuration.schema import Configuration
 from utils.run_lock import Busy
-from utils.schema import Configuration
 from utils.sweeps.cells import Cell, Sweep, count, expand
 from utils.sweeps.family import family_of, shown_as_one
 from utils.types import ConfigError, TrainingError, UserError
@@ -97,7 +97,7 @@ def train_cell(cell: Cell, fresh: bool = False, callbacks: Sequence[Callback] = 
 
     Raises: what a run raises but for UserError and TrainingError, which are told: they would come again.
     """
-    from utils import runner
+    from utils.training import runner
 
     gc.collect()  # the network of the run before lies in cycles, on the device too
     began = time.time()

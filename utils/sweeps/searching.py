@@ -20,9 +20,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from utils.configuration.schema import Configuration
+from utils.configuration.settings import influential, show
 from utils.metrics import lower_is_better
-from utils.schema import Configuration
-from utils.settings import influential, show
 from utils.sweeps.block import Search
 from utils.sweeps.cells import Sweep, by_seed, cell
 from utils.sweeps.drawing import build_pruner, build_sampler, distributions, values_of

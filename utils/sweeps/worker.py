@@ -14,12 +14,12 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 from ray import tune
 
 from utils import logs, signals
-from utils.callbacks import RunRecord
 from utils.run_lock import Busy
 from utils.sweeps.cells import Cell, Sweep
 from utils.sweeps.jobs import Job
 from utils.sweeps.pruning import Pruned, Pruning
 from utils.sweeps.running import Outcome, train_cell
+from utils.training.callbacks import RunRecord
 
 
 class Switch:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from utils.schema import KEYS
+from utils.configuration.schema import KEYS
 from utils.secrets import without_password
 from utils.trackers import dashboard_command
 from utils.trackers.base import saved_id

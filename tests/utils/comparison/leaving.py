@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from utils.configuration import read_configuration
+from utils.configuration.reading import read_configuration
 from utils.evaluation.findings import Findings
 from utils.evaluation.record import Evaluated, Record, write_record
 from utils.runs import RunFolder, TrialRecord, fingerprint, run_prefix

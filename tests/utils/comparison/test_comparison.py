@@ -17,10 +17,10 @@ from utils.comparison.reading import find_runs
 from utils.comparison.records import group_records, run_records
 from utils.comparison.tables import build_tables
 from utils.comparison.testing import Contrast
-from utils.configuration import read_configuration
+from utils.configuration.reading import read_configuration
+from utils.configuration.schema import Configuration
+from utils.configuration.settings import short_labels, shown
 from utils.metrics import KINDS
-from utils.schema import Configuration
-from utils.settings import short_labels, shown
 from utils.sweeps.cells import expand, load_sweep
 from utils.sweeps.reading import find_mistakes
 from utils.types import ConfigError

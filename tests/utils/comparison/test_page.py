@@ -35,7 +35,7 @@ from utils.comparison.page.images import Disagreement, choose_images
 from utils.comparison.page.runs import Shown
 from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
-from utils.settings import shown
+from utils.configuration.settings import shown
 
 CE, OSM, FOCAL = (f"loss_function={name}" for name in ("CrossEntropyLoss", "OneSidedMarginLoss", "FocalLoss"))
 HOSTILE = "</script><img src=x onerror=hit=1><!--"

@@ -8,10 +8,10 @@ import pytest
 from leaving import leave
 from test_script import said
 
-from utils.catalogue import NAME_CHECKS
 from utils.comparison.building import Options, compare
 from utils.comparison.reading import find_runs
-from utils.configuration import read_configuration
+from utils.configuration.catalogue import NAME_CHECKS
+from utils.configuration.reading import read_configuration
 from utils.runs import RunFolder, TrialRecord
 from utils.sweeps.cells import load_sweep
 from utils.sweeps.jobs import Job

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from losses import LOSSES
-from utils.building import prepare
 from utils.checkpoints import save_checkpoint
+from utils.configuration.schema import Configuration
 from utils.evaluation.parts import choose_part
 from utils.evaluation.subject import Answers, Subject
 from utils.lookup import load_entry
 from utils.runs import run_folder
-from utils.schema import Configuration
+from utils.training.building import prepare
 
 LOSSES_OF_CLASSES = [name for name, entry in LOSSES.items() if load_entry(entry).kind == "image"]
 

@@ -19,10 +19,10 @@ from PIL import Image
 
 import compare
 import evaluate
-from utils import runner
-from utils.catalogue import NAME_CHECKS
 from utils.checkpoints import load_checkpoint, save_checkpoint
-from utils.configuration import read_configuration
+from utils.configuration.catalogue import NAME_CHECKS
+from utils.configuration.reading import read_configuration
+from utils.configuration.schema import Configuration
 from utils.evaluation import EVALUATIONS, in_yaml
 from utils.evaluation.evaluating import evaluate as evaluate_run
 from utils.evaluation.record import read_record
@@ -30,7 +30,7 @@ from utils.evaluation.requests import Request
 from utils.evaluation.subject import open_subject
 from utils.lookup import load_entry
 from utils.runs import RunFolder
-from utils.schema import Configuration
+from utils.training import runner
 from utils.types import REJECTED, ConfigError, DataError, UserError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
@@ -40,8 +40,8 @@ OSM = {"loss_function": "OneSidedMarginLoss", "loss_params": "{lambda_min: 1, la
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Of training: they take longer than it does here and have tests of their own."""
-    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+    monkeypatch.setattr("utils.training.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.training.report.draw_augmentations", lambda *arguments: None)
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import pytest
 from msgspec import structs
 
 from tests.utils.evaluation.made_up_subject import keep, make_subject, scramble
-from utils import runner
 from utils.evaluation import EVALUATIONS, human_agreement
 from utils.evaluation.findings import Findings
 from utils.evaluation.glossary import GLOSSARY, as_markdown, better, meaning
 from utils.evaluation.subject import Subject, open_subject
 from utils.lookup import load_entry
 from utils.metrics import LOWER_IS_BETTER
+from utils.training import runner
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "evaluation.md"
 QUICKLY = {
@@ -53,8 +53,8 @@ def test_every_number_found_of_classes_has_a_meaning(subject):
 
 
 def test_every_number_found_of_texts_has_a_meaning(quick, monkeypatch):
-    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+    monkeypatch.setattr("utils.training.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.training.report.draw_augmentations", lambda *arguments: None)
     changes = {"architecture": "lprnet_small", "loss_function": "ConnectionistTemporalLoss", "num_epochs": 1}
     data = {"dataset": "made_up", "data_params": "{like: plates}", "image_size": "[24, 94]"}
     config = quick(**data, **changes, convert_to_grayscale="false")

@@ -14,12 +14,12 @@ from sklearn.datasets import load_digits
 
 import predict as script
 from tests.utils.evaluation.made_up_subject import make_subject
-from utils import runner
 from utils.evaluation.finding_pictures import find_pictures
 from utils.evaluation.predicting import predict
 from utils.evaluation.predictions import Prediction, Predictions, as_table
 from utils.evaluation.subject import open_subject
 from utils.outcomes import Guess
+from utils.training import runner
 from utils.types import DataError
 
 CLASSES = ["3", "8", "0"]

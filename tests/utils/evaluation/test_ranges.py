@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from utils.catalogue import NAME_CHECKS
-from utils.configuration import read_configuration
+from utils.configuration.catalogue import NAME_CHECKS
+from utils.configuration.reading import read_configuration
 from utils.evaluation import EVALUATIONS, evaluation_problems
-from utils.parameter_checks import check_parameters
+from utils.training.parameter_checks import check_parameters
 from utils.types import ConfigError
 
 WRONG = [

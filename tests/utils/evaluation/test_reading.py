@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from datasets.sequences import decode_texts
-from utils import runner
 from utils.evaluation.evaluating import evaluate
 from utils.evaluation.predicting import predict
 from utils.evaluation.reading import reading
 from utils.evaluation.subject import Subject, open_subject
+from utils.training import runner
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("plain_log")
 @pytest.fixture
 def subject(quick, monkeypatch) -> Subject:
     """A run of a moment on made-up texts."""
-    monkeypatch.setattr("utils.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("utils.report.draw_augmentations", lambda *arguments: None)
+    monkeypatch.setattr("utils.training.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("utils.training.report.draw_augmentations", lambda *arguments: None)
     config = quick(
         dataset="made_up",
         data_params="{like: plates}",

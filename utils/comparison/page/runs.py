@@ -12,7 +12,7 @@ from utils.comparison.building import Comparison, Panel
 from utils.comparison.grouping import Group, Spread, is_number, order, varied_keys
 from utils.comparison.numbers import COST_NAMES, Unit
 from utils.comparison.reading import Run
-from utils.settings import short_labels, shown
+from utils.configuration.settings import short_labels, shown
 
 MOST_RUNS, MOST_KEYS, MOST_NUMBERS = 10_000, 30, 40
 COLOURS = 8

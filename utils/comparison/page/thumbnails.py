@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import structs
 
 from utils.comparison.page.predictions import SharedTest
-from utils.configuration import read_configuration
+from utils.configuration.reading import read_configuration
 from utils.types import UserError, first_line
 
 if TYPE_CHECKING:

@@ -1,0 +1,282 @@
+"""config.yml -> `Configuration`: every mistake in keys, types, ranges and names at once, each with its line."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin
+
+import msgspec
+
+from utils.configuration.schema import (
+    COMMAND_LINE,
+    KEYS,
+    SECRETS,
+    Configuration,
+    Key,
+    Mistake,
+    Normalization,
+    list_mistakes,
+)
+from utils.configuration.smoke import shrink
+from utils.configuration.yaml_text import MAX_CHARACTERS, YamlError, read_yaml
+from utils.lookup import did_you_mean, in_words
+from utils.secrets import redact, remember_secrets, without_password
+from utils.types import ConfigError
+
+NameChecks = Mapping[str, Callable[[str], str | None]]
+TEMPLATE = "config_template.yml"
+"""Where configuration files come from."""
+
+
+def read_configuration(
+    file: str | None,
+    overrides: Sequence[str] = (),
+    name_checks: NameChecks | None = None,
+    check_sweep: Callable[[dict[str, Any], NameChecks], list[Mistake]] | None = None,
+) -> Configuration:
+    """Merge command line > file > defaults and check keys, types, ranges and names.
+
+    Values of a file with a `sweep` are checked one by one: what must fit together is the business of its runs.
+
+    Args:
+        file: path of a YAML file; None for the defaults alone.
+        overrides: `key=value` or `key.sub=value`, values in YAML.
+        name_checks: key -> function from the name given to what is wrong with it, or None.
+        check_sweep: finds the mistakes of a `sweep`, given all values; None where it is of no interest.
+
+    Raises: ConfigError with every mistake, one a line, each with its place.
+    """
+    places: dict[Key, str] = {}
+    mistakes: list[Mistake] = []
+    values = _read_file(file, places, mistakes) if file is not None else {}
+    for override in overrides:
+        _apply_override(override, values, places, mistakes)
+    remember_secrets(values.get("neptune_api_token"), values.get("mlflow_uri"))
+    _merge_spellings(values, places, mistakes)
+    for key in [key for key, value in values.items() if value is None and is_mapping(key)]:
+        del values[key]  # `loss_params:` with nothing behind it is an empty mapping
+    misfits = check_types(Configuration, values)
+    mistakes += misfits
+    for key, check in (name_checks or {}).items():
+        mistakes += check_names(key, values.get(key, Configuration.default(key)), check)
+    has_sweep = isinstance(values.get("sweep"), dict)
+    if has_sweep and check_sweep is not None:
+        mistakes += check_sweep(values, name_checks or {})
+    configuration = None if misfits else msgspec.convert(values, Configuration)
+    if configuration is not None and not has_sweep:
+        mistakes += [mistake for rule in TOGETHER for mistake in rule.check(configuration)]
+    if mistakes or configuration is None:
+        raise ConfigError(list_mistakes(places, mistakes))
+    return shrink(msgspec.structs.replace(configuration, _places=places))
+
+
+def _near(file: str) -> str:
+    """Return which file beside it may be meant, or where one comes from."""
+    beside = [path.name for path in Path(file).parent.glob("*.y*ml") if path.name != TEMPLATE]
+    return did_you_mean(Path(file).name, beside) or f"; copy {TEMPLATE} to config.yml and edit it"
+
+
+def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> dict[str, Any]:
+    try:
+        with open(file, "rb") as stream:
+            content = stream.read(4 * MAX_CHARACTERS + 1)  # no more, were it /dev/zero
+        text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such file{_near(file)}") from None
+    except (OSError, ValueError) as error:  # bytes that are no UTF-8, or a NUL in the name
+        raise ConfigError(f"{file}: cannot be read: {error}") from None
+    try:
+        document = read_yaml(text)
+    except YamlError as error:
+        raise ConfigError(f"{file}:{error.line}: not valid YAML: {error.problem}") from None
+    if document.value is None:
+        return {}
+    if not isinstance(document.value, dict):
+        kind = type(document.value).__name__  # not the value: it might be a token
+        raise ConfigError(f"{file}:1: expected `key: value` lines, got a {kind}")
+    places |= {(): file} | {key: f"{file}:{line}" for key, line in document.lines.items()}
+    for key, line, first in document.doubled:
+        mistakes.append(Mistake(key, f"stands twice, first in {file}:{first}", f"{file}:{line}"))
+    return {str(key): value for key, value in document.value.items()}
+
+
+def _parts(name: str) -> Key:
+    """Return the parts of a dotted key; below these of a sweep stand dotted keys themselves."""
+    key = tuple(name.split("."))
+    for above in (("sweep", "grid"), ("sweep", "search", "ranges")):
+        if key[: len(above)] == above and len(key) > len(above):
+            return (*above, ".".join(key[len(above) :]))
+    return key
+
+
+def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str], mistakes: list[Mistake]) -> None:
+    name, _, text = override.partition("=")
+    key = _parts(name.strip())
+    place = f"{COMMAND_LINE}: {override}"
+    if not all(key):
+        mistakes.append(Mistake((override,), "expected key=value or key.sub=value", COMMAND_LINE))
+        return
+    if remedy := _secret_typed(key[0], text):
+        places[key[:1]] = COMMAND_LINE
+        mistakes.append(Mistake(key[:1], f"is shown to all users of the machine on the command line; {remedy}"))
+        return
+    try:
+        value = read_yaml(text).value
+    except YamlError as error:
+        mistakes.append(Mistake(key, f"not valid YAML: {error.problem}", COMMAND_LINE))
+        return
+    target = values
+    for depth, part in enumerate(key[:-1], start=1):
+        if target.get(part) is None:
+            default = Configuration.default(part) if depth == 1 and part in KEYS else None
+            target[part] = default if isinstance(default, dict) else {}
+            places.setdefault(key[:depth], place)
+        target = target[part]
+        if not isinstance(target, dict):
+            places[key] = COMMAND_LINE
+            mistakes.append(Mistake(key, f"{'.'.join(key[:depth])} holds no parameters"))
+            return
+    target[key[-1]] = value
+    for below in [below for below in places if below[: len(key)] == key]:
+        del places[below]  # what the file has there holds no more
+    places[key] = COMMAND_LINE
+
+
+def _secret_typed(key: str, text: str) -> str | None:
+    """Return where else a secret can be set if one is given on the command line, which the process list shows."""
+    if key in SECRETS and text.strip() not in ("", "~", "null", "None"):
+        return "set it in the file, or as NEPTUNE_API_TOKEN in the environment"
+    if key == "mlflow_uri" and without_password(text) != text:
+        return (
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment, or the address in the file"
+        )
+    return None
+
+
+def _merge_spellings(values: dict[str, Any], places: dict[Key, str], mistakes: list[Mistake]) -> None:
+    """Take the thesis's code's `out_channels` for its template's `output_channels`."""
+    if "out_channels" not in values:
+        return
+    if "output_channels" in values:
+        mistakes.append(Mistake(("out_channels",), "is another spelling of 'output_channels'; give only one"))
+        del values["out_channels"]
+        return
+    values["output_channels"] = values.pop("out_channels")
+    places[("output_channels",)] = places[("out_channels",)]
+
+
+def is_mapping(key: str) -> bool:
+    return key in KEYS and isinstance(Configuration.default(key), (dict, Normalization))
+
+
+def check_names(key: str, given: Any, check: Callable[[str], str | None]) -> list[Mistake]:
+    """Check the one name, the list of names or the names that head a mapping under `key`."""
+    names = [given] if isinstance(given, str) else given if isinstance(given, (list, dict)) else []
+    found = []
+    for name in names:
+        problem = check(name) if isinstance(name, str) else None
+        if problem:
+            found.append(Mistake((key, name) if isinstance(given, dict) else (key,), problem))
+    return found
+
+
+class Rule(NamedTuple):
+    """What values that are right alone must be together.
+
+    Args:
+        keys: those that it looks at, no others.
+        check: finds the mistakes of a configuration.
+    """
+
+    keys: tuple[str, ...]
+    check: Callable[[Configuration], list[Mistake]]
+
+
+def _channels(key: str, channels: int) -> Rule:
+    def check(config: Configuration) -> list[Mistake]:
+        params: Normalization = getattr(config, key)
+        return [
+            Mistake((key, name), f"must hold {channels} number{'s'[: channels > 1]}, got {numbers}")
+            for name, numbers in (("mean", params.mean), ("std", params.std))
+            if len(numbers) != channels
+        ]
+
+    return Rule((key,), check)
+
+
+def _needs_validation(config: Configuration) -> list[Mistake]:
+    wrong = config.select_on == "valid" and config.valid_fraction == 0
+    return [Mistake(("valid_fraction",), "must be > 0 with select_on: valid, got 0")] if wrong else []
+
+
+def _one_noise(config: Configuration) -> list[Mistake]:
+    found = []
+    if config.noisy_labels and config.label_noise:
+        found.append(Mistake(("noisy_labels",), f"excludes label_noise: {config.label_noise}; give one of the two"))
+    if config.noisy_labels and config.classes:
+        found.append(Mistake(("noisy_labels",), "excludes classes: the file has a label for every training image"))
+    return found
+
+
+def _epochs_to_keep(config: Configuration) -> list[Mistake]:
+    kept = config.keep_epochs if isinstance(config.keep_epochs, list) else []
+    beyond = [epoch for epoch in kept if epoch >= config.num_epochs]
+    text = f"epochs are counted from 0, the last is {config.num_epochs - 1} (num_epochs), got {beyond}"
+    return [Mistake(("keep_epochs",), text)] if beyond else []
+
+
+def _one_start(config: Configuration) -> list[Mistake]:
+    found = []
+    if config.pretrained and config.weights_path:
+        found.append(Mistake(("weights_path",), "excludes pretrained: true; give one of the two"))
+    if "://" in (config.weights_path or ""):
+        found.append(Mistake(("weights_path",), "must be a local file, not an address: download it first"))
+    return found
+
+
+TOGETHER = (
+    _channels("normalization_params_rgb", 3),
+    _channels("normalization_params_grayscale", 1),
+    Rule(("select_on", "valid_fraction"), _needs_validation),
+    Rule(("noisy_labels", "label_noise", "classes"), _one_noise),
+    Rule(("pretrained", "weights_path"), _one_start),
+    Rule(("keep_epochs", "num_epochs"), _epochs_to_keep),
+)
+"""All such rules; a sweep checks each on the values of its keys alone, not on every run."""
+
+
+def check_types(kind: Any, value: Any, key: Key = ()) -> list[Mistake]:
+    """Find all that does not fit a type; a mapping's entries are taken one by one, as msgspec stops at the first."""
+    found: list[Mistake] = []
+    if isinstance(value, dict):
+        entries = _entry_types(kind, value)
+        for name, inner in value.items():
+            below = (*key, str(name))
+            if name in entries:
+                found += check_types(entries[name], inner, below)
+            else:
+                found.append(Mistake(below, f"unknown key{did_you_mean(str(name), entries)}"))
+    if not found:
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            got = type(value).__name__ if key[:1] and key[0] in SECRETS else show(value)
+            found.append(Mistake(key, f"must be {in_words(kind)}, got {got}"))
+    return found
+
+
+def _entry_types(kind: Any, value: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the types of the entries that a mapping may have: a struct's own, or one for all that are there."""
+    kind = next((part for part in get_args(kind) if hasattr(part, "__struct_fields__")), kind)  # of "struct or null"
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return {name: hint for name, hint in kind.__annotations__.items() if name[0] != "_"}
+    return dict.fromkeys(value, get_args(kind)[1] if get_origin(kind) is dict else Any)
+
+
+def show(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    text = redact(repr(value))
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,301 @@
+"""One configuration -> one run: trained, tested once, recorded."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.utilities import rank_zero_only
+
+from utils import run_lock
+from utils.checkpoints import AtomicCheckpointIO, choose_checkpoint
+from utils.configuration.schema import Configuration
+from utils.evaluation.evaluating import evaluate_after_training
+from utils.files import FULL, CannotWrite, remove_leftovers, write_atomically
+from utils.metrics import lower_is_better
+from utils.runs import DamagedFile, RunFolder, changed_facts, check_writable, environment, run_folder, write_json
+from utils.signals import Interrupted, command_to_go_on, raise_on_signals
+from utils.trackers import know_the_end
+from utils.trackers.base import Tracker
+from utils.trackers.family import Family
+from utils.training import report
+from utils.training.averaging import WeightAverage
+from utils.training.building import Preparation, prepare
+from utils.training.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
+from utils.training.finishing import finish, warn_of_selected
+from utils.training.memory import keep_freed_memory
+from utils.training.neighbours import describe_nearest
+from utils.training.out_of_memory import is_out_of_memory, out_of_memory
+from utils.training.progress import EpochLines, TerminalProgress
+from utils.training.save_points import SavePoints
+from utils.training.step_loop import StepLoop
+from utils.training.tracking import catch_up, close_trackers, open_trackers
+from utils.types import ConfigError, TrainingError, first_line
+
+LOG = logging.getLogger("lossbench")
+FOLDER_VARIABLE = "LOSSBENCH_RUN_FOLDER"
+
+
+class GivenUp(Exception):
+    """A run that one of the callbacks ends; trackers show it as stopped, not as failed."""
+
+
+def check(config: Configuration) -> str:
+    """Return what a run would do, after checking all that can be checked without training."""
+    prepared = prepare(config)
+    prepared.data.check()
+    folder = run_folder(config, prepared.data.fingerprint)
+    if not folder.is_finished:
+        check_writable(config)
+    build_trainer(config, folder, [])  # accelerator, devices and strategy, if there are such
+    state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
+    if run_lock.is_locked(folder):
+        state = "another process trains it"
+    nearest = describe_nearest(config, folder) if state == "new" else None
+    return "\n".join(
+        [report.describe(prepared), f"run folder: {folder.path} ({state})", *([nearest] if nearest else [])]
+    )
+
+
+@raise_on_signals()
+def train(
+    config: Configuration, fresh: bool = False, family: Family | None = None, callbacks: Sequence[Callback] = ()
+) -> tuple[RunFolder, dict[str, Any]]:
+    """Train, test and record one run; go on with it if it was interrupted, leave it if it is finished.
+
+    Args:
+        fresh: start anew, in a folder beside the one that exists.
+        family: the sweep that trackers show it in; no part of what the run is.
+        callbacks: who else hears of the epochs; they must not change the result.
+
+    Returns: the run's folder and its summary.
+    Raises: ConfigError, DataError; Busy if another process trains it; TrainingError if the loss is not finite or the
+        selected checkpoint is damaged; Interrupted after a signal.
+    """
+    torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
+    prepared = prepare(config)
+    folder = _choose_folder(config, prepared.data.fingerprint, fresh)
+    if (summary := _finished(folder)) is not None:
+        LOG.info("this run is finished; --fresh trains it anew\n%s", report.table(summary, config, folder))
+        if not know_the_end(config, folder):
+            catch_up(config, folder, report.flat_parameters(prepared), summary, family)
+        evaluate_after_training(config, folder)
+        return folder, summary
+    if rank_zero_only.rank == 0 and config.num_nodes == 1:  # as early as can be; the lock itself is what counts
+        run_lock.check_free(folder)
+    check_writable(config)
+    prepared.data.keep_images()
+    prepared.data.check()
+    if fresh:  # another may have begun one, too, while the images were read
+        folder = _choose_folder(config, prepared.data.fingerprint, fresh)
+    trackers: list[Tracker] = []
+    trainer, record, save_points = build_trainer(config, folder, trackers, callbacks)
+    save_points.command = command_to_go_on(fresh)
+    lock = run_lock.lock(folder) if trainer.is_global_zero else None
+    status = "failed"
+    try:
+        summary = _train(prepared, trainer, record, save_points, trackers, family)
+        if trainer.is_global_zero:
+            evaluate_after_training(config, folder)
+        status = "success"
+    except Interrupted as interruption:
+        status = "interrupted"
+        raise Interrupted(interruption.name, *_whereabouts(trainer, save_points)) from None
+    except GivenUp:
+        status = "interrupted"
+        raise
+    except CannotWrite as error:
+        raise TrainingError(f"{error}; {_remedy(error)}; then {_whereabouts(trainer, save_points)[1]}") from None
+    finally:
+        close_trackers(trackers, folder, status)
+        if lock is not None:
+            lock.release()
+        if status == "interrupted" and trainer.strategy.launcher is not None:
+            trainer.strategy.launcher.kill(signal.SIGTERM)  # last: Lightning ends a process whose children ended
+    return folder, summary
+
+
+def _finished(folder: RunFolder) -> dict[str, Any] | None:
+    """Return the summary of a finished run. A damaged one is as good as none: the test makes it again."""
+    try:
+        return folder.finished_summary()
+    except DamagedFile:
+        LOG.warning("%s is damaged: the selected weights are tested again", folder.summary)
+        return None
+
+
+def _train(
+    prepared: Preparation,
+    trainer: pl.Trainer,
+    record: RunRecord,
+    save_points: SavePoints,
+    trackers: list[Tracker],
+    family: Family | None,
+) -> dict[str, Any]:
+    """Train and test, and return the summary; what is opened is put into `trackers`."""
+    config, folder = prepared.config, record.folder
+    resume = choose_checkpoint(folder.last, folder.previous)
+    save_points.last_is_sound = resume.path == folder.last
+    if resume.complaint:
+        LOG.warning("%s", resume.complaint)
+    if trainer.is_global_zero:
+        nearest = None if folder.config.is_file() else describe_nearest(config, folder)
+        if nearest:
+            LOG.info("%s", nearest)
+        remove_leftovers(folder.path)
+        write_atomically(folder.config, config.to_yaml())
+        folder.write_classes(prepared.data.data.kind, prepared.data.data.classes)
+        facts = environment(_device_name(trainer), trainer.precision, prepared.data.fingerprint)
+        _record_environment(folder, facts, going_on=resume.path is not None)
+        report.write_label_noise(prepared.data, folder)
+        report.draw_augmentations(prepared.data, folder.picture("augmentations"))
+        trackers += open_trackers(config, folder, report.flat_parameters(prepared), facts, family)
+    LOG.info("%s", report.describe(prepared))
+    LOG.info("run folder: %s%s", folder.path, f" (going on {resume.position})" if resume.path else "")
+    if resume.position is not None and 0 < resume.position.epoch < config.num_epochs:
+        warn_of_selected(folder)
+    if config.compile:
+        prepared.classifier.compile()
+    keep_freed_memory()
+    try:
+        trainer.fit(prepared.classifier, prepared.data, ckpt_path=resume.path, weights_only=True)
+        return finish(prepared, trainer, record)
+    except Interrupted:
+        raise  # ahead of the compiler's errors, whose import takes a while
+    except ConfigError as error:
+        raise config.located(error) from None
+    except _compiler_errors() as error:
+        raise config.error({("compile",): f"this machine cannot compile the network: {first_line(error)}"}) from None
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        place = trainer.strategy.root_device, trainer.precision, *_whereabouts(trainer, save_points)
+        raise out_of_memory(error, config, *place) from None
+
+
+def _record_environment(folder: RunFolder, facts: dict[str, Any], going_on: bool) -> None:
+    """Write what the result depends on; when a run goes on, also what has changed since it began, and say so."""
+    known = _known_environment(folder) if going_on else {}
+    changes = changed_facts(known, facts) if known else {}
+    if changes:
+        told = ", ".join(f"{name} {before} -> {now}" for name, (before, now) in changes.items())
+        LOG.warning("this run began elsewhere (%s): its result need not be that of a run without interruption", told)
+    parts = [*known.get("continued", []), *([{"started": facts["started"], "changes": changes}] if known else [])]
+    write_json(folder.environment, {**facts, "started": known.get("started", facts["started"]), "continued": parts})
+
+
+def _known_environment(folder: RunFolder) -> dict[str, Any]:
+    try:
+        known = folder.read_environment()
+        if isinstance(known.get("packages"), dict) or not folder.environment.is_file():
+            return known
+    except DamagedFile:
+        pass
+    text = "%s is damaged and written anew: what has changed since this run began is not known"
+    LOG.warning(text, folder.environment)
+    return {}
+
+
+def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str]:
+    """Return where a run was when it was interrupted, and what giving the command again will do."""
+    where = {None: "before training", "fit": f"in epoch {trainer.current_epoch}"}.get(trainer.state.fn, "in the test")
+    if save_points.folder.is_finished:
+        return "after its test", f"{save_points.command} does the rest, such as telling the trackers"
+    if save_points.saved is None:
+        return where, f"{save_points.command} goes on from the last checkpoint"
+    if save_points.saved == (0, 0):
+        return where, f"{save_points.command} starts it again: it was not saved yet"
+    return where, f"{save_points.command} goes on {save_points.saved}"
+
+
+def _remedy(error: CannotWrite) -> str:
+    if error.errno == errno.EFBIG:
+        return "raise the limit on the size of a file (ulimit -f)"
+    if error.errno in FULL:
+        return "free some room there, such as runs in the output folder that nobody needs or the cache of images"
+    return "make that folder one that can be written to"
+
+
+def _compiler_errors() -> tuple[type[Exception], ...]:
+    """Return what torch.compile raises; its modules take a second to import, so only when something was raised."""
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import CppCompileError
+
+    return TorchDynamoException, CppCompileError
+
+
+def build_trainer(
+    config: Configuration, folder: RunFolder, trackers: list[Tracker], others: Sequence[Callback] = ()
+) -> tuple[pl.Trainer, RunRecord, SavePoints]:
+    """Build Lightning's Trainer for a configuration, and of its callbacks the two that know of the run."""
+    average = None if config.ema_decay is None else WeightAverage(config.ema_decay)
+    keep = range(config.num_epochs) if config.keep_epochs == "all" else config.keep_epochs or ()
+    record = RunRecord(folder, trackers, config.monitor, average, keep)
+    save_points = SavePoints(folder, config.checkpoint_every_steps)
+    callbacks: list[Callback] = [StepSeed(config.seed), FiniteLoss(), *([average] if average else [])]
+    callbacks += [record, save_points, *others]
+    callbacks.append(TerminalProgress() if sys.stderr.isatty() else EpochLines())
+    if config.early_stopping_patience is not None:
+        mode = "min" if lower_is_better(config.monitor) else "max"
+        patience = config.early_stopping_patience
+        callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
+    precision = automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
+    try:
+        trainer = pl.Trainer(
+            max_epochs=config.num_epochs,
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.num_nodes,
+            strategy=config.strategy,
+            precision=precision,  # type: ignore[arg-type]
+            gradient_clip_val=config.gradient_clip_norm,
+            accumulate_grad_batches=config.accumulate_batches,
+            callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
+            profiler=NoProfiler(),
+            logger=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+            log_every_n_steps=1,
+            default_root_dir=folder.path,
+        )
+    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
+        keys = f"accelerator: {config.accelerator}, devices: {config.devices}, strategy: {config.strategy}"
+        raise ConfigError(f"{config.place(('accelerator',))}: {keys}: {error}") from None
+    trainer.fit_loop.epoch_loop = StepLoop(trainer)
+    return trainer, record, save_points
+
+
+def automatic_precision(accelerator: str) -> str:
+    """Return bfloat16 where the GPU computes it, float16 on older ones, float32 elsewhere."""
+    if accelerator in ("cpu", "mps", "tpu") or not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+
+
+def _choose_folder(config: Configuration, data_fingerprint: str, fresh: bool) -> RunFolder:
+    """Choose once: the processes of further devices, which run the same command, take the first one's choice."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    if "LOCAL_RANK" in os.environ and chosen:
+        return RunFolder(Path(chosen))
+    folder = run_folder(config, data_fingerprint, fresh)
+    os.environ[FOLDER_VARIABLE] = str(folder.path)
+    return folder
+
+
+def _device_name(trainer: pl.Trainer) -> str:
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"{trainer.world_size} x {name}" if trainer.world_size > 1 else name
