@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.configuration.catalogue import LISTS, NAME_CHECKS, list_names
-from utils.scripts import Parser, exit_status, leave
+from utils.scripts import Parser, exit_status, leave, without_values_of_secrets
 from utils.signals import Interrupted, raise_on_signals
 from utils.types import ConfigError
 
@@ -45,6 +45,8 @@ def choose_file(files: Sequence[str]) -> str:
     if len(files) > 1:  # which are not told: a word may be the value of a key, such as a token
         raise ConfigError(f"one configuration file at a time, got {len(files)} words that are no key=value")
     if files:
+        if (covered := without_values_of_secrets(files[0])) != files[0] and not Path(files[0]).is_file():
+            raise ConfigError(f"{covered}: no such file; what is to be changed is given as key=value")
         return files[0]
     if Path("config.yml").is_file():
         return "config.yml"

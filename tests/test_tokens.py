@@ -23,6 +23,7 @@ import pytest
 import yaml
 
 from tests.conftest import QUICK
+from utils.secrets import without_password
 from utils.trackers import TRACKERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -223,9 +224,13 @@ def test_a_token_on_the_command_line_is_refused_and_not_repeated(capsys: pytest.
     assert not [form for form in forms(token) | forms(MARK.format("uri")) if form in (said.out + said.err).encode()]
 
 
-@pytest.mark.parametrize(
-    "address", ["htp//u:{}@h", "https:/x//{}@h", "http://h/?token={}&x=1", "http://h?a=1&api_key={}"]
+ADDRESSES = (
+    *("htp//u:{}@h", "https:/x//{}@h", "http:u:{}@h:1", "http:/u:{}@h:1", "u:{}@h:5000", "http://u:{}@h"),
+    *("http://h/?token={}&x=1", "http://h?a=1&api_key={}", "http://h/?apikey={}", "http://h/#access_token={}"),
 )
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_is_shown_without_its_tokens_even_if_it_is_mistyped(address, tmp_path, capsys) -> None:
     import train
 
@@ -243,6 +248,11 @@ def test_an_address_is_shown_without_its_tokens_even_if_it_is_mistyped(address, 
     assert mark not in "".join(capsys.readouterr())
 
 
+@pytest.mark.parametrize("address", ["sqlite:////a/me.db", "file:/tmp/a@b", "./runs@home", r"C:\\me@corp\\runs"])
+def test_an_address_without_a_secret_is_shown_whole(address: str) -> None:
+    assert without_password(address) == address
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -250,6 +260,8 @@ def test_an_address_is_shown_without_its_tokens_even_if_it_is_mistyped(address, 
         ["--neptune_api_token", "{}"],
         ["neptune_api_token", "{}"],
         ["neptune_api_token:", "{}"],
+        ["{{neptune_api_token: {}}}"],
+        ["{{neptune_api_token:{}}}"],
         ["sweep.grid.neptune_api_token=[{}]"],
         ["sweep={{grid: {{neptune_api_token: [{}, x]}}}}"],
         ["sweep={{grid: {{mlflow_uri: ['http://u:{}@h', x]}}}}"],

@@ -59,16 +59,23 @@ def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     write_atomically(path, write)
 
 
-def load_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
-    """Read a checkpoint of ours; with `mmap` its tensors only when they are used.
+def load_checkpoint(path: Path, *needed: str, mmap: bool = False) -> dict[str, Any]:
+    """Read a checkpoint of ours.
 
-    Raises: DamagedCheckpoint, also for a file that is not there or holds what no checkpoint of ours holds.
+    Args:
+        needed: what it must hold.
+        mmap: read tensors only when they are used.
+
+    Raises: DamagedCheckpoint, also for a file that is not there or holds what no checkpoint of this kind holds.
     """
     verify_checkpoint(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except DAMAGED_TENSORS as error:
         raise DamagedCheckpoint(f"{path} is not a checkpoint of ours ({first_line(error)})") from None
+    if lacking := [name for name in needed if not isinstance(content, dict) or name not in content]:
+        raise DamagedCheckpoint(f"{path} is a checkpoint of another kind (it holds no {', '.join(lacking)})")
+    return content
 
 
 def verify_checkpoint(path: Path) -> None:
@@ -108,7 +115,7 @@ def choose_checkpoint(last: Path, previous: Path) -> Resume:
         if not path.is_file():
             continue
         try:
-            position = Position(*load_checkpoint(path, mmap=True)["position"])
+            position = Position(*load_checkpoint(path, "position", mmap=True)["position"])
         except DamagedCheckpoint as damage:
             damages.append(str(damage))
             continue

@@ -229,6 +229,7 @@ def fingerprint(config: Configuration, data_fingerprint: str) -> str:
     Data and initial weights enter by their content, not by where they lie.
     """
     values = config.values(without={*WITHOUT_INFLUENCE, "weights_path"})
+    values["image_size"] = config.size and list(config.size)  # one side of a square says the same
     weights = [_file_digest(path) for path in (config.weights_path, *_paths_in(config.loss_params)) if path is not None]
     text = "\n".join([json.dumps(values, sort_keys=True, default=str), data_fingerprint, *(weights or [""])])
     return hashlib.sha256(text.encode()).hexdigest()[:10]

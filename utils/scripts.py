@@ -16,14 +16,19 @@ from utils.logs import presentable, print_traceback
 from utils.secrets import HIDDEN
 from utils.types import TrainingError, UserError
 
-_VALUE_OF_SECRET = re.compile(r"(?i)((?:token|key|password|secret)[\w.-]*)(?:=|:? +)\S+")
+_VALUE_OF_SECRET = re.compile(r"(?i)((?:token|key|password|secret)[\w.-]*)(?:=|:? +|:)\S+")
+
+
+def without_values_of_secrets(text: str) -> str:
+    """Cover what seems to be the value of a token in words that were typed."""
+    return _VALUE_OF_SECRET.sub(rf"\1={HIDDEN}", text)
 
 
 class Parser(argparse.ArgumentParser):
     """Argparse's, whose complaints leave out what may be the value of a token."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(_VALUE_OF_SECRET.sub(rf"\1={HIDDEN}", message))
+        super().error(without_values_of_secrets(message))
 
 
 def output_problems(outputs: Mapping[str, Path | None]) -> list[str]:
@@ -39,8 +44,13 @@ def output_problems(outputs: Mapping[str, Path | None]) -> list[str]:
 
 
 def leave(status: int) -> NoReturn:
-    """End a script. A Ctrl-C that comes while Python tidies up ends it there, instead of showing what Python does."""
+    """End a script. A Ctrl-C that comes while Python tidies up ends it there, instead of showing what Python does.
+
+    A SIGUSR1, which asks for a save, then has nothing to save.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     sys.exit(status)
 
 

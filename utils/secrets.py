@@ -15,8 +15,11 @@ NAMES = re.compile(r"(api_?token|api_?key|access_?key|password|secret)$|(^|_)(to
 """Of environment variables whose values are secret."""
 
 _USER_OF_ADDRESS = re.compile(r"(?<=//)\S*@")  # to the last @: people write passwords as they are
+_USER_WITHOUT_SLASHES = re.compile(r"^((?:[a-z][\w+.-]*:)?/?)([^/@\s]+:[^\s/\\]+@)", re.IGNORECASE)
+"""Of an address whose slashes were forgotten, or one of them."""
 _QUERY_OF_ADDRESS = re.compile(
-    r"(?P<before>[?&;](?:\w*[_-])?(?:token|key|auth|password|passwd|pwd|secret|sig|signature)=)(?P<value>[^\s&;#'\"]+)",
+    r"(?P<before>[?&;#][\w.-]*(?:token|key|auth|bearer|jwt|passw(?:or)?d|pwd|secret|sig|signature|credentials?)=)"
+    r"(?P<value>[^\s&;#'\"]+)",
     re.IGNORECASE,
 )
 _given: set[str] = set()
@@ -30,8 +33,9 @@ def remember_secrets(token: Any, address: Any) -> None:
         return
     for parameter in _QUERY_OF_ADDRESS.finditer(address):
         _remember(unquote(parameter["value"]))
-    if user := _USER_OF_ADDRESS.search(address):
-        name, _, password = user[0][:-1].partition(":")
+    if user := _user_of(address):
+        _remember(address)
+        name, _, password = user.rstrip("@").partition(":")
         _remember(f"{unquote(name)}:{unquote(password)}")
         _remember(unquote(password or name))
 
@@ -73,4 +77,15 @@ def _forms(secret: str) -> Iterator[str]:
 
 def without_password(address: str | None) -> str | None:
     """Return an address without the user, password and tokens that it may carry."""
-    return address and _QUERY_OF_ADDRESS.sub(r"\g<before>", _USER_OF_ADDRESS.sub("", address))
+    if not address:
+        return address
+    return _QUERY_OF_ADDRESS.sub(r"\g<before>", address.replace(_user_of(address), ""))
+
+
+def _user_of(address: str) -> str:
+    """Return "user:password@" of an address, as it stands there; empty where there is none."""
+    if "//" in address:
+        found = _USER_OF_ADDRESS.search(address)
+        return found[0] if found else ""
+    found = _USER_WITHOUT_SLASHES.match(address)
+    return found[2] if found else ""

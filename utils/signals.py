@@ -6,19 +6,25 @@ Standard library only: the script that prints the message must not wait for torc
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 75}
 """Exit statuses: 128 + the signal's number, as shells have it; 75, "try again later", where a job is to be requeued."""
 
+MOMENT = 0.05
+"""Seconds after which is looked again whether Interrupted can be raised."""
+
 GRACE = 8.0
 """Seconds in which a run must reach a point where it can be saved; Docker waits 10 before it kills, Slurm 30."""
 
+_IMPORTLIB = "<frozen importlib._bootstrap>"
 _received: list[str] = []
 _owner = 0
 _active = False
@@ -26,6 +32,7 @@ _taken: set[int] = set()
 _waits = False
 _patience = 0.0
 _on_request = False
+_owed = False
 
 
 def command_to_go_on(fresh: bool = False) -> str:
@@ -49,13 +56,14 @@ class Interrupted(BaseException):
 def raise_on_signals() -> Iterator[None]:
     """Raise Interrupted, once, where the main thread stands when a signal comes; put the old handlers back at the end.
 
-    At once, unless `wait_for_save_point` was called: nothing that is written can be left half. A second Ctrl-C ends the
-    process as if there were no handler; a second SIGTERM, which schedulers like to send, leaves the first one time.
-    A signal that the process was started to ignore, as by nohup, stays ignored. Other threads cannot handle signals:
-    there nothing changes. Within another such block neither, and a signal that still waits at its end is kept: the runs
-    of a sweep share one, so that a signal between two of them stops them all.
+    At once, unless `wait_for_save_point` was called: nothing that is written can be left half. Amid an import it is
+    raised behind it, since modules do not survive being imported by half, and again where it was lost in a destructor.
+    A second Ctrl-C ends the process as if there were no handler; a second SIGTERM, which schedulers like to send,
+    leaves the first one time. A signal that the process was started to ignore, as by nohup, stays ignored. Other
+    threads cannot handle signals: there nothing changes. Within another such block neither, and a signal that still
+    waits at its end is kept: the runs of a sweep share one, so that a signal between two of them stops them all.
     """
-    global _owner, _active, _waits
+    global _owner, _active, _waits, _owed
     if _on_request:
         try:
             raise_if_due()
@@ -82,13 +90,16 @@ def raise_on_signals() -> Iterator[None]:
     _active = signal.SIGTERM in before
     _taken.update(before)
     if hasattr(signal, "SIGALRM"):
-        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _stop_waiting)
+        before[signal.SIGALRM] = signal.signal(signal.SIGALRM, _look_again)
+    hook = sys.unraisablehook
+    sys.unraisablehook = functools.partial(_raise_again, hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         if hasattr(signal, "SIGALRM"):
             signal.setitimer(signal.ITIMER_REAL, 0)
-        _active = _waits = False
+        _active = _waits = _owed = False
         _received.clear()
         _taken.clear()
         for number, handler in before.items():
@@ -148,8 +159,10 @@ def wait_no_longer() -> None:
 
 
 def raise_if_due() -> None:
-    """Raise what does not wait and was lost, as an exception that is raised in a destructor is."""
+    """Raise what does not wait and was lost, as in a function that catches all that there is."""
+    global _owed
     if _received and not _waits:
+        _owed = False
         raise Interrupted(_received[0])
 
 
@@ -162,15 +175,48 @@ def _receive(number: int, frame: FrameType | None) -> None:
         _received.append(signal.Signals(number).name)
         if _waits:
             signal.setitimer(signal.ITIMER_REAL, _patience)
-            return
-        raise_if_due()
-    if number == signal.SIGINT:
+        else:
+            _raise_unless_importing(frame)
+    elif number == signal.SIGINT:
         _end_hard(number)
 
 
-def _stop_waiting(number: int, frame: FrameType | None) -> None:
-    if os.getpid() == _owner and is_waiting():
-        wait_no_longer()
+def _look_again(number: int, frame: FrameType | None) -> None:
+    """Raise what was put off: until patience was over, or until an import was done."""
+    global _waits
+    if os.getpid() == _owner and (is_waiting() or _owed):
+        _waits = False
+        _raise_unless_importing(frame)
+
+
+def _raise_unless_importing(frame: FrameType | None) -> None:
+    if _is_importing(frame) and hasattr(signal, "SIGALRM"):
+        _raise_soon()
+    else:
+        raise_if_due()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != _IMPORTLIB:
+        frame = frame.f_back
+    return frame is not None
+
+
+def _raise_soon() -> None:
+    global _owed
+    _owed = True
+    signal.setitimer(signal.ITIMER_REAL, MOMENT)
+
+
+def _raise_again(hook: Callable[[Any], Any], lost: Any) -> None:
+    """Raise Interrupted again that was lost in a destructor; what else falls apart as a run is stopped is not told.
+
+    Args: hook: what tells of other exceptions that were lost.
+    """
+    if not _received:
+        hook(lost)
+    elif isinstance(lost.exc_value, Interrupted) and os.getpid() == _owner and hasattr(signal, "SIGALRM"):
+        _raise_soon()
 
 
 def _end_hard(number: int) -> None:

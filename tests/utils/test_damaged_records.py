@@ -15,6 +15,7 @@ from tests.utils.resuming import Died, after_each_save, hurry
 from utils.files import CannotWrite
 from utils.runs import RunFolder
 from utils.signals import Interrupted
+from utils.trackers.base import IDS_FILE
 from utils.training import runner
 from utils.types import ConfigError, TrainingError
 
@@ -89,6 +90,46 @@ def test_a_damaged_summary_is_made_again_by_the_test_alone(quick, monkeypatch, c
     )
 
 
+def test_a_checkpoint_of_another_kind_in_the_place_of_the_last_is_passed_over(quick, monkeypatch, caplog):
+    hurry(monkeypatch)
+    folder = interrupt(quick, monkeypatch)
+    folder.last.write_bytes(folder.best.read_bytes())
+    caplog.clear()
+    _, summary = runner.train(quick(**EPOCHS))
+    assert summary["epochs_run"] == 3
+    (told,) = [each for each in warnings(caplog) if str(folder.last) in each]
+    assert "is a checkpoint of another kind (it holds no position): going on after epoch 0, from previous.ckpt" in told
+
+
+@pytest.mark.parametrize("content", ["", '{"mlf', "[]", "{}", '{"mlflow": 7}'])
+def test_where_the_names_that_trackers_gave_are_lost_they_show_a_new_run(quick, monkeypatch, caplog, content):
+    hurry(monkeypatch)
+    config = quick(num_epochs="1", trackers="[mlflow]")
+    folder, _ = runner.train(config)
+    (folder.path / IDS_FILE).write_text(content)
+    folder.untold.touch()
+    with contextlib.nullcontext() if content == "{}" else pytest.warns(UserWarning, match=f"{IDS_FILE} is damaged"):
+        runner.train(config)
+    assert not folder.untold.exists()
+    assert json.loads((folder.path / IDS_FILE).read_text()).keys() == {"mlflow"}
+
+
+def test_predictions_that_are_gone_are_made_again_by_the_test_alone(quick, monkeypatch, caplog):
+    hurry(monkeypatch)
+    folder, summary = runner.train(quick(num_epochs="1"))
+    trained, predictions = folder.best.stat().st_mtime_ns, folder.predictions.read_bytes()
+    folder.predictions.unlink()
+    caplog.clear()
+    runner.train(quick(num_epochs="1"))
+    assert folder.predictions.read_bytes() == predictions
+    assert folder.best.stat().st_mtime_ns == trained
+    assert warnings(caplog) == [f"{folder.predictions} is missing: the selected weights are tested again"]
+    folder.predictions.unlink()
+    folder.best.unlink()  # to save room
+    assert runner.train(quick(num_epochs="1"))[1]["test/accuracy"] == summary["test/accuracy"]
+    assert not folder.predictions.exists()
+
+
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_damaged_selected_weights_are_told_at_the_start(quick, monkeypatch, caplog, damage):
     hurry(monkeypatch)
@@ -139,7 +180,12 @@ def test_an_interrupted_fresh_run_is_gone_on_with_by_the_command_that_it_names(q
 
 @pytest.mark.parametrize(
     ("number", "remedy"),
-    [(errno.ENOSPC, "free some room there"), (errno.EFBIG, "ulimit -f"), (errno.EACCES, "one that can be written to")],
+    [
+        (errno.ENOSPC, "free some room there"),
+        (errno.EFBIG, "ulimit -f"),
+        (errno.EISDIR, "move the folder"),
+        (errno.EACCES, "one that can be written to"),
+    ],
 )
 def test_what_cannot_be_written_in_a_fresh_run_is_told_with_its_remedy(quick, monkeypatch, number, remedy):
     hurry(monkeypatch)

@@ -18,12 +18,14 @@ import pytest
 import train
 from tests.conftest import QUICK
 from utils import signals
+from utils.files import CannotWrite
 from utils.runs import RunFolder
 from utils.signals import STATUS, Interrupted, raise_if_due, raise_on_signals
 from utils.trackers.base import Tracker
 from utils.training import finishing, runner, tracking
 from utils.training.callbacks import RunRecord
 from utils.training.save_points import SavePoints
+from utils.types import TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
@@ -139,6 +141,58 @@ def test_a_signal_whose_exception_was_lost_stops_the_run_at_the_next_step():
             SavePoints(RunFolder(Path())).on_train_batch_start(None, None, None, 0)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_amid_an_import_is_raised_once_behind_it(number, tmp_path, monkeypatch):
+    text = f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(0.2)\n"
+    (tmp_path / "imported_by_half.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "imported_by_half", raising=False)
+    reached = []
+
+    def work():
+        __import__("imported_by_half")
+        reached.append("behind the import")
+        time.sleep(10)
+
+    with raise_on_signals():
+        with pytest.raises(Interrupted, match=number.name):
+            work()
+        time.sleep(3 * signals.MOMENT)
+    assert reached == ["behind the import"]
+
+
+def test_a_signal_whose_exception_was_lost_in_a_destructor_is_raised_again(capsys):
+    class Ending:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise_if_due()
+
+    def work():
+        Ending()
+        time.sleep(10)
+
+    hook = sys.unraisablehook
+    with raise_on_signals():
+        with pytest.raises(Interrupted, match="SIGTERM"):
+            work()
+        time.sleep(3 * signals.MOMENT)
+    assert sys.unraisablehook is hook
+    assert capsys.readouterr().err == ""
+
+
+def test_what_else_is_lost_in_a_destructor_is_told_as_ever(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+
+    class Ending:
+        def __del__(self):
+            raise ValueError
+
+    with raise_on_signals():
+        Ending()
+    assert [lost.exc_type for lost in told] == [ValueError]
+
+
 class Watched(Tracker):
     """Notes what it is told and how it is closed."""
 
@@ -219,6 +273,19 @@ def test_a_run_that_is_stopped_after_its_test_tells_its_trackers_at_the_next_sta
     assert watched.told[1]["test/accuracy"] == summary["test/accuracy"]
     runner.train(config)
     assert len(watched.closed) == 2
+
+
+def test_a_run_that_ends_before_it_is_saved_again_says_where_it_goes_on(quick, monkeypatch):
+    def full(*args):
+        raise CannotWrite(28, "No space left on device", "metrics.csv")
+
+    with monkeypatch.context() as patch:
+        stop_in(patch, "on_before_zero_grad", 4)
+        with pytest.raises(Interrupted, match="goes on after step 5 of epoch 0"):
+            runner.train(quick())
+    monkeypatch.setattr(RunRecord, "on_train_start", full)
+    with pytest.raises(TrainingError, match="then the same command goes on after step 5 of epoch 0"):
+        runner.train(quick())
 
 
 @pytest.mark.parametrize("number", SIGNALS)

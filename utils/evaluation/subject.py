@@ -184,7 +184,7 @@ def _refuse_other_classes(folder: RunFolder, classes: Sequence[str]) -> None:
 def _load(classifier: Classifier, path: Path) -> int:
     """Load weights and return their epoch. Raises: ConfigError if they are damaged; DataError if they do not fit."""
     try:
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_checkpoint(path, "state_dict", "epoch")
     except DamagedCheckpoint as damage:
         raise ConfigError(str(damage)) from None
     try:

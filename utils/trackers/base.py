@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import uuid
@@ -17,8 +16,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from utils.files import write_atomically
 from utils.lookup import Entry, load_entry
+from utils.runs import DamagedFile, read_mapping, write_json
 from utils.secrets import redact, without_secrets
 from utils.trackers.family import Family, Results
 
@@ -227,15 +226,27 @@ def files_to_copy(folder: Path) -> Iterator[Path]:
 
 def saved_id(folder: Path, tracker: str) -> str | None:
     """Return the id under which the tracker knows the run of this folder, None if it never saw it."""
-    file = folder / IDS_FILE
-    return json.loads(file.read_text(encoding="utf-8")).get(tracker) if file.is_file() else None
+    return _saved_ids(folder).get(tracker)
 
 
 def save_id(folder: Path, tracker: str, value: str) -> None:
     """Remember the id under which the tracker knows the run of this folder."""
+    write_json(folder / IDS_FILE, {**_saved_ids(folder), tracker: value})
+
+
+def _saved_ids(folder: Path) -> dict[str, str]:
+    """Return what each tracker calls the run; nothing, with a warning, where that is not known any more."""
     file = folder / IDS_FILE
-    ids = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    write_atomically(file, json.dumps({**ids, tracker: value}, indent=2) + "\n")
+    if not file.is_file():
+        return {}
+    try:
+        ids = read_mapping(file)
+    except DamagedFile:
+        ids = {"": None}
+    known = {tracker: value for tracker, value in ids.items() if isinstance(value, str)}
+    if len(known) < len(ids):
+        warnings.warn(f"{file} is damaged: trackers show this run as a new one", stacklevel=2)
+    return known
 
 
 def lasting_id(folder: Path, tracker: str) -> str:

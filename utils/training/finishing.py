@@ -57,7 +57,7 @@ def _load_best(record: RunRecord) -> dict[str, Any]:
     Raises: TrainingError if it is damaged or, after a resume from an earlier epoch, not the selected epoch's.
     """
     try:
-        best = load_checkpoint(record.folder.best)
+        best = load_checkpoint(record.folder.best, "state_dict", "epoch")
     except DamagedCheckpoint as damage:
         raise TrainingError(f"{damage}; it holds the weights to test: {REMEDY}") from None
     if best["epoch"] != record.best_epoch:

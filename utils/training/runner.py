@@ -126,12 +126,17 @@ def train(
 
 
 def _finished(folder: RunFolder) -> dict[str, Any] | None:
-    """Return the summary of a finished run. A damaged one is as good as none: the test makes it again."""
+    """Return the summary of a finished run. What the test can make again may be damaged or gone."""
+    again = "%s is %s: the selected weights are tested again"
     try:
-        return folder.finished_summary()
+        summary = folder.finished_summary()
     except DamagedFile:
-        LOG.warning("%s is damaged: the selected weights are tested again", folder.summary)
+        LOG.warning(again, folder.summary, "damaged")
         return None
+    if summary is not None and not folder.predictions.is_file() and folder.best.is_file() and folder.last.is_file():
+        LOG.warning(again, folder.predictions, "missing")
+        return None
+    return summary
 
 
 def _train(
@@ -221,6 +226,8 @@ def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str
 def _remedy(error: CannotWrite) -> str:
     if error.errno == errno.EFBIG:
         return "raise the limit on the size of a file (ulimit -f)"
+    if error.errno == errno.EISDIR:
+        return "move the folder of that name away"
     if error.errno in FULL:
         return "free some room there, such as runs in the output folder that nobody needs or the cache of images"
     return "make that folder one that can be written to"

@@ -48,10 +48,10 @@ class SavePoints(Checkpoint):
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]):
         """Take over what Lightning forgets: that early stopping had ended the training."""
         trainer.should_stop = checkpoint["stopped"]
+        self.saved = Position(*checkpoint["position"])
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        batches = trainer.fit_loop.epoch_loop.batch_progress.total
-        self.saved = Position(*divmod(batches.completed, int(trainer.num_training_batches)))
+        self.saved = self.saved or Position(0, 0)
         signals.take_signals_back()
         if trainer.world_size == 1:  # several devices could not agree at which step to save: each has its own signal
             signals.wait_for_save_point()

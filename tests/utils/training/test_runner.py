@@ -190,6 +190,12 @@ def test_a_finished_run_is_not_trained_again_and_fresh_trains_beside_it(quick, c
     assert repeated["test/loss"] == summary["test/loss"]
 
 
+def test_a_square_by_one_side_or_two_is_the_same_run(quick):
+    folders = {run_folder(quick(image_size=size), "data") for size in ("16", "[16, 16]")}
+    assert len(folders) == 1
+    assert run_folder(quick(image_size="[16, 8]"), "data") not in folders
+
+
 def test_every_key_that_can_change_the_result_changes_the_folder(quick):
     base = run_folder(quick(), "data")
     changed = {
