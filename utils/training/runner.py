@@ -280,7 +280,8 @@ def build_trainer(
         )
     except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
         keys = f"accelerator: {config.accelerator}, devices: {config.devices}, strategy: {config.strategy}"
-        raise ConfigError(f"{config.place(('accelerator',))}: {keys}: {error}") from None
+        given = next(filter(config.was_set, ("strategy", "devices", "accelerator")), "accelerator")
+        raise ConfigError(f"{config.place((given,))}: {keys}: {error}") from None
     trainer.fit_loop.epoch_loop = StepLoop(trainer)
     return trainer, record, save_points
 
