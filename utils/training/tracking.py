@@ -81,35 +81,24 @@ def catch_up(
     Its process died or was stopped behind the summary, or one of them failed, such as one whose server was away. Not
     while another process does so. What prevents it costs a warning.
     """
+    trackers: list[Tracker] = []
+    status, lock = "interrupted", None
     try:
         lock = run_lock.lock(folder)
-        try:
-            _tell_all(config, folder, params, summary, family)
-            LOG.info("told again to %s, which may have missed some of it", ", ".join(chosen_trackers(config)))
-        finally:
-            lock.release()
-    except run_lock.Busy:
-        return
-    except (DamagedFile, CannotWrite) as error:
-        LOG.warning("the trackers cannot be told how this run ended: %s", error)
-
-
-def _tell_all(
-    config: Configuration,
-    folder: RunFolder,
-    params: dict[str, Scalar],
-    summary: Mapping[str, Any],
-    family: Family | None,
-) -> None:
-    rows = folder.read_metrics()
-    if not rows:
-        raise DamagedFile(f"{folder.metrics.name} is missing")
-    trackers = open_trackers(config, folder, params, folder.read_environment(), family)
-    status = "interrupted"
-    try:
+        rows = folder.read_metrics()
+        if not rows:
+            raise DamagedFile(f"{folder.metrics.name} is missing")
+        trackers += open_trackers(config, folder, params, folder.read_environment(), family)
         for row in rows:
             tell_epoch(trackers, row)
         tell_end(trackers, rows[-1], summary, folder)
         status = "success"
+        LOG.info("told again to %s, which may have missed some of it", ", ".join(chosen_trackers(config)))
+    except run_lock.Busy:
+        pass
+    except (DamagedFile, CannotWrite) as error:
+        LOG.warning("the trackers cannot be told how this run ended: %s", error)
     finally:
         close_trackers(trackers, folder, status)
+        if lock is not None:
+            lock.release()
