@@ -79,15 +79,22 @@ def _check_mixing(config: Configuration) -> None:
 
 
 def _check_optimization(config: Configuration) -> None:
-    optimizer = optimization.build_optimizer(
-        config.optimizer, [nn.Parameter(torch.zeros(2, 2))], **config.optimizer_params
-    )
-    params = config.lr_scheduler_params
-    schedule = optimization.build_scheduler(
-        config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **params
-    )
-    if schedule is not None:
-        optimization.try_out(schedule, optimizer)
+    weights, mistakes = [nn.Parameter(torch.zeros(2, 2))], []
+    try:
+        optimizer = optimization.build_optimizer(config.optimizer, weights, **config.optimizer_params)
+    except ConfigError as mistake:
+        mistakes.append(mistake)
+        optimizer = torch.optim.AdamW(weights)  # so that what is wrong with the schedule is told as well
+    try:
+        schedule = optimization.build_scheduler(
+            config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **config.lr_scheduler_params
+        )
+        if schedule is not None:
+            optimization.try_out(schedule, optimizer)
+    except ConfigError as mistake:
+        mistakes.append(mistake)
+    if mistakes:
+        raise ConfigError("\n".join(map(str, mistakes)))
 
 
 def _check_evaluations(config: Configuration) -> None:

@@ -590,9 +590,15 @@ def test_ordered_classes_are_judged_one_off_too(quick, monkeypatch):
 def test_all_wrong_parameters_are_told_at_once(quick):
     with pytest.raises(ConfigError) as error:
         building.prepare(
-            quick(loss_params="{a: 1}", optimizer_params="{b: 1}", tensor_augmentations="{RandomErasing: {c: 1}}")
+            quick(
+                loss_params="{a: 1}",
+                optimizer_params="{b: 1}",
+                lr_scheduler="StepLR",
+                lr_scheduler_params="{step_size: 1, d: 1}",
+                tensor_augmentations="{RandomErasing: {c: 1}}",
+            )
         )
-    assert len(str(error.value).splitlines()) == 3
+    assert len(str(error.value).splitlines()) == 4
 
 
 def run_script(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
