@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from datasets.archives import extract
-from utils.types import DataError
+from utils.types import DataError, printable
 
 
 def listing(items: Iterable[object], limit: int = 20) -> str:
     """Return the first items, one an indented line, and how many more there are."""
     items = list(items)
-    lines = [f"  {item}" for item in items[:limit]]
+    lines = [f"  {printable(str(item))}" for item in items[:limit]]
     if len(items) > limit:
         lines.append(f"  and {len(items) - limit:,} more")
     return "\n".join(lines)
@@ -30,7 +30,7 @@ def listing(items: Iterable[object], limit: int = 20) -> str:
 
 def some(names: Sequence[str], limit: int = 5) -> str:
     """Return the first names in one line."""
-    return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")
+    return ", ".join(map(printable, names[:limit])) + (", ..." if len(names) > limit else "")
 
 
 def is_hidden(path: Path) -> bool:

@@ -13,7 +13,7 @@ from official_layouts import draw
 from PIL import Image
 
 from datasets import images
-from datasets.images import bad_images, check_images, image_size, open_image
+from datasets.images import bad_images, check_images, image_size, open_image, refuse_bad_images
 from utils.types import DataError
 
 # left half red, right half blue; the top row white
@@ -275,3 +275,12 @@ def test_jpegs_come_with_pillow_s_pixels(tmp_path, monkeypatch, mode, options):
     slow = images.decode(tmp_path / "image.jpg")
     assert np.array_equal(fast[..., :3] if mode == "RGB" else fast, slow)
     assert slow.shape == ((37, 53, 3) if mode == "RGB" else (37, 53))
+
+
+def test_a_line_break_in_a_name_breaks_no_line(tmp_path: Path) -> None:
+    bad = tmp_path / "a\nb.png"
+    bad.write_bytes(b"no image")
+    with pytest.raises(DataError) as refused:
+        refuse_bad_images(bad_images([bad]), 1)
+    assert r"a\nb.png" in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 3
