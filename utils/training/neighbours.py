@@ -32,7 +32,7 @@ def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
             started = other.config.stat().st_mtime
         except (OSError, ValueError, KeyError, yaml.YAMLError):
             continue
-        changes = [key for key in mine | theirs if show(mine.get(key)) != show(theirs.get(key))]  # 1 is not 1.0
+        changes = [key for key in mine | theirs if repr(mine.get(key)) != repr(theirs.get(key))]  # 1 is not 1.0
         if state and "dataset" not in changes and (changes or _fingerprint(other) != _fingerprint(folder)):
             found.append((len(changes), -started, f"{other.path} ({state})", _told(changes, theirs, mine)))
     if not found:
