@@ -16,7 +16,7 @@ from utils.logs import presentable, print_traceback
 from utils.secrets import HIDDEN
 from utils.types import TrainingError, UserError
 
-_VALUE_OF_SECRET = re.compile(r"(?i)((?:token|key|password|secret)[\w.-]*)(?:=|:? +|:)\S+")
+_VALUE_OF_SECRET = re.compile(r"(?i)((?:token|key|password|secret)[\w.-]*)(?:=|: *| +)\S+")
 
 
 def without_values_of_secrets(text: str) -> str:

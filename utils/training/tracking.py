@@ -45,7 +45,7 @@ def open_trackers(
 
 
 def tell_epoch(trackers: Sequence[Tracker], row: Mapping[str, float]) -> None:
-    """Args: row: of metrics.csv."""
+    """Tell the numbers of an epoch. Args: row: of metrics.csv."""
     for tracker in trackers:
         tracker.log_metrics({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
 
@@ -62,7 +62,10 @@ def tell_end(trackers: Sequence[Tracker], last: Mapping[str, float], summary: Ma
 
 
 def close_trackers(trackers: Sequence[Tracker], folder: RunFolder, status: str) -> None:
-    """Args: status: "success", "failed" or "interrupted"."""
+    """Close a run in its trackers; after a success none is owed anything, unless it failed.
+
+    Args: status: "success", "failed" or "interrupted".
+    """
     for tracker in trackers:
         tracker.finalize(status)
     if trackers and status == "success" and not any(tracker.missed_something for tracker in trackers):
