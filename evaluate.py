@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
         return
     request = Request.of(options.words, options.on, options.only, options.also)
     request.check()
-    from utils import logs
+    from utils import logs  # torch takes seconds: not for --help, --list or a mistyped name
     from utils.evaluation.evaluating import evaluate
     from utils.evaluation.subject import open_subject
 

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         mistakes += str(error).splitlines()
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    from utils import logs
+    from utils import logs  # torch takes seconds: not for --help or a mistake
     from utils.evaluation.predicting import predict
     from utils.evaluation.predictions import as_table, write_csv, write_json
     from utils.evaluation.subject import open_subject

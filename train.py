@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
     if options.shard is not None:
         raise ConfigError("--shard: there is one run only, the configuration has no sweep")
     from utils import logs
-    from utils.training import runner
+    from utils.training import runner  # torch and Lightning take seconds: not for --help, --list or a mistyped key
 
     logs.configure(config.loglevel, config.logging_dir)
     if options.check:

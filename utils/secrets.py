@@ -35,7 +35,7 @@ def remember_secrets(token: Any, address: Any) -> None:
         _remember(unquote(parameter["value"]))
     if user := _user_of(address):
         _remember(address)
-        name, _, password = user.rstrip("@").partition(":")
+        name, _, password = user.removesuffix("@").partition(":")
         _remember(f"{unquote(name)}:{unquote(password)}")
         _remember(unquote(password or name))
 

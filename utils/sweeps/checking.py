@@ -74,7 +74,7 @@ def check_data(sweep: Sweep, data: SweepData, fresh: bool = False) -> None:
     Args: data: what reads it, and keeps what was found also where something is wrong.
     Raises: as `check_together`.
     """
-    from utils.training import networks
+    from utils.training import networks  # with the models
 
     kinds = [
         ((*data.KEYS, "loss_function"), data.loss_problems),
