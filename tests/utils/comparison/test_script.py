@@ -6,7 +6,6 @@ import csv
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -306,23 +305,11 @@ def copy(first: Path, output: Path, number: int, seeds: int) -> None:
             (folder / name).write_bytes(content)
 
 
-def many(tmp_path: Path, number: int) -> float:
-    """Return the seconds of processor that reading and comparing runs takes."""
-    copy(leave(tmp_path / "first").path, tmp_path / "output", number, seeds=10)
-    began = time.process_time()
-    assert compare.main([str(tmp_path / "output")]) == 0
-    return time.process_time() - began
-
-
-def test_five_hundred_runs_take_a_second(tmp_path, capsys):
-    assert many(tmp_path, 500) < 1.5
-    assert "500 runs in 50 groups" in capsys.readouterr().out
-
-
 @pytest.mark.torture
-def test_ten_thousand_runs_take_ten_seconds_and_a_gigabyte(tmp_path, capsys):
+def test_ten_thousand_runs_take_less_than_a_gigabyte(tmp_path, capsys):
     import resource
 
-    assert many(tmp_path, 10_000) < 10
+    copy(leave(tmp_path / "first").path, tmp_path / "output", 10_000, seeds=10)
+    assert compare.main([str(tmp_path / "output")]) == 0
     assert "10,000 runs in 1,000 groups" in capsys.readouterr().out
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000
