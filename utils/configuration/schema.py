@@ -89,7 +89,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     augment_backend: Literal["fused", "torchvision"] = "fused"
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     cache_limit_gb: Annotated[float, Meta(gt=0)] = 50.0
-    mixing: str | None = None
+    mixing: str | Annotated[list[str], Meta(min_length=2)] | None = None
     mixing_params: Params = {}
 
     # Network
