@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ class Preprocessing:
         grayscale: one channel instead of three.
         mean, std: per channel, on 0 to 1; None to leave pixels as they are.
         crop: cut the image to its box.
-        erase: with `crop`: keep the frame and paint what is outside the box black instead of cutting.
+        erase: with `crop`: keep the frame and paint what is outside the box instead of cutting, black or white.
     """
 
     size: tuple[int, int] | None
@@ -33,7 +33,7 @@ class Preprocessing:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     crop: bool = False
-    erase: bool = False
+    erase: bool | Literal["white"] = False
 
     @classmethod
     def of(cls, config: Configuration, training: bool) -> Preprocessing:
@@ -73,7 +73,7 @@ class Preprocessing:
             left, top, right, bottom = map(int, box)
             inside = image[top:bottom, left:right]
             if self.erase:
-                image = np.zeros_like(image)
+                image = np.full_like(image, 255 if self.erase == "white" else 0)
                 image[top:bottom, left:right] = inside
             else:
                 image = inside

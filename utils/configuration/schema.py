@@ -81,7 +81,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         default_factory=lambda: Normalization(mean=[0.4627], std=[0.2545])
     )
     crop_to_bboxes: bool | Literal["all"] = False
-    erase_background: bool = False
+    erase_background: bool | Literal["white"] = False
     augment_images: bool = False
     image_augmentations: Chain = {}
     augment_tensors: bool = False
