@@ -21,7 +21,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from utils.configuration.schema import Configuration
-from utils.configuration.settings import influential, show
+from utils.configuration.settings import show
+from utils.identity import settings_of
 from utils.metrics import lower_is_better
 from utils.sweeps.block import Search
 from utils.sweeps.cells import Sweep, by_seed, cell
@@ -186,7 +187,7 @@ def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:
     search = search_of(sweep)
     config = cell(sweep, numbers).config
     drawn = set(search.ranges)
-    settings = {key: value for key, value in influential(config.values()).items() if key not in drawn}
+    settings = {key: value for key, value in settings_of(config).items() if key not in drawn}
     spoken = json.dumps([settings, msgspec.to_builtins(search)], sort_keys=True, default=str)
     return f"{_without_seed(sweep, numbers)} {hashlib.sha256(spoken.encode()).hexdigest()[:10]}".strip()
 

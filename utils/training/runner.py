@@ -22,6 +22,7 @@ from utils.checkpoints import AtomicCheckpointIO, choose_checkpoint
 from utils.configuration.schema import Configuration
 from utils.evaluation.evaluating import evaluate_after_training
 from utils.files import FULL, CannotWrite, remove_leftovers, write_atomically
+from utils.identity import precision_here
 from utils.metrics import lower_is_better
 from utils.runs import DamagedFile, RunFolder, changed_facts, check_writable, environment, run_folder, write_json
 from utils.signals import Interrupted, command_to_go_on, raise_on_signals
@@ -256,7 +257,6 @@ def build_trainer(
         mode = "min" if lower_is_better(config.monitor) else "max"
         patience = config.early_stopping_patience
         callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
-    precision = automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
     try:
         trainer = pl.Trainer(
             max_epochs=config.num_epochs,
@@ -264,7 +264,7 @@ def build_trainer(
             devices=config.devices,
             num_nodes=config.num_nodes,
             strategy=config.strategy,
-            precision=precision,  # type: ignore[arg-type]
+            precision=precision_here(config),  # type: ignore[arg-type]
             gradient_clip_val=config.gradient_clip_norm,
             accumulate_grad_batches=config.accumulate_batches,
             callbacks=callbacks,
@@ -284,13 +284,6 @@ def build_trainer(
         raise ConfigError(f"{config.place((given,))}: {keys}: {error}") from None
     trainer.fit_loop.epoch_loop = StepLoop(trainer)
     return trainer, record, save_points
-
-
-def automatic_precision(accelerator: str) -> str:
-    """Return bfloat16 where the GPU computes it, float16 on older ones, float32 elsewhere."""
-    if accelerator in ("cpu", "mps", "tpu") or not torch.cuda.is_available():
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
 
 
 def _choose_folder(config: Configuration, data_fingerprint: str, fresh: bool) -> RunFolder:
