@@ -386,7 +386,10 @@ def processor_name() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-HARMLESS = ("started", "continued", "runtime", "git_changed", "data_fingerprint", "platform")
+HARMLESS = (
+    *("started", "continued", "runtime", "git_changed", "data_fingerprint", "platform"),
+    *("code", "code_accepted", "resolved", "weights"),
+)
 """Facts that a run may change without a word; other data are another run."""
 
 

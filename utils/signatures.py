@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from utils.lookup import is_package, source_of
@@ -32,24 +33,47 @@ def read_signature(module: str, name: str) -> Signature:
 
     A class without `__init__` has that of its first base with one; a name that a module imports is followed.
     """
+    for definition in _definitions(module, name):
+        if isinstance(definition, ast.FunctionDef):
+            return _of_function(definition)
+        if isinstance(definition, ast.ClassDef):
+            for node in definition.body:
+                if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                    return _of_function(node)
+    return UNKNOWN
+
+
+@functools.cache
+def read_attribute(module: str, name: str, attribute: str) -> Any:
+    """Return the plain value that a class, or the first of its bases that does, gives to an attribute; None if none."""
+    for definition in _definitions(module, name):
+        for node in definition.body if isinstance(definition, ast.ClassDef) else ():
+            if isinstance(node, ast.Assign) and [getattr(each, "id", "") for each in node.targets] == [attribute]:
+                return ast.literal_eval(node.value)
+    return None
+
+
+def _definitions(module: str, name: str, seen: set[tuple[str, str]] | None = None) -> Iterator[ast.stmt | ast.expr]:
+    """Yield the definition of a name, wherever a module has it from, and behind a class those of its bases."""
+    seen = set() if seen is None else seen
+    if (module, name) in seen:
+        return
+    seen.add((module, name))
     try:
-        source = source_of(module)
+        definition = _definition(source_of(module), name)
     except ValueError:  # a name that is no module's
-        return UNKNOWN
-    definition = _definition(source, name)
-    if isinstance(definition, ast.FunctionDef):
-        return _of_function(definition)
-    if isinstance(definition, ast.ClassDef):
-        for node in definition.body:
-            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-                return _of_function(node)
-        bases = (base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "") for base in definition.bases)
-        return next((found for base in bases if (found := read_signature(module, base)) != UNKNOWN), UNKNOWN)
-    if isinstance(definition, ast.Call):  # partial(function, ...)
-        inner = definition.args[0]
-        return read_signature(module, inner.id) if isinstance(inner, ast.Name) else UNKNOWN
-    origin = _imports(module).get(name)
-    return UNKNOWN if origin is None else read_signature(*origin)
+        return
+    if definition is None:
+        if origin := _imports(module).get(name):
+            yield from _definitions(*origin, seen)
+    elif isinstance(definition, ast.Call):  # partial(function, ...)
+        yield from _definitions(module, getattr(definition.args[0], "id", ""), seen)
+    else:
+        yield definition
+        for base in definition.bases if isinstance(definition, ast.ClassDef) else ():
+            yield from _definitions(
+                module, base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", ""), seen
+            )
 
 
 def _definition(source: str, name: str) -> ast.stmt | ast.expr | None:
