@@ -110,6 +110,7 @@ def test_other_data_is_another_run():
     assert fingerprint(read(), "data") != fingerprint(read(), "other")
 
 
+SEQUENTIAL = "lr_scheduler=SequentialLR lr_scheduler_params={milestones: [1]"
 SAME = {
     "short names": ("architecture=ghost", "architecture=ghostnet"),
     "a side and two": ("image_size=32", "image_size=[32, 32]"),
@@ -127,9 +128,8 @@ SAME = {
         "lr_scheduler=StepLR lr_scheduler_params={step_size: 3,gamma: 0.1}",
     ),
     "a default of a schedule within another": (
-        "lr_scheduler=SequentialLR lr_scheduler_params={milestones: [1],schedulers: [{LinearLR: },{StepLR: {step_size: 1}}]}",
-        "lr_scheduler=SequentialLR "
-        "lr_scheduler_params={milestones: [1],schedulers: [{LinearLR: {total_iters: 5}},{StepLR: {step_size: 1,gamma: 0.1}}]}",
+        f"{SEQUENTIAL},schedulers: [{{LinearLR: }},{{StepLR: {{step_size: 1}}}}]}}",
+        f"{SEQUENTIAL},schedulers: [{{LinearLR: {{total_iters: 5}}}},{{StepLR: {{step_size: 1,gamma: 0.1}}}}]}}",
     ),
     "a default of a transform": (
         "augment_images=true image_augmentations={RandomHorizontalFlip: {}}",
