@@ -92,7 +92,7 @@ def identity(settings: Mapping[str, Any], data_fingerprint: str) -> str:
 
     So a key that is added to the schema leaves the runs that are there as they are.
     """
-    told = sorted((key, _spelled(value)) for key, value in settings.items() if not _is_default(key, value))
+    told = sorted((key, _spelled(value)) for key, value in settings.items() if not is_default(key, value))
     text = json.dumps([VERSION, told, data_fingerprint], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -257,7 +257,7 @@ def _has_effect(config: Configuration, key: str) -> bool:
     return True
 
 
-def _is_default(key: str, value: Any) -> bool:
+def is_default(key: str, value: Any) -> bool:
     """Tell whether a key of the schema has its default; parameters never do, as those are left out already."""
     return key.partition(".")[0] not in OWNERS and key in _defaults() and _same(_defaults()[key], value)
 

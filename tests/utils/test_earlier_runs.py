@@ -88,7 +88,10 @@ def test_it_is_evaluated_predicted_and_compared(output, capsys):
     assert f"{100 * recorded['test/accuracy']:.2f} (1)" in capsys.readouterr().out
 
 
-def test_a_search_of_before_is_finished(output, capsys, caplog):
+def test_a_search_of_before_is_finished(output, capsys):
+    assert compare.main(["search.yml"]) == 0
+    assert "2 runs in 1 group" in capsys.readouterr().out
+    journal = (output / "searches.log").read_bytes()
     before = sorted(path.name for path in output.iterdir())
     assert train.main(["search.yml"]) == 0
     said = capsys.readouterr().out
@@ -96,8 +99,8 @@ def test_a_search_of_before_is_finished(output, capsys, caplog):
     assert "Ray starts" not in said
     assert "best of CrossEntropyLoss: optimizer_params.lr=" in said
     assert [name for name in sorted(path.name for path in output.iterdir()) if name not in before] == []
-    assert compare.main(["search.yml"]) == 0
-    assert "2 runs in 1 group" in capsys.readouterr().out
+    added = (output / "searches.log").read_bytes().removeprefix(journal)
+    assert b"CrossEntropyLoss " not in added.replace(b"CrossEntropyLoss dc1065f803", b"")  # no study was begun
 
 
 def test_the_nearest_run_is_one_of_before(output):
