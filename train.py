@@ -1,6 +1,7 @@
 """Train one run from one YAML file, or the runs of its `sweep:`.
 
     python train.py [FILE] [key=value ...] [--check | --list [TABLE] | --fresh] [--shard i/n]
+                    [--changed-code keep | retrain]
 
 FILE is config.yml unless given; without a config.yml, config_template.yml is used.
 """
@@ -12,7 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from utils.configuration.catalogue import LISTS, NAME_CHECKS, list_names
 from utils.scripts import Parser, exit_status, leave, without_values_of_secrets
@@ -36,6 +37,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="check everything, print what would run, train nothing")
     parser.add_argument("--list", nargs="?", const="all", metavar="TABLE", help=f"show the names of {', '.join(LISTS)}")
     parser.add_argument("--fresh", action="store_true", help="train anew even if this run is there already")
+    changed = "keep runs whose code has changed since, or retrain them; without it, they are refused"
+    parser.add_argument("--changed-code", choices=("keep", "retrain"), help=changed)
     parser.add_argument("--shard", metavar="i/n", help="of a sweep's runs, train the i-th of n parts")
     return parser.parse_intermixed_args(arguments)
 
@@ -71,10 +74,11 @@ def run(options: argparse.Namespace) -> None:
         print(list_names(options.list))
         return
     config = read(options)
+    again: dict[str, Any] = {"fresh": options.fresh, "changed_code": options.changed_code}
     if config.sweep is not None:
         from utils.sweeps.command import Shard, run_sweep
 
-        run_sweep(config, Shard.parse(options.shard), check=options.check, fresh=options.fresh)
+        run_sweep(config, Shard.parse(options.shard), check=options.check, **again)
         return
     if options.shard is not None:
         raise ConfigError("--shard: there is one run only, the configuration has no sweep")
@@ -87,7 +91,7 @@ def run(options: argparse.Namespace) -> None:
         print(config.to_yaml())
         print(found)
     else:
-        runner.train(config, fresh=options.fresh)
+        runner.train(config, **again)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -116,6 +116,9 @@ TORCH_LOSSES = {
 }
 """Losses of torch.nn that make sense for one score per class; losses/torch_losses.py says how each is fed."""
 
+TORCH_DEFAULTS = {"KLDivLoss": {"reduction": "batchmean"}}
+"""Parameters of torch's losses whose default here is not torch's."""
+
 BASELINES = {"image": "CrossEntropyLoss", "sequence": "ConnectionistTemporalLoss"}
 """What losses are compared with unless asked otherwise, by their kind."""
 

@@ -15,6 +15,7 @@ from utils.comparison.numbers import Unit, smaller_is_better, unit_in, unit_of
 from utils.comparison.papers import Printed, find_printed
 from utils.comparison.reading import NOISY, Found
 from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
+from utils.configuration.schema import KEYS
 from utils.configuration.settings import shown
 from utils.lookup import did_you_mean
 from utils.metrics import lower_is_better
@@ -313,7 +314,9 @@ def _warnings(groups: Sequence[Group], layout: Layout) -> list[str]:
     for column, members in by_column.items():
         keys = dict.fromkeys(key for group in members for key in group.settings if key.partition(".")[0] in SAME_DATA)
         for key in keys:
-            values = {shown(group.settings.get(key)) for group in members} - {NOISY}
+            # a key of the schema that is absent has no effect there
+            concerned = (group for group in members if key in group.settings or key not in KEYS)
+            values = {shown(group.settings.get(key)) for group in concerned} - {NOISY}
             if len(values) > 1:
                 where = f"in column {column}, " if column else ""
                 found.append(f"{where}runs differ in {key} ({' | '.join(sorted(values))}): not comparable")

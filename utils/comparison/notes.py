@@ -94,8 +94,8 @@ def _by_family(keys: Iterable[str]) -> str:
         family, _, name = key.partition(".")
         families.setdefault(family, []).append(name)
     return ", ".join(
-        f"{family} ({', '.join(names)})" if len(names) > 1 else ".".join(filter(None, (family, *names)))
-        for family, names in families.items()
+        f"{family} ({', '.join(names)})" if len(names) > 1 else ".".join((family, *names))
+        for family, names in ((family, [name for name in names if name]) for family, names in families.items())
     )
 
 

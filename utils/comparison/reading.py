@@ -15,8 +15,9 @@ from utils.comparison.trials import results_among
 from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
 from utils.configuration.schema import Configuration
-from utils.configuration.settings import influential, noisy_labels_in_words, read_influential
+from utils.configuration.settings import noisy_labels_in_words
 from utils.evaluation.record import read_record
+from utils.identity import content_of, fill_in, read_settings, settings_of
 from utils.runs import MLFLOW_COPIES, DamagedFile, FolderName, RunFolder, TrialRecord
 from utils.sweeps.cells import Cell, Sweep, expand, load_sweep
 from utils.sweeps.reading import find_mistakes
@@ -106,7 +107,12 @@ def find_runs(words: Sequence[str], with_epochs: bool = False, trials: bool = Fa
         named = [f"the runs of {word}" if word in files else word for word in words if word not in overrides]
         where = ", ".join(named) or "output"
         raise ConfigError(f"no finished run in {where}{_what_else(found)}")
-    return found
+    settings = fill_in([run.settings for run in found.runs])
+    return replace(found, runs=tuple(map(_with_settings, found.runs, settings)))
+
+
+def _with_settings(run: Run, settings: dict[str, Any]) -> Run:
+    return replace(run, settings=settings)
 
 
 def _sort(words: Sequence[str]) -> tuple[list[Path], list[str], list[str]]:
@@ -183,16 +189,14 @@ def _run_folders(place: Path, depth: int) -> Iterator[Path]:
 
 def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     """Read one finished run. Raises: Damaged."""
-    settings = _read("config.yml", lambda: read_influential(folder.config))
-    summary = _read("summary.json", folder.read_summary)
     facts = _read("environment.json", folder.read_environment)
+    settings = _read("config.yml", lambda: read_settings(folder.config, facts))
+    summary = _read("summary.json", folder.read_summary)
     trial = _read("trial.json", folder.read_trial)
     if with_epochs:
         read_epochs(folder)
     data = facts.get("data_fingerprint", "not recorded")
     seed = settings.pop("seed")
-    if not isinstance(seed, int) or not isinstance(settings["loss_function"], str):
-        raise Damaged("config.yml is not of a run")
     record = _read("evaluation/evaluation.json", lambda: read_record(folder.evaluation))
     words: dict[str, str] = {}
     if record is not None and record.facts["finished"]:
@@ -272,6 +276,8 @@ def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Found
     places = sorted({Path(config.output_path) for _, config, _ in cells})
     found = _read_all([place for place in places if place.is_dir()], with_epochs)
     runs = {run: _without(identity(run), {DATA}) for run in found.runs}
+    # `precision: auto` is what the machine of a run made of it
+    runs = {run: values if values in wanted else _with_precision(values, "auto") for run, values in runs.items()}
     mine = tuple(replace(run, together=wanted[values][1]) for run, values in runs.items() if values in wanted)
     there = set(runs.values())
     missing = [name for values, (name, _) in wanted.items() if values not in there]
@@ -296,13 +302,24 @@ def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration, dict[
 
 
 def _wanted(config: Configuration) -> frozenset[tuple[str, Any]]:
-    values = influential(config.values())
+    values = settings_of(config, contents=_content)
     values["noisy_labels"] = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
     return frozenset(values.items())
 
 
+def _content(key: str, path: str) -> str:
+    try:
+        return content_of(path)
+    except OSError:  # as a run whose weights are not recorded
+        return path
+
+
 def _without(items: frozenset[tuple[str, Any]], keys: set[str]) -> frozenset[tuple[str, Any]]:
     return frozenset(item for item in items if item[0] not in keys)
+
+
+def _with_precision(items: frozenset[tuple[str, Any]], precision: str) -> frozenset[tuple[str, Any]]:
+    return _without(items, {"precision"}) | {("precision", precision)}
 
 
 def _join(first: Found, second: Found) -> Found:

@@ -23,6 +23,7 @@ from utils.checkpoints import DamagedCheckpoint, load_checkpoint
 from utils.configuration.schema import Configuration
 from utils.evaluation.parts import Part, choose_part
 from utils.evaluation.requests import read_run
+from utils.run_code import code_changes, in_words
 from utils.runs import DamagedFile, RunFolder
 from utils.training.building import prepare
 from utils.types import Batch, ConfigError, DataError, Sequences
@@ -153,6 +154,8 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     recorded = folder.read_environment().get("data_fingerprint")
     if recorded not in (None, prepared.data.fingerprint):
         LOG.warning("%s: the data is not what this run was trained on: images, labels or boxes differ", folder.path)
+    if changes := code_changes(folder.read_environment(), config, accepted=False):
+        LOG.warning("%s: the code is not what this run was trained with: %s", folder.path, in_words(changes))
     _refuse_other_classes(folder, prepared.data.data.classes)
     epoch = _load(prepared.classifier, folder.best)
     if not folder.is_finished:

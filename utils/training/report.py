@@ -15,10 +15,11 @@ from datasets.sequences import label_in_words
 from models import resolve_architecture
 from utils.configuration.schema import Configuration
 from utils.configuration.settings import noisy_labels_in_words
+from utils.identity import fingerprint
 from utils.metrics import ABSOLUTE_METRICS
 from utils.outcomes import outcomes_for
 from utils.pictures import plot_augmentations, plot_curves
-from utils.runs import RunFolder, fingerprint, runtime, write_csv
+from utils.runs import RunFolder, runtime, write_csv
 from utils.secrets import without_password
 from utils.trackers import dashboard_command
 from utils.training.callbacks import RunRecord

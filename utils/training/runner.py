@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -22,8 +23,18 @@ from utils.checkpoints import AtomicCheckpointIO, choose_checkpoint
 from utils.configuration.schema import Configuration
 from utils.evaluation.evaluating import evaluate_after_training
 from utils.files import FULL, CannotWrite, remove_leftovers, write_atomically
+from utils.identity import fingerprint, precision_here, resolved_parameters, weights_here
 from utils.metrics import lower_is_better
-from utils.runs import DamagedFile, RunFolder, changed_facts, check_writable, environment, run_folder, write_json
+from utils.run_code import OnChange, accept, code_changes, code_of, continued_code, in_words, refusal
+from utils.runs import (
+    DamagedFile,
+    RunFolder,
+    changed_facts,
+    check_writable,
+    environment,
+    run_folder,
+    write_json,
+)
 from utils.signals import Interrupted, command_to_go_on, raise_on_signals
 from utils.trackers import know_the_end
 from utils.trackers.base import Tracker
@@ -59,6 +70,9 @@ def check(config: Configuration) -> str:
         check_writable(config)
     build_trainer(config, folder, [])  # accelerator, devices and strategy, if there are such
     state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
+    with contextlib.suppress(DamagedFile):
+        if state != "new" and (changes := code_changes(folder.read_environment(), config)):
+            state += f"; its code has changed since: {in_words(changes)}"
     if run_lock.is_locked(folder):
         state = "another process trains it"
     nearest = describe_nearest(config, folder) if state == "new" else None
@@ -69,7 +83,11 @@ def check(config: Configuration) -> str:
 
 @raise_on_signals()
 def train(
-    config: Configuration, fresh: bool = False, family: Family | None = None, callbacks: Sequence[Callback] = ()
+    config: Configuration,
+    fresh: bool = False,
+    family: Family | None = None,
+    callbacks: Sequence[Callback] = (),
+    changed_code: OnChange = None,
 ) -> tuple[RunFolder, dict[str, Any]]:
     """Train, test and record one run; go on with it if it was interrupted, leave it if it is finished.
 
@@ -77,6 +95,7 @@ def train(
         fresh: start anew, in a folder beside the one that exists.
         family: the sweep that trackers show it in; no part of what the run is.
         callbacks: who else hears of the epochs; they must not change the result.
+        changed_code: what becomes of a run that was trained by other code than is here now.
 
     Returns: the run's folder and its summary.
     Raises: ConfigError, DataError; Busy if another process trains it; TrainingError if the loss is not finite or the
@@ -84,7 +103,13 @@ def train(
     """
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
     prepared = prepare(config)
+    is_child = "LOCAL_RANK" in os.environ and FOLDER_VARIABLE in os.environ  # the first process has looked
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
+    if not is_child and _has_other_code(config, folder, changed_code):
+        fresh = True
+        folder = _choose_folder(config, prepared.data.fingerprint, fresh)
+    if folder.path.is_dir() and fingerprint(config, prepared.data.fingerprint) not in folder.path.name:
+        LOG.info("the same run lies in %s", folder.path)
     if (summary := _finished(folder)) is not None:
         LOG.info("this run is finished; --fresh trains it anew\n%s", report.table(summary, config, folder))
         if not know_the_end(config, folder):
@@ -125,6 +150,25 @@ def train(
     return folder, summary
 
 
+def _has_other_code(config: Configuration, folder: RunFolder, on_change: OnChange) -> bool:
+    """Return whether a run is to be retrained because it was trained by other code than is here now.
+
+    Raises: ConfigError if it was, and nobody said what becomes of it.
+    """
+    if not (folder.is_finished or folder.is_interrupted):
+        return False
+    with contextlib.suppress(DamagedFile):  # which a resume reports
+        facts = folder.read_environment()
+        if (changes := code_changes(facts, config)) is None:
+            LOG.info("%s: its code is not recorded, so nobody can tell whether it has changed since", folder.path)
+        elif changes and on_change is None:
+            raise ConfigError(refusal(folder, changes, facts, config))
+        elif changes and on_change == "keep" and rank_zero_only.rank == 0:
+            accept(folder, changes)
+        return bool(changes) and on_change == "retrain"
+    return False
+
+
 def _finished(folder: RunFolder) -> dict[str, Any] | None:
     """Return the summary of a finished run. What the test can make again may be damaged or gone."""
     again = "%s is %s: the selected weights are tested again"
@@ -161,6 +205,7 @@ def _train(
         write_atomically(folder.config, config.to_yaml())
         folder.write_classes(prepared.data.data.kind, prepared.data.data.classes)
         facts = environment(_device_name(trainer), trainer.precision, prepared.data.fingerprint)
+        facts |= {"code": code_of(config), "resolved": resolved_parameters(config), "weights": weights_here(config)}
         _record_environment(folder, facts, going_on=resume.path is not None)
         report.write_label_noise(prepared.data, folder)
         report.draw_augmentations(prepared.data, folder.picture("augmentations"))
@@ -191,6 +236,8 @@ def _train(
 def _record_environment(folder: RunFolder, facts: dict[str, Any], going_on: bool) -> None:
     """Write what the result depends on; when a run goes on, also what has changed since it began, and say so."""
     known = _known_environment(folder) if going_on else {}
+    if known:
+        facts |= {"code": continued_code(known, facts["code"]), "code_accepted": known.get("code_accepted", [])}
     changes = changed_facts(known, facts) if known else {}
     if changes:
         told = ", ".join(f"{name} {before} -> {now}" for name, (before, now) in changes.items())
@@ -256,7 +303,6 @@ def build_trainer(
         mode = "min" if lower_is_better(config.monitor) else "max"
         patience = config.early_stopping_patience
         callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
-    precision = automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
     try:
         trainer = pl.Trainer(
             max_epochs=config.num_epochs,
@@ -264,7 +310,7 @@ def build_trainer(
             devices=config.devices,
             num_nodes=config.num_nodes,
             strategy=config.strategy,
-            precision=precision,  # type: ignore[arg-type]
+            precision=precision_here(config),  # type: ignore[arg-type]
             gradient_clip_val=config.gradient_clip_norm,
             accumulate_grad_batches=config.accumulate_batches,
             callbacks=callbacks,
@@ -284,13 +330,6 @@ def build_trainer(
         raise ConfigError(f"{config.place((given,))}: {keys}: {error}") from None
     trainer.fit_loop.epoch_loop = StepLoop(trainer)
     return trainer, record, save_points
-
-
-def automatic_precision(accelerator: str) -> str:
-    """Return bfloat16 where the GPU computes it, float16 on older ones, float32 elsewhere."""
-    if accelerator in ("cpu", "mps", "tpu") or not torch.cuda.is_available():
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
 
 
 def _choose_folder(config: Configuration, data_fingerprint: str, fresh: bool) -> RunFolder:

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from utils.configuration.reading import read_configuration
 from utils.evaluation.findings import Findings
 from utils.evaluation.record import Evaluated, Record, write_record
-from utils.runs import RunFolder, TrialRecord, fingerprint, run_prefix
+from utils.identity import fingerprint
+from utils.runs import RunFolder, TrialRecord, run_prefix
 
 COMMON = ["dataset=digits", "architecture=resnet10t", "trackers=[]", "num_epochs=3"]
 

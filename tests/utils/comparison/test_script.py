@@ -128,7 +128,7 @@ def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
             b"seed: 1\ndataset: digits",
             "config.yml cannot be read: it lacks architecture, loss_function, n",
         ),
-        ("config.yml", OF_A_RUN + b"seed: x", "config.yml is not of a run"),
+        ("config.yml", OF_A_RUN + b"seed: x", "config.yml cannot be read: seed: must be a whole number >= 0"),
         ("config.yml", b"\xff\xfe", "config.yml is not text"),
         ("config.yml", b"\x00", "config.yml is not YAML"),
     ],

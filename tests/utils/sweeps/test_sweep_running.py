@@ -14,7 +14,7 @@ from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
 from utils.configuration.smoke import shrink
 from utils.data_sets import load_data_set
-from utils.runs import fingerprint
+from utils.identity import fingerprint
 from utils.sweeps import running
 from utils.sweeps.cells import load_sweep
 from utils.sweeps.cost import estimate
