@@ -159,6 +159,19 @@ def parameter_problems(
     return problems
 
 
+LIBRARIES = ("torch", "torchvision", "timm", "optuna")
+
+
+def refusals(constructor: Callable[..., Any]) -> tuple[type[Exception], ...]:
+    """Return the errors by which a constructor, or what it built, refuses parameters.
+
+    A library's are of many kinds. Ours is a ValueError: all else that our own code raises is a bug, never the user's.
+    """
+    library = without_partial(constructor).__module__.partition(".")[0] in LIBRARIES
+    of_libraries = (TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError, AssertionError)
+    return (ValueError, *of_libraries) if library else (ValueError,)
+
+
 PLAIN = {int: "whole number", float: "number", str: "text"}
 SEQUENCES = (list, tuple, Iterable, Sequence)
 

@@ -150,7 +150,8 @@ def open_subject(path: Path, on: str = "test", overrides: Sequence[str] = ()) ->
 def build_subject(folder: RunFolder, config: Configuration, on: str = "test") -> Subject:
     """Build what a run with this configuration trained. Args, Raises: as `open_subject`."""
     config = structs.replace(config, pretrained=False, weights_path=None, compile=False)  # the checkpoint has them all
-    prepared = prepare(config)
+    # a schedule that would be refused today may have trained it
+    prepared = prepare(structs.replace(config, lr_scheduler=None, lr_scheduler_params={}))
     recorded = folder.read_environment().get("data_fingerprint")
     if recorded not in (None, prepared.data.fingerprint):
         LOG.warning("%s: the data is not what this run was trained on: images, labels or boxes differ", folder.path)

@@ -95,8 +95,7 @@ def _check_optimization(config: Configuration) -> None:
         schedule = optimization.build_scheduler(
             config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **config.lr_scheduler_params
         )
-        if schedule is not None:
-            optimization.try_out(schedule, optimizer)
+        optimization.try_out(schedule, optimizer)
     except ConfigError as mistake:
         mistakes.append(mistake)
     if mistakes:

@@ -566,6 +566,14 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
             r"lr_scheduler_params.monitor: must be one of valid/loss",
         ),
         (
+            {
+                "lr_scheduler": "SequentialLR",
+                "lr_scheduler_params": "{schedulers: [{LinearLR: {}}, {OneCycleLR: {max_lr: 1}}], milestones: [1]}",
+            },
+            r"command line: lr_scheduler_params.schedulers: OneCycleLR counts optimizer steps, LinearLR epochs: ",
+        ),
+        ({"optimizer_params.lr": "1e300"}, r"command line: optimizer_params: AdamW fails on them: value cannot be"),
+        (
             {"augment_images": "true", "image_augmentations": "{RandomCrop: {size: 100}}"},
             r"command line: image_augmentations.RandomCrop: a training image cannot be augmented so: Required",
         ),
