@@ -230,7 +230,7 @@ def _epochs_to_keep(config: Configuration) -> list[Mistake]:
 def _one_start(config: Configuration) -> list[Mistake]:
     found = []
     if config.pretrained and config.weights_path:
-        found.append(Mistake(("weights_path",), "excludes pretrained: true; give one of the two"))
+        found.append(Mistake(("weights_path",), "excludes pretrained; give one of the two"))
     if "://" in (config.weights_path or ""):
         found.append(Mistake(("weights_path",), "must be a local file, not an address: download it first"))
     return found

@@ -94,7 +94,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     architecture_params: Params = {}
     dropout: Share | None = None
     output_channels: Positive | None = None
-    pretrained: bool = False
+    pretrained: bool | Annotated[str, Meta(min_length=1)] = False
     weights_path: str | None = None
 
     # Loss

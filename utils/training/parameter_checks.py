@@ -13,7 +13,7 @@ from datasets import DATASETS, build_mixing
 from datasets.augmentation import build_transforms
 from losses import build_loss
 from losses.base import ClassificationLoss
-from models import architecture_problems
+from models import architecture_problems, weights_problem
 from utils.configuration.schema import KEYS, Configuration
 from utils.data_sets import DATA_KEYS, known_num_classes
 from utils.evaluation import all_parameter_problems
@@ -71,6 +71,11 @@ def _check_architecture(config: Configuration) -> None:
     params = {key: value for key, value in config.architecture_params.items() if key not in (*KEYS, *OF_NETWORKS)}
     if problems := architecture_problems(config.architecture, params):
         raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
+
+
+def _check_pretrained(config: Configuration) -> None:
+    if problem := weights_problem(config.architecture, config.pretrained):
+        raise ConfigError(f"pretrained: {problem}")
 
 
 def _check_mixing(config: Configuration) -> None:
@@ -135,6 +140,7 @@ PARAMETER_CHECKS = (
     ParameterCheck(("loss_function", "loss_params", "mixing"), _check_loss),
     ParameterCheck(("dataset", "data_params", "classes", "loss_function", "loss_params"), _check_classes),
     ParameterCheck(("architecture", "architecture_params"), _check_architecture),
+    ParameterCheck(("architecture", "pretrained"), _check_pretrained),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
     ParameterCheck(
         ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization

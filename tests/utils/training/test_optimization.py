@@ -118,14 +118,51 @@ def test_cosine_with_warmup_and_restarts_follows_its_formula(step):
     assert rates(schedule, step + 1)[-1] == pytest.approx(expected)
 
 
-def test_schedule_goes_on_from_its_state():
+@pytest.mark.parametrize("warmup", ["first", "every"])
+def test_warmup_within_periods_leaves_restarts_at_whole_periods(warmup):
+    steps, lowest = 7, 0.001
+    schedule = build_scheduler("CosineWarmupRestarts", sgd(), steps, 300, period=100, warmup=warmup, min_lr=lowest)
+    assert schedule is not None
+    expected = []
+    for epoch in range(300):
+        for step in range(steps):
+            place, rise = (epoch % 100) * steps + step, 5 * steps if warmup == "every" or epoch < 100 else 0
+            share = (place - rise) / (100 * steps - rise - 1)
+            cosine = lowest + (0.1 - lowest) * (1 + math.cos(math.pi * share)) / 2
+            expected.append(0.1 * (0.01 + 0.99 * place / rise) if place < rise else cosine)
+    found = rates(schedule, 300 * steps)
+    assert found == pytest.approx(expected)
+    assert [found[epoch * steps - 1] for epoch in (100, 200, 300)] == pytest.approx([lowest] * 3)
+    after_restart = 0.1 * 0.01 if warmup == "every" else 0.1
+    assert [found[epoch * steps] for epoch in (100, 200)] == pytest.approx([after_restart] * 2)
+
+
+def test_warmup_within_periods_grows_no_longer_with_them():
+    params = {"period": 2, "multiplier": 2, "decay": 0.5, "warmup_epochs": 1, "warmup": "every"}
+    schedule = build_scheduler("CosineWarmupRestarts", sgd(), 2, 6, **params)
+    assert schedule is not None
+    second = [0.05 * 0.01, 0.05 * 0.505, *(0.05 * (1 + math.cos(math.pi * step / 5)) / 2 for step in range(6))]
+    assert rates(schedule, 12) == pytest.approx([0.1 * 0.01, 0.1 * 0.505, 0.1, 0.0, *second])
+
+
+def test_a_single_step_behind_the_warmup_has_the_peak():
+    schedule = build_scheduler("CosineWarmupRestarts", sgd(), 1, 4, period=2, warmup_epochs=1, warmup="every")
+    assert schedule is not None
+    assert rates(schedule, 4) == pytest.approx([0.001, 0.1, 0.001, 0.1])
+
+
+@pytest.mark.parametrize("warmup", ["before", "first", "every"])
+def test_schedule_goes_on_from_its_state(warmup):
     def build():
-        return CosineWarmupRestarts(sgd(), steps_per_epoch=3, period=2, warmup_epochs=1)
+        return CosineWarmupRestarts(sgd(), steps_per_epoch=3, period=2, warmup_epochs=1, warmup=warmup)
 
     whole, first, second = build(), build(), build()
     expected = rates({"scheduler": whole}, 12)
     rates({"scheduler": first}, 5)
-    second.load_state_dict(first.state_dict())
+    state = first.state_dict()
+    if warmup == "before":
+        del state["warmup"]  # as checkpoints were written before there was a choice
+    second.load_state_dict(state)
     second.optimizer.load_state_dict(first.optimizer.state_dict())
     assert rates({"scheduler": second}, 7) == pytest.approx(expected[5:])
 
@@ -152,6 +189,12 @@ def test_a_lambda_is_a_table_or_a_named_formula(given, epochs):
         ("StepLR", {"step_sise": 1, "step_size": 1}, "unknown parameter; did you mean 'step_size'"),
         ("CosineWarmupRestarts", {"steps_per_epoch": 3}, "lr_scheduler_params.steps_per_epoch: unknown parameter"),
         ("CosineWarmupRestarts", {"period": 0}, "period must be > 0, got 0"),
+        (
+            "CosineWarmupRestarts",
+            {"warmup": "each"},
+            "lr_scheduler_params.warmup: must be 'before', 'first' or 'every'",
+        ),
+        ("CosineWarmupRestarts", {"period": 5, "warmup": "every"}, r"period must be > warmup_epochs \(5\), got 5"),
     ],
 )
 def test_wrong_parameters_of_schedulers_are_named(name, params, message):

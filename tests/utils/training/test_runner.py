@@ -479,6 +479,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
             r"architecture_params.dropout: comes from dropout, a key of its own",
         ),
         ({"pretrained": "true", "architecture": "ghostnet"}, r"command line: pretrained: .*weights_path"),
+        ({"pretrained": "IMAGENET1K_V9", "architecture": "torchvision/resnet18"}, r"line: pretrained: .*IMAGENET1K_V1"),
         ({"weights_path": "nowhere.pt"}, r"command line: weights_path: "),
         (
             {"image_size": "[1, 1]", "architecture": "torchvision/alexnet"},
