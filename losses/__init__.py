@@ -80,6 +80,10 @@ LOSSES = {
     "PairwiseConfusionLoss": Entry(
         "losses.pairwise_confusion:PairwiseConfusionLoss", "any loss, and classes predicted alike (Dubey 2018)"
     ),
+    "SingleLabelSmoothingLoss": Entry(
+        "losses.single_label_smoothing:SingleLabelSmoothingLoss",
+        "soft labels, each the last right prediction of its class (Zhang 2021)",
+    ),
     "SoftMarginSoftmaxLoss": Entry(
         "losses.soft_margin_softmax:SoftMarginSoftmaxLoss", "cross entropy won by a margin (Liang 2017)"
     ),
