@@ -19,7 +19,7 @@ from datasets.data_module import DataModule
 from datasets.files import progress
 from datasets.stream import ImageStream
 from models.classifier import Classifier
-from utils.checkpoints import DamagedCheckpoint, load_checkpoint
+from utils.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of
 from utils.configuration.schema import Configuration
 from utils.evaluation.parts import Part, choose_part
 from utils.evaluation.requests import read_run
@@ -182,19 +182,22 @@ def _refuse_other_classes(folder: RunFolder, classes: Sequence[str]) -> None:
 
 
 def _load(classifier: Classifier, path: Path) -> int:
-    """Load weights and return their epoch. Raises: ConfigError if they are damaged; DataError if they do not fit."""
+    """Load weights and return their epoch.
+
+    Raises: ConfigError if they are damaged, incomplete or not finite; DataError if they do not fit.
+    """
     try:
         checkpoint = load_checkpoint(path, "state_dict", "epoch")
     except DamagedCheckpoint as damage:
         raise ConfigError(str(damage)) from None
     try:
-        classifier.load_state_dict(classifier.state_dict() | checkpoint["state_dict"])
+        load_weights_of(classifier, checkpoint["state_dict"], path)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise DataError(
             f"{path}: the weights do not fit the data's {_num_classes(classifier)} classes: {reason}"
         ) from None
-    return int(checkpoint["epoch"])
+    return checkpoint["epoch"]
 
 
 def _num_classes(classifier: Classifier) -> int:

@@ -149,7 +149,7 @@ def _train(
 ) -> dict[str, Any]:
     """Train and test, and return the summary; what is opened is put into `trackers`."""
     config, folder = prepared.config, record.folder
-    resume = choose_checkpoint(folder.last, folder.previous)
+    resume = choose_checkpoint(folder.last, folder.previous, prepared.classifier)
     save_points.last_is_sound = resume.path == folder.last
     if resume.complaint:
         LOG.warning("%s", resume.complaint)
