@@ -51,8 +51,8 @@ class Classifier(pl.LightningModule):
         self.network: Any = network
         self.loss: ClassificationLoss = loss
         head = loss.make_head(task)
-        if any(module is head for module in loss.modules()):  # its weights would be saved, and averaged, under two names
-            text = "registers the head that make_head returns as its submodule: keep it in a tuple, (head,)"
+        if any(module is head for module in loss.modules()):  # the state would have its weights under two names
+            text = "registers the head that make_head returns: keep it in a tuple, (head,)"
             raise ConfigError(f"loss_function: {type(loss).__name__} {text}")
         self.own_head = None if head is task.classifier else head
         if self.own_head is not None:

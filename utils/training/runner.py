@@ -13,7 +13,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -33,6 +32,7 @@ from utils.training.averaging import WeightAverage
 from utils.training.building import Preparation, prepare
 from utils.training.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
 from utils.training.finishing import finish, warn_of_selected
+from utils.training.machine import build_lightning
 from utils.training.memory import keep_freed_memory
 from utils.training.neighbours import describe_nearest
 from utils.training.out_of_memory import is_out_of_memory, out_of_memory
@@ -82,7 +82,6 @@ def train(
     Raises: ConfigError, DataError; Busy if another process trains it; TrainingError if the loss is not finite or the
         selected checkpoint is damaged; Interrupted after a signal.
     """
-    torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
     prepared = prepare(config)
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
     if (summary := _finished(folder)) is not None:
@@ -256,41 +255,22 @@ def build_trainer(
         mode = "min" if lower_is_better(config.monitor) else "max"
         patience = config.early_stopping_patience
         callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
-    precision = automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
-    try:
-        trainer = pl.Trainer(
-            max_epochs=config.num_epochs,
-            accelerator=config.accelerator,
-            devices=config.devices,
-            num_nodes=config.num_nodes,
-            strategy=config.strategy,
-            precision=precision,  # type: ignore[arg-type]
-            gradient_clip_val=config.gradient_clip_norm,
-            accumulate_grad_batches=config.accumulate_batches,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
-            profiler=NoProfiler(),
-            logger=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
-            log_every_n_steps=1,
-            default_root_dir=folder.path,
-        )
-    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
-        keys = f"accelerator: {config.accelerator}, devices: {config.devices}, strategy: {config.strategy}"
-        given = next(filter(config.was_set, ("strategy", "devices", "accelerator")), "accelerator")
-        raise ConfigError(f"{config.place((given,))}: {keys}: {error}") from None
+    trainer = build_lightning(
+        config,
+        max_epochs=config.num_epochs,
+        gradient_clip_val=config.gradient_clip_norm,
+        accumulate_grad_batches=config.accumulate_batches,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        profiler=NoProfiler(),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        log_every_n_steps=1,
+        default_root_dir=folder.path,
+    )
     trainer.fit_loop.epoch_loop = StepLoop(trainer)
     return trainer, record, save_points
-
-
-def automatic_precision(accelerator: str) -> str:
-    """Return bfloat16 where the GPU computes it, float16 on older ones, float32 elsewhere."""
-    if accelerator in ("cpu", "mps", "tpu") or not torch.cuda.is_available():
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
 
 
 def _choose_folder(config: Configuration, data_fingerprint: str, fresh: bool) -> RunFolder:
