@@ -88,7 +88,7 @@ def _run(record: Record, folder: RunFolder) -> str:
         if not key.endswith("_params") and (value is not None or key in ALWAYS_TOLD)
         for params in [settings.get(f"{PARAMS_OF.get(key, key)}_params")]
     }
-    rows["evaluated"] = f"{facts['evaluated']}, {facts['device']}"
+    rows["evaluated"] = f"{facts['evaluated']}, {facts['device']}, precision {facts.get('precision', '32-true')}"
     rows["versions"] = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
     body = "".join(f"<tr><th scope=row>{safe(name)}</th><td>{safe(text)}</td></tr>" for name, text in rows.items())
     whole = ""

@@ -15,8 +15,8 @@ from utils.runs import RunFolder
 from utils.types import ConfigError
 
 PARTS = ("test", "valid")
-CHANGEABLE = WITHOUT_INFLUENCE | {"batch_size"}
-"""Keys that may be given anew: they do not change what the run is."""
+CHANGEABLE = WITHOUT_INFLUENCE | {"batch_size", "precision"}
+"""Keys that may be given anew: they do not change what the run is. The report names the precision."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def read_run(path: Path, changes: Sequence[str] = ()) -> Configuration:
         before = read_configuration(file, (), NAME_CHECKS).values()
         changed = [key for key, value in config.values().items() if value != before[key] and key not in CHANGEABLE]
         if changed:
-            allowed = "data_path, batch_size, accelerator, num_workers and others that cannot change what it is"
+            allowed = "data_path, batch_size, accelerator, precision and others that cannot change what it is"
             raise config.error({(key,): f"is part of what this run is; only {allowed} can be given" for key in changed})
     return config
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -23,7 +22,7 @@ from utils.checkpoints import AtomicCheckpointIO, choose_checkpoint
 from utils.configuration.schema import Configuration
 from utils.evaluation.evaluating import evaluate_after_training
 from utils.files import FULL, CannotWrite, remove_leftovers, write_atomically
-from utils.identity import fingerprint, precision_here, resolved_parameters, weights_here
+from utils.identity import fingerprint, resolved_parameters, weights_here
 from utils.metrics import lower_is_better
 from utils.run_code import OnChange, accept, code_changes, code_of, continued_code, in_words, refusal
 from utils.runs import (
@@ -44,6 +43,7 @@ from utils.training.averaging import WeightAverage
 from utils.training.building import Preparation, prepare
 from utils.training.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
 from utils.training.finishing import finish, warn_of_selected
+from utils.training.machine import build_lightning
 from utils.training.memory import keep_freed_memory
 from utils.training.neighbours import describe_nearest
 from utils.training.out_of_memory import is_out_of_memory, out_of_memory
@@ -101,7 +101,6 @@ def train(
     Raises: ConfigError, DataError; Busy if another process trains it; TrainingError if the loss is not finite or the
         selected checkpoint is damaged; Interrupted after a signal.
     """
-    torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
     prepared = prepare(config)
     is_child = "LOCAL_RANK" in os.environ and FOLDER_VARIABLE in os.environ  # the first process has looked
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
@@ -193,7 +192,7 @@ def _train(
 ) -> dict[str, Any]:
     """Train and test, and return the summary; what is opened is put into `trackers`."""
     config, folder = prepared.config, record.folder
-    resume = choose_checkpoint(folder.last, folder.previous)
+    resume = choose_checkpoint(folder.last, folder.previous, prepared.classifier)
     save_points.last_is_sound = resume.path == folder.last
     if resume.complaint:
         LOG.warning("%s", resume.complaint)
@@ -303,31 +302,20 @@ def build_trainer(
         mode = "min" if lower_is_better(config.monitor) else "max"
         patience = config.early_stopping_patience
         callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
-    try:
-        trainer = pl.Trainer(
-            max_epochs=config.num_epochs,
-            accelerator=config.accelerator,
-            devices=config.devices,
-            num_nodes=config.num_nodes,
-            strategy=config.strategy,
-            precision=precision_here(config),  # type: ignore[arg-type]
-            gradient_clip_val=config.gradient_clip_norm,
-            accumulate_grad_batches=config.accumulate_batches,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
-            profiler=NoProfiler(),
-            logger=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
-            log_every_n_steps=1,
-            default_root_dir=folder.path,
-        )
-    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
-        keys = f"accelerator: {config.accelerator}, devices: {config.devices}, strategy: {config.strategy}"
-        given = next(filter(config.was_set, ("strategy", "devices", "accelerator")), "accelerator")
-        raise ConfigError(f"{config.place((given,))}: {keys}: {error}") from None
+    trainer = build_lightning(
+        config,
+        max_epochs=config.num_epochs,
+        gradient_clip_val=config.gradient_clip_norm,
+        accumulate_grad_batches=config.accumulate_batches,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        profiler=NoProfiler(),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        log_every_n_steps=1,
+        default_root_dir=folder.path,
+    )
     trainer.fit_loop.epoch_loop = StepLoop(trainer)
     return trainer, record, save_points
 
