@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
@@ -75,6 +75,12 @@ def build(
     if problem := contract_problem(network, image):
         raise ConfigError(f"architecture: {name} is not supported: {problem}")
     return network, dropout is not None and (dropout == 0 or _drops(network, image, dropout))
+
+
+def normalization(name: str) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return mean and std that timm's weights of a network were trained with, None if there are no weights."""
+    config = timm.get_pretrained_cfg(name)
+    return (config.mean, config.std) if config and config.has_weights else None
 
 
 def _create(name: str, params: Mapping[str, Any], **ours: Any) -> Any:

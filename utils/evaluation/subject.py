@@ -25,6 +25,7 @@ from utils.evaluation.parts import Part, choose_part
 from utils.evaluation.requests import read_run
 from utils.runs import DamagedFile, RunFolder
 from utils.training.building import prepare
+from utils.training.networks import with_own_normalization
 from utils.types import Batch, ConfigError, DataError, Sequences
 
 LOG = logging.getLogger("lossbench")
@@ -148,6 +149,7 @@ def open_subject(path: Path, on: str = "test", overrides: Sequence[str] = ()) ->
 
 def build_subject(folder: RunFolder, config: Configuration, on: str = "test") -> Subject:
     """Build what a run with this configuration trained. Args, Raises: as `open_subject`."""
+    config = with_own_normalization(config)
     config = structs.replace(config, pretrained=False, weights_path=None, compile=False)  # the checkpoint has them all
     prepared = prepare(config)
     recorded = folder.read_environment().get("data_fingerprint")
