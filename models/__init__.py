@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -152,6 +152,21 @@ def architecture_kind(name: str) -> str:
     function = load_entry(ARCHITECTURES[source])
     function = function.func if isinstance(function, functools.partial) else function
     return getattr(get_type_hints(function).get("return"), "kind", "image")
+
+
+def weights_normalization(name: str) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return mean and std, a number a channel on 0 to 1, that an architecture's published weights were trained with.
+
+    None where none are published.
+    """
+    source = resolve_architecture(name)
+    if source in ARCHITECTURES:
+        return None
+    if source.startswith("torchvision/"):
+        from models.architectures.torchvision_models import normalization
+    else:
+        from models.architectures.timm_models import normalization
+    return normalization(source.removeprefix("torchvision/"))
 
 
 def build_model(

@@ -71,6 +71,8 @@ def settings_of(
             found[key] = value and tuple(map(str, value))
         elif key == "precision":
             found[key] = value if value != "auto" else _automatic(config.accelerator, precision)
+        elif key == "normalize":  # `auto` takes the numbers of pretrained weights, where a run begins with such
+            found[key] = value if value != "auto" or config.pretrained or config.weights_path else True
         elif key == "weights_path":
             found[key] = value if value is None else name_file(key, value)
         elif key in CHAINS:

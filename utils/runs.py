@@ -148,6 +148,12 @@ class RunFolder:
     def is_interrupted(self) -> bool:
         return not self.is_finished and (self.last.is_file() or self.previous.is_file())
 
+    def discard_checkpoints(self, keep: str) -> None:
+        """Remove the checkpoints that a run no longer needs. Args: keep: "best", "all" or "none"."""
+        discarded = {"all": [], "best": [self.last, self.previous], "none": self.best.parent.glob("*.ckpt")}
+        for path in discarded[keep]:
+            path.unlink(missing_ok=True)
+
     def read_summary(self) -> dict[str, Any]:
         """Return the final numbers. Raises: DamagedFile; FileNotFoundError if the run is not finished."""
         return read_mapping(self.summary)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
@@ -82,6 +82,12 @@ def weights_names(name: str) -> list[str]:
     """Return the tags of the weights that timm publishes for a network."""
     tagged = timm.list_pretrained(f"{name}.*")
     return [each.removeprefix(f"{name}.") for each in tagged]
+
+
+def normalization(name: str) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return mean and std that timm's weights of a network were trained with, None if there are no weights."""
+    config = timm.get_pretrained_cfg(name)
+    return (config.mean, config.std) if config and config.has_weights else None
 
 
 def _create(name: str, params: Mapping[str, Any], **ours: Any) -> Any:

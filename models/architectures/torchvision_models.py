@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -237,6 +237,12 @@ def _image_size(name: str, weights: str, net: Any, params: Mapping[str, Any]) ->
     size = getattr(net, "image_size", None) or params.get("input_size")
     size = size or tv.get_model_weights(name)[weights].transforms().crop_size[0]  # type: ignore
     return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def normalization(name: str) -> tuple[Sequence[float], Sequence[float]]:
+    """Return mean and std that torchvision's weights of a network were trained with."""
+    transforms: Any = tv.get_model_weights(name).DEFAULT.transforms()  # type: ignore
+    return transforms.mean, transforms.std
 
 
 def build(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
@@ -28,6 +28,41 @@ from utils.secrets import redact, remember_secrets, without_password
 from utils.types import ConfigError
 
 NameChecks = Mapping[str, Callable[[str], str | None]]
+ELSEWHERE = {
+    **dict.fromkeys(("lr", "learning_rate"), "optimizer_params.lr"),
+    **{name: f"optimizer_params.{name}" for name in ("weight_decay", "momentum", "betas", "nesterov")},
+    **dict.fromkeys(("epochs", "max_epochs", "n_epochs"), "num_epochs"),
+    **dict.fromkeys(("loss", "loss_fn", "criterion", "loss_name"), "loss_function"),
+    "label_smoothing": "loss_function: LabelSmoothingCrossEntropy, or loss_params.label_smoothing of CrossEntropyLoss",
+    **dict.fromkeys(("model", "model_name", "network", "arch", "backbone", "net"), "architecture"),
+    **dict.fromkeys(("bs", "batch", "train_batch_size"), "batch_size"),
+    **dict.fromkeys(("scheduler", "sched", "lr_schedule"), "lr_scheduler"),
+    **dict.fromkeys(("opt", "optim"), "optimizer"),
+    **dict.fromkeys(("img_size", "image_shape", "input_size", "resolution"), "image_size"),
+    **dict.fromkeys(("data_dir", "data_root", "root", "data", "dataset_path"), "data_path"),
+    **dict.fromkeys(("transforms", "augmentation", "augmentations", "train_transforms"), "image_augmentations"),
+    **dict.fromkeys(("mixup", "cutmix"), "mixing"),
+    **dict.fromkeys(("workers", "n_workers"), "num_workers"),
+    **dict.fromkeys(("gpus", "n_gpus", "num_gpus"), "devices"),
+    "device": "accelerator",
+    **dict.fromkeys(("amp", "fp16", "bf16", "mixed_precision"), "precision"),
+    **dict.fromkeys(("patience", "early_stopping"), "early_stopping_patience"),
+    **dict.fromkeys(("grad_clip", "clip_grad", "gradient_clip_val", "max_grad_norm"), "gradient_clip_norm"),
+    **dict.fromkeys(
+        ("accumulate_grad_batches", "grad_accumulation", "gradient_accumulation_steps"), "accumulate_batches"
+    ),
+    **dict.fromkeys(("ema", "model_ema", "ema_rate"), "ema_decay"),
+    **dict.fromkeys(("checkpoint", "checkpoint_path", "weights", "resume"), "weights_path"),
+    **dict.fromkeys(("drop_rate", "drop"), "dropout"),
+    **dict.fromkeys(("output_dir", "out_dir", "save_dir"), "output_path"),
+    **dict.fromkeys(("log_dir", "logdir"), "logging_dir"),
+    **dict.fromkeys(("logger", "loggers"), "trackers"),
+    **dict.fromkeys(("mean", "std"), "normalization_params_rgb"),
+    **dict.fromkeys(("val_split", "valid_split", "val_fraction", "validation_split"), "valid_fraction"),
+    "random_seed": "seed",
+    "num_classes": "no key: the data set says how many; classes chooses some of them",
+}
+"""What other programs call a key -> what it is called here."""
 TEMPLATE = "config_template.yml"
 """Where configuration files come from."""
 
@@ -68,10 +103,12 @@ def read_configuration(
         mistakes += check_sweep(values, name_checks or {})
     for key in CHAINS:
         _place_by_name(key, values.get(key), places)
-    configuration = None if misfits else msgspec.convert(values, Configuration)
-    if configuration is not None and not has_sweep:
-        mistakes += [mistake for rule in TOGETHER for mistake in rule.check(configuration)]
-    if mistakes or configuration is None:
+    wrong = {misfit.key[0] for misfit in misfits}
+    configuration = msgspec.convert({key: value for key, value in values.items() if key not in wrong}, Configuration)
+    if not has_sweep:
+        rules = [rule for rule in TOGETHER if wrong.isdisjoint(rule.keys)]
+        mistakes += [mistake for rule in rules for mistake in rule.check(configuration)]
+    if mistakes:
         raise ConfigError(list_mistakes(places, mistakes))
     return shrink(msgspec.structs.replace(configuration, _places=places))
 
@@ -258,6 +295,11 @@ def _epochs_to_keep(config: Configuration) -> list[Mistake]:
     return [Mistake(("keep_epochs",), text)] if beyond else []
 
 
+def _weights_to_keep(config: Configuration) -> list[Mistake]:
+    wrong = config.keep_checkpoints == "none" and config.keep_epochs
+    return [Mistake(("keep_epochs",), "keeps weights, keep_checkpoints: none removes them")] if wrong else []
+
+
 def _one_start(config: Configuration) -> list[Mistake]:
     found = []
     if config.pretrained and config.weights_path:
@@ -274,6 +316,7 @@ TOGETHER = (
     Rule(("noisy_labels", "label_noise", "classes"), _one_noise),
     Rule(("pretrained", "weights_path"), _one_start),
     Rule(("keep_epochs", "num_epochs"), _epochs_to_keep),
+    Rule(("keep_epochs", "keep_checkpoints"), _weights_to_keep),
 )
 """All such rules; a sweep checks each on the values of its keys alone, not on every run."""
 
@@ -291,14 +334,28 @@ def check_types(kind: Any, value: Any, key: Key = ()) -> list[Mistake]:
             if name in entries:
                 found += check_types(entries[name], inner, below)
             else:
-                found.append(Mistake(below, f"unknown key{did_you_mean(str(name), entries)}"))
+                found.append(Mistake(below, f"unknown key{_meant(below, entries)}"))
     if not found:
         try:
             msgspec.convert(value, kind)
         except msgspec.ValidationError:
             got = type(value).__name__ if key[:1] and key[0] in SECRETS else show(value)
-            found.append(Mistake(key, f"must be {in_words(kind)}, got {got}"))
+            found.append(Mistake(key, f"must be {in_words(kind)}, got {got}{_example(kind, value)}"))
     return found
+
+
+def _meant(key: Key, entries: Collection[str]) -> str:
+    """Return which key an unknown one stands for: another program's word for it, or the nearest name."""
+    if len(key) == 1 and key[0] in ELSEWHERE:
+        return f"; here it is {ELSEWHERE[key[0]]}"
+    return did_you_mean(key[-1], entries)
+
+
+def _example(kind: Any, value: Any) -> str:
+    """Return how a value of the wrong shape may be meant."""
+    if get_origin(kind) is list and isinstance(value, (int, float)):
+        return f"; write [{value}], or [{value}, {value}, {value}] for three"
+    return "; write {} for none" if value is None and get_origin(kind) is dict else ""
 
 
 def _entry_types(kind: Any, value: dict[Any, Any]) -> dict[Any, Any]:

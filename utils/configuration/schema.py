@@ -24,7 +24,7 @@ WITHOUT_INFLUENCE = frozenset(
         *("data_path", "stanford_data_path", "stanford_raw_data_path", "download", "verify_checksums"),
         *("noisy_labels", "noisy_labels_name"),
         *("num_workers", "accelerator", "strategy", "cache", "cache_limit_gb", "checkpoint_every_steps"),
-        *("keep_epochs", "evaluate", "evaluate_params"),
+        *("keep_checkpoints", "keep_epochs", "evaluate", "evaluate_params"),
         "sweep",
     }
 )
@@ -73,7 +73,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         default_factory=lambda: [227, 227]
     )
     convert_to_grayscale: bool = False
-    normalize: bool = True
+    normalize: bool | Literal["auto"] = "auto"
     normalization_params_rgb: Normalization = field(
         default_factory=lambda: Normalization(mean=[0.4707, 0.4602, 0.4550], std=[0.2594, 0.2585, 0.2635])
     )
@@ -128,6 +128,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     channels_last: bool = False
     num_workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"
     checkpoint_every_steps: Positive | None = None
+    keep_checkpoints: Literal["best", "all", "none"] = "best"
     keep_epochs: list[Annotated[int, Meta(ge=0)]] | Literal["all"] | None = None
 
     # Results
@@ -171,7 +172,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def normalization(self) -> Normalization | None:
-        """What is subtracted and divided by, or None."""
+        """What is subtracted and divided by, or None; `normalize: auto` is resolved where the weights are known."""
         if not self.normalize:
             return None
         return self.normalization_params_grayscale if self.convert_to_grayscale else self.normalization_params_rgb

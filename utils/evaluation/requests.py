@@ -70,7 +70,11 @@ def run_problem(path: Path) -> str | None:
     if not folder.config.is_file():
         return f"{path}: no run: it holds no config.yml; runs lie in the folder output"
     if not folder.best.is_file():
-        state = "it was deleted" if folder.is_finished else "train.py has not ended an epoch of it yet"
+        state = (
+            "it was deleted, or keep_checkpoints: none"
+            if folder.is_finished
+            else "train.py has not ended an epoch of it yet"
+        )
         return f"{path}: no checkpoint {folder.best.relative_to(path)}: {state}"
     return None
 

@@ -29,6 +29,7 @@ from utils.run_code import code_changes, in_words
 from utils.runs import DamagedFile, RunFolder
 from utils.training.building import prepare
 from utils.training.machine import build_lightning
+from utils.training.networks import with_own_normalization
 from utils.types import Batch, ConfigError, DataError, Outputs, Sequences
 
 LOG = logging.getLogger("lossbench")
@@ -154,6 +155,7 @@ def open_subject(path: Path, on: str = "test", overrides: Sequence[str] = ()) ->
 
 def build_subject(folder: RunFolder, config: Configuration, on: str = "test") -> Subject:
     """Build what a run with this configuration trained. Args, Raises: as `open_subject`."""
+    config = with_own_normalization(config)
     config = structs.replace(config, pretrained=False, weights_path=None, compile=False)  # the checkpoint has them all
     # a schedule that would be refused today may have trained it
     prepared = prepare(structs.replace(config, lr_scheduler=None, lr_scheduler_params={}))

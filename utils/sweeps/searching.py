@@ -24,6 +24,7 @@ from utils.configuration.schema import KEYS, Configuration
 from utils.configuration.settings import flatten, show
 from utils.identity import identity, is_default, settings_of
 from utils.metrics import lower_is_better
+from utils.runs import DamagedFile, RunFolder
 from utils.sweeps.block import Search
 from utils.sweeps.cells import Sweep, by_seed, cell
 from utils.sweeps.drawing import build_pruner, build_sampler, distributions, values_of
@@ -96,7 +97,7 @@ class _Study:
         self._again = deque(trial for trial in trials if trial.state not in ENDED)
         self._at_work = 0
         self._seeds_left = deque(seeds[1:])
-        self._give_up_without_best()
+        self._after_trials()
 
     @property
     def left(self) -> int:
@@ -139,7 +140,7 @@ class _Study:
         else:
             state = TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL
             self.study.tell(number, state=state, skip_if_finished=True)
-        self._give_up_without_best()
+        self._after_trials()
 
     def finding(self) -> str:
         name = _without_seed(self.sweep, self.seeds[0]) or "all"
@@ -151,10 +152,29 @@ class _Study:
         )
         return f"best of {name}: {told}  {self.sweep.base.monitor} {self.study.best_value:.4f}"
 
-    def _give_up_without_best(self) -> None:
-        """Train nothing on the other seeds if all trials have ended and none has a result."""
-        if not (self._at_work or self._to_ask or self._again or _has_best(self.study)):
+    def _after_trials(self) -> None:
+        """Once all trials have ended: discard the losers' checkpoints; without a result, train no other seed."""
+        if self._at_work or self._to_ask or self._again:
+            return
+        if not _has_best(self.study):
             self._seeds_left.clear()
+        elif self.sweep.base.keep_checkpoints != "all":
+            self._discard_losers()
+
+    def _discard_losers(self) -> None:
+        """Remove the checkpoints of trials that drew other values than the best; those that failed keep theirs."""
+        best = best_values(self.study, self.search)
+        failed = {trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))}
+        for path in Path(self.sweep.base.output_path).glob("*/trial.json"):
+            folder = RunFolder(path.parent)
+            try:
+                record = folder.read_trial()
+            except (DamagedFile, OSError):
+                continue
+            if record is None or record.search != self.study.study_name or record.number in failed:
+                continue
+            if record.drawn != best:
+                folder.discard_checkpoints("none")
 
 
 def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:

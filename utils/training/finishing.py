@@ -18,6 +18,7 @@ from utils.runs import RunFolder, write_json
 from utils.training import report
 from utils.training.building import Preparation
 from utils.training.callbacks import RunRecord
+from utils.training.remarks import warn_after_test
 from utils.training.tracking import tell_end
 from utils.types import TrainingError
 
@@ -39,6 +40,8 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
         write_json(folder.summary, summary)
         tell_end(record.trackers, record.rows[-1], summary, folder)
     LOG.info("%s", report.table(summary, config, folder))
+    if prepared.data.data.kind == "image":
+        warn_after_test(summary["test/accuracy"], outputs["target"].numpy())
     return summary
 
 

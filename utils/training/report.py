@@ -40,6 +40,7 @@ def describe(prepared: Preparation) -> str:
     lines = [
         f"data      {config.dataset}: {len(data.train_rows):,} training, {len(data.valid_rows):,} validation "
         f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {shape}",
+        f"          {_normalization(data)}",
         *_corruptions(prepared),
         f"network   {resolve_architecture(config.architecture)}: {prepared.num_parameters:,} parameters, "
         f"{prepared.multiply_adds / 1e6:,.1f} M multiply-adds an image",
@@ -50,6 +51,11 @@ def describe(prepared: Preparation) -> str:
         f"{config.num_epochs} epochs of batches of {config.batch_size}, seed {config.seed}",
     ]
     return "\n".join(lines)
+
+
+def _normalization(data: DataModule) -> str:
+    params = data.config.normalization
+    return f"normalised by mean {params.mean} and std {params.std}" if params else "not normalised: pixels from 0 to 1"
 
 
 def _corruptions(prepared: Preparation) -> list[str]:
@@ -165,7 +171,10 @@ def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> 
             for name, title in HEADLINES.items()
             if f"test/{name}" in summary
         ),
-        ("selected", f"epoch {summary['selected_epoch']} (counted from 0), by {config.monitor} on {split}"),
+        (
+            "selected",
+            f"epoch {summary['selected_epoch'] + 1} of {summary['epochs_run']}, by {config.monitor} on {split}",
+        ),
         (
             "training",
             f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s, "

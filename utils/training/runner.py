@@ -114,6 +114,7 @@ def train(
         if not know_the_end(config, folder):
             catch_up(config, folder, report.flat_parameters(prepared), summary, family)
         evaluate_after_training(config, folder)
+        folder.discard_checkpoints(config.keep_checkpoints)
         return folder, summary
     if rank_zero_only.rank == 0 and config.num_nodes == 1:  # as early as can be; the lock itself is what counts
         run_lock.check_free(folder)
@@ -131,6 +132,7 @@ def train(
         summary = _train(prepared, trainer, record, save_points, trackers, family)
         if trainer.is_global_zero:
             evaluate_after_training(config, folder)
+            folder.discard_checkpoints(config.keep_checkpoints)
         status = "success"
     except Interrupted as interruption:
         status = "interrupted"
