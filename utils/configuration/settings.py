@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from utils.configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
+from utils.configuration.yaml_text import YamlError, read_yaml
 
 INFLUENTIAL = tuple(key for key in KEYS if key not in WITHOUT_INFLUENCE)
 """The keys that can change a result, in the order of the schema."""
@@ -21,8 +22,6 @@ BETWEEN = re.compile(r"\n(?=\w)")
 
 FEW_DIGITS, TYPED_DIGITS, MANY_DIGITS = 4, 6, 18
 """Significant digits: that labels begin with, that are never cut, that tell all numbers apart."""
-
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Entry(NamedTuple):
@@ -68,7 +67,10 @@ def _read(path: Path, keys: frozenset[str]) -> dict[str, Entry]:
     known = {entry.key: entry for entry in entries if entry is not None}
     if entries and None not in entries:
         return known
-    values = yaml.load(text, Loader=_SafeLoader)  # what is not written as runs write it
+    try:
+        values = read_yaml(text, written=True).value  # what is not laid out as runs lay it out
+    except YamlError as error:
+        raise yaml.YAMLError(f"line {error.line}: {error.problem}") from None
     if not isinstance(values, dict):
         raise ValueError("no configuration")
     return {key: Entry(key, value, flatten({key: value})) for key, value in values.items() if key in keys}
@@ -78,8 +80,8 @@ def _read(path: Path, keys: frozenset[str]) -> dict[str, Entry]:
 def _read_entry(text: str) -> Entry | None:
     """Return what a part of a file holds, or None if it is not one key by itself."""
     try:
-        values = yaml.load(text, Loader=_SafeLoader)
-    except yaml.YAMLError:
+        values = read_yaml(text, written=True).value
+    except YamlError:
         return None
     if not isinstance(values, dict) or len(values) != 1:
         return None
