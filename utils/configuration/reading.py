@@ -55,7 +55,7 @@ def read_configuration(
     values = _read_file(file, of_a_run, places, mistakes) if file is not None else {}
     for override in overrides:
         _apply_override(override, values, places, mistakes)
-    remember_secrets(values.get("neptune_api_token"), values.get("mlflow_uri"))
+    remember_secrets(values)
     _merge_spellings(values, places, mistakes)
     for key in [key for key, value in values.items() if value is None and is_mapping(key)]:
         del values[key]  # `loss_params:` with nothing behind it is an empty mapping
