@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,6 +55,29 @@ def _renamed_at_the_end(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file from elsewhere for reading; no pipe or device, which might never end.
+
+    Raises: OSError that says what is wrong.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    kind = os.fstat(handle).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(handle)
+        number = errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL
+        raise OSError(number, os.strerror(number) if stat.S_ISDIR(kind) else "no regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Read a file from elsewhere of at most so many bytes. Raises: OSError that says what is wrong."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise OSError(errno.EFBIG, f"{size:,} bytes, more than the {limit:,} allowed", str(path))
+        return file.read(size)
+
+
 def _sync_folder(folder: Path) -> None:
     """Bring a new name to the disk too: without it, a power cut can take the rename back."""
     if os.name != "posix":
@@ -69,7 +93,8 @@ def _sync_folder(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed in the middle of writing left; no other may be writing there."""
     for path in folder.rglob(".*.tmp"):
-        path.unlink()
+        if path.is_symlink() or not path.is_dir():  # a folder is nothing that we left
+            path.unlink()
 
 
 def rename(path: Path, target: Path) -> None:

@@ -72,6 +72,7 @@ def read_configuration(
     overrides: Sequence[str] = (),
     name_checks: NameChecks | None = None,
     check_sweep: Callable[[dict[str, Any], NameChecks], list[Mistake]] | None = None,
+    of_a_run: bool = False,
 ) -> Configuration:
     """Merge command line > file > defaults and check keys, types, ranges and names.
 
@@ -82,15 +83,16 @@ def read_configuration(
         overrides: `key=value` or `key.sub=value`, values in YAML.
         name_checks: key -> function from the name given to what is wrong with it, or None.
         check_sweep: finds the mistakes of a `sweep`, given all values; None where it is of no interest.
+        of_a_run: the file is the one that a run left, rather than a person's.
 
     Raises: ConfigError with every mistake, one a line, each with its place.
     """
     places: dict[Key, str] = {}
     mistakes: list[Mistake] = []
-    values = _read_file(file, places, mistakes) if file is not None else {}
+    values = _read_file(file, of_a_run, places, mistakes) if file is not None else {}
     for override in overrides:
         _apply_override(override, values, places, mistakes)
-    remember_secrets(values.get("neptune_api_token"), values.get("mlflow_uri"))
+    remember_secrets(values)
     _merge_spellings(values, places, mistakes)
     for key in [key for key, value in values.items() if value is None and is_mapping(key)]:
         del values[key]  # `loss_params:` with nothing behind it is an empty mapping
@@ -119,7 +121,7 @@ def _near(file: str) -> str:
     return did_you_mean(Path(file).name, beside) or f"; copy {TEMPLATE} to config.yml and edit it"
 
 
-def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> dict[str, Any]:
+def _read_file(file: str, of_a_run: bool, places: dict[Key, str], mistakes: list[Mistake]) -> dict[str, Any]:
     try:
         with open(file, "rb") as stream:
             content = stream.read(4 * MAX_CHARACTERS + 1)  # no more, were it /dev/zero
@@ -129,7 +131,7 @@ def _read_file(file: str, places: dict[Key, str], mistakes: list[Mistake]) -> di
     except (OSError, ValueError) as error:  # bytes that are no UTF-8, or a NUL in the name
         raise ConfigError(f"{file}: cannot be read: {error}") from None
     try:
-        document = read_yaml(text)
+        document = read_yaml(text, written=of_a_run)
     except YamlError as error:
         raise ConfigError(f"{file}:{error.line}: not valid YAML: {error.problem}") from None
     if document.value is None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from utils.configuration.schema import KEYS
+from utils.configuration.yaml_text import YamlError, read_yaml
 
 BETWEEN = re.compile(r"\n(?=\w)")
 """What stands before a top-level key; lines within a value begin with a space or a dash."""
@@ -19,7 +20,6 @@ FEW_DIGITS, TYPED_DIGITS, MANY_DIGITS = 4, 6, 18
 """Significant digits: that labels begin with, that are never cut, that tell all numbers apart."""
 
 _KEYS = frozenset(KEYS)
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Entry(NamedTuple):
@@ -39,7 +39,10 @@ def read_values(path: Path) -> dict[str, Any]:
     entries = [_read_entry(part) for part in parts]  # parts that other runs have alike are read once
     if entries and None not in entries:
         return {entry.key: entry.value for entry in entries if entry is not None}
-    values = yaml.load(text, Loader=_SafeLoader)  # what is not written as runs write it
+    try:
+        values = read_yaml(text, written=True).value  # what is not laid out as runs lay it out
+    except YamlError as error:
+        raise yaml.YAMLError(f"line {error.line}: {error.problem}") from None
     if not isinstance(values, dict):
         raise ValueError("no configuration")
     return {key: value for key, value in values.items() if key in _KEYS}
@@ -49,8 +52,8 @@ def read_values(path: Path) -> dict[str, Any]:
 def _read_entry(text: str) -> Entry | None:
     """Return what a part of a file holds, or None if it is not one key by itself."""
     try:
-        values = yaml.load(text, Loader=_SafeLoader)
-    except yaml.YAMLError:
+        values = read_yaml(text, written=True).value
+    except YamlError:
         return None
     if not isinstance(values, dict) or len(values) != 1:
         return None

@@ -87,9 +87,9 @@ def read_run(path: Path, changes: Sequence[str] = ()) -> Configuration:
     if problem := run_problem(path):
         raise ConfigError(problem)
     file = str(RunFolder(path).config)
-    config = read_configuration(file, changes, NAME_CHECKS)
+    config = read_configuration(file, changes, NAME_CHECKS, of_a_run=True)
     if changes:
-        before = read_configuration(file, (), NAME_CHECKS).values()
+        before = read_configuration(file, (), NAME_CHECKS, of_a_run=True).values()
         changed = [key for key, value in config.values().items() if value != before[key] and key not in CHANGEABLE]
         if changed:
             allowed = "data_path, batch_size, accelerator, precision and others that cannot change what it is"

@@ -78,7 +78,8 @@ class FinishedRuns:
         recorded = self._recorded(tuple(folder.path for folder in possible_folders(config)))
         folders = [folder for each in recorded if (folder := run_folder(config, each)).is_finished]
         here = _whereabouts(config)
-        same = [folder for folder in folders if _whereabouts(read_configuration(str(folder.config))) == here]
+        theirs = ((folder, read_configuration(str(folder.config), of_a_run=True)) for folder in folders)
+        same = [folder for folder, config in theirs if _whereabouts(config) == here]
         return same[0] if len(same) == 1 else None
 
 

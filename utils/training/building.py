@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import yaml
 from msgspec import structs
 from torch import nn
 
@@ -23,6 +22,8 @@ from losses import build_loss
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
+from utils.configuration.catalogue import NAME_CHECKS
+from utils.configuration.reading import read_configuration
 from utils.configuration.schema import Configuration
 from utils.data_sets import DATA_KEYS, load_data_set, other_kind, other_network
 from utils.evaluation import judges
@@ -157,8 +158,11 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
     """
     run = Path(weights_path).parent.parent / "config.yml"
     if run.is_file():
-        trained = yaml.safe_load(run.read_text(encoding="utf-8"))
-        name, params = trained["loss_function"], trained["loss_params"]
+        try:
+            trained = read_configuration(str(run), (), NAME_CHECKS, of_a_run=True)
+        except ConfigError as error:
+            raise ConfigError(f"weights_path: the run that left it cannot be read: {error}") from None
+        name, params = trained.loss_function, trained.loss_params
         loss, one_hot = build_loss(name, None, **params), torch.eye(num_classes)
         if loss.kind != "image":
             raise ConfigError(f"weights_path: was trained by {name}, which judges {loss.kind}s")
