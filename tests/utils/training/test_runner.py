@@ -62,8 +62,9 @@ def test_run_folder_holds_what_the_design_says(finished):
     names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file()}
     assert names >= {
         *("config.yml", "classes.json", "environment.json", "metrics.csv", "summary.json", "predictions.parquet"),
-        *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "curves.png", "augmentations.png", "confusion.png"),
+        *("checkpoints/best.ckpt", "curves.png", "augmentations.png", "confusion.png"),
     }
+    assert not folder.last.exists()
     assert folder.path.name.startswith("digits-test_resnet-CrossEntropyLoss-s0-")
     assert not [name for name in names if name.endswith(".tmp")]
 
@@ -456,6 +457,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
         *("dataset=digits", "convert_to_grayscale=true", "image_size=[32, 32]", "architecture=test_vit"),
         *("num_epochs=1", "batch_size=128", "trackers=[]", "accelerator=cpu", "optimizer=SGD"),
         *("optimizer_params={lr: 0.05}", f"logging_dir={tmp_path}/logs", "loss_function=OnlineLabelSmoothingLoss"),
+        "keep_checkpoints=all",
     ]
     rows, soft_labels = [], []
     for devices in (1, 2):
