@@ -11,8 +11,8 @@ from torchvision.transforms import InterpolationMode
 
 from datasets import TRANSFORMS
 from datasets.transform_parameters import senseless_parameters
-from utils.lookup import did_you_mean, load_entry, parameter_problems
-from utils.types import FAILURES, ConfigError
+from utils.lookup import did_you_mean, load_entry, parameter_problems, refusals
+from utils.types import ConfigError
 
 ENUMERATIONS: dict[str, type[Enum]] = {"interpolation": InterpolationMode, "policy": transforms.AutoAugmentPolicy}
 """Parameters that torchvision takes as members of an enumeration, and a configuration as their texts."""
@@ -31,7 +31,7 @@ def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) ->
     built, problems = [], []
     for name, given in chain.items():
         params = dict(given or {})
-        constructor = load_entry(TRANSFORMS[name]) if name in TRANSFORMS else getattr(transforms, name, None)
+        constructor = transform_class(name)
         if constructor is None:  # one inside another: those at the top were checked with the other names
             near = did_you_mean(name, [*TRANSFORMS, *vars(transforms)])
             problems.append(f"{key}.{name}: unknown transform {name!r}{near} (python train.py --list transforms)")
@@ -53,11 +53,16 @@ def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) ->
             built.append(constructor(**params))
         except ConfigError as error:
             problems.append(str(error))
-        except FAILURES as error:
+        except refusals(constructor) as error:
             problems.append(f"{key}.{name}: {name} refuses its parameters: {error}")
     if problems:
         raise ConfigError("\n".join(problems))
     return built
+
+
+def transform_class(name: str) -> Any:
+    """Return the class of a transform, ours or torchvision's, or None."""
+    return load_entry(TRANSFORMS[name]) if name in TRANSFORMS else getattr(transforms, name, None)
 
 
 def _member(kind: type[Enum], value: str, place: str) -> Enum:
