@@ -87,7 +87,7 @@ class FiniteLoss(Callback):
         if trainer.current_epoch == 0 and step == 0:  # before any step of the optimizer
             loss = trainer.lightning_module.loss
             raise TrainingError(
-                f"the loss is not finite in epoch 0, step 0 of {per_epoch}, at the weights that the network begins with.\n"
+                f"the loss is not finite in epoch 0, step 0 of {per_epoch}, at the weights that training starts from.\n"
                 f"That is not the learning rate: look for log(0), a division by 0 or an overflow in "
                 f"{source_place(type(loss))}, for damaged pretrained weights, or try precision: 32-true."
             )

@@ -1,4 +1,4 @@
-"""A loss's steps before training: state that no checkpoint holds, or that keeps a graph, is found before it costs a run."""
+"""Steps of a loss before training, which find state that no checkpoint holds or that keeps a graph."""
 
 from __future__ import annotations
 

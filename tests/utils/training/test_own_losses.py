@@ -120,7 +120,7 @@ def test_a_whole_number_as_default_takes_any_number_and_none_takes_anything():
 
 
 def test_what_a_constructor_refuses_is_a_mistake_and_all_else_a_bug():
-    with pytest.raises(ConfigError, match="^loss_params: Refusing refuses them: scale must be >= 0, got -1.0$"):
+    with pytest.raises(ConfigError, match=r"^loss_params: Refusing refuses them: scale must be >= 0, got -1.0$"):
         build_loss("Refusing", None, scale=-1.0)
     with pytest.raises(AttributeError, match="'Refusing' object has no attribute 'gama'"):
         build_loss("Refusing", None, scale=1.0)
