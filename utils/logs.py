@@ -109,5 +109,10 @@ def _as_line(message, category, filename, lineno, file=None, line=None) -> None:
 
 
 def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print as Python does, secrets covered: made for `sys.excepthook`."""
+    """Print as Python does, secrets covered, and write the same into the log's file: made for `sys.excepthook`."""
     print(presentable("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
+    log = logging.getLogger("lossbench")
+    record = log.makeRecord(log.name, logging.CRITICAL, "", 0, "ended by a bug", (), (kind, error, trace))
+    for handler in log.handlers:
+        if isinstance(handler, _ToFile):
+            handler.handle(record)
