@@ -231,7 +231,10 @@ def _alternatives(hint: Any, many: bool = False) -> list[str]:
 
 def _bounded(words: str, meta: Any) -> str:
     """Add how large a number must be, or how long a list; `meta` is a `msgspec.Meta`."""
-    if meta.min_length is not None:
+    if meta.max_length == 1:
+        words = words.replace("mappings of parameters", "mappings of one name to its parameters")
+        words = words.replace("mapping of parameters", "mapping of one name to its parameters")
+    elif meta.min_length is not None:
         words = words.replace("list of", f"list of {meta.min_length}").replace("text", "text that is not empty")
     bounds = {">=": meta.ge, ">": meta.gt, "<=": meta.le, "<": meta.lt}
     told = [f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None]

@@ -54,7 +54,7 @@ SETUPS: dict[str, dict[str, str]] = {
     "disturbed labels": {"loss_function": "DisturbLabelLoss"},
     "self distillation": {"loss_function": "DataDistortionDistillationLoss"},
     "class-balanced": {"loss_function": "TripletLoss"},
-    "mixing": {"mixing": "MixUp"},
+    "mixing": {"mixing": "[MixUp, CutMix]"},
     "wrong labels": {"label_noise": "0.3"},
 }
 SETUPS["together"] = (

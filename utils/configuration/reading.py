@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 import msgspec
 
+from utils.configuration.chains import entry, shortest, steps
 from utils.configuration.schema import (
+    CHAINS,
     COMMAND_LINE,
     KEYS,
     SECRETS,
@@ -64,6 +66,8 @@ def read_configuration(
     has_sweep = isinstance(values.get("sweep"), dict)
     if has_sweep and check_sweep is not None:
         mistakes += check_sweep(values, name_checks or {})
+    for key in CHAINS:
+        _place_by_name(key, values.get(key), places)
     configuration = None if misfits else msgspec.convert(values, Configuration)
     if configuration is not None and not has_sweep:
         mistakes += [mistake for rule in TOGETHER for mistake in rule.check(configuration)]
@@ -127,18 +131,27 @@ def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str
     except YamlError as error:
         mistakes.append(Mistake(key, f"not valid YAML: {error.problem}", COMMAND_LINE))
         return
-    target = values
-    for depth, part in enumerate(key[:-1], start=1):
-        if target.get(part) is None:
+    target: Any = values
+    part, rest = key[0], key[1:]
+    while rest:
+        depth = len(key) - len(rest)
+        if isinstance(target, dict) and target.get(part) is None:
             default = Configuration.default(part) if depth == 1 and part in KEYS else None
             target[part] = default if isinstance(default, dict) else {}
             places.setdefault(key[:depth], place)
         target = target[part]
-        if not isinstance(target, dict):
+        if not isinstance(target, (dict, list)):
             places[key] = COMMAND_LINE
             mistakes.append(Mistake(key, f"{'.'.join(key[:depth])} holds no parameters"))
             return
-    target[key[-1]] = value
+        try:
+            part, rest = entry(target, rest)
+        except KeyError:
+            places[key] = COMMAND_LINE
+            above = ".".join(key[:depth])
+            mistakes.append(Mistake(key, f"{above} is a list: name one of its {len(target)} items by position, from 0"))
+            return
+    target[part] = value
     for below in [below for below in places if below[: len(key)] == key]:
         del places[below]  # what the file has there holds no more
     places[key] = COMMAND_LINE
@@ -167,12 +180,30 @@ def _merge_spellings(values: dict[str, Any], places: dict[Key, str], mistakes: l
     places[("output_channels",)] = places[("out_channels",)]
 
 
+def _place_by_name(key: str, chain: Any, places: dict[Key, str]) -> None:
+    """Have the entries of a list that is read as a mapping found by their names, too."""
+    if isinstance(chain, list) and isinstance(shortest(chain), dict):
+        for path, name, _ in steps(chain):
+            above = (key, *path)
+            below = {place: where for place, where in places.items() if place[: len(above)] == above}
+            places |= {(key, name, *place[len(above) :]): where for place, where in below.items()}
+
+
 def is_mapping(key: str) -> bool:
     return key in KEYS and isinstance(Configuration.default(key), (dict, Normalization))
 
 
 def check_names(key: str, given: Any, check: Callable[[str], str | None]) -> list[Mistake]:
-    """Check the one name, the list of names or the names that head a mapping under `key`."""
+    """Check the one name, the list of names or the names that head a mapping or a list of mappings under `key`."""
+    if isinstance(given, list):
+        inner = ((str(place), each) for place, each in enumerate(given) if isinstance(each, dict))
+        headed = [
+            Mistake((key, place, *each.key[1:]), each.text)
+            for place, one in inner
+            for each in check_names(key, one, check)
+        ]
+        if headed:
+            return headed
     names = [given] if isinstance(given, str) else given if isinstance(given, (list, dict)) else []
     found = []
     for name in names:
@@ -250,6 +281,9 @@ TOGETHER = (
 def check_types(kind: Any, value: Any, key: Key = ()) -> list[Mistake]:
     """Find all that does not fit a type; a mapping's entries are taken one by one, as msgspec stops at the first."""
     found: list[Mistake] = []
+    if isinstance(value, list) and (inner := _item_type(kind)) is not None:
+        for position, item in enumerate(value):
+            found += check_types(inner, item, (*key, str(position)))
     if isinstance(value, dict):
         entries = _entry_types(kind, value)
         for name, inner in value.items():
@@ -269,10 +303,18 @@ def check_types(kind: Any, value: Any, key: Key = ()) -> list[Mistake]:
 
 def _entry_types(kind: Any, value: dict[Any, Any]) -> dict[Any, Any]:
     """Return the types of the entries that a mapping may have: a struct's own, or one for all that are there."""
-    kind = next((part for part in get_args(kind) if hasattr(part, "__struct_fields__")), kind)  # of "struct or null"
+    arms = get_args(kind) if get_origin(kind) is not dict else ()
+    kind = next((arm for arm in arms if hasattr(arm, "__struct_fields__") or get_origin(arm) is dict), kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return {name: hint for name, hint in kind.__annotations__.items() if name[0] != "_"}
     return dict.fromkeys(value, get_args(kind)[1] if get_origin(kind) is dict else Any)
+
+
+def _item_type(kind: Any) -> Any:
+    """Return the type of the items of a list that holds mappings, None of any other type."""
+    kind = next((arm for arm in get_args(kind) if get_origin(arm) is list), None)
+    inner = get_args(kind)[0] if kind is not None else None
+    return inner if get_origin(inner) is Annotated and get_origin(get_args(inner)[0]) is dict else None
 
 
 def show(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, field
 
+from utils.configuration.chains import shortest
 from utils.configuration.yaml_text import write_yaml
 from utils.secrets import without_password
 from utils.types import ConfigError, printable
@@ -34,6 +35,8 @@ Params = dict[str, Any]
 Positive = Annotated[int, Meta(ge=1)]
 Path = Annotated[str, Meta(min_length=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
+Chain = dict[str, Params] | list[Annotated[dict[str, Params], Meta(min_length=1, max_length=1)]]
+CHAINS = ("image_augmentations", "tensor_augmentations")
 
 
 class Normalization(Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,15 +81,15 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         default_factory=lambda: Normalization(mean=[0.4627], std=[0.2545])
     )
     crop_to_bboxes: bool | Literal["all"] = False
-    erase_background: bool = False
+    erase_background: bool | Literal["white"] = False
     augment_images: bool = False
-    image_augmentations: dict[str, Params] = {}
+    image_augmentations: Chain = {}
     augment_tensors: bool = False
-    tensor_augmentations: dict[str, Params] = {}
+    tensor_augmentations: Chain = {}
     augment_backend: Literal["fused", "torchvision"] = "fused"
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     cache_limit_gb: Annotated[float, Meta(gt=0)] = 50.0
-    mixing: str | None = None
+    mixing: str | Annotated[list[str], Meta(min_length=2)] | None = None
     mixing_params: Params = {}
 
     # Network
@@ -150,6 +153,10 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     # Several runs
     smoke: bool = False
     sweep: Params | None = None
+
+    def __post_init__(self) -> None:
+        for key in CHAINS:  # a list and the mapping that says the same are one setting
+            msgspec.structs.force_setattr(self, key, shortest(getattr(self, key)))
 
     @property
     def size(self) -> tuple[int, int] | None:

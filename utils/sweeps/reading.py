@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from utils.configuration.chains import entry
 from utils.configuration.reading import NameChecks, check_names, check_types, is_mapping, show
 from utils.configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Key, Mistake
 from utils.lookup import did_you_mean
@@ -146,10 +147,13 @@ def put(value: Any, path: Key, new: Any) -> Any:
     """
     if not path:
         return new
-    if not isinstance(value, (dict, type(None))):
+    if not isinstance(value, (dict, list, type(None))):
         raise KeyError(show(value))
     inner = value or {}
-    return inner | {path[0]: put(inner.get(path[0]), path[1:], new)}
+    part, rest = entry(inner, path)
+    if isinstance(inner, list):
+        return [*inner[:part], put(inner[part], rest, new), *inner[part + 1 :]]
+    return inner | {part: put(inner.get(part), rest, new)}
 
 
 def _exclude_mistakes(block: Block, values: dict[str, Any]) -> Iterator[Mistake]:
@@ -187,8 +191,15 @@ def _values_of(name: str, axes: list[Axis], values: Mapping[str, Any]) -> list[A
 def common_value(values: Mapping[str, Any], name: str) -> Any:
     """Return what a dotted key has outside of the sweep, None if nothing."""
     inner: Any = {**Configuration().values(), **values}
-    for part in as_key(name):
-        inner = inner.get(part) if isinstance(inner, dict) else None
+    path = as_key(name)
+    while path:
+        if not isinstance(inner, (dict, list)):
+            return None
+        try:
+            part, path = entry(inner, path)
+        except KeyError:
+            return None
+        inner = inner.get(part) if isinstance(inner, dict) else inner[part]
     return inner
 
 

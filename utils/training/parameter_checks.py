@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from datasets import DATASETS, build_mixing
+from datasets import DATASETS, build_mixing, mixing_in_words
 from datasets.augmentation import build_transforms
 from losses import build_loss
 from losses.base import ClassificationLoss
@@ -48,10 +48,11 @@ def _check_loss(config: Configuration) -> None:
     loss = build_loss(config.loss_function, None, **config.loss_params)
     if config.mixing is None:
         return
+    names = mixing_in_words(config.mixing)
     if loss.kind != "image":
-        raise ConfigError(f"mixing: {config.loss_function} judges {loss.kind}s, {config.mixing} mixes images")
+        raise ConfigError(f"mixing: {config.loss_function} judges {loss.kind}s, {names} mixes images")
     if not loss.soft_targets:
-        raise ConfigError(f"mixing: {config.loss_function} takes no soft labels, as {config.mixing} gives them")
+        raise ConfigError(f"mixing: {config.loss_function} takes no soft labels, as {names} gives them")
 
 
 def _check_classes(config: Configuration) -> None:

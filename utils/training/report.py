@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from datasets import mixing_in_words
 from datasets.base import DataSet
 from datasets.data_module import DataModule
 from datasets.sequences import label_in_words
@@ -61,7 +62,7 @@ def _corruptions(prepared: Preparation) -> list[str]:
         told = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
         lines.append(f"          {wrong} wrong (noisy_labels: {told})")
     if config.mixing is not None:
-        lines.append(f"          batches mixed by {config.mixing}{_params(config.mixing_params)}")
+        lines.append(f"          batches mixed by {mixing_in_words(config.mixing)}{_params(config.mixing_params)}")
     return lines
 
 
@@ -136,7 +137,7 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
         "label_noise": config.label_noise,
         "noisy_labels": noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name),
         "wrong_labels": len(prepared.data.wrong_rows),
-        "mixing": config.mixing,
+        "mixing": mixing_in_words(config.mixing),
         "not_applied": list(prepared.not_applied),
         "notes": list(prepared.data.data.notes),
     }

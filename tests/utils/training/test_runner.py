@@ -369,6 +369,21 @@ def test_early_stopping_ends_the_run(quick):
     assert summary["epochs_run"] < 30
 
 
+def test_the_thesis_stops_early_on_the_loss_of_the_test_part(quick):
+    """Its protocol: validation on the test part, the lowest loss selects, some epochs without a lower one stop."""
+    patience = 2
+    changes = {"select_on": "test", "monitor": "valid/loss", "early_stopping_patience": patience, "num_epochs": 30}
+    folder, summary = runner.train(quick(**changes, optimizer_params="{lr: 0.3}"))
+    losses = [row["valid/loss"] for row in folder.read_metrics()]
+    best = losses.index(min(losses))
+    assert len(losses) == summary["epochs_run"] < 30
+    assert len(losses) == best + 1 + patience
+    assert summary["selected_on"] == "test"
+    assert summary["selected_epoch"] == best
+    assert summary["test/loss"] == pytest.approx(losses[best], rel=1e-5)
+    assert summary["test/accuracy"] == pytest.approx(folder.read_metrics()[best]["valid/accuracy"], rel=1e-6)
+
+
 def test_selecting_on_the_test_part_holds_nothing_out_and_says_so(quick, caplog):
     _, summary = runner.train(quick(select_on="test", num_epochs=1))
     assert summary["selected_on"] == "test"
