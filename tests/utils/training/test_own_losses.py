@@ -57,8 +57,8 @@ class Unreduced(ClassificationLoss):
 
 
 class Misspelt(ClassificationLoss):
-    def forward(self, scores: Tensor, target: Any) -> Tensor:
-        return self.gama * nn.functional.cross_entropy(scores, target)
+    def forward(self, scores: Tensor, target: Any) -> Any:
+        return self.gama + nn.functional.cross_entropy(scores, target)  # type: ignore
 
 
 @pytest.fixture(autouse=True)
