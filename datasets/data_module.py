@@ -120,7 +120,7 @@ class DataModule(pl.LightningDataModule):
         )
 
     def augmented_stream(self, backend: str | None = None, **chains: Any) -> ImageStream:
-        """Return the training images with these chains of transforms, done by the configuration's backend or another."""
+        """Return the training images with these chains, done by the configuration's backend or another."""
         config = self.config
         return ImageStream(
             self.train_table,
