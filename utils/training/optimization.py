@@ -140,7 +140,7 @@ def _misplaced(name: str, params: Any) -> tuple[str, str] | None:
     from utils.configuration.catalogue import schedulers
 
     if name not in schedulers():
-        return name, f"unknown schedule{did_you_mean(name, schedulers())} (python train.py --list schedulers)"
+        return name, f"unknown schedule{did_you_mean(str(name), schedulers())} (python train.py --list schedulers)"
     if name in (*OUTER, "ReduceLROnPlateau"):
         return name, "cannot stand inside another schedule"
     return None if isinstance(params, Mapping) else (name, f"must be a mapping of parameters, got {params!r}")
