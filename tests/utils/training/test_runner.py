@@ -609,6 +609,17 @@ def test_wrong_parameters_are_told_with_their_place_before_training(quick, chang
         runner.train(quick(**changes))
 
 
+@pytest.mark.parametrize("backend", ["fused", "torchvision"])
+def test_a_bug_in_an_augmentation_of_ours_is_not_blamed_on_its_parameters(quick, monkeypatch, backend):
+    def buggy(self, *args):
+        return self.gama
+
+    monkeypatch.setattr("datasets.fused.chain.FusedChain.on_cpu", buggy)
+    monkeypatch.setattr("datasets.cutout.CutOut.__call__", buggy)
+    with pytest.raises(AttributeError, match="has no attribute 'gama'"):
+        building.prepare(quick(augment_tensors="true", tensor_augmentations="{CutOut: {}}", augment_backend=backend))
+
+
 @pytest.mark.parametrize(
     ("changes", "given"),
     [
