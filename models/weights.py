@@ -128,7 +128,7 @@ def _sum_colours(network: nn.Module, state: dict[str, Tensor], wanted: Mapping[s
 def _drop_other_head(
     network: Any, state: dict[str, Tensor], wanted: Mapping[str, Tensor], weights_path: str | Path
 ) -> bool:
-    """Make the network's own last layer stand in for one of another class count, or for none; return whether it does."""
+    """Keep the network's own last layer where the file has one of another class count, or none; return whether so."""
     classifier = network.get_classifier()
     prefix = next((name for name, module in network.named_modules() if module is classifier), "")
     names = [f"{prefix}.{name}" for name in classifier.state_dict()]
