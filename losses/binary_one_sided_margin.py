@@ -30,8 +30,8 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
         lambda_min: score that the second class must not exceed, >= 0. Paper: 100.
         soft: softplus instead of the hard hinge.
         normalize_negatives: as for several classes; without effect, since there is one wrong class.
-        start: score near which the last layer starts: "threshold" for that one, where neither class is favoured, a
-            number, or null for near 0. Ours.
+        start: score near which the last layer starts: "threshold" for the one above, where neither class is favoured,
+            a number, or null for near 0. Ours.
 
     Shapes: scores [B, 1] or [B] float, target [B] int64 (0 or 1) or [B, 2] probabilities -> scalar, mean over B.
     Use: for two classes, to compare one-sided margins with binary cross entropy.

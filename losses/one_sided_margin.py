@@ -34,13 +34,14 @@ class OneSidedMarginLoss(ClassificationLoss):
         lambda_min: score that the right class must not exceed, >= 0. Paper: 100.
         soft: softplus (eq. 4) instead of the hard hinge (eq. 3).
         normalize_negatives: divide lambda_ by K - 1, so that the loss does not grow with the number of classes. Ours.
-        reject: let `predict` give REJECTED; off, the best class is always given, as in the paper's classification.
-        start: score near which the last layer starts: "lambda_max", a number, or null for the architecture's own, near
-            0. Ours.
+        reject: let `predict` give REJECTED; off, the best class is always given, as in the paper's classification. From
+            the default start all samples are rejected until their class's score has fallen below that threshold.
+        start: score near which a fresh last layer starts: "lambda_max", a number, or null for the architecture's own,
+            near 0. Ours.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar, mean over B.
-    Use: where "none of them" should be recognisable by high costs, or to reproduce the paper. It wants a higher
-        learning rate than cross entropy.
+    Use: where "none of them" should be recognisable by high costs, or to reproduce the paper. Its scores have
+        hundreds to go, so a higher learning rate than cross entropy's may suit it.
     Raises: ValueError if a parameter is out of range. Warns when alpha >= lambda_: then g is not increasing, and the
         lowest score is not everywhere the likeliest class.
     Source: Karimi et al. 2022, arXiv:2206.01002, eq. 3 and 4, sec. 3.

@@ -40,8 +40,8 @@ class OneSidedMarginCTCLoss(ConnectionistTemporalLoss):
         lambda_: weight of the wrong characters, > 0. Paper: 1.
         lambda_max: score that wrong characters must reach, > lambda_min. Paper: 600.
         lambda_min: score that the right character must not exceed, >= 0. Paper: 100.
-        start: score near which the last layer starts: "threshold" for that one, where blank and characters are equally
-            likely, a number, or null for near 0. Ours.
+        start: score near which the last layer starts: "threshold" for the one above, where blank and characters are
+            equally likely, a number, or null for near 0. Ours.
         start_at_threshold: the parameter's former name: true is threshold, false null.
         beam_width: beginnings of texts that a prefix beam search keeps, which takes milliseconds a text, in training
             too; 1 reads greedily, as the paper does.
