@@ -21,7 +21,7 @@ WRAPPING = [name for name, entry in LOSSES.items() if "base" in keywords(load_en
 K = 5
 
 
-def make(name: str, architecture: str = "test_resnet", trained: bool = False, **params: Any) -> Classifier:
+def make(name: str, architecture: str = "test_resnet", *, trained: Any = False, **params: Any) -> Classifier:
     """Return a classifier of K classes, or of the loss's number."""
     classes = load_entry(LOSSES[name]).num_classes or K
     torch.manual_seed(0)
@@ -67,10 +67,9 @@ def test_a_wrapped_loss_starts_as_alone(name):
 @pytest.mark.parametrize("architecture", ["test_resnet", "torchvision/squeezenet1_1", "caformer_s18", "cpubone_t0"])
 def test_any_last_layer_can_be_started(architecture):
     """Linear, a convolution behind which the maps are averaged, and layers of several parts."""
-    params = {"architecture": architecture}
-    scores = first_scores(make("OneSidedMarginLoss", **params))
+    scores = first_scores(make("OneSidedMarginLoss", architecture))
     assert scores.mean().item() == pytest.approx(600, abs=5)
-    assert first_scores(make("OneSidedMarginLoss", start=None, **params)).abs().max() < 10
+    assert first_scores(make("OneSidedMarginLoss", architecture, start=None)).abs().max() < 10
 
 
 def test_a_last_layer_without_bias_is_given_one_that_is_trained_and_saved():
