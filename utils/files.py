@@ -1,10 +1,11 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Files that are whole or not there, written beside their place, then renamed; and files that may be hostile."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,38 @@ from typing import IO, Any
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system says when there is no room for a file."""
+
+
+MOST_BYTES = 1 << 28
+"""Of a file of a run's folder: more is not read."""
+
+
+class DamagedFile(ValueError):
+    """A file of a run's folder that cannot be read; the message begins with its name."""
+
+
+def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the content of a regular file of at most `most` bytes.
+
+    A run's folder may come from elsewhere: a pipe in it would be waited for, a device read without end.
+
+    Raises: DamagedFile; OSError.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise DamagedFile(f"{path.name} is no regular file")
+        if about.st_size > most:
+            raise DamagedFile(f"{path.name} has {about.st_size:,} bytes, more than the {most:,} that are read")
+        return file.read(most)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file as `read_regular` reads it. Raises: DamagedFile; OSError."""
+    try:
+        return read_regular(path).decode("utf-8")
+    except UnicodeDecodeError:
+        raise DamagedFile(f"{path.name} is not text") from None
 
 
 class CannotWrite(OSError):

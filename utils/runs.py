@@ -22,10 +22,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from utils.configuration.schema import WITHOUT_INFLUENCE, Configuration
-from utils.files import write_atomically
+from utils.files import DamagedFile, read_text, write_atomically
 
 MLFLOW_COPIES = "mlartifacts"
 """Folder beside the runs where MLflow keeps copies of their files."""
+MOST_DIGITS = 30
+"""Of a whole number that is read: those of more fit in no float, or take long."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "scikit-learn")
 
 
@@ -34,10 +36,6 @@ OF_EVERY_SUMMARY = (
     *("valid/accuracy", "selected_on", "selected_epoch", "seconds", "images_per_second", "waiting_share"),
 )
 """What every finished run knows of itself."""
-
-
-class DamagedFile(ValueError):
-    """A file of a run's folder that cannot be read; the message begins with its name."""
 
 
 class TrialRecord(msgspec.Struct, frozen=True):
@@ -170,7 +168,12 @@ class RunFolder:
 
         Raises: DamagedFile.
         """
-        return tuple(read_mapping(self.classes).get("classes", ())) if self.classes.is_file() else None
+        if not self.classes.is_file():
+            return None
+        try:
+            return msgspec.convert(read_mapping(self.classes).get("classes", ()), tuple[str, ...])
+        except msgspec.ValidationError:
+            raise DamagedFile(f"{self.classes.name} holds no list of names") from None
 
     def write_classes(self, kind: str, classes: Sequence[str]) -> None:
         """Write what each score means. Args: kind: of the data, "image" or "sequence"."""
@@ -194,10 +197,10 @@ class RunFolder:
             return []
         name = self.metrics.name
         try:
-            with self.metrics.open(newline="", encoding="utf-8") as file:
-                rows = [{key: float(each) for key, each in row.items() if each != ""} for row in csv.DictReader(file)]
-        except UnicodeDecodeError:
-            raise DamagedFile(f"{name} is not text") from None
+            table = csv.DictReader(io.StringIO(read_text(self.metrics), newline=""))
+            rows = [{key: float(each) for key, each in row.items() if each != ""} for row in table]
+        except DamagedFile:
+            raise
         except (csv.Error, ValueError, TypeError):  # TypeError: a line with fewer or more fields than names
             raise DamagedFile(f"{name} is no table of numbers") from None
         if not rows:
@@ -211,16 +214,28 @@ class RunFolder:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Return the values that a JSON file holds by their names. Raises: DamagedFile; OSError."""
+    """Return the values that a JSON file holds by their names; nothing in it keeps the reader busy.
+
+    Raises: DamagedFile; OSError.
+    """
+    text = read_text(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise DamagedFile(f"{path.name} is not JSON: {error.msg} in line {error.lineno}") from None
-    except UnicodeDecodeError:
-        raise DamagedFile(f"{path.name} is not text") from None
+    except RecursionError:
+        raise DamagedFile(f"{path.name} holds values within too many others") from None
+    except OverflowError:
+        raise DamagedFile(f"{path.name} holds a number of more than {MOST_DIGITS} digits") from None
     if not isinstance(values, dict):
         raise DamagedFile(f"{path.name} holds no mapping")
     return values
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise OverflowError
+    return int(text)
 
 
 def fingerprint(config: Configuration, data_fingerprint: str) -> str:

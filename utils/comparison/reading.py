@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from utils.comparison.trials import results_among
 from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
@@ -217,12 +215,8 @@ def _read(name: str, read: Callable[[], Any]) -> Any:
         return read()
     except FileNotFoundError:
         raise Damaged(f"{name} is missing") from None
-    except yaml.YAMLError:
-        raise Damaged(f"{name} is not YAML") from None
     except DamagedFile as damage:
         raise Damaged(str(damage)) from None
-    except UnicodeDecodeError:
-        raise Damaged(f"{name} is not text") from None
     except OSError as error:
         raise Damaged(f"{name} cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from utils.configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
+from utils.configuration.yaml_text import YamlError, read_yaml
+from utils.files import DamagedFile, read_text
 
 INFLUENTIAL = tuple(key for key in KEYS if key not in WITHOUT_INFLUENCE)
 """The keys that can change a result, in the order of the schema."""
@@ -21,8 +23,6 @@ BETWEEN = re.compile(r"\n(?=\w)")
 
 FEW_DIGITS, TYPED_DIGITS, MANY_DIGITS = 4, 6, 18
 """Significant digits: that labels begin with, that are never cut, that tell all numbers apart."""
-
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Entry(NamedTuple):
@@ -36,7 +36,7 @@ class Entry(NamedTuple):
 def read_values(path: Path) -> dict[str, Any]:
     """Return what a run's config.yml says, key -> value; not to be changed.
 
-    Raises: OSError, ValueError or yaml.YAMLError if the file cannot be read or holds something else.
+    Raises: OSError or ValueError if the file cannot be read or holds something else.
     """
     return {key: entry.value for key, entry in _read(path, frozenset(KEYS)).items()}
 
@@ -62,13 +62,16 @@ def influential(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path, keys: frozenset[str]) -> dict[str, Entry]:
     """Read those of some keys that a file has; parts that other runs have alike are read once."""
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     parts = [part for part in BETWEEN.split(text) if part.partition(":")[0] in keys]
     entries = [_read_entry(part) for part in parts]
     known = {entry.key: entry for entry in entries if entry is not None}
     if entries and None not in entries:
         return known
-    values = yaml.load(text, Loader=_SafeLoader)  # what is not written as runs write it
+    try:
+        values = read_yaml(text).value  # what is not written as runs write it
+    except YamlError as error:
+        raise DamagedFile(f"{path.name} is not YAML that is taken: line {error.line}: {error.problem}") from None
     if not isinstance(values, dict):
         raise ValueError("no configuration")
     return {key: Entry(key, value, flatten({key: value})) for key, value in values.items() if key in keys}
@@ -78,8 +81,8 @@ def _read(path: Path, keys: frozenset[str]) -> dict[str, Entry]:
 def _read_entry(text: str) -> Entry | None:
     """Return what a part of a file holds, or None if it is not one key by itself."""
     try:
-        values = yaml.load(text, Loader=_SafeLoader)
-    except yaml.YAMLError:
+        values = read_yaml(text).value
+    except YamlError:
         return None
     if not isinstance(values, dict) or len(values) != 1:
         return None
