@@ -20,6 +20,7 @@ from utils.comparison.notes import notes
 from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
 from utils.comparison.records import group_records, run_records
+from utils.comparison.strata import STRATA
 from utils.comparison.tables import build_tables
 from utils.files import write_atomically
 from utils.logs import presentable
@@ -49,6 +50,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=("auto", "all", "seeds", "none"),
         default="auto",
         help="auto: over seeds, and over test images unless there are very many comparisons",
+    )
+    parser.add_argument(
+        "--pool",
+        **keys | {"metavar": "NAME[,NAME]"},
+        help=f"average over runs that differ in these, which are groups of their own by default: {', '.join(STRATA)}",
     )
     parser.add_argument("--reach", type=float, metavar="VALUE", help="first epoch whose monitor reached it")
     parser.add_argument("--cost", action="store_true", help="seconds, images/s, parameters and multiply-adds, too")

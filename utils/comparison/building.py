@@ -11,11 +11,13 @@ from typing import Literal
 from losses import BASELINES
 from utils.comparison.grouping import Group, Spread, group_runs, is_number
 from utils.comparison.layout import DATA_KEYS, Layout, lay_out
-from utils.comparison.numbers import Unit, smaller_is_better, unit_in, unit_of
+from utils.comparison.numbers import Unit, better_of, unit_of
 from utils.comparison.papers import Printed, find_printed
-from utils.comparison.reading import NOISY, Found
+from utils.comparison.reading import NOISY, Found, newest
+from utils.comparison.strata import check_pooled, is_stratum, pooled_differences, with_strata
 from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
 from utils.configuration.settings import shown
+from utils.evaluation.glossary import Better
 from utils.lookup import did_you_mean
 from utils.metrics import lower_is_better
 from utils.types import ConfigError
@@ -36,6 +38,7 @@ class Options:
         baseline: a row's label, or a value of its key; None for the default loss of a table's kind of data.
         reach: monitor's value whose first epoch is sought, a share for accuracies; None to seek none.
         cost: also say what training cost.
+        pool: strata that are averaged over all the same, as of `strata.STRATA`.
         tests: over seeds and images, images only up to `MOST_AUTOMATIC` comparisons (auto); all; seeds alone; none.
     """
 
@@ -46,6 +49,7 @@ class Options:
     reach: float | None = None
     cost: bool = False
     tests: Tests = "auto"
+    pool: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,19 +104,15 @@ class Comparison:
     """Why there is no test where one could be expected."""
 
     @cached_property
-    def _said(self) -> dict[str, Unit]:
+    def _units(self) -> dict[str, Unit]:
         """The units of evaluations' numbers, as the first run that has one says it."""
-        found: dict[str, Unit] = {}
-        for run in self.found.runs:
-            for name in run.words.keys() - found.keys():
-                if (unit := unit_in(run.words[name])) is not None:
-                    found[name] = unit
-        return found
+        every = ((name, each) for run in reversed(self.found.runs) for name, each in run.findings.items())
+        return {name: Unit(each.unit, each.digits) for name, each in every}
 
     def unit(self, name: str | None = None) -> Unit:
         """Return how a number is written, that of the metric where none is named."""
         wanted = self.options.metric if name is None else name
-        return self._said.get(wanted) or unit_of(wanted)
+        return self._units.get(wanted) or unit_of(wanted)
 
     @property
     def placed_cells(self) -> list[tuple[Panel, Cell]]:
@@ -136,7 +136,12 @@ def compare(found: Found, options: Options) -> Comparison:
     """
     _check_metric(found, options.metric)
     _check_reach(found, options.reach)
+    check_pooled(options.pool)
     found = _with_names(found, (*options.rows, *options.columns))
+    found = with_strata(found, options.metric, options.pool)
+    runs, repeated = newest(found.runs)
+    found = replace(found, runs=tuple(runs), repeated=(*found.repeated, *repeated))
+    better = _better(found, options.metric)
     groups = group_runs(found.runs)
     layout = lay_out(groups, options.rows, options.columns)
     wanted = None if options.baseline is None else _find_baseline(groups, layout, options.baseline)
@@ -148,7 +153,8 @@ def compare(found: Found, options: Options) -> Comparison:
     with_images = options.tests == "all" or (options.tests == "auto" and len(pairs) <= MOST_AUTOMATIC)
     contrasts = {each.group: each for each in contrast_all(pairs, options.metric, with_images)}
     panels = [
-        _panel(title, each, layout, baselines[title], contrasts, found, options) for title, each in by_panel.items()
+        _panel(title, each, layout, baselines[title], contrasts, found, options, better)
+        for title, each in by_panel.items()
     ]
     reason = ""
     if not any(baselines.values()) and len(groups) > 1 and options.tests != "none":
@@ -173,9 +179,15 @@ def _check_metric(found: Found, metric: str) -> None:
         return
     known = {name for run in found.runs for name, value in run.summary.items() if is_number(value)}
     tested = ", ".join(sorted(name for name in known if name.startswith("test/")))
-    evaluated = ", ".join(sorted({name for run in found.runs for name in run.words} & known))
+    evaluated = ", ".join(sorted({name for run in found.runs for name in run.findings} & known))
     told = f"of evaluations {evaluated}" if evaluated else "python evaluate.py RUN adds others"
     raise ConfigError(f"--metric: no run has {metric!r}{did_you_mean(metric, known)}; there are {tested}, ...; {told}")
+
+
+def _better(found: Found, metric: str) -> Better:
+    """Return which direction of the metric is better, as the evaluation that found it says."""
+    said = (run.findings[metric].better for run in found.runs if metric in run.findings)
+    return next(said, better_of(metric))
 
 
 def _check_reach(found: Found, reach: float | None) -> None:
@@ -242,12 +254,13 @@ def _panel(
     contrasts: dict[Group, Contrast],
     found: Found,
     options: Options,
+    better: Better,
 ) -> Panel:
     rows = list(dict.fromkeys(map(layout.row, sorted(groups, key=lambda group: layout.order(group, layout.rows)))))
     columns = dict.fromkeys(map(layout.column, sorted(groups, key=lambda each: layout.order(each, layout.columns))))
     rows.sort(key=lambda row: row != baseline)
     spreads = {group: Spread.of(group.values(options.metric).values()) for group in groups}
-    best = _best(groups, spreads, layout, options.metric)
+    best = _best(groups, spreads, layout, better)
     cells = {}
     for group in groups:
         row, column = layout.row(group), layout.column(group)
@@ -255,20 +268,22 @@ def _panel(
         reached = None if options.reach is None else _reached(group, options.reach)
         spread, contrast = spreads[group], contrasts.get(group)
         cells[row, column] = Cell(row, column, group, spread, group in best, papers, contrast, reached)
-    improvements = {column: _improvement(column, rows, cells, baseline, options.metric) for column in columns}
+    improvements = {column: _improvement(column, rows, cells, baseline, better) for column in columns}
     known = {column: each for column, each in improvements.items() if each is not None}
-    warnings = tuple(_warnings(groups, layout))
+    warnings = (*_warnings(groups, layout), *pooled_differences(groups))
     in_place = {(row, column): cells[row, column] for row in rows for column in columns if (row, column) in cells}
     return Panel(title, tuple(rows), tuple(columns), in_place, baseline, known, warnings)
 
 
-def _best(groups: Sequence[Group], spreads: dict[Group, Spread | None], layout: Layout, metric: str) -> set[Group]:
-    """Return the groups with the best mean of their column, where there are several."""
+def _best(groups: Sequence[Group], spreads: dict[Group, Spread | None], layout: Layout, better: Better) -> set[Group]:
+    """Return the groups with the best mean of their column, where there are several and one direction is better."""
+    if not better:
+        return set()
     by_column: dict[str, list[tuple[float, Group]]] = {}
     for group in groups:
         if (spread := spreads[group]) is not None:
             by_column.setdefault(layout.column(group), []).append((spread.mean, group))
-    pick = min if smaller_is_better(metric) else max
+    pick = min if better == "lower" else max
     best = set()
     for members in by_column.values():
         winner = pick(mean for mean, _ in members)
@@ -277,16 +292,16 @@ def _best(groups: Sequence[Group], spreads: dict[Group, Spread | None], layout: 
 
 
 def _improvement(
-    column: str, rows: Sequence[str], cells: dict[tuple[str, str], Cell], baseline: str | None, metric: str
+    column: str, rows: Sequence[str], cells: dict[tuple[str, str], Cell], baseline: str | None, better: Better
 ) -> tuple[str, float] | None:
     base = None if baseline is None else cells.get((baseline, column))
-    if base is None or base.spread is None:
+    if base is None or base.spread is None or not better:
         return None
     found = ((row, cells.get((row, column))) for row in rows if row != baseline)
     others = [(cell.spread.mean, row) for row, cell in found if cell is not None and cell.spread is not None]
     if not others:
         return None
-    mean, row = (min if smaller_is_better(metric) else max)(others, key=lambda other: other[0])
+    mean, row = (min if better == "lower" else max)(others, key=lambda other: other[0])
     return row, mean - base.spread.mean
 
 
@@ -305,16 +320,21 @@ def _reached(group: Group, value: float) -> Reached:
 
 
 def _warnings(groups: Sequence[Group], layout: Layout) -> list[str]:
-    """Name the columns whose numbers are of different data or were selected differently."""
+    """Name the columns whose numbers are of different data, or were trained or selected differently."""
     by_column: dict[str, list[Group]] = {}
     for group in groups:
         by_column.setdefault(layout.column(group), []).append(group)
     found = []
     for column, members in by_column.items():
-        keys = dict.fromkeys(key for group in members for key in group.settings if key.partition(".")[0] in SAME_DATA)
-        for key in keys:
-            values = {shown(group.settings.get(key)) for group in members} - {NOISY}
-            if len(values) > 1:
-                where = f"in column {column}, " if column else ""
-                found.append(f"{where}runs differ in {key} ({' | '.join(sorted(values))}): not comparable")
+        where = f"in column {column}, " if column else ""
+        for key in dict.fromkeys(key for group in members for key in group.settings):
+            stratum = is_stratum(key)
+            if not stratum and key.partition(".")[0] not in SAME_DATA:
+                continue
+            known = [group.settings.get(key) for group in members if key in group.settings or not stratum]
+            values = {shown(value) for value in known} - {NOISY}
+            if len(values) > 1 and not (stratum and layout.labels_rows_by(key)):
+                consequence = "which changes numbers, too" if stratum else "not comparable"
+                comma = "," if stratum else ":"
+                found.append(f"{where}runs differ in {key} ({' | '.join(sorted(values))}){comma} {consequence}")
     return found

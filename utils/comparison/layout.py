@@ -20,6 +20,8 @@ ROWS, COLUMNS = ("loss_function",), ("architecture", "dataset")
 """What is preferred where nothing is asked for."""
 DATA_KEYS = ("dataset", "data_params", "classes", "flowers_train", DATA)
 """What the images and their classes are: the first parts of keys."""
+CODE_OF = "code."
+"""What begins the keys that say of which code a run was."""
 NAMES = frozenset({"loss_function", "architecture", "dataset", "optimizer", "lr_scheduler"})
 """Keys whose values say by themselves what they are."""
 
@@ -54,6 +56,10 @@ class Layout:
 
     def panel(self, group: Group) -> str:
         return self._title(group)
+
+    def labels_rows_by(self, key: str) -> bool:
+        """Tell whether rows' labels say what a key's value is."""
+        return key in self.rows or any(key in names for names in self._parameters.values())
 
     def panel_values(self, group: Group) -> str:
         """Return a table's values alone, for a column headed by its keys."""
@@ -115,6 +121,7 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
     for keys in (chosen_rows, chosen_columns):
         families = tuple(_family(key) for key in keys)
         names = [key for key in varied if families and key.startswith(families) and key not in placed]
+        names += [key for key in varied if key.startswith(CODE_OF) and _is_of(groups, key, keys)]
         for place, members in _by(groups, lambda group, keys=keys: _place(group, keys)).items():
             parameters[place] = [name for name in names if len({_value(group, name) for group in members}) > 1]
     labels = {key: short_labels([value]) for key, value in groups[0].settings.items()}
@@ -157,7 +164,7 @@ def _choose(
     Keys that follow from those that are taken do not count, nor do these keys' own parameters; nor does a preferred key
     that follows from a later one, such as the architecture where each data set has its own.
     """
-    free = [key for key in varied if key not in taken and key != DATA]
+    free = [key for key in varied if key not in taken and key != DATA and not key.startswith(CODE_OF)]
     free = [key for key in free if not any(_follows(groups, key, each) for each in taken)]
     mine = tuple(_family(each) for each in taken)
     free = [key for key in free if not (mine and key.startswith(mine))]
@@ -166,6 +173,16 @@ def _choose(
         if not any(_follows(groups, key, later) for later in names[place:]):
             return (key,)
     return tuple(free[:1])
+
+
+def _is_of(groups: Sequence[Group], key: str, keys: tuple[str, ...]) -> bool:
+    """Tell whether some values of keys have another key and some do not, as one loss has its file."""
+    if not keys:
+        return False
+    having = [
+        {key in group.settings for group in each} for each in _by(groups, lambda each: _place(each, keys)).values()
+    ]
+    return all(len(each) == 1 for each in having) and {False} in having
 
 
 def _family(key: str) -> str:

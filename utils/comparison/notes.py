@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from utils.comparison.building import Comparison
+from utils.comparison.strata import pooled_facts
 from utils.comparison.trials import results_among
 from utils.runs import RunFolder
 
@@ -71,7 +72,8 @@ def _counted(number: int, name: str) -> str:
 def _differences(comparison: Comparison) -> str:
     layout = comparison.layout
     if len(comparison.groups) == 1:
-        return "they differ in their seeds only"
+        others = "".join(f", {name}" for name in pooled_facts(comparison.groups))
+        return f"they differ in their seeds{others or ' only'}"
     places = (("rows", layout.rows), ("columns", layout.columns), ("tables", layout.panels))
     told = [f"{', '.join(keys)} ({place})" for place, keys in places if keys]
     return f"they differ in {'; '.join(told)}"

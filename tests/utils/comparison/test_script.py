@@ -13,7 +13,7 @@ import pytest
 from leaving import leave
 
 import compare
-from utils.evaluation.findings import Findings, percent, plain, whole
+from utils.evaluation.findings import Findings
 
 ROOT = Path(__file__).resolve().parents[3]
 SWEEP = """\
@@ -29,13 +29,14 @@ sweep:
 OF_A_RUN = b"dataset: digits\narchitecture: test_resnet\nloss_function: FocalLoss\nnum_epochs: 1\n"
 
 
-def calibrated(ece: float) -> Findings:
-    found = Findings()
-    found.add("ece", ece, percent)
-    found.add("nll", 1.5, plain)
-    found.add("pixels", 64, whole)
-    found.add("latency_ms", 12.345, lambda value: f"{value:,.2f} ms")
-    return found
+def evaluated(ece: float) -> list[Findings]:
+    calibration, cost, judged = Findings("calibration"), Findings("cost"), Findings("classification")
+    calibration.add("ece", ece)
+    calibration.add("nll", 1.5)
+    cost.add("parameters", 64)
+    cost.add("latency_ms", 12.345)
+    judged.add_share("accuracy", 1 - ece, 200)
+    return [calibration, cost, judged]
 
 
 def said(capsys, *words: object, status: int = 0) -> str:
@@ -200,33 +201,40 @@ def test_what_there_is_not_is_refused(tmp_path, capsys, options, message):
 
 
 def test_a_metric_that_there_is_not_is_told_with_those_of_evaluations(tmp_path, capsys):
-    leave(tmp_path, evaluated=calibrated(0.0235))
+    leave(tmp_path, evaluated=evaluated(0.0235))
     told = said(capsys, tmp_path, "--metric", "calibration/ecce", status=2)
     assert "no run has 'calibration/ecce'; did you mean 'calibration/ece'?; there are test/accuracy" in told
     assert told.endswith(
-        "of evaluations calibration/ece, calibration/latency_ms, calibration/nll, calibration/pixels\n"
+        "of evaluations calibration/ece, calibration/nll, classification/accuracy, cost/latency_ms, cost/parameters\n"
     )
 
 
 def test_numbers_of_evaluations_are_written_as_evaluate_writes_them(tmp_path, capsys):
     output, page, table = tmp_path / "output", tmp_path / "page.html", tmp_path / "table.md"
-    found = [calibrated(0.0235), calibrated(0.03)]
+    found = [evaluated(0.0235), evaluated(0.03)]
     for seed, each in enumerate(found):
         leave(output, f"seed={seed}", evaluated=each)
     shown = {
-        "ece": "2.67 ± 0.46 (2)",
-        "nll": "1.5000 ± 0.0000 (2)",
-        "latency_ms": "12.35 ± 0.00 (2)",
-        "pixels": "64 ± 0 (2)",
+        "calibration/ece": "2.67 ± 0.46 (2)",
+        "calibration/nll": "1.5000 ± 0.0000 (2)",
+        "cost/latency_ms": "12.35 ± 0.00 (2)",
+        "cost/parameters": "64 ± 0 (2)",
+        "classification/accuracy": "97.32 ± 0.46 (2)",
     }
-    headings = {"ece": "calibration/ece, %", "latency_ms": "calibration/latency_ms, ms"}
+    headings = {
+        "calibration/ece": "calibration/ece, %\n",
+        "cost/latency_ms": "cost/latency_ms, ms\n",
+        "classification/accuracy": "classification/accuracy, %\n",
+    }
+    words = {f"{each.evaluation}/{name}": text for each in found[0] for name, text in each.words.items()}
+    assert "95 % interval" in words["classification/accuracy"]
     for name, text in shown.items():
-        told = said(capsys, output, "--metric", f"calibration/{name}", "--html", page, "--markdown", table)
-        assert headings.get(name, f"calibration/{name}\n") in told
+        told = said(capsys, output, "--metric", name, "--html", page, "--markdown", table)
+        assert headings.get(name, f"{name}\n") in told
         assert text in told
         assert text in page.read_text()
         assert text in table.read_text()
-        assert f'"{found[0].words[name].split()[0]}"' in page.read_text()  # among the numbers of the first run
+        assert f'"{words[name].split()[0]}"' in page.read_text()  # among the numbers of the first run
 
 
 def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):
