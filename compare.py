@@ -56,6 +56,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         **keys | {"metavar": "NAME[,NAME]"},
         help=f"average over runs that differ in these, which are groups of their own by default: {', '.join(STRATA)}",
     )
+    parser.add_argument("--exact", action="store_true", help="McNemar's exact test over images instead of its mid-p")
     parser.add_argument("--reach", type=float, metavar="VALUE", help="first epoch whose monitor reached it")
     parser.add_argument("--cost", action="store_true", help="seconds, images/s, parameters and multiply-adds, too")
     parser.add_argument("--trials", action="store_true", help="trials of searches, too, as runs like others")

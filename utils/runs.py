@@ -145,7 +145,10 @@ class RunFolder:
 
     def read_summary(self) -> dict[str, Any]:
         """Return the final numbers. Raises: DamagedFile; FileNotFoundError if the run is not finished."""
-        return read_mapping(self.summary)
+        summary = read_mapping(self.summary)
+        if "flops" in summary:  # what older runs called it
+            summary.setdefault("multiply_adds", summary.pop("flops"))
+        return summary
 
     def finished_summary(self) -> dict[str, Any] | None:
         """Return the final numbers of a run that is finished, None of one that is not.

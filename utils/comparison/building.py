@@ -38,6 +38,7 @@ class Options:
         baseline: a row's label, or a value of its key; None for the default loss of a table's kind of data.
         reach: monitor's value whose first epoch is sought, a share for accuracies; None to seek none.
         cost: also say what training cost.
+        exact: McNemar's exact test over images instead of its mid-p.
         pool: strata that are averaged over all the same, as of `strata.STRATA`.
         tests: over seeds and images, images only up to `MOST_AUTOMATIC` comparisons (auto); all; seeds alone; none.
     """
@@ -50,6 +51,7 @@ class Options:
     cost: bool = False
     tests: Tests = "auto"
     pool: tuple[str, ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def compare(found: Found, options: Options) -> Comparison:
     baselines = {title: wanted or _default_baseline(each, layout) for title, each in by_panel.items()}
     pairs = _pairs(by_panel, layout, baselines) if options.tests != "none" else []
     with_images = options.tests == "all" or (options.tests == "auto" and len(pairs) <= MOST_AUTOMATIC)
-    contrasts = {each.group: each for each in contrast_all(pairs, options.metric, with_images)}
+    contrasts = {each.group: each for each in contrast_all(pairs, options.metric, with_images, options.exact)}
     panels = [
         _panel(title, each, layout, baselines[title], contrasts, found, options, better)
         for title, each in by_panel.items()
@@ -327,14 +329,18 @@ def _warnings(groups: Sequence[Group], layout: Layout) -> list[str]:
     found = []
     for column, members in by_column.items():
         where = f"in column {column}, " if column else ""
+        strata: list[str] = []
         for key in dict.fromkeys(key for group in members for key in group.settings):
             stratum = is_stratum(key)
             if not stratum and key.partition(".")[0] not in SAME_DATA:
                 continue
             known = [group.settings.get(key) for group in members if key in group.settings or not stratum]
             values = {shown(value) for value in known} - {NOISY}
-            if len(values) > 1 and not (stratum and layout.labels_rows_by(key)):
-                consequence = "which changes numbers, too" if stratum else "not comparable"
-                comma = "," if stratum else ":"
-                found.append(f"{where}runs differ in {key} ({' | '.join(sorted(values))}){comma} {consequence}")
+            told = f"{key} ({' | '.join(sorted(values))})"
+            if len(values) > 1 and not stratum:
+                found.append(f"{where}runs differ in {told}: not comparable")
+            elif len(values) > 1 and not layout.labels_rows_by(key):
+                strata.append(told)
+        if strata:
+            found.append(f"{where}runs differ in {', '.join(strata)}, which can change numbers, too")
     return found

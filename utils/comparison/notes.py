@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from utils.comparison.building import Comparison
-from utils.comparison.strata import pooled_facts
+from utils.comparison.strata import kept_apart, pooled_facts
 from utils.comparison.trials import results_among
 from utils.runs import RunFolder
 
@@ -24,6 +24,8 @@ def notes(comparison: Comparison) -> list[str]:
         lines.append(f"{' and '.join(layout.chosen)} were chosen from what differs; {options} {choose} others")
     if untold := [key for key, owner in layout.beside.items() if owner is None]:
         lines.append(f"warning: neither rows, columns nor tables tell in what they differ beside: {_by_family(untold)}")
+    if apart := kept_apart(comparison.groups):
+        lines.append(f"groups that differ in {_by_family(apart)} alone are kept apart; --pool NAME averages over them")
     if comparison.not_tested:
         lines.append(comparison.not_tested)
     lines += _found_values(comparison)

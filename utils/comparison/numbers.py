@@ -17,10 +17,10 @@ COST_NAMES = {
     "seconds": "seconds",
     "images_per_second": "images/s",
     "num_parameters": "parameters",
-    "flops": "multiply-adds",
+    "multiply_adds": "multiply-adds",
 }
 """What a run cost, by the names in its summary."""
-SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "flops", "waiting_share"})
+SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "multiply_adds", "waiting_share"})
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,20 @@ def is_stratum(key: str) -> bool:
     return key in STRATA or key.startswith(f"{CODE}.") or key.endswith(".device")
 
 
+def kept_apart(groups: Sequence[Group]) -> list[str]:
+    """Return the strata that keep groups apart which are alike in all else."""
+    alike: dict[frozenset[tuple[str, Any]], list[Group]] = {}
+    for group in groups:
+        settings = frozenset((key, value) for key, value in group.settings.items() if not is_stratum(key))
+        alike.setdefault(settings, []).append(group)
+    keys = (key for each in alike.values() if len(each) > 1 for group in each for key in group.settings)
+    return [
+        key
+        for key in dict.fromkeys(filter(is_stratum, keys))
+        if any(len({group.settings.get(key) for group in each}) > 1 for each in alike.values())
+    ]
+
+
 def pooled_facts(groups: Sequence[Group]) -> dict[str, list[str]]:
     """Return the facts that differ within a group and their values; of code, those of each file."""
     differing: dict[str, set[str]] = {}

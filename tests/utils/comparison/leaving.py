@@ -68,7 +68,7 @@ def leave(
         table = pa.table({"index": range(len(right)), "target": labels, "prediction": predictions})
         pq.write_table(table, folder.predictions)
     if accuracy is not None:
-        costs = {"seconds": 2.0, "images_per_second": 100.0, "num_parameters": 10, "flops": 20}
+        costs = {"seconds": 2.0, "images_per_second": 100.0, "num_parameters": 10, "multiply_adds": 20}
         numbers = {"test/accuracy": accuracy, "test/cross_entropy": 1 - accuracy, **costs, "noisy_labels": None}
         folder.summary.write_text(json.dumps(numbers | dict(summary or {})))
     if found := [evaluated] if isinstance(evaluated, Findings) else evaluated:

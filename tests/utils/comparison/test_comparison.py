@@ -172,6 +172,27 @@ def test_a_difference_on_images_and_seeds_is_tested(tmp_path):
     assert told in text_of(study(tmp_path))
 
 
+def test_the_test_over_images_is_called_what_it_is_and_can_be_exact(tmp_path):
+    leave(tmp_path, CE, right=[k < 80 for k in range(100)])
+    leave(tmp_path, OSM, right=[k < 85 for k in range(100)])
+    for exact, expected, name in ((False, 0.03125, "the mid-p McNemar test"), (True, 0.0625, "McNemar's exact test, an")):
+        found = study(tmp_path, exact=exact)
+        tested = contrast(found, "OneSidedMarginLoss").over_images
+        assert tested is not None
+        assert tested.p_value == pytest.approx(expected)
+        assert name in text_of(found)
+        assert "exact test (mid-p)" not in text_of(found)
+
+
+def test_multiply_adds_of_older_runs_are_read(tmp_path):
+    leave(tmp_path, CE)
+    old = leave(tmp_path, OSM)
+    old.summary.write_text(old.summary.read_text().replace("multiply_adds", "flops"))
+    assert "flops" in old.summary.read_text()
+    assert [row["multiply_adds mean"] for row in group_records(study(tmp_path))] == [20, 20]
+    assert old.read_summary()["multiply_adds"] == 20
+
+
 def test_texts_are_paired_as_classes_are(tmp_path):
     texts = [f"皖A{k:05}" for k in range(100)]
     for seed in range(6):
