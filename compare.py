@@ -25,7 +25,7 @@ from utils.comparison.tables import build_tables
 from utils.files import write_atomically
 from utils.logs import presentable
 from utils.runs import write_csv
-from utils.scripts import Parser, exit_status, leave, output_problems
+from utils.scripts import Parser, exit_status, leave, output_problems, show
 from utils.types import ConfigError
 
 
@@ -41,7 +41,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--columns", **keys, help="and those of the columns")
     parser.add_argument(
         "--metric",
-        default=Options.metric,
+        action="append",
         help=f"a name in summary.json ({Options.metric}) or evaluation.json (calibration/ece)",
     )
     parser.add_argument("--baseline", metavar="ROW", help="the row that others are compared with (cross entropy; CTC)")
@@ -70,14 +70,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     names = ("markdown", "latex", "html", "csv", "runs_csv")
-    if problems := output_problems({f"--{name.replace('_', '-')}": getattr(options, name) for name in names}):
+    problems = output_problems({f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
+    metric, *more = options.metric or [Options.metric]
+    if more:
+        problems.append(f"--metric: give one, got {', '.join(options.metric)}; --csv FILE has the means of all numbers")
+    if problems:
         raise ConfigError("\n".join(problems))
     found = find_runs(options.words, with_epochs=options.reach is not None, trials=options.trials)
     chosen = {name: getattr(options, name) for name in Options.__dataclass_fields__}
-    comparison = compare(found, Options(**chosen))
+    comparison = compare(found, Options(**chosen | {"metric": metric}))
     tables, lines = build_tables(comparison), notes(comparison)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(presentable(to_terminal(tables, lines, width)))
+    width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+    show(presentable(to_terminal(tables, lines, width)))
     if options.markdown is not None:
         write_atomically(options.markdown, to_markdown(tables, lines))
     if options.latex is not None:
@@ -89,7 +93,7 @@ def run(options: argparse.Namespace) -> None:
     if options.runs_csv is not None:
         write_csv(options.runs_csv, run_records(comparison))
     if written := [str(getattr(options, name)) for name in names if getattr(options, name) is not None]:
-        print(f"\nwritten: {presentable(', '.join(written))}")
+        show(f"\nwritten: {presentable(', '.join(written))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

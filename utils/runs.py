@@ -12,7 +12,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -26,6 +26,8 @@ from utils.files import DamagedFile, read_text, write_atomically
 
 MLFLOW_COPIES = "mlartifacts"
 """Folder beside the runs where MLflow keeps copies of their files."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a cell begins with that spreadsheets take for more than a text."""
 MOST_DIGITS = 30
 """Of a whole number that is read: those of more fit in no float, or take long."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "scikit-learn")
@@ -369,12 +371,27 @@ def runtime() -> str:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows under a line with the names of all their columns."""
+    """Write rows under a line with the names of all their columns; no text among them is a formula."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    write_rows(path, [names, *([row.get(name, "") for name in names] for row in rows)])
+
+
+def write_rows(path: Path, rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows of CSV; no text among them is a formula."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
+    csv.writer(text).writerows([map(without_formula, row) for row in rows])
     write_atomically(path, text.getvalue())
+
+
+def without_formula(value: Any) -> Any:
+    """Return a text with an apostrophe before what a spreadsheet would run as a formula; all else as it is."""
+    if not isinstance(value, str) or not value.lstrip(" ").startswith(FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +14,7 @@ from losses import BASELINES
 from utils.comparison.grouping import Group, Spread, group_runs, is_number
 from utils.comparison.layout import DATA_KEYS, Layout, lay_out
 from utils.comparison.numbers import Unit, better_of, unit_of
-from utils.comparison.papers import Printed, find_printed
+from utils.comparison.papers import Improvement, Printed, find_improvements, find_printed
 from utils.comparison.reading import NOISY, Found, newest
 from utils.comparison.strata import check_pooled, is_stratum, pooled_differences, with_strata
 from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
@@ -24,6 +26,8 @@ from utils.types import ConfigError
 
 SAME_DATA = (*DATA_KEYS, "select_on", "valid_fraction", "smoke")
 """What numbers of one column must have in common to be compared; the first parts of keys."""
+WORDS = {"val": "valid", "validation": "valid", "acc": "accuracy", "ce": "cross_entropy", "top5": "top5_accuracy"}
+"""What others call parts of a metric's name."""
 ROWS_NAMED = 8
 """Rows that a message names before it counts the rest."""
 Tests = Literal["auto", "all", "seeds", "none"]
@@ -104,6 +108,8 @@ class Comparison:
     panels: tuple[Panel, ...]
     not_tested: str = ""
     """Why there is no test where one could be expected."""
+    improvements: tuple[Improvement, ...] = ()
+    """Those that papers print of recipes' runs."""
 
     @cached_property
     def _units(self) -> dict[str, Unit]:
@@ -164,7 +170,8 @@ def compare(found: Found, options: Options) -> Comparison:
         reason = f"no baseline among the rows, so no tests; --baseline ROW names one: {_some(rows)}"
     elif options.tests == "auto" and not with_images:
         reason = f"{len(pairs):,} comparisons: tested over seeds only; --tests all reads all predictions"
-    return Comparison(options, found, tuple(groups), layout, tuple(panels), reason)
+    improvements = find_improvements(groups, options.metric, found.recipe)
+    return Comparison(options, found, tuple(groups), layout, tuple(panels), reason, improvements)
 
 
 def _with_names(found: Found, keys: Sequence[str]) -> Found:
@@ -183,7 +190,16 @@ def _check_metric(found: Found, metric: str) -> None:
     tested = ", ".join(sorted(name for name in known if name.startswith("test/")))
     evaluated = ", ".join(sorted({name for run in found.runs for name in run.findings} & known))
     told = f"of evaluations {evaluated}" if evaluated else "python evaluate.py RUN adds others"
-    raise ConfigError(f"--metric: no run has {metric!r}{did_you_mean(metric, known)}; there are {tested}, ...; {told}")
+    if several := [each for each in re.split(r"[,\s]+", metric) if each in known]:
+        raise ConfigError(f"--metric: must be one, such as {several[0]}, got {metric!r}; --csv FILE has all of them")
+    hint = did_you_mean(_spelled_out(metric), known)
+    raise ConfigError(f"--metric: no run has {metric!r}{hint}; there are {tested}, ...; {told}")
+
+
+def _spelled_out(metric: str) -> str:
+    """Return a metric's name as summaries spell it, of one such as "val_acc" or "test acc"."""
+    part, *words = [WORDS.get(word, word) for word in re.split(r"[\s/_.-]+", metric.lower()) if word] or [metric]
+    return "/".join([part, "_".join(words)]) if words else part
 
 
 def _better(found: Found, metric: str) -> Better:
@@ -193,7 +209,9 @@ def _better(found: Found, metric: str) -> Better:
 
 
 def _check_reach(found: Found, reach: float | None) -> None:
-    """Raises: ConfigError for a share above 1, such as 90 where 90 % is meant."""
+    """Raises: ConfigError for what is no number, or a share above 1, such as 90 where 90 % is meant."""
+    if reach is not None and not math.isfinite(reach):
+        raise ConfigError(f"--reach: must be a finite number, got {reach:g}")
     shares = [name for name in {str(run.settings["monitor"]) for run in found.runs} if unit_of(name).is_share]
     if reach is not None and reach > 1 and shares:
         raise ConfigError(f"--reach: {min(shares)} is a share of 1, so 0.9 means 90 %, got {reach:g}")

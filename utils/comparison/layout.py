@@ -119,7 +119,7 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
     placed = (*chosen_rows, *chosen_columns)
     parameters: dict[tuple[Any, ...], list[str]] = {}
     for keys in (chosen_rows, chosen_columns):
-        families = tuple(_family(key) for key in keys)
+        families = tuple(family(key) for key in keys)
         names = [key for key in varied if families and key.startswith(families) and key not in placed]
         names += [key for key in varied if key.startswith(CODE_OF) and _is_of(groups, key, keys)]
         for place, members in _by(groups, lambda group, keys=keys: _place(group, keys)).items():
@@ -149,7 +149,9 @@ def _check(given: dict[str, Sequence[str]], groups: Sequence[Group]) -> None:
             elif key in WITHOUT_INFLUENCE - {"noisy_labels"}:
                 mistakes.append(f"{option}: {key!r} cannot change a result, so it tells no groups apart")
             elif key not in known | set(KEYS):
-                mistakes.append(f"{option}: no run has the key {key!r}{did_you_mean(key, known)}")
+                within = [each for each in sorted(known) if each.endswith(f".{key}")]
+                hint = f"; did you mean {' or '.join(map(repr, within))}?" if within else did_you_mean(key, known)
+                mistakes.append(f"{option}: no run has the key {key!r}{hint}")
     if both := set(given["--rows"]) & set(given["--columns"]):
         mistakes.append(f"--columns: {', '.join(sorted(both))} is in --rows already")
     if mistakes:
@@ -166,9 +168,9 @@ def _choose(
     """
     free = [key for key in varied if key not in taken and key != DATA and not key.startswith(CODE_OF)]
     free = [key for key in free if not any(_follows(groups, key, each) for each in taken)]
-    mine = tuple(_family(each) for each in taken)
+    mine = tuple(family(each) for each in taken)
     free = [key for key in free if not (mine and key.startswith(mine))]
-    names = [key for key in preferred if any(each == key or each.startswith(_family(key)) for each in free)]
+    names = [key for key in preferred if any(each == key or each.startswith(family(key)) for each in free)]
     for place, key in enumerate(names, 1):
         if not any(_follows(groups, key, later) for later in names[place:]):
             return (key,)
@@ -185,7 +187,7 @@ def _is_of(groups: Sequence[Group], key: str, keys: tuple[str, ...]) -> bool:
     return all(len(each) == 1 for each in having) and {False} in having
 
 
-def _family(key: str) -> str:
+def family(key: str) -> str:
     """Return what the parameters of a key begin with."""
     return f"{FAMILY.get(key, f'{key}_params')}."
 

@@ -14,6 +14,7 @@ from leaving import leave
 
 import compare
 from utils.evaluation.findings import Findings
+from utils.runs import without_formula
 
 ROOT = Path(__file__).resolve().parents[3]
 SWEEP = """\
@@ -193,10 +194,18 @@ def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
         (["--rows", "notes"], "--rows: 'notes' cannot change a result"),
         (["--rows", "dropout", "--columns", "dropout"], "--columns: dropout is in --rows already"),
         (["--baseline", "FocalLoss"], "--baseline: no row is called 'FocalLoss'"),
+        (["--rows", "lr"], "--rows: no run has the key 'lr'; did you mean 'optimizer_params.lr'?"),
+        (["--metric", "test acc"], "--metric: no run has 'test acc'; did you mean 'test/accuracy'?"),
+        (["--metric", "val_acc"], "--metric: no run has 'val_acc'; did you mean 'valid/accuracy'?"),
+        (["--metric", "test/accuracy,seconds"], "--metric: must be one, such as test/accuracy, got"),
+        (["--metric", "test/accuracy", "--metric", "seconds"], "--metric: give one, got test/accuracy, seconds; --csv"),
+        (["--reach", "nan"], "--reach: must be a finite number, got nan"),
+        (["--reach", "inf"], "--reach: must be a finite number, got inf"),
+        (["--html", "same.x", "--csv", "./same.x"], "--html and --csv: name one file, same.x"),
     ],
 )
 def test_what_there_is_not_is_refused(tmp_path, capsys, options, message):
-    leave(tmp_path)
+    leave(tmp_path, summary={"valid/accuracy": 0.8}, epochs=[0.5])
     assert message in said(capsys, tmp_path, *options, status=2)
 
 
@@ -299,6 +308,38 @@ def test_torch_is_not_imported(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
     assert "images: these networks on other test images" in done.stdout
+
+
+@pytest.mark.parametrize(("redirected", "status"), [(">&-", 0), ("> /dev/full", 1), ("| head -0", 0)])
+def test_an_output_that_takes_nothing_ends_in_a_line(tmp_path, redirected, status):
+    leave(tmp_path)
+    command = f"{sys.executable} compare.py {tmp_path} {redirected}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    full = "standard output: cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (status, full if status else "")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        *[(text, f"'{text}") for text in ("=HYPERLINK(1)", "-2+3", "+1-1", "@SUM(A1)", "\t=1", " =1", "-")],
+        *[(value, value) for value in ("-0.5", "+1e-3", -0.5, 7, None, "", "a=b", "FocalLoss")],
+    ],
+)
+def test_a_text_is_no_formula_and_a_number_stays_one(value, written):
+    assert without_formula(value) == written
+
+
+def test_no_text_in_a_table_is_a_formula(tmp_path, capsys):
+    for name in ("=HYPERLINK(1)", "-2+3"):
+        leave(tmp_path / "runs", f"optimizer={name}")
+    leave(tmp_path / "runs", "optimizer=SGD", "dropout=0.5")
+    files = [tmp_path / "groups.csv", tmp_path / "runs.csv"]
+    said(capsys, tmp_path / "runs", "--rows", "optimizer", "--csv", files[0], "--runs-csv", files[1])
+    for file in files:
+        rows = list(csv.DictReader(file.read_text().splitlines()))
+        assert {"'=HYPERLINK(1)", "'-2+3", "SGD"} == {row["optimizer"] for row in rows}
+        assert not any(text.startswith(("=", "@", "+", "-")) for row in rows for text in row.values())
 
 
 def copy(first: Path, output: Path, number: int, seeds: int) -> None:
