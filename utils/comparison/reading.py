@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from utils.comparison.strata import NOT_RECORDED, Facts
 from utils.comparison.trials import results_among
 from utils.configuration.catalogue import NAME_CHECKS
@@ -28,6 +31,20 @@ DATA = "data"
 """Beside a run's configuration keys: what its data was."""
 NOISY = "with label noise"
 """That of runs whose labels each seed draws; the images are those of the same runs without noise."""
+
+
+class Needed(Struct):
+    """The keys of a run's configuration that a comparison asks for by name, with their types."""
+
+    dataset: str
+    architecture: str
+    loss_function: str
+    monitor: str
+    select_on: str
+    seed: int
+    num_epochs: int
+    label_noise: float
+    smoke: bool
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -192,9 +209,11 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     trial = _read("trial.json", folder.read_trial)
     if with_epochs:
         read_epochs(folder)
-    seed = settings.pop("seed")
-    if not isinstance(seed, int) or not isinstance(settings["loss_function"], str):
-        raise Damaged("config.yml is not of a run")
+    try:
+        seed = msgspec.convert(settings, Needed).seed
+    except msgspec.ValidationError as error:
+        raise Damaged(f"config.yml is not of a run: {error}") from None
+    del settings["seed"]
     record = _read("evaluation/evaluation.json", lambda: read_record(folder.evaluation))
     findings = record.compared() if record is not None and record.facts["finished"] else {}
     summary |= {name: finding.value for name, finding in findings.items()}

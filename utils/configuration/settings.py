@@ -99,8 +99,8 @@ def flatten(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     for key, value in values.items():
         if isinstance(value, dict):
             flat |= flatten(value, f"{above}{key}.")
-        elif f"{above}{key}" == "image_size" and isinstance(value, (list, tuple)) and len(set(value)) == 1:
-            flat[key] = value[0]
+        elif f"{above}{key}" == "image_size" and isinstance(value, (list, tuple)) and len(set(_frozen(value))) == 1:
+            flat[key] = _frozen(value[0])
         else:
             flat[f"{above}{key}"] = _frozen(value)
     return flat

@@ -150,7 +150,10 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     """Build what a run with this configuration trained. Args, Raises: as `open_subject`."""
     config = structs.replace(config, pretrained=False, weights_path=None, compile=False)  # the checkpoint has them all
     prepared = prepare(config)
-    recorded = folder.read_environment().get("data_fingerprint")
+    try:
+        recorded = folder.read_environment().get("data_fingerprint")
+    except DamagedFile as damage:
+        raise ConfigError(f"{folder.path}: {damage}") from None
     if recorded not in (None, prepared.data.fingerprint):
         LOG.warning("%s: the data is not what this run was trained on: images, labels or boxes differ", folder.path)
     _refuse_other_classes(folder, prepared.data.data.classes)

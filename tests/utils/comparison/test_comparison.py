@@ -418,9 +418,7 @@ def test_improvements_that_a_paper_prints_stand_beside_ours(tmp_path, recipe):
     for place, cell in enumerate(expand(load_sweep(config))):
         gains = [sign * each.value / 100 for each in numbers if belongs(each.cell, cell.config.values())]
         accuracy = 0.5 + max(gains, default=-0.01) + 0.01
-        folder = leave(
-            tmp_path, f"seed={cell.config.seed}", suffix=f"-{place + 2}", accuracy=accuracy
-        )
+        folder = leave(tmp_path, f"seed={cell.config.seed}", suffix=f"-{place + 2}", accuracy=accuracy)
         folder.config.write_text(cell.config.to_yaml())
     found = study(tmp_path, tests="none")
     assert len(found.improvements) == len(numbers)
