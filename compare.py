@@ -80,8 +80,6 @@ def run(options: argparse.Namespace) -> None:
     chosen = {name: getattr(options, name) for name in Options.__dataclass_fields__}
     comparison = compare(found, Options(**chosen | {"metric": metric}))
     tables, lines = build_tables(comparison), notes(comparison)
-    width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
-    show(presentable(to_terminal(tables, lines, width)))
     if options.markdown is not None:
         write_atomically(options.markdown, to_markdown(tables, lines))
     if options.latex is not None:
@@ -92,8 +90,11 @@ def run(options: argparse.Namespace) -> None:
         write_csv(options.csv, group_records(comparison))
     if options.runs_csv is not None:
         write_csv(options.runs_csv, run_records(comparison))
+    width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+    text = to_terminal(tables, lines, width)
     if written := [str(getattr(options, name)) for name in names if getattr(options, name) is not None]:
-        show(f"\nwritten: {presentable(', '.join(written))}")
+        text += f"\n\nwritten: {', '.join(written)}"
+    show(presentable(text))  # last: what reads it may close, as head does
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

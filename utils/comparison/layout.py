@@ -178,13 +178,11 @@ def _choose(
 
 
 def _is_of(groups: Sequence[Group], key: str, keys: tuple[str, ...]) -> bool:
-    """Tell whether some values of keys have another key and some do not, as one loss has its file."""
-    if not keys:
-        return False
-    having = [
-        {key in group.settings for group in each} for each in _by(groups, lambda each: _place(each, keys)).values()
-    ]
-    return all(len(each) == 1 for each in having) and {False} in having
+    """Tell whether some values of keys have a file of code and some do not, as far as runs recorded their code."""
+    known = [group for group in groups if group.runs[0].facts.code is not None]
+    places = _by(known, lambda group: _place(group, keys)).values()
+    having = [{key in group.settings for group in each} for each in places]
+    return bool(keys) and all(len(each) == 1 for each in having) and {False} in having
 
 
 def family(key: str) -> str:
