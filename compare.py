@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from utils.comparison.building import Options, compare
 from utils.comparison.formats import to_latex, to_markdown, to_terminal
@@ -35,7 +36,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Show finished runs beside each other: means over seeds, and what is more than noise.",
         epilog="example: python compare.py output --rows loss_function --columns architecture --markdown table.md",
     )
-    keys = {"type": lambda text: tuple(filter(None, text.split(","))), "default": (), "metavar": "KEY[,KEY]"}
+    keys: dict[str, Any] = {
+        "type": lambda text: tuple(filter(None, text.split(","))),
+        "default": (),
+        "metavar": "KEY[,KEY]",
+    }
     parser.add_argument("words", nargs="*", metavar="RUNS | SWEEP | key=value", help="what to compare (output)")
     parser.add_argument("--rows", **keys, help="configuration keys of the rows; by itself what differs")
     parser.add_argument("--columns", **keys, help="and those of the columns")
@@ -71,14 +76,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> None:
     names = ("markdown", "latex", "html", "csv", "runs_csv")
     problems = output_problems({f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
-    metric, *more = options.metric or [Options.metric]
+    options.metric, *more = given = options.metric or [Options.metric]
     if more:
-        problems.append(f"--metric: give one, got {', '.join(options.metric)}; --csv FILE has the means of all numbers")
+        problems.append(f"--metric: give one, got {', '.join(given)}; --csv FILE has the means of all numbers")
     if problems:
         raise ConfigError("\n".join(problems))
     found = find_runs(options.words, with_epochs=options.reach is not None, trials=options.trials)
     chosen = {name: getattr(options, name) for name in Options.__dataclass_fields__}
-    comparison = compare(found, Options(**chosen | {"metric": metric}))
+    comparison = compare(found, Options(**chosen))
     tables, lines = build_tables(comparison), notes(comparison)
     if options.markdown is not None:
         write_atomically(options.markdown, to_markdown(tables, lines))

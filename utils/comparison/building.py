@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -146,7 +147,7 @@ def compare(found: Found, options: Options) -> Comparison:
     _check_reach(found, options.reach)
     check_pooled(options.pool)
     found = _with_names(found, (*options.rows, *options.columns))
-    found = with_strata(found, options.metric, options.pool)
+    found = with_strata(_in_one_unit(found, options.metric), options.metric, options.pool)
     runs, repeated = newest(found.runs)
     found = replace(found, runs=tuple(runs), repeated=(*found.repeated, *repeated))
     better = _better(found, options.metric)
@@ -202,10 +203,23 @@ def _spelled_out(metric: str) -> str:
     return "/".join([part, "_".join(words)]) if words else part
 
 
+def _in_one_unit(found: Found, metric: str) -> Found:
+    """Leave out runs whose number is in another unit than that of most, as one of another version can be."""
+    units = Counter(run.findings[metric].unit for run in found.runs if metric in run.findings)
+    if len(units) < 2:
+        return found
+    usual = units.most_common(1)[0][0]
+    odd = [run for run in found.runs if metric in run.findings and run.findings[metric].unit != usual]
+    reasons = [
+        (each.folder.path, f"{metric} is in {each.findings[metric].unit!r}, of others in {usual!r}") for each in odd
+    ]
+    return replace(found, runs=tuple(run for run in found.runs if run not in odd), damaged=(*found.damaged, *reasons))
+
+
 def _better(found: Found, metric: str) -> Better:
     """Return which direction of the metric is better, as the evaluation that found it says."""
-    said = (run.findings[metric].better for run in found.runs if metric in run.findings)
-    return next(said, better_of(metric))
+    said = next((run.findings[metric] for run in found.runs if metric in run.findings), None)
+    return better_of(metric) if said is None else said.better
 
 
 def _check_reach(found: Found, reach: float | None) -> None:

@@ -74,7 +74,8 @@ def leave(
     if found := [evaluated] if isinstance(evaluated, Findings) else evaluated:
         folder.evaluation.mkdir()
         facts = {"checkpoint": "", "data_fingerprint": data, "images": 0, "finished": True}
-        at = Conditions(**({"device": "A CPU"} | dict(conditions or {})))
+        where: dict[str, Any] = {"device": "A CPU", **(conditions or {})}
+        at = Conditions(**where)
         write_record(
             Record(facts, {each.evaluation: Evaluated({}, each, 1.0, at) for each in found}), folder.evaluation
         )

@@ -93,6 +93,17 @@ def test_numbers_of_an_older_version_have_the_unit_of_their_name(tmp_path):
     assert "classification/gone\n" in text_of(study(tmp_path, metric="classification/gone"))
 
 
+def test_a_number_in_another_unit_is_averaged_with_no_other(tmp_path):
+    for seed, unit in enumerate(("%", "%", "bits")):
+        folder = leave(tmp_path, f"seed={seed}", evaluated=found("calibration", "ece", 0.5))
+        path = folder.evaluation / "evaluation.json"
+        path.write_text(path.read_text().replace('"unit": "%"', f'"unit": "{unit}"'))
+    comparison = study(tmp_path, metric="calibration/ece")
+    assert [len(cell.group.runs) for cell in comparison.cells] == [2]
+    assert f"left out, damaged: {folder.path}: calibration/ece is in 'bits', of others in '%'" in notes(comparison)
+    assert [len(cell.group.runs) for cell in study(tmp_path).cells] == [3]
+
+
 def test_numbers_measured_on_several_devices_are_never_one_mean(tmp_path):
     for seed, device in enumerate(("A CPU", "A GPU")):
         latency = Findings("cost")
