@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--pool",
-        **keys | {"metavar": "NAME[,NAME]"},
+        **keys,
         help=f"average over runs that differ in these, which are groups of their own by default: {', '.join(STRATA)}",
     )
     parser.add_argument("--exact", action="store_true", help="McNemar's exact test over images instead of its mid-p")

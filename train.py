@@ -1,6 +1,8 @@
 """Train one run from one YAML file, or the runs of its `sweep:`.
 
     python train.py [FILE] [key=value ...] [--check | --list [TABLE] | --fresh] [--shard i/n]
+                    [--changed-code keep | retrain]
+    python train.py [FILE] --new FOLDER_OR_SET [--pretrained NAME] [data_path=PATH]
 
 FILE is config.yml unless given; without a config.yml, config_template.yml is used.
 """
@@ -12,7 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from utils.configuration.catalogue import LISTS, NAME_CHECKS, list_names
 from utils.scripts import Parser, exit_status, leave, without_values_of_secrets
@@ -35,7 +37,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("-d", metavar="PATH", dest="data_path", help="where the data lies; the same as data_path=PATH")
     parser.add_argument("--check", action="store_true", help="check everything, print what would run, train nothing")
     parser.add_argument("--list", nargs="?", const="all", metavar="TABLE", help=f"show the names of {', '.join(LISTS)}")
+    parser.add_argument("--new", metavar="FOLDER | SET", help="write a short FILE (config.yml) for these images")
+    parser.add_argument("--pretrained", metavar="NAME", help="with --new: the architecture whose weights to start from")
     parser.add_argument("--fresh", action="store_true", help="train anew even if this run is there already")
+    changed = "keep runs whose code has changed since, or retrain them; without it, they are refused"
+    parser.add_argument("--changed-code", choices=("keep", "retrain"), help=changed)
     parser.add_argument("--shard", metavar="i/n", help="of a sweep's runs, train the i-th of n parts")
     return parser.parse_intermixed_args(arguments)
 
@@ -66,15 +72,37 @@ def read(options: argparse.Namespace) -> Configuration:
     return read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
 
 
+def write_new(options: argparse.Namespace) -> None:
+    from utils.new_configuration import write_configuration
+
+    files = [word for word in options.words if "=" not in word]
+    changes = dict(word.split("=", 1) for word in options.words if "=" in word)
+    data_path = changes.pop("data_path", options.data_path)
+    if changes or len(files) > 1:
+        raise ConfigError("--new takes one FILE and data_path=PATH; edit the file for everything else")
+    file = Path(files[0] if files else "config.yml")
+    data = write_configuration(options.new, options.pretrained, data_path, file)
+    command = "python train.py" + (f" {file}" if files else "")
+    print(
+        f"{file}: {len(data.train):,} training images in {len(data.classes)} classes; {command} --check, then {command}"
+    )
+
+
 def run(options: argparse.Namespace) -> None:
     if options.list:
         print(list_names(options.list))
         return
+    if options.new is not None:
+        write_new(options)
+        return
+    if options.pretrained is not None:
+        raise ConfigError("--pretrained goes with --new; for a run write pretrained=true architecture=NAME")
     config = read(options)
+    again: dict[str, Any] = {"fresh": options.fresh, "changed_code": options.changed_code}
     if config.sweep is not None:
         from utils.sweeps.command import Shard, run_sweep
 
-        run_sweep(config, Shard.parse(options.shard), check=options.check, fresh=options.fresh)
+        run_sweep(config, Shard.parse(options.shard), check=options.check, **again)
         return
     if options.shard is not None:
         raise ConfigError("--shard: there is one run only, the configuration has no sweep")
@@ -87,7 +115,7 @@ def run(options: argparse.Namespace) -> None:
         print(config.to_yaml())
         print(found)
     else:
-        runner.train(config, fresh=options.fresh)
+        runner.train(config, **again)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,6 +7,7 @@ import gzip
 import lzma
 import os
 import re
+import shutil
 import stat
 import struct
 import tarfile
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
+from utils.files import open_regular
 from utils.types import DataError
 
 CHUNK = 1 << 20
@@ -75,6 +77,7 @@ def extract(
     count = files = size = 0
     seen = set()
     try:
+        _refuse_without_room(archive, folder, _size_of_zip(archive, folder))
         for member in _members(archive):
             path = _safe_path(archive, member.name)
             count += 1
@@ -93,6 +96,7 @@ def extract(
                 raise DataError(f"{archive}: refused: {member.name!r} is a file and a folder")
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
+                _refuse_without_room(archive, folder, member.size)  # a tar file says of its members only
                 # beside no member, whose name it could take, and never too long
                 part = folder / f".unpacking-{os.getpid()}"
                 try:
@@ -108,6 +112,21 @@ def extract(
     if not files:
         raise DataError(f"{archive}: damaged or no tar or zip file: holds no files")
     return files
+
+
+def _size_of_zip(archive: Path, folder: Path) -> int:
+    """Return what a zip file would unpack to, less the files that are there already; 0 of any other."""
+    with open_regular(archive) as file:
+        if not zipfile.is_zipfile(file):
+            return 0
+        names = {entry.filename: entry.file_size for entry in zipfile.ZipFile(file).infolist()}
+    return sum(size for name, size in names.items() if not os.path.lexists(os.path.join(folder, name)))
+
+
+def _refuse_without_room(archive: Path, folder: Path, size: int) -> None:
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
+    if size > (free := shutil.disk_usage(place).free):
+        raise DataError(f"{archive}: refused: unpacks to {size:,} bytes; {folder} has room for {free:,}")
 
 
 def _safe_path(archive: Path, name: str) -> PurePosixPath:
@@ -148,7 +167,7 @@ class _Bounded:
 
 
 def _members(archive: Path) -> Iterator[Member]:
-    with archive.open("rb") as file:
+    with open_regular(archive) as file:
         head = file.read(6)
     decompress = next((each for magic, each in COMPRESSIONS.items() if head.startswith(magic)), open)
     with decompress(archive, "rb") as stream:

@@ -21,15 +21,18 @@ Pairs = list[tuple[int, int]]
 
 
 def audit(data: DataSet) -> tuple[str, ...]:
-    """Return notes on classes without training images and on images that are in both parts."""
+    """Return notes on classes without training or test images and on images that are in both parts."""
     return (*_empty_classes(data), *_shared_images(data.train, data.test))
 
 
 def _empty_classes(data: DataSet) -> list[str]:
-    counts = np.bincount(data.train.labels[data.train.labels >= 0], minlength=len(data.classes))
-    empty = [name for name, count in zip(data.classes, counts, strict=False) if count == 0]
-    what = "classes" if data.kind == "image" else "characters"
-    return [f"{len(empty):,} {what} have no training image: {some(empty)}"] if empty else []
+    notes, what = [], "classes" if data.kind == "image" else "characters"
+    for part, table in (("training", data.train), ("test", data.test)):
+        counts = np.bincount(table.labels[table.labels >= 0], minlength=len(data.classes))
+        empty = [name for name, count in zip(data.classes, counts, strict=False) if count == 0]
+        if empty and (part == "training" or data.kind == "image"):  # few texts hold every character
+            notes.append(f"{len(empty):,} {what} have no {part} image: {some(empty)}")
+    return notes
 
 
 def _shared_images(train: ImageTable, test: ImageTable) -> list[str]:

@@ -1,8 +1,8 @@
-"""Transforms from their configuration: a mapping of names, ours or torchvision.transforms', to parameters, in order."""
+"""Transforms from their configuration: names, ours or torchvision.transforms', with parameters, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -11,6 +11,7 @@ from torchvision.transforms import InterpolationMode
 
 from datasets import TRANSFORMS
 from datasets.transform_parameters import senseless_parameters
+from utils.configuration.chains import steps
 from utils.lookup import did_you_mean, load_entry, parameter_problems
 from utils.types import FAILURES, ConfigError
 
@@ -18,43 +19,43 @@ ENUMERATIONS: dict[str, type[Enum]] = {"interpolation": InterpolationMode, "poli
 """Parameters that torchvision takes as members of an enumeration, and a configuration as their texts."""
 
 
-def build_transforms(chain: Mapping[str, Mapping[str, Any] | None], key: str) -> list[Callable[[Any], Any]]:
+def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key: str) -> list[Callable[[Any], Any]]:
     """Build the transforms of a chain.
 
     Args:
-        chain: name -> parameters. A transform of transforms (RandomApply, RandomChoice, RandomOrder) takes a chain as
-            its `transforms`; those that work on normalised tensors cannot stand in such a chain.
+        chain: name -> parameters, or a list of such mappings. A transform of transforms (RandomApply, RandomChoice,
+            RandomOrder) takes a chain as its `transforms`; those that work on normalised tensors cannot stand there.
         key: the configuration's key, for messages.
 
     Raises: ConfigError naming each parameter that a transform does not take and each transform that cannot be built.
     """
     built, problems = [], []
-    for name, given in chain.items():
-        params = dict(given or {})
+    for path, name, given in steps(chain):
+        params, here = dict(given or {}), ".".join((key, *path))
         constructor = load_entry(TRANSFORMS[name]) if name in TRANSFORMS else getattr(transforms, name, None)
         if constructor is None:  # one inside another: those at the top were checked with the other names
             near = did_you_mean(name, [*TRANSFORMS, *vars(transforms)])
-            problems.append(f"{key}.{name}: unknown transform {name!r}{near} (python train.py --list transforms)")
+            problems.append(f"{here}: unknown transform {name!r}{near} (python train.py --list transforms)")
             continue
         unfit = parameter_problems(constructor, params) or senseless_parameters(name, params)
-        problems += [f"{key}.{name}.{param}: {text}" for param, text in unfit.items()]
+        problems += [f"{here}.{param}: {text}" for param, text in unfit.items()]
         if unfit:
             continue
         try:
-            if isinstance(params.get("transforms"), Mapping):
-                inner = f"{key}.{name}.transforms"
+            if "transforms" in params:
+                inner = f"{here}.transforms"
                 params["transforms"] = build_transforms(params["transforms"], inner)
                 late = [type(each).__name__ for each in params["transforms"] if is_late(each)]
                 if late:
                     raise ConfigError(f"{inner}.{late[0]}: comes after normalisation, so not inside {name}")
             for param, kind in ENUMERATIONS.items():
                 if isinstance(params.get(param), str):
-                    params[param] = _member(kind, params[param], f"{key}.{name}.{param}")
+                    params[param] = _member(kind, params[param], f"{here}.{param}")
             built.append(constructor(**params))
         except ConfigError as error:
             problems.append(str(error))
         except FAILURES as error:
-            problems.append(f"{key}.{name}: {name} refuses its parameters: {error}")
+            problems.append(f"{here}: {name} refuses its parameters: {error}")
     if problems:
         raise ConfigError("\n".join(problems))
     return built

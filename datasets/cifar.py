@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, join_tables, keep_classes
-from datasets.files import altered_files, find_folder, official_archive, refuse_altered
+from datasets.files import altered_files, find_folder, official_archive, read_bytes, refuse_altered
 from utils.types import ConfigError, DataError
 
+LARGEST = 1 << 30
+"""Bytes of a file; CIFAR-100's training part has 155 MB."""
 PAPER_PAIR = ("airplane", "truck")
 
 
@@ -148,8 +150,8 @@ def _refuse_large_memo(content: bytes) -> None:
 
 
 def _unpickle(path: Path) -> dict[str, Any]:
+    stored = read_bytes(path, LARGEST)
     try:
-        stored = path.read_bytes()
         _refuse_large_memo(stored)
         content = _ArrayUnpickler(io.BytesIO(stored), encoding="latin1").load()
     except (
@@ -163,8 +165,6 @@ def _unpickle(path: Path) -> dict[str, Any]:
         MemoryError,
     ) as error:
         raise DataError(f"{path}: damaged or no CIFAR file: {error}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not isinstance(content, dict):
         raise DataError(f"{path}: damaged or no CIFAR file: holds no dictionary")
     return content

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from datasets.files import listing
+from datasets.files import listing, read_text
 from utils.types import DataError
 
 
@@ -26,8 +26,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     Raises: DataError if the file cannot be read, holds fewer than two names, or one that is empty or stands twice.
     """
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
+        names = tuple(line.strip() for line in read_text(path).splitlines())
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     problems = [f"line {number}: empty" for number, name in enumerate(names, start=1) if not name]
     problems += [f"{name!r} stands twice" for name, count in Counter(names).items() if name and count > 1]

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.files import listing
+from datasets.files import listing, read_bytes
 from datasets.images import bad_images
 from utils.lookup import did_you_mean
 from utils.types import DataError
@@ -71,10 +71,7 @@ def read_fields(path: Path, delimiters: str = ",") -> list[tuple[int, list[str]]
     Raises: DataError if the file cannot be read or is no CSV file in UTF-8.
     """
     try:
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-        text = content.decode("utf-8")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        text = read_bytes(path).removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         found = f"byte 0x{error.object[error.start]:02x}, {error.reason}"

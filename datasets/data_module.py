@@ -268,7 +268,8 @@ class DataModule(pl.LightningDataModule):
         if self.trainer is None or self._device_type() == "cpu":
             return stream
         stream.on_device = True
-        if isinstance(pixels := stream.pixels, np.ndarray) and pixels.nbytes <= LARGEST_RESIDENT:
+        in_batches = not stream.crops_originals  # which are cut one by one, before they are sent
+        if in_batches and isinstance(pixels := stream.pixels, np.ndarray) and pixels.nbytes <= LARGEST_RESIDENT:
             if id(pixels) not in self._resident:
                 planes = torch.from_numpy(pixels).permute(0, 3, 1, 2)
                 self._resident[id(pixels)] = planes.to(self.trainer.strategy.root_device)

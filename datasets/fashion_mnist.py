@@ -12,7 +12,11 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable
 from datasets.files import official_files
+from utils.files import open_regular
 from utils.types import DataError
+
+LARGEST = 1 << 30
+"""Bytes that a file may unpack to; the largest has 47 MB."""
 
 
 def fashion_mnist(*, data_path: str | None = None, download: bool = False, verify_checksums: bool = True) -> DataSet:
@@ -59,12 +63,14 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     Raises: DataError if the file is damaged or holds another type or number of dimensions.
     """
     try:
-        with gzip.open(path) as file:
+        with open_regular(path) as packed, gzip.open(packed) as file:
             magic = file.read(4)
             if magic != bytes((0, 0, 8, ndim)):
                 raise DataError(f"{path}: no idx file of bytes in {ndim} dimensions: it begins with {magic.hex(' ')}")
             shape = struct.unpack(f">{ndim}I", file.read(4 * ndim))
             size = math.prod(shape)
+            if size > LARGEST:
+                raise DataError(f"{path}: its head promises {size:,} bytes, more than the {LARGEST:,} allowed")
             values = file.read(size + 1)
     except (OSError, EOFError, zlib.error, struct.error, OverflowError, MemoryError) as error:
         raise DataError(f"{path}: damaged or no gzipped idx file: {error}") from None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import io
 import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +18,11 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from datasets.archives import extract
-from utils.types import DataError, printable
+from utils.files import open_regular, read_regular
+from utils.types import ConfigError, DataError, printable
+
+MAX_TABLE_BYTES = 1 << 28
+"""Of a table or list: millions of lines."""
 
 
 def listing(items: Iterable[object], limit: int = 20) -> str:
@@ -68,7 +74,7 @@ def checksum(path: Path, algorithm: str) -> str:
     Raises: DataError if the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -122,6 +128,19 @@ class Line(NamedTuple):
     fields: list[str]
 
 
+def read_bytes(path: Path, limit: int = MAX_TABLE_BYTES) -> bytes:
+    """Read a regular file of at most so many bytes. Raises: DataError."""
+    try:
+        return read_regular(path, limit)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def read_text(path: Path) -> str:
+    """Read a table or list in UTF-8, its line ends as \\n. Raises: DataError; UnicodeDecodeError."""
+    return io.TextIOWrapper(io.BytesIO(read_bytes(path)), encoding="utf-8-sig").read()
+
+
 def read_list(path: Path, columns: int, separator: str | None = None) -> list[Line]:
     """Read a text file of lines with as many fields as columns; the last field may hold separators.
 
@@ -131,9 +150,7 @@ def read_list(path: Path, columns: int, separator: str | None = None) -> list[Li
     Raises: DataError if the file is missing, no text or empty, or listing the lines with too few fields.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        text = read_text(path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a text file in UTF-8: {error}") from None
     lines = [
@@ -220,9 +237,12 @@ CORES_VARIABLE = "LOSSBENCH_CORES"
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use. Raises: ConfigError if the environment's number is none."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(cores, int(os.environ.get(CORES_VARIABLE, cores)))
+    own = os.environ.get(CORES_VARIABLE, str(cores))
+    if not re.fullmatch(r"0*[1-9][0-9]{0,5}", own):
+        raise ConfigError(f"{CORES_VARIABLE} in the environment: must be a whole number >= 1, got {own!r}")
+    return min(cores, int(own))
 
 
 def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Generator[tuple[Any, Future], None, None]:

@@ -44,8 +44,6 @@ def image_folder(*, data_path: str | None = None) -> DataSet:
     if not any(test.values()):
         raise DataError(f"{folder / test_name}: no images; expected {LAYOUT}")
     classes = tuple(sorted(train))
-    if untested := [name for name in classes if not test.get(name)]:
-        notes.append(f"{len(untested)} classes have no test images: {some(untested)}")
     if ignored:
         notes.append(f"{len(ignored)} files ignored: {some([str(path.relative_to(folder)) for path in ignored])}")
     return DataSet(classes, table_by_class(train, classes), table_by_class(test, classes), tuple(notes))

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from datasets.files import read_bytes
 from utils.types import DataError
 
 MATRIX, COMPRESSED = 14, 15
@@ -134,13 +135,11 @@ def read_matlab(path: Path, *names: str) -> dict[str, np.ndarray]:
 
     Raises: DataError if the file is missing, damaged, of version 7.3 or lacks a variable.
     """
+    content = read_bytes(path, LARGEST)
     try:
-        content = path.read_bytes()
         if content.startswith(b"MATLAB 7.3"):
             raise DataError(f"{path}: a MATLAB file of version 7.3; version 5, as published, is expected")
         found = _variables(content)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, IndexError, OverflowError, MemoryError, zlib.error) as error:
         raise DataError(f"{path}: damaged or no MATLAB file: {error}") from None
     if lacking := [name for name in names if name not in found]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -26,15 +27,15 @@ class Mixing:
         alpha: of Beta(alpha, alpha), which the share is drawn from, > 0; small: hardly mixed, large: halves.
         probability: share of the batches that are mixed, 0 to 1.
 
-    Raises: ConfigError naming each parameter that is out of range.
+    Raises: ConfigError, a line for each parameter that is out of range.
     """
 
     def __init__(self, alpha: float, probability: float) -> None:
         problems = []
         if not (alpha > 0 and math.isfinite(alpha)):
-            problems.append(f"mixing_params.alpha: must be > 0 and finite, got {alpha}")
+            problems.append(f"alpha: must be > 0 and finite, got {alpha}")
         if not 0 <= probability <= 1:
-            problems.append(f"mixing_params.probability: must be 0 to 1, got {probability}")
+            problems.append(f"probability: must be 0 to 1, got {probability}")
         if problems:
             raise ConfigError("\n".join(problems))
         self.alpha, self.probability = alpha, probability
@@ -53,10 +54,15 @@ class Mixing:
         assert isinstance(batch.target, Tensor)
         random = np.random.default_rng(seed)
         label = F.one_hot(batch.target, num_classes).float()  # [B, K]
-        if random.random() >= self.probability:
+        mixing = self.drawn(random.random())
+        if mixing is None:
             return batch._replace(target=label)
-        image, kept = self.blend(batch.image, partner, random.beta(self.alpha, self.alpha), random)
+        image, kept = mixing.blend(batch.image, partner, random.beta(mixing.alpha, mixing.alpha), random)
         return batch._replace(image=image, target=kept * label + (1 - kept) * label[partner])
+
+    def drawn(self, uniform: float) -> Mixing | None:
+        """Return what mixes a batch for which a number from 0 to below 1 was drawn; None leaves it unmixed."""
+        return self if uniform < self.probability else None
 
     def blend(self, image: Tensor, partner: Tensor, share: float, random: np.random.Generator) -> tuple[Tensor, float]:
         """Return the mixed images and the share of each that is its own.
@@ -64,6 +70,27 @@ class Mixing:
         Shapes: image [B, V, C, H, W], partner [B] -> [B, V, C, H, W].
         """
         raise NotImplementedError
+
+
+class OneOf(Mixing):
+    """Mixes each batch by one of several mixings, or leaves it as it is.
+
+    Args:
+        parts: the mixings. The `probability` of each is the share of all batches that it mixes; they sum to at most 1.
+
+    Source: timm's `Mixup` with mixup_alpha and cutmix_alpha: its prob * switch_prob is CutMix's probability here, its
+        prob * (1 - switch_prob) MixUp's.
+    """
+
+    def __init__(self, parts: Sequence[Mixing]) -> None:
+        self.parts = tuple(parts)
+
+    def drawn(self, uniform: float) -> Mixing | None:
+        for part in self.parts:
+            if uniform < part.probability:
+                return part
+            uniform -= part.probability
+        return None
 
 
 def draw_partners(index: Tensor, *seeds: int | str) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import tokenize
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -11,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from datasets.csv_files import read_csv
+from datasets.files import MAX_TABLE_BYTES, read_bytes
 from utils.lookup import did_you_mean
 from utils.types import DAMAGED_TENSORS, ConfigError, DataError, first_line
 
@@ -79,13 +82,12 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if ending == ".csv":
             return _read_table(path)
-        with path.open("rb") as file:
-            content = _read_tensors(file) if ending == ".pt" else np.load(file, allow_pickle=False)
-            sets = {str(name): content[name] for name in content} if _is_mapping(content) else {"": content}
+        file = io.BytesIO(read_bytes(path))
+        _refuse_bomb(path, file)
+        content = _read_tensors(file) if ending == ".pt" else np.load(file, allow_pickle=False)
+        sets = {str(name): content[name] for name in content} if _is_mapping(content) else {"": content}
     except DataError as error:
         raise ConfigError(f"noisy_labels: {error}") from None
-    except OSError as error:
-        raise ConfigError(f"noisy_labels: {path}: cannot be read: {error.strerror or error}") from None
     except (*DAMAGED_TENSORS, tokenize.TokenError) as error:
         raise ConfigError(
             f"noisy_labels: {path}: holds more than arrays of numbers, or is damaged: {first_line(error)}"
@@ -93,6 +95,14 @@ def _read(path: Path) -> dict[str, Any]:
     if not sets:
         raise ConfigError(f"noisy_labels: {path}: holds nothing")
     return sets
+
+
+def _refuse_bomb(path: Path, file: IO[bytes]) -> None:
+    """Refuse a file that unpacks to more than labels take: .npz and .pt are zip files."""
+    size = sum(each.file_size for each in zipfile.ZipFile(file).infolist()) if zipfile.is_zipfile(file) else 0
+    if size > MAX_TABLE_BYTES:
+        raise DataError(f"{path}: unpacks to {size:,} bytes, more than the {MAX_TABLE_BYTES:,} allowed")
+    file.seek(0)
 
 
 def _is_mapping(content: Any) -> bool:

@@ -13,6 +13,8 @@ from datasets.parquet_files import Part, files_by_split, read_part
 from datasets.parts import choose_test_part
 from utils.types import ConfigError, DataError
 
+MANY_CLASSES = 10_000
+"""Up to here, numbers may be left out, as in a part of a larger set; beyond, they are no numbers of classes."""
 LAYOUT = "data_path/train-*.parquet and data_path/test-*.parquet, perhaps in a folder data"
 
 
@@ -46,6 +48,8 @@ def parquet(
     train = read_part(files["train"], image_column, label_column)
     test = read_part(files[test_name], image_column, label_column)
     classes = _classes(folder, train, test, notes)
+    if len(classes) < 2:
+        raise DataError(f"{folder}: {len(classes)} class, at least 2 are needed")
     return DataSet(classes, _table(train, classes), _table(test, classes), tuple(notes))
 
 
@@ -59,7 +63,12 @@ def _classes(folder: Path, train: Part, test: Part, notes: list[str]) -> tuple[s
     known = natural_order({str(label) for label in train.labels})
     if isinstance(train.labels[0], int):
         notes.append("the files name no classes: they are called by their numbers")
-        highest = max(int(label) for part in (train, test) for label in part.labels)
+        labels = [int(label) for part in (train, test) for label in part.labels]
+        highest = max(labels)
+        if highest >= max(len(labels), MANY_CLASSES):
+            raise DataError(
+                f"{folder}: a label of {highest:,} among {len(labels):,} images; numbers of classes begin with 0"
+            )
         return tuple(str(label) for label in range(highest + 1))
     if unknown := natural_order({str(label) for label in test.labels} - set(known)):
         raise DataError(f"{folder}: labels that no training image has:\n{listing(unknown)}")

@@ -124,6 +124,8 @@ def read_part(files: Sequence[Path], image_column: str | None = None, label_colu
 
 
 def _open(path: Path) -> pq.ParquetFile:
+    if not path.is_file():
+        raise DataError(f"{path}: no regular file")
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
@@ -154,7 +156,7 @@ def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
     """Return what Hugging Face's library says of each column; nothing if another one wrote the file."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return {}
     if not isinstance(features, dict):
         return {}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,7 +26,8 @@ class Preprocessing:
         grayscale: one channel instead of three.
         mean, std: per channel, on 0 to 1; None to leave pixels as they are.
         crop: cut the image to its box.
-        erase: with `crop`: keep the frame and paint what is outside the box black instead of cutting.
+        erase: with `crop`: keep the frame and paint what is outside the box instead of cutting, black or white.
+        most_pixels: with `size` None: an image of more pixels is reduced to that many, its aspect ratio kept.
     """
 
     size: tuple[int, int] | None
@@ -33,7 +35,8 @@ class Preprocessing:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     crop: bool = False
-    erase: bool = False
+    erase: bool | Literal["white"] = False
+    most_pixels: int | None = None
 
     @classmethod
     def of(cls, config: Configuration, training: bool) -> Preprocessing:
@@ -55,7 +58,24 @@ class Preprocessing:
     @property
     def pixels_key(self) -> tuple[Any, ...]:
         """What decides the pixels of an image, of all the settings."""
-        return self.size, self.grayscale, self.crop, self.crop and self.erase
+        key = self.size, self.grayscale, self.crop, self.crop and self.erase
+        return key if self.most_pixels is None else (*key, self.most_pixels)
+
+    def size_of(self, table: ImageTable, row: int) -> tuple[int, int]:
+        """Return the height and width that the image of a row is prepared to, read from its file's head only.
+
+        Raises: DataError as `load`, as far as the head tells.
+        """
+        if self.crop and not self.erase and table.boxes is not None:
+            left, top, right, bottom = map(int, table.boxes[row])
+            return self._size_for(bottom - top, right - left)
+        return self._size_for(*table.size(row))
+
+    def _size_for(self, height: int, width: int) -> tuple[int, int]:
+        if self.size is not None or self.most_pixels is None or height * width <= self.most_pixels:
+            return self.size or (height, width)
+        factor = math.sqrt(self.most_pixels / (height * width))
+        return max(1, int(height * factor)), max(1, int(width * factor))
 
     def load(self, table: ImageTable, row: int) -> np.ndarray:
         """Return the pixels of a row's image: uint8 [H, W, C].
@@ -73,12 +93,13 @@ class Preprocessing:
             left, top, right, bottom = map(int, box)
             inside = image[top:bottom, left:right]
             if self.erase:
-                image = np.zeros_like(image)
+                image = np.full_like(image, 255 if self.erase == "white" else 0)
                 image[top:bottom, left:right] = inside
             else:
                 image = inside
-        if self.size is not None and image.shape[:2] != self.size:
-            image = _resize(image, self.size)
+        size = self._size_for(*image.shape[:2])
+        if image.shape[:2] != size:
+            image = resize(image, size)
         elif image.shape[-1] == 4:
             image = np.ascontiguousarray(image[..., :3])
         if self.grayscale and image.shape[-1] == 3:
@@ -112,12 +133,15 @@ class Preprocessing:
         return mean, std
 
 
-def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize bilinearly with antialiasing. Shapes: [H, W, 1, 3 or 4] uint8 -> [h, w, 1 or 3]."""
+def resize(image: np.ndarray, size: tuple[int, int], mode: str = "bilinear") -> np.ndarray:
+    """Resize with antialiasing, by a mode of torch's `interpolate`.
+
+    Shapes: [H, W, 1, 3 or 4] uint8 -> [h, w, 1 or 3].
+    """
     if not image.flags.writeable or min(image.strides) < 0:
         image = image.copy()  # torch takes no others
     planes = torch.from_numpy(image).permute(2, 0, 1)[None]
-    resized = F.interpolate(planes, size, mode="bilinear", antialias=True)[0, :3].numpy()  # [C, h, w]
+    resized = F.interpolate(planes, size, mode=mode, antialias=True)[0, :3].numpy()  # [C, h, w]
     pixels = np.empty((*size, len(resized)), dtype=np.uint8)
     for channel, plane in enumerate(resized):  # a fifth of the time of a transposing copy
         pixels[..., channel] = plane

@@ -11,7 +11,7 @@ import numpy as np
 from datasets.base import DataSet, ImageTable
 from datasets.boxes import clip_boxes, clipping_note
 from datasets.csv_files import read_csv
-from datasets.files import list_folder, listing
+from datasets.files import list_folder, listing, read_text
 from datasets.images import is_image_name
 from utils.types import DataError
 
@@ -134,8 +134,8 @@ def _class_names(folder: Path, rows: list[Row]) -> tuple[str, ...]:
     if not path.exists():
         return tuple(names.get(k) or f"class {k}" for k in range(1, NUM_CLASSES + 1))
     try:
-        classes = tuple(path.read_text(encoding="utf-8").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
+        classes = tuple(read_text(path).splitlines())
+    except UnicodeDecodeError as error:
         raise DataError(f"{path}: cannot be read: {error}") from None
     if len(classes) != NUM_CLASSES:
         raise DataError(f"{path}: expected {NUM_CLASSES} class names, one a line, found {len(classes)}")

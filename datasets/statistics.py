@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from datasets.base import ImageTable
@@ -16,7 +18,7 @@ def channel_statistics(
     grayscale: bool = False,
     *,
     crop: bool = False,
-    erase: bool = False,
+    erase: bool | Literal["white"] = False,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Compute mean and standard deviation per channel, pooled over all pixels of all images.
 
@@ -28,7 +30,7 @@ def channel_statistics(
         image_size: height and width in pixels to resize to; None to take images as they are stored.
         grayscale: one channel instead of three.
         crop: cut images to their boxes.
-        erase: with `crop`: paint what is outside the box black instead.
+        erase: with `crop`: paint what is outside the box instead, black or white.
 
     Returns: mean and population standard deviation, one number a channel, on pixels from 0 to 1.
     Raises: ValueError if the table is empty; DataError if an image cannot be read.

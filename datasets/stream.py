@@ -11,17 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
+from torchvision.transforms import RandomResizedCrop, Resize
 
 from datasets.augmentation import build_transforms, is_late
 from datasets.base import ImageTable
 from datasets.draws import Draws
 from datasets.fused.chain import Drawn, FusedChain
+from datasets.fused.cropping import most_pixels
 from datasets.fused.operation import NotFusable
 from datasets.one_by_one import OneByOne
 from datasets.preprocessing import Preprocessing
 from datasets.sampling import Key
 from datasets.sequences import targets
-from utils.types import Batch, Sequences
+from utils.types import Batch, DataError, Sequences
 
 BACKENDS = ("fused", "torchvision")
 SMALL = 2**14
@@ -31,8 +33,9 @@ SMALL = 2**14
 class Loaded(NamedTuple):
     """A batch on its way from the loader to the device, where `ImageStream.finish` makes a `Batch` of it.
 
-    Shapes: image [B, V, C, H, W], uint8 pixels or float32 if already normalised; with `drawn` [B, 1, C, H, W], not yet
-    augmented; None where the pixels lie on the device; boxes [B*V, E, 4], what is still to be erased.
+    Shapes: image [B, V, C, H, W], uint8 pixels or float32 if already normalised; with `drawn` not yet augmented, and
+    [B, 1, C, H, W] unless each view was cut from the original; None where the pixels lie on the device; boxes
+    [B*V, E, 4], what is still to be erased.
     """
 
     image: Tensor | None
@@ -52,14 +55,17 @@ class ImageStream(Dataset[Batch]):
         rows: which of its rows, [N]; sample n is row rows[n].
         preprocessing: what is done alike to all.
         image_augmentations, tensor_augmentations: chains of transforms, before and after the conversion to a tensor.
-            Those that work on normalised tensors, such as CutOut, come last, wherever they stand.
+            Those that work on normalised tensors, such as CutOut, come last, wherever they stand. A chain that
+            `crops_originals` is given the images as they are stored, not resized.
         views: replicas of each image, each augmented on its own.
         seed: the run's seed.
         backend: "fused" does all transforms in one pass where it can, "torchvision" one by one.
 
     Attributes:
         fused: the fused chain, or None. not_fused: why it is None although it was asked for.
-        pixels: the prepared images of all rows, uint8 [N, H, W, C], where they are kept; else each is loaded anew.
+        crops_originals: RandomResizedCrop cuts from the images as they are stored, which would else be resized first.
+        pixels: the prepared images of all rows, uint8 [N, H, W, C] or of many sizes, where they are kept; else each is
+            loaded anew.
         on_device: leave the pixels to `finish`, which then augments them where they lie.
         resident: `pixels` where batches are used, [N, C, H, W]; then loaders send no pixels at all.
     """
@@ -78,12 +84,16 @@ class ImageStream(Dataset[Batch]):
     ) -> None:
         if backend not in BACKENDS:
             raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}")
-        self.table, self.rows, self.preprocessing = table, np.asarray(rows, dtype=np.int64), preprocessing
-        self.views, self.seed = views, seed
+        image_chain = build_transforms(image_augmentations or {}, "image_augmentations")
+        self.table, self.rows = table, np.asarray(rows, dtype=np.int64)
+        crop = _crop_of_originals(image_chain)
+        self.crops_originals = crop is not None and _are_resized(table, self.rows, preprocessing)
+        if self.crops_originals:
+            preprocessing = replace(preprocessing, size=None, most_pixels=most_pixels(crop))
+        self.preprocessing, self.views, self.seed = preprocessing, views, seed
         self.pixels: Any = _prepared_pixels(table, preprocessing)
         self.on_device = False
         self.resident: Tensor | None = None
-        image_chain = build_transforms(image_augmentations or {}, "image_augmentations")
         tensor_chain = build_transforms(tensor_augmentations or {}, "tensor_augmentations")
         self.fused: FusedChain | None = None
         self.not_fused: str | None = None
@@ -93,7 +103,7 @@ class ImageStream(Dataset[Batch]):
         if backend == "fused":
             try:
                 chain = [*image_chain, *sorted(tensor_chain, key=is_late)]
-                self.fused = FusedChain(chain, self._size(), preprocessing.channels)
+                self.fused = FusedChain(chain, None if self.crops_originals else self._size(), preprocessing.channels)
                 self.draws = Draws(seed, len(table))
                 return
             except NotFusable as error:
@@ -118,7 +128,7 @@ class ImageStream(Dataset[Batch]):
 
     def unresized(self, position: int) -> np.ndarray:
         """Return the image of a position for a picture: cut to its box if the network sees it so, uint8 [H, W, C]."""
-        return replace(self.preprocessing, size=None).load(self.table, int(self.rows[position]))
+        return replace(self.preprocessing, size=None, most_pixels=None).load(self.table, int(self.rows[position]))
 
     def __getitem__(self, key: int | Key) -> Batch:
         """Return sample `position`, or one of `EpochBatches`.
@@ -147,7 +157,7 @@ class ImageStream(Dataset[Batch]):
     def _pixels_of(self, rows: np.ndarray) -> np.ndarray | list[np.ndarray]:
         if self.pixels is None:
             return [self.preprocessing.load(self.table, row) for row in rows.tolist()]
-        if math.prod(self.pixels.shape[1:]) <= SMALL:
+        if not self.crops_originals and math.prod(self.pixels.shape[1:]) <= SMALL:
             return self.pixels[rows]
         return [self.pixels[row] for row in rows.tolist()]
 
@@ -173,7 +183,12 @@ class ImageStream(Dataset[Batch]):
         all_views = (first_views[:, None] + np.arange(views)).ravel()
         drawn = self.fused.draw(self.draws, epoch, rows.repeat(views), all_views)
         boxes = drawn.boxes if self.fused.erasing else None
-        if self.on_device:
+        if self.crops_originals:
+            images = [image for image in images for _ in range(views)]
+            images = self.fused.crop(images, self.draws, epoch, rows.repeat(views), all_views)
+            if self.on_device:
+                return _as_planes(images).unflatten(0, (number, views)), boxes, drawn
+        elif self.on_device:
             return None if stays else _as_planes(images).unsqueeze(1), boxes, drawn
         return self.fused.on_cpu(images, drawn).unflatten(0, (number, views)), boxes, None
 
@@ -196,6 +211,25 @@ class ImageStream(Dataset[Batch]):
             assert self.fused is not None
             flat = self.fused.erase(flat, boxes, self.preprocessing.normalize)
         return Batch(flat.unflatten(0, (number, -1)), target, index)
+
+
+def _crop_of_originals(image_chain: Sequence[Any]) -> RandomResizedCrop | None:
+    """Return the crop that is to see an image as it is stored: none if a Resize to a height and width comes before."""
+    for transform in image_chain:
+        if isinstance(transform, Resize) and not isinstance(transform.size, int) and len(transform.size) == 2:
+            return None
+        if isinstance(transform, RandomResizedCrop):
+            return transform
+    return None
+
+
+def _are_resized(table: ImageTable, rows: np.ndarray, preprocessing: Preprocessing) -> bool:
+    """Tell whether some images are of another size than the one they are prepared to."""
+    wanted, stored = preprocessing.size, replace(preprocessing, size=None)
+    try:
+        return wanted is not None and any(stored.size_of(table, row) != wanted for row in rows.tolist())
+    except DataError:
+        return True  # told with all others that do not decode
 
 
 def _prepared_pixels(table: ImageTable, preprocessing: Preprocessing) -> np.ndarray | None:

@@ -45,6 +45,13 @@ def _odd_pixels(value: Any) -> bool:
     return len(values) in (1, 2) and all(type(each) is int and each > 0 and each % 2 == 1 for each in values)
 
 
+def is_chain(value: Any) -> bool:
+    """Tell whether a value is a mapping, or a list of one-key mappings."""
+    if isinstance(value, list):
+        return all(isinstance(each, Mapping) and len(each) == 1 for each in value)
+    return isinstance(value, Mapping)
+
+
 LEAST = 1e-6  # above 0
 
 RULES: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
@@ -74,8 +81,8 @@ RULES: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ),
     ("RandomPosterize", "bits"): (lambda value: _all_within(value, 0, 8), "0 to 8"),
     ("", "transforms"): (
-        lambda value: isinstance(value, Mapping) and len(value) > 0,
-        "a mapping of transforms to their parameters, such as {ColorJitter: {hue: 0.1}}",
+        lambda value: is_chain(value) and len(value) > 0,
+        "a mapping of transforms to their parameters, such as {ColorJitter: {hue: 0.1}}, or a list of such mappings",
     ),
 }
 """(transform or "", parameter) -> what it must be, in code and in words."""

@@ -124,7 +124,9 @@ in their own ways; the tables below name torchvision's. The thesis's short names
 - **Image size**: the one that the network was made for, px; `image_size` sets the run's, and most networks take any.
   `--check` says so where one does not.
 - **`pretrained: true`** starts from the weights that the library publishes, **`weights_path`** from a local file. There
-  are no published weights of our own networks.
+  are no published weights of our own networks. torchvision's default is the newest, for ResNet-50 `IMAGENET1K_V2`;
+  `pretrained: IMAGENET1K_V1` names others, of timm's networks their tag does (`pretrained: tv_in1k`). A name that does
+  not exist is answered with those that do.
 - **`convert_to_grayscale: true`**: the first layer takes one channel. Of pretrained weights it gets the sum over the
   three colours, so that a gray image is seen as before.
 - **`output_channels`** sets the features' width where a network leaves it free (`ghostnet`), **`dropout`** the dropout

@@ -80,6 +80,10 @@ LOSSES = {
     "PairwiseConfusionLoss": Entry(
         "losses.pairwise_confusion:PairwiseConfusionLoss", "any loss, and classes predicted alike (Dubey 2018)"
     ),
+    "SingleLabelSmoothingLoss": Entry(
+        "losses.single_label_smoothing:SingleLabelSmoothingLoss",
+        "soft labels, each the last right prediction of its class (Zhang 2021)",
+    ),
     "SoftMarginSoftmaxLoss": Entry(
         "losses.soft_margin_softmax:SoftMarginSoftmaxLoss", "cross entropy won by a margin (Liang 2017)"
     ),
@@ -115,6 +119,9 @@ TORCH_LOSSES = {
     "SoftMarginLoss": "logistic loss of each class against the rest",
 }
 """Losses of torch.nn that make sense for one score per class; losses/torch_losses.py says how each is fed."""
+
+TORCH_DEFAULTS = {"KLDivLoss": {"reduction": "batchmean"}}
+"""Parameters of torch's losses whose default here is not torch's."""
 
 BASELINES = {"image": "CrossEntropyLoss", "sequence": "ConnectionistTemporalLoss"}
 """What losses are compared with unless asked otherwise, by their kind."""

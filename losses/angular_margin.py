@@ -39,7 +39,13 @@ class AngularMarginLoss(ClassificationLoss):
             raise ValueError(f"margin must be one of {', '.join(map(str, MARGINS))}, got {margin}")
         self.margin = margin
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.head = None if task is None else self.build_head(num_features(task, type(self).__name__), task.num_classes)
+        head = None if task is None else self.build_head(num_features(task, type(self).__name__), task.num_classes)
+        self._head = (head,)  # in a tuple, unregistered: whoever asks for the head owns its weights
+
+    @property
+    def head(self) -> nn.Linear | None:
+        """The layer that `make_head` hands over; None without a task."""
+        return self._head[0]
 
     def build_head(self, num_features: int, num_classes: int) -> nn.Linear:
         """Return the last layer, whose weights the margin needs."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from losses.base import ClassificationLoss, full_float, num_features, require
+from losses.wrapping import build_inner_loss
 from utils.types import Batch, ConfigError, Outputs, Task
 
 
@@ -31,10 +33,11 @@ class ShallowClassifier(nn.Module):
 class BeYourOwnTeacherLoss(ClassificationLoss):
     """Trains classifiers at middle stages on the label and on the softened prediction of the deepest.
 
-        L = (1 - alpha) sum_{all} CE(p_i, y) + alpha T^2 sum_{shallow} CE(softmax(z_i / T), softmax(z / T))
+        L = (1 - alpha) sum_{all} label(z_i, y) + alpha T^2 sum_{shallow} CE(softmax(z_i / T), softmax(z / T))
             + feature_weight mean sum_{shallow} |f_i - f|^2,    with z and f, the deepest's, constant in the last two
 
-    Scores are the deepest classifier's logits; prediction is their argmax; `forward` judges them by cross entropy. The
+    Scores are the deepest classifier's logits; prediction is their argmax; `forward` judges them as `label_loss` does,
+    by cross entropy unless another is chosen. Each classifier has a `label_loss` of its own, with its own state. The
     shallow ones (1x1 convolution to the width of the deepest features, batch normalisation, ReLU, mean over pixels,
     linear layer) exist in training only; they are counted among the parameters.
 
@@ -44,15 +47,19 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
         feature_weight: of the features' distance, >= 0. OLS's comparison: 0; a public implementation: 1e-6.
         stages: positions of the feature maps among the network's own, shallow to deep; negative from the end. The
             deepest map, -1, is the network's own classifier's.
+        label_loss: how every classifier is trained on the label: any loss of single images whose scores are logits of
+            the network's own last layer. OnlineLabelSmoothingLoss is OLS's "BYOT + OLS".
+        label_loss_params: its hyperparameters.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities, stages [B, C_i, H_i, W_i] -> scalar.
     Use: to train a deep network better at no cost in use: the shallow classifiers are left behind. Training costs more.
     Raises: ValueError if a parameter is out of range; ConfigError if the architecture's last layer is not linear or
-        the feature maps are none of images.
+        the feature maps are none of images, and for a `label_loss` that cannot be built or is of another kind.
     Source: Zhang et al. 2019, "Be Your Own Teacher", ICCV, arXiv:1905.08094, eq. 2 to 7.
     Deviations: alpha weighs the deepest classifier's label too, as in a public implementation. Works on the stages of
-        any network, so the shallow classifiers are one 1x1 convolution instead of a
-        chain of bottlenecks. The teaching is a cross entropy, which has the KL divergence's gradient.
+        any network, so the shallow classifiers are one 1x1 convolution instead of a chain of bottlenecks. The teaching
+        is a cross entropy, which has the KL divergence's gradient. `label_loss` is not in the paper; whether OLS's
+        classifiers share their soft labels is not stated.
     """
 
     def __init__(
@@ -63,6 +70,8 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
         temperature: float = 3.0,
         feature_weight: float = 0.0,
         stages: tuple[int, ...] = (-4, -3, -2),
+        label_loss: str = "CrossEntropyLoss",
+        label_loss_params: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(task)
         require("alpha", alpha, 0 <= alpha <= 1, "0 to 1")
@@ -74,30 +83,55 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
             raise ValueError(f"stages must leave out -1, the map of the network's own classifier, got {list(stages)}")
         self.alpha, self.temperature, self.feature_weight = alpha, temperature, feature_weight
         self.stages = tuple(stages)
+        labels = [build_inner_loss("label_loss", label_loss, task, label_loss_params) for _ in range(1 + len(stages))]
+        self._check_label_loss(label_loss, labels[0])
+        self.soft_targets, self.calibrated = labels[0].soft_targets, labels[0].calibrated
+        self.label_losses: Any = nn.ModuleList(labels)
         self.shallow = nn.ModuleList()
         if task is not None and task.stage_channels is not None:
             width, classes = num_features(task, type(self).__name__), task.num_classes
             channels = task.stage_channels(self.stages)
             self.shallow.extend(ShallowClassifier(each, width, classes) for each in channels)
 
+    @staticmethod
+    def _check_label_loss(name: str, label: ClassificationLoss) -> None:
+        """Raise ConfigError unless the label's loss can train a classifier on any feature map as on the last."""
+        plain = ClassificationLoss
+        own = [type(label).make_head, type(label).log_probabilities, type(label).predict]
+        if own != [plain.make_head, plain.log_probabilities, plain.predict]:
+            raise ConfigError(f"loss_params.label_loss: must read the network's own scores as logits, {name} does not")
+        if (label.views, label.sampling, label.stages) != (plain.views, plain.sampling, plain.stages):
+            raise ConfigError(
+                f"loss_params.label_loss: must judge images one by one, by their scores; {name} asks for more"
+            )
+
     def forward(self, scores: Tensor, target: Any) -> Tensor:
-        return F.cross_entropy(full_float(scores), target)
+        return self.label_losses[0](scores, target)
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         if len(outputs.stages) != len(self.shallow):
             raise ConfigError("loss_params.stages: the loss was built without the channels of its feature maps")
-        deep, target = full_float(outputs.scores), batch.target
-        features = full_float(outputs.features)
+        deepest, *others = self.label_losses
+        deep, features = full_float(outputs.scores), full_float(outputs.features)
         taught = (deep.detach() / self.temperature).softmax(dim=-1)
-        label, teaching, distance = self(deep, target), deep.new_zeros(()), deep.new_zeros(())
-        for classifier, feature_map in zip(self.shallow, outputs.stages, strict=True):
-            shallow_features, scores = classifier(feature_map)
-            scores = full_float(scores)
-            label = label + self(scores, target)
+        label = sum_of(deepest, Outputs(deep, features), batch)
+        teaching, distance = deep.new_zeros(()), deep.new_zeros(())
+        for classifier, loss, feature_map in zip(self.shallow, others, outputs.stages, strict=True):
+            shallow_features, scores = map(full_float, classifier(feature_map))
+            label = label + sum_of(loss, Outputs(scores, shallow_features), batch)
             teaching = teaching + F.cross_entropy(scores / self.temperature, taught)
-            distance = distance + (full_float(shallow_features) - features.detach()).square().sum(dim=-1).mean()
+            distance = distance + (shallow_features - features.detach()).square().sum(dim=-1).mean()
         return {
             "label": (1 - self.alpha) * label,
             "teaching": self.alpha * self.temperature**2 * teaching,
             "features": self.feature_weight * distance,
         }
+
+    def on_epoch_end(self) -> None:
+        for loss in self.label_losses:
+            loss.on_epoch_end()
+
+
+def sum_of(loss: ClassificationLoss, outputs: Outputs, batch: Batch) -> Tensor:
+    """Return what a loss minimises."""
+    return torch.stack(list(loss.terms(outputs, batch).values())).sum()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float, require, sum_over_ranks
+from losses.base import require, sum_over_ranks
+from losses.learnt_labels import LearntLabelsLoss
 from utils.types import Batch, Outputs, Task
 
 
-class OnlineLabelSmoothingLoss(ClassificationLoss):
+class OnlineLabelSmoothingLoss(LearntLabelsLoss):
     """Trains on labels mixed with soft ones that are learnt from the network's own right predictions.
 
         L = -alpha log p_y - (1 - alpha) sum_k S_yk log p_k,        p = softmax(scores)
@@ -40,7 +40,6 @@ class OnlineLabelSmoothingLoss(ClassificationLoss):
         mix the soft labels of their classes and are left out of the update, since they have no one class.
     """
 
-    soft: Tensor
     sums: Tensor
     counts: Tensor
     steps: Tensor
@@ -54,48 +53,31 @@ class OnlineLabelSmoothingLoss(ClassificationLoss):
         update_every: int | None = None,
         freeze_above: float | None = None,
     ) -> None:
-        super().__init__(task)
-        require("alpha", alpha, 0 <= alpha <= 1, "0 to 1")
         if first_epoch not in ("uniform", "zeros"):
             raise ValueError(f"first_epoch must be uniform or zeros, got {first_epoch!r}")
         if update_every is not None:
             require("update_every", update_every, update_every >= 1, ">= 1, or null")
         if freeze_above is not None:
             require("freeze_above", freeze_above, 0 < freeze_above <= 1, "above 0 and at most 1, or null")
-        self.alpha, self.update_every, self.freeze_above = alpha, update_every, freeze_above
-        classes = 0 if task is None else task.num_classes
-        first = 1 / max(classes, 1) if first_epoch == "uniform" else 0.0
-        self.register_buffer("soft", torch.full((classes, classes), first))
-        self.register_buffer("sums", torch.zeros(classes, classes))
-        self.register_buffer("counts", torch.zeros(classes))
+        super().__init__(task, alpha)
+        self.update_every, self.freeze_above = update_every, freeze_above
+        if first_epoch == "zeros":
+            self.soft.zero_()
+        self.register_buffer("sums", torch.zeros_like(self.soft))
+        self.register_buffer("counts", torch.zeros(len(self.soft)))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, scores: Tensor, target: Any) -> Tensor:
-        return F.cross_entropy(full_float(scores), target)
-
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        log_p = full_float(outputs.scores).log_softmax(dim=-1)
-        target: Any = batch.target
-        soft = self.soft.to(log_p.dtype)
-        if target.ndim == 1:
-            hard_part = F.nll_loss(log_p, target)
-            soft_part = -(soft[target] * log_p).sum(dim=-1).mean()
-            self._gather(log_p.detach(), target)
-        else:
-            hard_part = F.cross_entropy(log_p, target)
-            soft_part = -(target.to(soft.dtype) @ soft * log_p).sum(dim=-1).mean()
+        terms = super().terms(outputs, batch)
         if self.update_every is not None:
             self.steps += 1
             if int(self.steps) % self.update_every == 0:
                 self.update()
-        return {"main": self.alpha * hard_part + (1 - self.alpha) * soft_part}
+        return terms
 
-    @torch.no_grad()
-    def _gather(self, log_p: Tensor, target: Tensor) -> None:
-        """Add the probabilities of right predictions to their classes' sums. Shapes: [B, K], [B]."""
-        right = (log_p.argmax(dim=-1) == target).to(self.sums.dtype)  # [B]
-        self.sums.index_add_(0, target, log_p.exp().to(self.sums.dtype) * right[:, None])
-        self.counts.index_add_(0, target, right)
+    def learn(self, p: Tensor, target: Tensor, right: Tensor) -> None:
+        self.sums.index_add_(0, target, p * right[:, None])
+        self.counts.index_add_(0, target, right.to(self.counts.dtype))
 
     def on_epoch_end(self) -> None:
         if self.update_every is None:

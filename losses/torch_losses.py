@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from losses import TORCH_LOSSES
+from losses import TORCH_DEFAULTS, TORCH_LOSSES
 from losses.base import ClassificationLoss, as_probabilities, full_float
 from utils.types import ConfigError, Task
 
@@ -47,8 +47,7 @@ class TorchLoss(ClassificationLoss):
             raise ConfigError(f"loss_params.reduction: must leave one number: mean or sum, got {params['reduction']!r}")
         for key in {"weight", "pos_weight"} & params.keys():
             params[key] = torch.as_tensor(params[key], dtype=torch.float32)
-        if name == "KLDivLoss":
-            params.setdefault("reduction", "batchmean")
+        params = TORCH_DEFAULTS.get(name, {}) | params
         self.name = name
         self.module = torch_loss_class(name)(**params)
         self.calibrated = name in LOGITS

@@ -27,13 +27,7 @@ class WrappingLoss(ClassificationLoss):
     def __init__(self, task: Task | None, base: str, base_params: dict[str, Any] | None) -> None:
         super().__init__(task)
         name = type(self).__name__
-        if not isinstance(base_params, (dict, type(None))):
-            raise ConfigError(f"loss_params.base_params: must be a mapping of parameters, got {base_params!r}")
-        try:
-            self.base = build_loss(base, task, **(base_params or {}))
-        except ConfigError as error:
-            text = re.sub(r"^loss_params(?=[.:])", "loss_params.base_params", str(error), flags=re.MULTILINE)
-            raise ConfigError(re.sub(r"^loss_function:", "loss_params.base:", text, flags=re.MULTILINE)) from None
+        self.base = build_inner_loss("base", base, task, base_params)
         if self.base.kind != self.kind:
             raise ConfigError(f"loss_params.base: {base} judges {self.base.kind}s, {name} judges {self.kind}s")
         if any(type(inner) is type(self) for inner in self.base.modules()):
@@ -81,3 +75,17 @@ class WrappingLoss(ClassificationLoss):
 
     def on_epoch_end(self) -> None:
         self.base.on_epoch_end()
+
+
+def build_inner_loss(key: str, name: str, task: Task | None, params: dict[str, Any] | None) -> ClassificationLoss:
+    """Build a loss that is a parameter of another, as `key` and `key`_params.
+
+    Raises: ConfigError as `build_loss`, at that parameter.
+    """
+    if not isinstance(params, (dict, type(None))):
+        raise ConfigError(f"loss_params.{key}_params: must be a mapping of parameters, got {params!r}")
+    try:
+        return build_loss(name, task, **(params or {}))
+    except ConfigError as error:
+        text = re.sub(r"^loss_params(?=[.:])", f"loss_params.{key}_params", str(error), flags=re.MULTILINE)
+        raise ConfigError(re.sub(r"^loss_function:", f"loss_params.{key}:", text, flags=re.MULTILINE)) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -118,6 +118,32 @@ def architecture_problems(name: str, params: Mapping[str, Any]) -> dict[str, str
     return parameter_problems(load_entry(ARCHITECTURES[source]), params, given=elsewhere)
 
 
+def weights_problem(name: str, pretrained: bool | str) -> str | None:
+    """Return why there are no such published weights of an architecture, with those that there are; None if there are.
+
+    Args: pretrained: the name of some weights; True for the library's default.
+    """
+    source = resolve_architecture(name)
+    if not pretrained:
+        return None
+    if source in ARCHITECTURES:
+        return f"there are no published weights of {source}; give a file as weights_path"
+    if source.startswith("torchvision/"):
+        from models.architectures.torchvision_models import weights_names
+    else:
+        from models.architectures.timm_models import weights_names
+    base, _, tag = source.removeprefix("torchvision/").partition(".")
+    if tag and isinstance(pretrained, str):
+        return f"{name} names its weights already; set pretrained: true, or leave .{tag} out of the architecture"
+    names = weights_names(base)
+    if not names:
+        return f"{'torchvision' if '/' in source else 'timm'} has no weights for {base}"
+    wanted = pretrained if isinstance(pretrained, str) else tag
+    if not wanted or wanted in names:
+        return None
+    return f"{base} has no weights {wanted!r}{did_you_mean(wanted, names)}; one of {', '.join(names)}"
+
+
 def architecture_kind(name: str) -> str:
     """Return what an architecture's scores are of, "image" or "sequence", as its function's annotation says."""
     source = resolve_architecture(name)
@@ -128,6 +154,21 @@ def architecture_kind(name: str) -> str:
     return getattr(get_type_hints(function).get("return"), "kind", "image")
 
 
+def weights_normalization(name: str) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return mean and std, a number a channel on 0 to 1, that an architecture's published weights were trained with.
+
+    None where none are published.
+    """
+    source = resolve_architecture(name)
+    if source in ARCHITECTURES:
+        return None
+    if source.startswith("torchvision/"):
+        from models.architectures.torchvision_models import normalization
+    else:
+        from models.architectures.timm_models import normalization
+    return normalization(source.removeprefix("torchvision/"))
+
+
 def build_model(
     name: str,
     num_classes: int,
@@ -135,7 +176,7 @@ def build_model(
     *,
     dropout: float | None = None,
     output_channels: int | None = None,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     weights_path: str | Path | None = None,
     **params: Any,
 ) -> Any:
@@ -151,7 +192,7 @@ def build_model(
         in_channels: channels of the image; where the pretrained first layer has three, one gets their sum.
         dropout: probability before the last layer; None for the architecture's own.
         output_channels: width of the features; None for the architecture's own.
-        pretrained: start from the weights that torchvision or timm publish.
+        pretrained: start from the weights that torchvision or timm publish; a text names which of them.
         weights_path: a local file of weights; nothing is downloaded then.
         params: to the architecture's constructor.
 
@@ -162,12 +203,12 @@ def build_model(
     if problem := check_architecture_name(name):
         raise ConfigError(f"architecture: {problem}")
     source = resolve_architecture(name)
-    download = pretrained and weights_path is None
+    download = pretrained if weights_path is None else False
+    if problem := weights_problem(name, download):
+        raise ConfigError(f"pretrained: {problem}")
     not_applied: list[str] = []
     network: Any
     if source in ARCHITECTURES:
-        if download:
-            raise ConfigError(f"pretrained: there are no published weights of {source}; give a file as weights_path")
         constructor = load_entry(ARCHITECTURES[source])
         given = {"dropout": dropout, "output_channels": output_channels}
         given = {key: value for key, value in given.items() if value is not None}

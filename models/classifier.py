@@ -17,7 +17,7 @@ from losses.base import ClassificationLoss
 from models.single_sample import running_statistics_for_single_values
 from utils.metrics import tally_for
 from utils.metrics.tally import BaseTally
-from utils.types import Batch, Outputs, Sequences, Task
+from utils.types import Batch, ConfigError, Outputs, Sequences, Task
 
 HALF = (torch.float16, torch.bfloat16)
 
@@ -51,6 +51,9 @@ class Classifier(pl.LightningModule):
         self.network: Any = network
         self.loss: ClassificationLoss = loss
         head = loss.make_head(task)
+        if any(module is head for module in loss.modules()):  # the state would have its weights under two names
+            text = "registers the head that make_head returns: keep it in a tuple, (head,)"
+            raise ConfigError(f"loss_function: {type(loss).__name__} {text}")
         self.own_head = None if head is task.classifier else head
         if self.own_head is not None:
             network.reset_classifier(0)  # the architecture's own last layer would be dead weight

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from utils.types import DAMAGED_TENSORS, ConfigError, first_line
 
+LOG = logging.getLogger("lossbench")
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 _NAMED_AT_MOST = 10
 
@@ -56,7 +58,7 @@ def load_weights(network: nn.Module, weights_path: str | Path) -> None:
     state = _named_as_in(network, _read(weights_path))
     wanted = network.state_dict()
     _sum_colours(network, state, wanted)
-    _drop_other_head(network, state, wanted, weights_path)
+    fresh = _drop_other_head(network, state, wanted, weights_path)
     missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in state if name not in wanted]
     reshaped = [
@@ -69,6 +71,7 @@ def load_weights(network: nn.Module, weights_path: str | Path) -> None:
         told = "; ".join(f"{what}: {_first(names)}" for what, names in problems.items() if names)
         raise ConfigError(f"weights_path: {weights_path} does not fit the network; {told}")
     network.load_state_dict(state, strict=False)  # only counters of batches can be missing
+    LOG.info("loaded %d of %d tensors from %s%s", len(wanted) - len(fresh), len(wanted), weights_path, _but_for(fresh))
 
 
 def _first(names: list[str]) -> str:
@@ -126,15 +129,15 @@ def _sum_colours(network: nn.Module, state: dict[str, Tensor], wanted: Mapping[s
 
 def _drop_other_head(
     network: Any, state: dict[str, Tensor], wanted: Mapping[str, Tensor], weights_path: str | Path
-) -> None:
-    """Make the network's own last layer stand in for one of another class count, or for none."""
+) -> list[str]:
+    """Make the network's own last layer stand in for one of another class count, or for none; return its names."""
     classifier = network.get_classifier()
     prefix = next((name for name, module in network.named_modules() if module is classifier), "")
     names = [f"{prefix}.{name}" for name in classifier.state_dict()]
     told = [(list(state[name].shape) if name in state else None, list(wanted[name].shape)) for name in names]
     same_input = all(theirs is None or theirs[1:] == ours[1:] for theirs, ours in told)
     if not names or not same_input or all(theirs == ours for theirs, ours in told):
-        return
+        return []
     theirs, ours = told[0]
     warnings.warn(
         f"weights_path: {weights_path} has {f'a last layer {theirs}' if theirs else 'no last layer'}, the network's is "
@@ -142,3 +145,8 @@ def _drop_other_head(
         stacklevel=4,
     )
     state |= {name: wanted[name] for name in names}
+    return names
+
+
+def _but_for(fresh: list[str]) -> str:
+    return f"; fresh: {', '.join(fresh)}" if fresh else ""

@@ -24,6 +24,7 @@ QUICK = {
     "optimizer_params.lr": "0.01",
     "trackers": "[]",
     "accelerator": "cpu",
+    "keep_checkpoints": "all",  # for tests that look into what a finished run ended with
 }
 """Digits at their own 8x8 pixels by a network of 0.4 M parameters: an epoch is a second."""
 

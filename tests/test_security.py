@@ -14,11 +14,14 @@ import subprocess
 import sys
 import tarfile
 import warnings
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from packaging.requirements import Requirement
@@ -26,7 +29,18 @@ from packaging.version import Version
 from PIL import Image
 
 import train
-from datasets import images
+from datasets import (
+    cifar,
+    class_names,
+    csv_files,
+    csv_table,
+    fashion_mnist,
+    files,
+    images,
+    matlab,
+    parquet,
+    parquet_files,
+)
 from datasets.archives import extract
 from datasets.cifar import cifar10
 from datasets.images import decode, open_image
@@ -35,10 +49,12 @@ from models import build_model
 from tests.code_rules import offences, sources
 from tests.conftest import QUICK
 from tests.datasets.official_layouts import write_cifar
+from tests.fuzz.fuzzing import within
 from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, load_checkpoint, save_checkpoint
 from utils.configuration.catalogue import NAME_CHECKS, optimizers, schedulers
 from utils.configuration.reading import read_configuration
 from utils.configuration.schema import KEYS, Configuration
+from utils.evaluation import human_agreement
 from utils.logs import presentable
 from utils.pictures import plot_augmentations, plot_confusion
 from utils.runs import PACKAGES, RunFolder, environment, run_folder
@@ -426,6 +442,140 @@ def test_formats_that_are_not_meant_are_not_opened_whatever_their_ending(kind: s
         assert image.format == kind  # Pillow would take it
     with pytest.raises(DataError, match="damaged, or not one of JPEG, PNG, WEBP, BMP"):
         open_image(path)
+
+
+# ------------------------------------------------------------------------- 20: tables and labels from elsewhere
+
+
+def limited(code: str, *words: str, bytes_allowed: int = 4_000_000_000) -> subprocess.CompletedProcess[str]:
+    """Run Python with little memory, until it says in one line what is wrong."""
+    head = f"import resource, sys\nresource.setrlimit(resource.RLIMIT_AS, ({bytes_allowed}, {bytes_allowed}))\n"
+    command = [sys.executable, "-c", head + code, *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "a table": csv_files.read_csv,
+    "a list": lambda path: files.read_list(path, 1),
+    "class names": class_names.read_class_names,
+    "noisy labels in a table": lambda path: read_noisy_labels(str(path), None, np.array([0, 1]), 2),
+    "MATLAB's": matlab.read_matlab,
+    "a CIFAR batch": cifar._unpickle,
+    "a file with a checksum": lambda path: files.checksum(path, "md5"),
+    "gzipped idx": lambda path: fashion_mnist.read_idx(path, 1),
+    "Parquet": lambda path: parquet_files.read_part([path]),
+    "an archive": lambda path: extract(path, path.parent / "out"),
+    "people's labels": lambda path: human_agreement.read_people(path, np.array([0])),
+}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("reader", READERS)
+def test_what_never_ends_is_not_read(reader: str, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / ("file.csv" if "noisy" in reader else "file")
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises((DataError, ConfigError), match=r"file(\.csv)?: .*no regular file"):
+        READERS[reader](path)
+
+
+def test_a_table_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "train.csv").open("wb") as file:
+        file.truncate(files.MAX_TABLE_BYTES + 1)  # takes no room on the disk
+    with pytest.raises(DataError, match=r"train\.csv: .* 268,435,457 bytes, more than the 268,435,456 allowed"):
+        csv_files.read_csv(tmp_path / "train.csv")
+
+
+def test_a_table_of_long_fields_is_refused_in_time(tmp_path: Path) -> None:
+    lines = [f"{'/' * 120_000},a,b" for _ in range(20)]
+    (tmp_path / "train.csv").write_text("path,label\n" + "\n".join(lines))
+    with (
+        within(seconds=20),
+        pytest.raises(DataError, match="20 wrong lines") as refused,
+    ):  # hours, where it is quadratic
+        csv_table.csv_table(data_path=str(tmp_path))
+    with within(seconds=20):
+        assert "3 fields where the header has 2" in presentable(refused.value)
+
+
+@pytest.mark.parametrize("name", ["shape.npy", "zeros.npz", "zeros.pt"])
+def test_labels_that_take_more_memory_than_they_say_are_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if name == "shape.npy":
+        header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (10000000000000,), }".ljust(117) + b"\n"
+        path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(64))
+    else:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bundle, bundle.open("worse.npy", "w") as file:
+            for _ in range(300):
+                file.write(bytes(1 << 20))
+    code = (
+        "import numpy as np\nfrom datasets.noisy_labels import read_noisy_labels\nfrom utils.types import ConfigError\n"
+        "try: read_noisy_labels(sys.argv[1], None, np.array([0, 1]), 2)\nexcept ConfigError as error: print(error)"
+    )
+    done = limited(code, str(path))
+    what = (
+        "is damaged: .*" if name == "shape.npy" else "unpacks to 314,572,800 bytes, more than the 268,435,456 allowed"
+    )
+    assert re.fullmatch(rf"noisy_labels: {re.escape(str(path))}: .*{what}\n", done.stdout), done
+    assert done.stderr == ""
+
+
+def write_labels(folder: Path, labels: list[Any], metadata: bytes | None = None) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    table = pa.table({"image": [file.getvalue()] * len(labels), "label": labels})
+    for part in ("train", "test"):
+        pq.write_table(
+            table.replace_schema_metadata(metadata and {b"huggingface": metadata}), folder / f"{part}.parquet"
+        )
+
+
+def test_numbers_of_classes_with_gaps_make_no_names_by_the_billion(tmp_path: Path) -> None:
+    write_labels(tmp_path, [0, 1_000_000_000])
+    with pytest.raises(DataError, match="a label of 1,000,000,000 among 4 images; numbers of classes begin with 0"):
+        parquet.parquet(data_path=str(tmp_path))
+    write_labels(tmp_path, [0, 999])  # a part of a larger set
+    assert len(parquet.parquet(data_path=str(tmp_path)).classes) == 1000
+
+
+@pytest.mark.parametrize("labels", [[0, 0], ["cat", "cat"]])
+def test_one_class_is_refused(labels: list[Any], tmp_path: Path) -> None:
+    write_labels(tmp_path, labels)
+    with pytest.raises(DataError, match="1 class, at least 2 are needed"):
+        parquet.parquet(data_path=str(tmp_path))
+
+
+def test_nested_facts_in_a_parquet_file_are_passed_over(tmp_path: Path) -> None:
+    write_labels(tmp_path, ["cat", "dog"], b"[" * 100_000)
+    assert parquet.parquet(data_path=str(tmp_path)).classes == ("cat", "dog")
+
+
+class Disk(NamedTuple):
+    free: int
+
+
+@pytest.mark.parametrize("ending", ["zip", "tgz"])
+def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused_before(
+    ending, tmp_path, monkeypatch
+) -> None:
+    archive = tmp_path / f"bomb.{ending}"
+    if ending == "zip":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as bundle:
+            bundle.writestr("a", bytes(600_000))
+            bundle.writestr("b", bytes(600_000))
+    else:
+        with tarfile.open(archive, "w:gz") as tar:
+            entry = tarfile.TarInfo("a")
+            entry.size = 1_200_000
+            tar.addfile(entry, io.BytesIO(bytes(entry.size)))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Disk(1_199_999))
+    with pytest.raises(DataError, match=r"refused: unpacks to 1,200,000 bytes; .* has room for 1,199,999"):
+        extract(archive, tmp_path / "out")
+    assert not any(path.is_file() for path in tmp_path.glob("out/**/*"))
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Disk(1_200_000))
+    assert extract(archive, tmp_path / "out") == (2 if ending == "zip" else 1)
 
 
 # -------------------------------------------------------------------------------------------- 11, 17: servers, network

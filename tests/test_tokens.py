@@ -16,14 +16,16 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import matplotlib
 import pytest
 import yaml
 
 from tests.conftest import QUICK
-from utils.secrets import without_password
+from tests.fuzz.fuzzing import within
+from utils import secrets
+from utils.secrets import redact, remember_secrets, without_password
 from utils.trackers import TRACKERS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -152,6 +154,7 @@ def test_the_search_finds_a_mark_in_every_form(tmp_path: Path) -> None:
 
 
 USER = f"http://me:{quote(MARK.format('uri'), safe='')}@127.0.0.1:9"
+SPACES = f"http://me:{MARK.format('uri')} horse battery@127.0.0.1:9"
 TOKEN_IN_ADDRESS = f"http://127.0.0.1:9/?api_token={quote(MARK.format('uri'), safe='')}"
 ONLINE = {"neptune_mode": "async", "neptune_username": "me", "neptune_project_name": "project"}
 DIVERGING = {"optimizer": "SGD", "optimizer_params": {"lr": 1e30}}
@@ -161,6 +164,7 @@ CASES = {
     "mistaken": (MISTAKEN, 2, "batch_size: must be a whole number >= 1, got 0"),
     "diverges": (DIVERGING, 1, "the loss is not finite"),
     "finds no server": ({"mlflow_uri": USER, **ONLINE}, 0, "mlflow: "),
+    "finds no server with a password with white space": ({"mlflow_uri": SPACES}, 0, "mlflow: "),
     "finds no server behind a token": ({"mlflow_uri": TOKEN_IN_ADDRESS, **ONLINE}, 0, "mlflow: "),
     "diverges without a server": ({"mlflow_uri": USER, **ONLINE, **DIVERGING}, 1, "the loss is not finite"),
     "fails inside": ({}, 1, "Traceback"),
@@ -230,11 +234,22 @@ ADDRESSES = (
 )
 
 
+SPACED = ("plainT0ken", "c0rrect h0rse b4ttery", "t4b\tst0p", "n0\xa0bre4k")
+"""Passwords as people write them; white space is not percent-encoded."""
+
+
+@pytest.mark.parametrize("mark", SPACED)
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_address_is_stripped_of_its_tokens_even_if_it_is_mistyped(address: str, mark: str) -> None:
+    shown = str(without_password(address.format(mark)))
+    assert [word for word in mark.split() if word in shown] == []
+
+
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_an_address_is_shown_without_its_tokens_even_if_it_is_mistyped(address, tmp_path, capsys) -> None:
     import train
 
-    mark = "plainT0ken"
+    mark = SPACED[1]
     file = tmp_path / "config.yml"
     file.write_text(
         f"dataset: digits\nconvert_to_grayscale: true\nimage_size: null\narchitecture: test_resnet\naccelerator: cpu\n"
@@ -243,9 +258,98 @@ def test_an_address_is_shown_without_its_tokens_even_if_it_is_mistyped(address, 
     assert train.main([str(file), "--check"]) == 0
     said = capsys.readouterr()
     assert "mlflow_uri: " in said.out
-    assert mark not in said.out + said.err
+    assert [word for word in mark.split() if word in said.out + said.err] == []
     assert train.main([str(file), f"mlflow_uri={address.format(mark)}", "--check"]) == 2
-    assert mark not in "".join(capsys.readouterr())
+    said = capsys.readouterr()
+    assert [word for word in mark.split() if word in said.out + said.err] == []
+
+
+@pytest.fixture
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "_remembered", set())
+
+
+@pytest.mark.usefixtures("nothing_remembered")
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+@pytest.mark.parametrize("mark", SPACED)
+def test_a_password_with_white_space_is_covered_in_whatever_names_its_address(mark: str, scheme: str) -> None:
+    address = f"{scheme}://me:{mark}@127.0.0.1:9/"
+    values = {"mlflow_uri": [address], "sweep": {"grid": {"mlflow_uri": [address]}}}  # mistaken
+    remember_secrets(values)
+    texts = [f"must be text, got {values}", json.dumps(values), f"no server at {address} x", f"me:{mark} is unknown"]
+    texts += [quote(address), yaml.dump([address])]
+    texts = [str(without_password(address)), *map(redact, texts)]
+    assert [word for word in mark.split() for text in texts if word in text] == []
+
+
+TRICKY = (
+    'Quote"d-T0ken',
+    "it's-T0ken",
+    "both'\"-T0ken",
+    "back\\slash-T0ken",
+    "sch\u00f6ner-T0ken",
+    "\u2713\U0001f511-T0ken",
+)
+WRITERS = {
+    "as it is": str,
+    "repr": repr,
+    "repr of a text with both quotes": lambda text: repr(f"'\"{text}"),
+    "ascii": ascii,
+    "JSON": json.dumps,
+    "JSON in Unicode": lambda text: json.dumps(text, ensure_ascii=False),
+    "YAML": lambda text: yaml.dump([text]),
+    "YAML in Unicode": lambda text: yaml.dump([text], allow_unicode=True),
+    "YAML in double quotes": lambda text: yaml.dump([text], default_style='"'),
+    "YAML in single quotes": lambda text: yaml.dump([text], default_style="'", allow_unicode=True),
+    "an address": quote,
+    "a form": quote_plus,
+}
+
+
+@pytest.mark.parametrize("token", TRICKY)
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_token_is_covered_however_it_is_written(writer: str, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEPTUNE_API_TOKEN", token)
+    written = WRITERS[writer](token)
+    assert "T0ken" in written
+    assert "T0ken" not in redact(written)
+
+
+RANDOM = ("0a1b2c3d4e5f60718293a4b5c6d7e8f9", "wJalrXUtnFEMIbPxRfiCYEX", "123e4567-e89b-12d3-a456-426614174000")
+WORDS = (
+    "accuracy",
+    "test/accuracy",
+    "valid_top5-error_rate",
+    "/home/me/.ssh/id_ed25519",
+    "C:/Users/Me/key.txt",
+    "12345678",
+)
+
+
+@pytest.mark.parametrize("name", ["SORT_KEY", "KEY", "MY_TOKEN", "primary_key"])
+def test_a_variable_that_is_only_named_like_a_secret_covers_no_words(name: str, monkeypatch) -> None:
+    for value in WORDS:
+        monkeypatch.setenv(name, value)
+        assert redact(f"test {value} 0.98") == f"test {value} 0.98"
+    for value in RANDOM:
+        monkeypatch.setenv(name, value)
+        assert redact(f"test {value} 0.98") == "test *** 0.98"
+
+
+@pytest.mark.parametrize("name", [*FROM_ENVIRONMENT, "neptune_api_token", "DB_PASSWORD", "MY_API_KEY", "WANDB_KEY"])
+def test_the_value_of_a_tracker_s_variable_and_of_a_password_is_always_covered(name: str, monkeypatch) -> None:
+    monkeypatch.setenv(name, "accuracy")
+    assert redact("test accuracy 0.98") == "test *** 0.98"
+
+
+@pytest.mark.parametrize("part", ["/", "//", "//a", "a:", "@/", "?token", "?token=", "token=", "http://"])
+@pytest.mark.usefixtures("nothing_remembered")
+def test_covering_takes_time_in_proportion_to_the_text(part: str) -> None:
+    text = part * 100_000
+    with within(seconds=10):  # of the processor's time; a hundred times more where the time is quadratic
+        assert redact(text)
+        assert without_password(text)
+        remember_secrets({"mlflow_uri": f"{text}@"})
 
 
 @pytest.mark.parametrize("address", ["sqlite:////a/me.db", "file:/tmp/a@b", "./runs@home", r"C:\\me@corp\\runs"])

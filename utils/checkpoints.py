@@ -8,15 +8,29 @@ looks for its archive's end from the back and passes over what follows, so other
 from __future__ import annotations
 
 import hashlib
+import logging
+import re
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import Tensor, nn
 
 from utils.files import rename, write_atomically
-from utils.types import DAMAGED_TENSORS, TrainingError, first_line
+from utils.metrics.tally import BaseTally
+from utils.types import DAMAGED_TENSORS, ConfigError, TrainingError, first_line
 
+LOG = logging.getLogger("lossbench")
+FORMAT = 2
+"""Of the files written here. In those of format 1, which do not say so, a margin loss's head has two names."""
+HEAD_OF_LOSS = re.compile(r"^loss\.(?:base\.)*head\.(?=\w+$)")
+OWN_HEAD = "own_head."
+OTHER_VERSION = (
+    "Another version of Lossbench, or of the libraries in environment.json, has written it: use that version, "
+    "or retrain with --fresh"
+)
 MARK = b"\nSHA256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
 
@@ -49,7 +63,7 @@ def save_checkpoint(checkpoint: dict[str, Any], path: Path) -> None:
     def write(file: IO[bytes]) -> None:
         hashing = _Hashing(file)
         try:
-            torch.save(checkpoint, hashing)  # type: ignore[arg-type]
+            torch.save({"format": FORMAT, **checkpoint}, hashing)  # type: ignore[arg-type]
         except RuntimeError:
             if hashing.failure is None:
                 raise
@@ -66,16 +80,110 @@ def load_checkpoint(path: Path, *needed: str, mmap: bool = False) -> dict[str, A
         needed: what it must hold.
         mmap: read tensors only when they are used.
 
-    Raises: DamagedCheckpoint, also for a file that is not there or holds what no checkpoint of this kind holds.
+    Raises: DamagedCheckpoint, also for a file that is not there or holds what no checkpoint of this kind holds;
+        ConfigError for one of a later format.
     """
     verify_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except DAMAGED_TENSORS as error:
         raise DamagedCheckpoint(f"{path} is not a checkpoint of ours ({first_line(error)})") from None
-    if lacking := [name for name in needed if not isinstance(content, dict) or name not in content]:
+    if not isinstance(content, dict):
+        raise DamagedCheckpoint(f"{path} is no checkpoint of ours (it holds a {type(content).__name__})")
+    if lacking := [name for name in needed if name not in content]:
         raise DamagedCheckpoint(f"{path} is a checkpoint of another kind (it holds no {', '.join(lacking)})")
+    if wrong := [name for name, holds in CONTENT.items() if name in content and not holds(content[name])]:
+        raise DamagedCheckpoint(f"{path} is no checkpoint of ours (wrong content: {', '.join(wrong)})")
+    version = content.get("format", 1)
+    if version > FORMAT:
+        raise ConfigError(f"{path} has format {version}, this version reads 1 to {FORMAT}. {OTHER_VERSION}")
+    if version == 1:
+        _rename_heads(content, path)
     return content
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
+
+
+CONTENT = {
+    "format": _is_count,
+    "epoch": _is_count,
+    "state_dict": _is_state,
+    "position": lambda value: isinstance(value, list) and len(value) == 2 and all(map(_is_count, value)),
+    "stopped": lambda value: isinstance(value, bool),
+    "rows": lambda value: isinstance(value, list) and all(isinstance(row, dict) for row in value),
+    "optimizer_states": lambda value: isinstance(value, list),
+    "lr_schedulers": lambda value: isinstance(value, list),
+    "callbacks": lambda value: isinstance(value, dict) and all(isinstance(each, dict) for each in value.values()),
+    "loops": lambda value: isinstance(value, dict),
+}
+"""What a checkpoint of ours may hold, and the test of its type."""
+
+
+def _rename_heads(content: dict[str, Any], path: Path) -> None:
+    """Give the head of a margin loss its one name. Of two values the loss's is the one that was validated."""
+    average = content.get("callbacks", {}).get("WeightAverage", {}).get("average")
+    for state in filter(_is_state, (content.get("state_dict"), average)):
+        for name in [*filter(HEAD_OF_LOSS.match, state)]:
+            head, ours = state.pop(name), HEAD_OF_LOSS.sub(OWN_HEAD, name)
+            if ours in state and not torch.equal(head, state[ours]):
+                LOG.warning("%s: its average of %s is used, as in validation; the test did not average it", path, name)
+            state[ours] = head
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's state without its tallies, which only count."""
+    state, transient = module.state_dict(), _tallied(module)
+    return {name: tensor for name, tensor in state.items() if name not in transient}
+
+
+def _tallied(module: nn.Module) -> set[str]:
+    tallies = ((prefix, each) for prefix, each in module.named_modules() if isinstance(each, BaseTally))
+    return {f"{prefix}.{name}" for prefix, each in tallies for name in each.state_dict()}
+
+
+def load_weights_of(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Give a module a state as `weights_of` returns it.
+
+    Args:
+        path: where it was read.
+
+    Raises: ConfigError for tensors that are missing, unknown or not finite; RuntimeError for those of another shape.
+    """
+    refuse_other_names(module, state, path, optional=_tallied(module))
+    parameters = {name for name, _ in module.named_parameters()}
+    broken = [
+        name
+        for name, tensor in state.items()
+        if tensor.is_floating_point() and (~tensor.isfinite() if name in parameters else tensor.isnan()).any()
+    ]
+    if broken:
+        diverged = "the training has diverged; retrain with a smaller learning rate (optimizer_params.lr)"
+        raise ConfigError(f"{path}: NaN or infinity in {_some(broken)}: {diverged}")
+    module.load_state_dict(state, strict=False)  # only tallies can be missing
+
+
+def refuse_other_names(
+    module: nn.Module, state: Collection[str], path: Path, optional: Collection[str] = frozenset()
+) -> None:
+    """Raises: ConfigError if a state lacks a module's tensors, those in `optional` apart, or has others."""
+    own = module.state_dict()
+    missing = [name for name in own if name not in state and name not in optional]
+    unknown = [name for name in state if name not in own]
+    if missing or unknown:
+        parts = {"missing": missing, "unknown": unknown}
+        text = "; ".join(f"{word}: {_some(names)}" for word, names in parts.items() if names)
+        raise ConfigError(f"{path} does not fit this run's network and loss; {text}. {OTHER_VERSION}")
+
+
+def _some(names: Iterable[str], limit: int = 3) -> str:
+    names = [*names]
+    return f"{len(names)} tensor{'s' * (len(names) > 1)} ({', '.join(names[:limit])}{', ...' * (len(names) > limit)})"
 
 
 def verify_checkpoint(path: Path) -> None:
@@ -105,20 +213,32 @@ class Resume(NamedTuple):
     complaint: str | None = None
 
 
-def choose_checkpoint(last: Path, previous: Path) -> Resume:
+RESUMED = ("position", "state_dict", "optimizer_states", "callbacks", "loops", "rows", "stopped")
+"""What a checkpoint holds from which a run resumes."""
+
+
+def choose_checkpoint(last: Path, previous: Path, module: nn.Module | None = None) -> Resume:
     """Choose the newest sound one of a run's two.
 
     A kill while `last` is written leaves only `previous`, which then is the newest: nothing to tell.
+
+    Args:
+        module: what is to resume.
+
+    Raises: ConfigError for a checkpoint of another version, or whose tensors are not the module's.
     """
     damages = []
     for path in (last, previous):
         if not path.is_file():
             continue
         try:
-            position = Position(*load_checkpoint(path, "position", mmap=True)["position"])
+            content = load_checkpoint(path, *(RESUMED if module is not None else ("position",)), mmap=True)
         except DamagedCheckpoint as damage:
             damages.append(str(damage))
             continue
+        if module is not None:
+            refuse_other_names(module, content["state_dict"], path)
+        position = Position(*content["position"])
         return Resume(path, position, f"{damages[0]}: going on {position}, from {path.name}" if damages else None)
     return Resume(complaint=f"{'; '.join(damages)}: no other checkpoint, starting at epoch 0" if damages else None)
 

@@ -8,6 +8,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,26 +24,14 @@ class DamagedFile(ValueError):
     """A file of a run's folder that cannot be read; the message begins with its name."""
 
 
-def read_regular(path: Path, most: int = MOST_BYTES) -> bytes:
-    """Return the content of a regular file of at most `most` bytes.
-
-    A run's folder may come from elsewhere: a pipe in it would be waited for, a device read without end.
-
-    Raises: DamagedFile; OSError.
-    """
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
-            raise DamagedFile(f"{path.name} is no regular file")
-        if about.st_size > most:
-            raise DamagedFile(f"{path.name} has {about.st_size:,} bytes, more than the {most:,} that are read")
-        return file.read(most)
-
-
 def read_text(path: Path) -> str:
-    """Return the text of a file as `read_regular` reads it. Raises: DamagedFile; OSError."""
+    """Return the text of a file of a run's folder, which may come from elsewhere. Raises: DamagedFile; OSError."""
     try:
-        return read_regular(path).decode("utf-8")
+        return read_regular(path, MOST_BYTES).decode("utf-8")
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EFBIG):
+            raise DamagedFile(f"{path.name} cannot be read: {error.strerror}") from None
+        raise
     except UnicodeDecodeError:
         raise DamagedFile(f"{path.name} is not text") from None
 
@@ -87,6 +76,29 @@ def _renamed_at_the_end(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file from elsewhere for reading; no pipe or device, which might never end.
+
+    Raises: OSError that says what is wrong.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    kind = os.fstat(handle).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(handle)
+        number = errno.EISDIR if stat.S_ISDIR(kind) else errno.EINVAL
+        raise OSError(number, os.strerror(number) if stat.S_ISDIR(kind) else "no regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Read a file from elsewhere of at most so many bytes. Raises: OSError that says what is wrong."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > limit:
+            raise OSError(errno.EFBIG, f"{size:,} bytes, more than the {limit:,} allowed", str(path))
+        return file.read(size)
+
+
 def _sync_folder(folder: Path) -> None:
     """Bring a new name to the disk too: without it, a power cut can take the rename back."""
     if os.name != "posix":
@@ -102,7 +114,8 @@ def _sync_folder(folder: Path) -> None:
 def remove_leftovers(folder: Path) -> None:
     """Remove what processes that were killed in the middle of writing left; no other may be writing there."""
     for path in folder.rglob(".*.tmp"):
-        path.unlink()
+        if path.is_symlink() or not path.is_dir():  # a folder is nothing that we left
+            path.unlink()
 
 
 def rename(path: Path, target: Path) -> None:

@@ -40,15 +40,26 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
-def _source_of(module: str) -> str:
-    """Read a module's source without importing it (its top-level package is not imported either)."""
+def source_file(module: str) -> Path | None:
+    """Return the file of a module without importing it (its top-level package is not imported either)."""
     package, *rest = module.split(".")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        return ""
+        return None
     path = Path(spec.submodule_search_locations[0], *rest)
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return file.read_text(encoding="utf-8") if file.is_file() else ""
+    return file if file.is_file() else None
+
+
+def is_package(module: str) -> bool:
+    file = source_file(module)
+    return file is not None and file.name == "__init__.py"
+
+
+def source_of(module: str) -> str:
+    """Read a module's source without importing it, "" if there is none."""
+    file = source_file(module)
+    return file.read_text(encoding="utf-8") if file is not None else ""
 
 
 @functools.cache
@@ -57,7 +68,7 @@ def exported_names(module: str) -> tuple[str, ...]:
 
     Not imported, so that a wrong name in a configuration is told before torch is loaded.
     """
-    source = _source_of(module)
+    source = source_of(module)
     listed = re.search(r"^__all__(?:\s*:[^=]*)?\s*=\s*([\[(].*?[\])])", source, re.MULTILINE | re.DOTALL)
     if listed:
         names = ast.literal_eval(listed[1])
@@ -70,7 +81,7 @@ def exported_names(module: str) -> tuple[str, ...]:
 def keyword_defaults(entry: Entry) -> dict[str, Any]:
     """Return the keyword parameters of a table's function with their defaults, read from its source, not imported."""
     module, _, name = entry.location.partition(":")
-    functions = (node for node in ast.parse(_source_of(module)).body if isinstance(node, ast.FunctionDef))
+    functions = (node for node in ast.parse(source_of(module)).body if isinstance(node, ast.FunctionDef))
     arguments = next(node.args for node in functions if node.name == name)
     pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
     return {each.arg: ast.literal_eval(default) for each, default in pairs if default is not None}
@@ -146,6 +157,19 @@ def parameter_problems(
         elif name in hints and not _fits(hints[name], params[name]):
             problems[name] = f"must be {in_words(hints[name])}, got {params[name]!r}"
     return problems
+
+
+LIBRARIES = ("torch", "torchvision", "timm", "optuna")
+
+
+def refusals(constructor: Callable[..., Any]) -> tuple[type[Exception], ...]:
+    """Return the errors by which a constructor, or what it built, refuses parameters.
+
+    A library's are of many kinds. Ours is a ValueError: all else that our own code raises is a bug, never the user's.
+    """
+    library = without_partial(constructor).__module__.partition(".")[0] in LIBRARIES
+    of_libraries = (TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError, AssertionError)
+    return (ValueError, *of_libraries) if library else (ValueError,)
 
 
 PLAIN = {int: "whole number", float: "number", str: "text"}
@@ -231,7 +255,10 @@ def _alternatives(hint: Any, many: bool = False) -> list[str]:
 
 def _bounded(words: str, meta: Any) -> str:
     """Add how large a number must be, or how long a list; `meta` is a `msgspec.Meta`."""
-    if meta.min_length is not None:
+    if meta.max_length == 1:
+        words = words.replace("mappings of parameters", "mappings of one name to its parameters")
+        words = words.replace("mapping of parameters", "mapping of one name to its parameters")
+    elif meta.min_length is not None:
         words = words.replace("list of", f"list of {meta.min_length}").replace("text", "text that is not empty")
     bounds = {">=": meta.ge, ">": meta.gt, "<=": meta.le, "<": meta.lt}
     told = [f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None]

@@ -11,11 +11,12 @@ import msgspec
 import yaml
 from msgspec import Struct
 
+from utils.configuration.yaml_text import Loader
+
 Printed = Literal["accuracy", "error", "itself"]
 """How a paper prints a share: in percent, as what is missing to 100 %, or another number as it is."""
 REFERENCES = Path(__file__).resolve().parents[1] / "experiments" / "reference"
 _MISSING = object()
-_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class Number(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +71,7 @@ class Reference(Struct, frozen=True, forbid_unknown_fields=True):
 
 def read_reference(path: Path) -> Reference:
     """Read one file. Raises: msgspec.ValidationError for one of another form: it is part of the project."""
-    return msgspec.convert(yaml.load(path.read_text(encoding="utf-8"), Loader=_SafeLoader), Reference)
+    return msgspec.convert(yaml.load(path.read_text(encoding="utf-8"), Loader=Loader), Reference)
 
 
 @cache

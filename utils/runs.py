@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import hashlib
+import functools
 import io
 import json
 import math
@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
+import yaml
 
-from utils.configuration.schema import WITHOUT_INFLUENCE, Configuration
+from utils.configuration.catalogue import canonical_name, names_of
+from utils.configuration.schema import Configuration
 from utils.files import DamagedFile, read_text, write_atomically
+from utils.identity import fingerprint, identity, read_settings
 
 MLFLOW_COPIES = "mlartifacts"
 """Folder beside the runs where MLflow keeps copies of their files."""
@@ -145,6 +148,12 @@ class RunFolder:
     def is_interrupted(self) -> bool:
         return not self.is_finished and (self.last.is_file() or self.previous.is_file())
 
+    def discard_checkpoints(self, keep: str) -> None:
+        """Remove the checkpoints that a run no longer needs. Args: keep: "best", "all" or "none"."""
+        discarded = {"all": [], "best": [self.last, self.previous], "none": self.best.parent.glob("*.ckpt")}
+        for path in discarded[keep]:
+            path.unlink(missing_ok=True)
+
     def read_summary(self) -> dict[str, Any]:
         """Return the final numbers. Raises: DamagedFile; FileNotFoundError if the run is not finished."""
         summary = read_mapping(self.summary)
@@ -243,43 +252,83 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def fingerprint(config: Configuration, data_fingerprint: str) -> str:
-    """Return ten hexadecimal digits that change with everything that can change the result.
-
-    Data and initial weights enter by their content, not by where they lie.
-    """
-    values = config.values(without={*WITHOUT_INFLUENCE, "weights_path"})
-    values["image_size"] = config.size and list(config.size)  # one side of a square says the same
-    weights = [_file_digest(path) for path in (config.weights_path, *_paths_in(config.loss_params)) if path is not None]
-    text = "\n".join([json.dumps(values, sort_keys=True, default=str), data_fingerprint, *(weights or [""])])
-    return hashlib.sha256(text.encode()).hexdigest()[:10]
-
-
-def _paths_in(params: dict[str, Any]) -> Iterator[str]:
-    """Yield the files that parameters name, such as a teacher's weights."""
-    for key, value in params.items():
-        if isinstance(value, dict):
-            yield from _paths_in(value)
-        elif isinstance(value, str) and key.endswith("_path"):
-            yield value
-
-
-def _file_digest(path: str) -> str:
-    with Path(path).expanduser().open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False) -> RunFolder:
-    """Return the folder of a configuration's run, the last of those trained anew; with `fresh`, a new one."""
-    identity = fingerprint(config, data_fingerprint)
-    name = f"{run_prefix(config)}-s{config.seed}-{identity}"
-    path = Path(config.output_path) / name
+    """Return the folder of a configuration's run, the last of those trained anew; with `fresh`, a new one.
+
+    One of another name is found, too, by what it recorded: it was renamed, or named by an earlier version.
+    """
+    mine = fingerprint(config, data_fingerprint)
+    path = Path(config.output_path) / f"{run_prefix(config)}-s{config.seed}-{mine}"
+    if not path.exists() and (others := _folders_of(config, mine, data_fingerprint)):
+        if not fresh:
+            return others[-1]
+        names = [FolderName.parse(other.path.name) for other in others]
+        path = next((path.with_name(f"{name.beginning}-{name.fingerprint}") for name in names if name), path)
+    name = path.name
     number = 1
     while (following := path.with_name(f"{name}-{number + 1}")).exists():
         number, path = number + 1, following
     if fresh and path.exists():
         path = path.with_name(f"{name}-{number + 1}")
     return RunFolder(path)
+
+
+def _folders_of(config: Configuration, mine: str, data_fingerprint: str) -> list[RunFolder]:
+    """Return the folders of a run whatever they are called, those trained anew last."""
+    found = []
+    for folder in possible_folders(config):
+        facts = _known_facts(str(folder.environment), *_state_of(folder.environment))
+        if facts.get("data_fingerprint") == data_fingerprint and recorded_identity(folder) == mine:
+            name = FolderName.parse(folder.path.name)
+            found.append((name.number if name else 1, folder.path.name, folder))
+    return [folder for *_, folder in sorted(found, key=lambda each: each[:2])]
+
+
+def possible_folders(config: Configuration) -> Iterator[RunFolder]:
+    """Yield the folders that may hold a configuration's run: those named so, and those that are named otherwise."""
+    beginnings = {f"{prefix}-s{config.seed}" for prefix in run_prefixes(config)}
+    try:
+        with os.scandir(config.output_path) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir())
+    except OSError:
+        return
+    for name in names:
+        parsed = FolderName.parse(name)
+        folder = RunFolder(Path(config.output_path) / name)
+        if parsed.beginning in beginnings if parsed else folder.environment.is_file() and folder.config.is_file():
+            yield folder
+
+
+def recorded_identity(folder: RunFolder) -> str | None:
+    """Return what identifies the run of a folder, by what it recorded; None where that cannot be read."""
+    return _recorded_identity(str(folder.path), _state_of(folder.config), _state_of(folder.environment))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _recorded_identity(path: str, config: tuple[int, int], environment: tuple[int, int]) -> str | None:
+    folder = RunFolder(Path(path))
+    try:
+        facts = folder.read_environment()
+        return identity(read_settings(folder.config, facts), str(facts.get("data_fingerprint")))
+    except (DamagedFile, OSError, ValueError, yaml.YAMLError):
+        return None
+
+
+@functools.lru_cache(maxsize=10_000)
+def _known_facts(path: str, changed: int, size: int) -> dict[str, Any]:
+    try:
+        return read_mapping(Path(path))
+    except (DamagedFile, OSError):
+        return {}
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    """Return what changes when a file is written, zeros where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return 0, 0
+    return facts.st_mtime_ns, facts.st_size
 
 
 class FolderName(NamedTuple):
@@ -303,7 +352,16 @@ class FolderName(NamedTuple):
 
 def run_prefix(config: Configuration) -> str:
     """Return what the folders of a data set, an architecture and a loss begin with."""
-    parts = (config.dataset, config.architecture, config.loss_function)
+    return _prefix(config, canonical_name("architecture", config.architecture))
+
+
+def run_prefixes(config: Configuration) -> list[str]:
+    """Return `run_prefix`, and what it was with each other name of the architecture."""
+    return [_prefix(config, name) for name in names_of("architecture", config.architecture)]
+
+
+def _prefix(config: Configuration, architecture: str) -> str:
+    parts = (config.dataset, architecture, config.loss_function)
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts)
 
 
@@ -354,7 +412,10 @@ def processor_name() -> str:
     return next(named, "") or platform.processor() or platform.machine()
 
 
-HARMLESS = ("started", "continued", "runtime", "git_changed", "data_fingerprint", "platform")
+HARMLESS = (
+    *("started", "continued", "runtime", "git_changed", "data_fingerprint", "platform"),
+    *("code", "code_accepted", "resolved", "weights"),
+)
 """Facts that a run may change without a word; other data are another run."""
 
 

@@ -3,35 +3,62 @@
 from __future__ import annotations
 
 import base64
+import functools
+import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "***"
 SHORTEST = 8  # characters; covering shorter values would cover ordinary words too
-NAMES = re.compile(r"(api_?token|api_?key|access_?key|password|secret)$|(^|_)(token|key)$", re.IGNORECASE)
-"""Of environment variables whose values are secret."""
+SECRET_NAMES = re.compile(r"(api_?token|api_?key|access_?key|password|secret)$", re.IGNORECASE)
+"""Of settings and environment variables whose values are secret."""
+PERHAPS_SECRET = re.compile(r"(^|_)(token|key)$", re.IGNORECASE)
+"""Of environment variables whose values are secret if they look so: SORT_KEY=accuracy is none."""
+OF_TRACKERS = re.compile(r"(neptune|mlflow|wandb)_", re.IGNORECASE)
+"""How the environment variables of trackers begin; their tokens are secret however they look."""
 
-_USER_OF_ADDRESS = re.compile(r"(?<=//)\S*@")  # to the last @: people write passwords as they are
-_USER_WITHOUT_SLASHES = re.compile(r"^((?:[a-z][\w+.-]*:)?/?)([^/@\s]+:[^\s/\\]+@)", re.IGNORECASE)
+# The first // of a word to its last @: people write passwords as they are. The atomic group keeps the time linear.
+_USER_IN_TEXT = re.compile(r"(?<!\S)(?P<before>(?>\S*?//))\S*@")
+_USER_WITHOUT_SLASHES = re.compile(r"^((?:[a-z][\w+.-]*:)?/?)([^/@:]+:[^/\\]*@)", re.IGNORECASE)
 """Of an address whose slashes were forgotten, or one of them."""
-_QUERY_OF_ADDRESS = re.compile(
+_TOKEN_OF_QUERY = (
     r"(?P<before>[?&;#][\w.-]*(?:token|key|auth|bearer|jwt|passw(?:or)?d|pwd|secret|sig|signature|credentials?)=)"
-    r"(?P<value>[^\s&;#'\"]+)",
-    re.IGNORECASE,
 )
-_given: set[str] = set()
+_QUERY_IN_TEXT = re.compile(_TOKEN_OF_QUERY + r"[^\s&;#'\"]+", re.IGNORECASE)
+_QUERY_OF_ADDRESS = re.compile(_TOKEN_OF_QUERY + r"(?P<value>[^&;#]+)", re.IGNORECASE)
+_remembered: set[str] = set()
 
 
-def remember_secrets(token: Any, address: Any) -> None:
-    """Cover from now on a configuration's token, and the user and the tokens in its address, where they are texts."""
-    if isinstance(token, str):
-        _remember(token)
-    if not isinstance(address, str):
-        return
+def remember_secrets(values: Mapping[str, Any]) -> None:
+    """Cover from now on the tokens of a configuration, and the users and tokens in its addresses.
+
+    Wherever they stand in it, in a sweep or a list by mistake too, and with white space as they may be written.
+    """
+    for key, text in _texts(values):
+        if key == "neptune_api_token":
+            _remember(text)
+        elif key == "mlflow_uri":
+            _remember_address(text)
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield all texts, each with the key that it stands below; one of those that are looked for stays."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(inner, key if key in ("neptune_api_token", "mlflow_uri") else str(name))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner, key)
+
+
+def _remember_address(address: str) -> None:
     for parameter in _QUERY_OF_ADDRESS.finditer(address):
+        _remember(address)
         _remember(unquote(parameter["value"]))
     if user := _user_of(address):
         _remember(address)
@@ -42,19 +69,19 @@ def remember_secrets(token: Any, address: Any) -> None:
 
 def _remember(value: str) -> None:
     if not re.fullmatch(r"<.*>", value.strip()):  # the placeholder of an unfilled template
-        _given.add(value)
+        _remembered.add(value)
 
 
 def redact(text: str) -> str:
     """Cover remembered secrets, those of the environment, and users and tokens in addresses.
 
-    Such as https://me:password@host and https://host/?token=secret.
+    Such as https://me:password@host and https://host/?token=secret. The time is linear in the length of the text.
     """
-    named = {value for name, value in os.environ.items() if NAMES.search(name)}
-    forms = {form for value in named | _given if len(value) >= SHORTEST for form in _forms(value)}
+    secrets = _remembered | {value for name, value in os.environ.items() if _is_secret(name, value)}
+    forms = {form for value in secrets if len(value) >= SHORTEST for form in _forms(value)}
     for form in sorted(forms, key=len, reverse=True):  # a secret may be a part of another
         text = text.replace(form, HIDDEN)
-    return _QUERY_OF_ADDRESS.sub(rf"\g<before>{HIDDEN}", _USER_OF_ADDRESS.sub(f"{HIDDEN}@", text))
+    return _QUERY_IN_TEXT.sub(rf"\g<before>{HIDDEN}", _USER_IN_TEXT.sub(rf"\g<before>{HIDDEN}@", text))
 
 
 def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,17 +89,52 @@ def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: redact(value) if isinstance(value, str) else value
         for name, value in params.items()
-        if not re.search(r"(api_?token|api_?key|password|secret)$", name, re.IGNORECASE)
+        if not SECRET_NAMES.search(name)
     }
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """Yield a secret as it is, as it stands in addresses, and as it stands in HTTP headers."""
+def _is_secret(name: str, value: str) -> bool:
+    """Tell whether an environment variable holds a secret."""
+    if SECRET_NAMES.search(name):
+        return True
+    return bool(PERHAPS_SECRET.search(name)) and (bool(OF_TRACKERS.match(name)) or _looks_random(value))
+
+
+@functools.lru_cache(maxsize=1000)
+def _looks_random(value: str) -> bool:
+    """Tell a token from a word, a list of words or a path, which are short from one separator to the next."""
+    longest = max(map(len, re.split(r"[\W_]", value)))
+    kinds = sum(bool(re.search(kind, value)) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
+    return len(value) >= 16 and len(set(value)) >= 10 and longest >= 8 and kinds >= 2
+
+
+@functools.lru_cache(maxsize=1000)
+def _forms(secret: str) -> frozenset[str]:
+    """Return a secret as it is, and as addresses, HTTP headers, JSON, YAML and Python's own `repr` write it."""
     content = secret.encode(errors="surrogateescape")
-    yield secret
-    yield quote(content, safe="")
-    yield base64.b64encode(content).decode().rstrip("=")
-    yield base64.urlsafe_b64encode(content).decode().rstrip("=")
+    addresses = quote(content, safe=""), quote(content), quote(content, safe=" +"), quote_plus(content)
+    encoded = base64.b64encode(content).decode().rstrip("="), base64.urlsafe_b64encode(content).decode().rstrip("=")
+    escaped = secret.replace("\\", "\\\\")
+    in_quotes = (
+        *(secret, escaped, secret.replace("'", "''")),
+        *(escaped.replace(mark, f"\\{mark}") for mark in "'\""),
+        escaped.replace("'", "\\'").replace('"', '\\"'),
+    )
+    return frozenset({*addresses, *encoded, *(_escape(text, escape) for text in in_quotes for escape in _ESCAPES)})
+
+
+def _escape(text: str, escape: Callable[[str], str]) -> str:
+    return "".join(each if each.isascii() and each.isprintable() else escape(each) for each in text)
+
+
+_ESCAPES: tuple[Callable[[str], str], ...] = (
+    lambda each: each,
+    lambda each: repr(each)[1:-1],
+    lambda each: ascii(each)[1:-1],
+    lambda each: json.dumps(each)[1:-1],
+    lambda each: ascii(each)[1:3] + ascii(each)[3:-1].upper(),  # YAML
+)
+"""How a character that is not printable ASCII may be written."""
 
 
 def without_password(address: str | None) -> str | None:
@@ -85,7 +147,7 @@ def without_password(address: str | None) -> str | None:
 def _user_of(address: str) -> str:
     """Return "user:password@" of an address, as it stands there; empty where there is none."""
     if "//" in address:
-        found = _USER_OF_ADDRESS.search(address)
-        return found[0] if found else ""
+        behind = address.partition("//")[2]
+        return behind[: behind.rfind("@") + 1]
     found = _USER_WITHOUT_SLASHES.match(address)
     return found[2] if found else ""

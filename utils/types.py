@@ -48,6 +48,7 @@ DAMAGED_TENSORS = (
     *FAILURES,
     pickle.UnpicklingError,
     EOFError,
+    MemoryError,
     struct.error,
     SyntaxError,
     zipfile.BadZipFile,

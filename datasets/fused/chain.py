@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
 from datasets.draws import Draws
 from datasets.fused import on_device
 from datasets.fused.blur import BLURS, Blur
 from datasets.fused.colour import COLOURS, Colour
+from datasets.fused.cropping import Cropping
 from datasets.fused.erasing import ERASING, Erasing
 from datasets.fused.geometry import GEOMETRY, Flip, Geometry
 from datasets.fused.operation import INTERPOLATIONS, Border, NotFusable, Size
@@ -38,11 +39,13 @@ class FusedChain:
 
     Args:
         transforms: torchvision's, and CutOut, in their order.
-        size: height and width of the images.
+        size: height and width of the images; None for images of many sizes, which the first RandomResizedCrop cuts
+            before anything else is done.
         channels: 1 or 3.
 
     Attributes:
         size: height and width of what it gives.
+        cropping: with images of many sizes: what `crop` does, and its place in the chain.
 
     Raises: NotFusable naming each transform that it cannot do, and why.
 
@@ -52,16 +55,26 @@ class FusedChain:
         two colour transforms with a blur between them, each kind acts where its first stands.
     """
 
-    def __init__(self, transforms: Sequence[Any], size: Size, channels: int) -> None:
+    def __init__(self, transforms: Sequence[Any], size: Size | None, channels: int) -> None:
         self.geometry: list[tuple[int, Geometry]] = []
         self.blurs: list[tuple[int, Blur]] = []
         self.colours: list[tuple[int, Colour]] = []
         self.erasing: list[tuple[int, Erasing]] = []
+        self.cropping: tuple[int, Cropping] | None = None
+        if size is None:
+            place = next(n for n, transform in enumerate(transforms) if isinstance(transform, RandomResizedCrop))
+            self.cropping = place, Cropping(transforms[place])
+            size = self.cropping[1].size
         self.size, self.channels = size, channels
         problems = []
         for place, transform in enumerate(transforms):
             try:
-                self._add(place, transform)
+                if self.cropping is None or place > self.cropping[0]:
+                    self._add(place, transform)
+                elif place < self.cropping[0]:
+                    if GEOMETRY.get(type(transform)) is not Flip:  # a mirrored crop is one of the mirrored image
+                        raise NotFusable("comes before a crop from images of many sizes")
+                    self._add(place, transform)
             except NotFusable as error:
                 problems.append(f"{type(transform).__name__} ({error})" if str(error) else type(transform).__name__)
         if problems:
@@ -124,6 +137,17 @@ class FusedChain:
             tuple({name: _tensor(values) for name, values in each.items()} for each in colours),
             torch.from_numpy(np.stack(boxes, axis=1) if boxes else np.empty((len(rows), 0, 4), dtype=np.int64)),
         )
+
+    def crop(
+        self, images: Sequence[np.ndarray], draws: Draws, epoch: int, rows: np.ndarray, views: np.ndarray
+    ) -> list[np.ndarray]:
+        """Cut images of many sizes, before the rest of the chain.
+
+        Shapes: images M of [H, W, C] uint8, rows [M], views [M] -> M of [h, w, C].
+        """
+        assert self.cropping is not None
+        place, cropping = self.cropping
+        return cropping(images, draws(epoch, rows, views, place, cropping.number))
 
     def on_cpu(self, images: Sequence[np.ndarray] | np.ndarray, drawn: Drawn) -> Tensor:
         """Move, blur and recolour images.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
@@ -40,7 +40,7 @@ def build(
     in_channels: int = 3,
     *,
     dropout: float | None = None,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     **params: Any,
 ) -> tuple[nn.Module, bool]:
     """Build one of timm's networks.
@@ -50,7 +50,7 @@ def build(
         num_classes: K.
         in_channels: channels of the image.
         dropout: timm's `drop_rate`.
-        pretrained: download timm's weights.
+        pretrained: download timm's weights, those of a tag or its default ones.
         params: to `timm.create_model`.
 
     Returns: the network, and whether the dropout has taken effect.
@@ -59,12 +59,13 @@ def build(
     """
     if problems := {key: _SET_ELSEWHERE[key] for key in params if key in _SET_ELSEWHERE}:
         raise ConfigError("\n".join(f"architecture_params.{key}: not set here: {why}" for key, why in problems.items()))
+    if isinstance(pretrained, str):
+        name, pretrained = f"{name}.{pretrained}", True
     try:
-        source = timm.get_pretrained_cfg(name)
+        timm.get_pretrained_cfg(name)
     except RuntimeError as error:
-        raise ConfigError(f"architecture: {name}: {error}") from None
-    if pretrained and not (source and source.has_weights):
-        raise ConfigError(f"pretrained: timm has no weights for {name}")
+        one_of = ", ".join(weights_names(name.partition(".")[0]))
+        raise ConfigError(f"architecture: {name}: {error}{one_of and f'; its weights: {one_of}'}") from None
     given = {} if dropout is None else {"drop_rate": dropout}
     network = _create(name, params, num_classes=num_classes, in_chans=in_channels, pretrained=pretrained, **given)
     if network is None:
@@ -75,6 +76,18 @@ def build(
     if problem := contract_problem(network, image):
         raise ConfigError(f"architecture: {name} is not supported: {problem}")
     return network, dropout is not None and (dropout == 0 or _drops(network, image, dropout))
+
+
+def weights_names(name: str) -> list[str]:
+    """Return the tags of the weights that timm publishes for a network."""
+    tagged = timm.list_pretrained(f"{name}.*")
+    return [each.removeprefix(f"{name}.") for each in tagged]
+
+
+def normalization(name: str) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Return mean and std that timm's weights of a network were trained with, None if there are no weights."""
+    config = timm.get_pretrained_cfg(name)
+    return (config.mean, config.std) if config and config.has_weights else None
 
 
 def _create(name: str, params: Mapping[str, Any], **ours: Any) -> Any:

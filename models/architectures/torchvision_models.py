@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import pickle
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -227,11 +227,22 @@ def _schema(constructor: Callable[..., nn.Module]) -> Callable[..., None]:
     return schema
 
 
-def _image_size(name: str, net: Any, params: Mapping[str, Any]) -> tuple[int, int]:
-    """Return the height and width, px, that the network takes, or else that its default weights are published for."""
+def weights_names(name: str) -> list[str]:
+    """Return what torchvision calls the weights that it publishes for a network."""
+    return [each.name for each in tv.get_model_weights(name)]
+
+
+def _image_size(name: str, weights: str, net: Any, params: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the height and width, px, that the network takes, or else that these weights are published for."""
     size = getattr(net, "image_size", None) or params.get("input_size")
-    size = size or tv.get_model_weights(name).DEFAULT.transforms().crop_size[0]  # type: ignore
+    size = size or tv.get_model_weights(name)[weights].transforms().crop_size[0]  # type: ignore
     return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def normalization(name: str) -> tuple[Sequence[float], Sequence[float]]:
+    """Return mean and std that torchvision's weights of a network were trained with."""
+    transforms: Any = tv.get_model_weights(name).DEFAULT.transforms()  # type: ignore
+    return transforms.mean, transforms.std
 
 
 def build(
@@ -240,7 +251,7 @@ def build(
     in_channels: int = 3,
     *,
     dropout: float | None = None,
-    pretrained: bool = False,
+    pretrained: bool | str = False,
     **params: Any,
 ) -> tuple[TorchvisionNetwork, bool]:
     """Build one of torchvision's networks.
@@ -250,7 +261,7 @@ def build(
         num_classes: K.
         in_channels: channels of the image; with pretrained weights 3, or 1 (the colours' weights are summed).
         dropout: probability of the dropout layers between the last feature map and the last layer.
-        pretrained: download torchvision's default weights.
+        pretrained: download weights, those of a name or torchvision's default ones.
         params: to the network's class.
 
     Returns: the network, and whether it has such dropout layers.
@@ -261,13 +272,14 @@ def build(
         raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
     if pretrained and in_channels not in (1, 3):
         raise ConfigError(f"torchvision/{name}: pretrained weights take 3 channels or 1, got {in_channels}")
+    weights = pretrained if isinstance(pretrained, str) else "DEFAULT"
     if not pretrained:
         params["num_classes"] = num_classes
         if constructor in (tv.GoogLeNet, tv.Inception3):
             params |= {"aux_logits": False, "init_weights": True}
     try:
         with weights_only_loads():
-            net: Any = tv.get_model(name, weights="DEFAULT" if pretrained else None, **params)
+            net: Any = tv.get_model(name, weights=weights if pretrained else None, **params)
     except (OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
         if pretrained and isinstance(error, (OSError, RuntimeError, pickle.UnpicklingError)):
             raise no_pretrained_weights(f"torchvision/{name}", error) from None
@@ -279,7 +291,7 @@ def build(
     if in_channels != 3 and not getattr(net, "transform_input", False):  # `_Rescale` gives three channels
         _replace_first_conv(net, in_channels, pretrained)
     network = adapt(net)
-    network.image_size = _image_size(name, net, params)
+    network.image_size = _image_size(name, weights, net, params)
     if next(network.classifier.parameters()).shape[0] != num_classes:
         network.reset_classifier(num_classes)
     layers = [module for module in network.head.modules() if isinstance(module, nn.Dropout)]

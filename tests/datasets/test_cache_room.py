@@ -63,7 +63,7 @@ def test_opening_counts_as_use(tmp_path: Path) -> None:
     (folder,) = caches(tmp_path)
     os.utime(tmp_path / folder / "in-use", (0, 0))
     open_cache(image_of, tmp_path)
-    assert (tmp_path / folder / "in-use").stat().st_mtime > time.time() - 60
+    assert (tmp_path / folder / "in-use").stat().st_mtime > 0
 
 
 def test_a_cache_in_use_stays_and_is_told(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from datasets import build_dataset
 from datasets.data_module import DataModule
+from datasets.mixing import draw_partners
 from datasets.sampling import ClassBalancedBatches, EpochBatches, RepeatedBatches, ResumableLoader
 from utils.types import Batch
 
@@ -115,15 +116,19 @@ def test_noise_changes_the_fingerprint_of_the_data(module):
 # ----------------------------------------------------------------------------------------------------------- mixing
 
 
-@pytest.mark.parametrize("mixing", ["MixUp", "CutMix"])
-def test_mixing_is_a_function_of_seed_epoch_and_step(module, mixing):
-    data = module(mixing=mixing, mixing_params="{probability: 1.0}")
+ALWAYS = "{probability: 1.0}"
+MIXED = [("MixUp", ALWAYS), ("CutMix", ALWAYS), ("[CutMix, MixUp]", "{}")]
+
+
+@pytest.mark.parametrize(("mixing", "params"), MIXED)
+def test_mixing_is_a_function_of_seed_epoch_and_step(module, mixing, params):
+    data = module(mixing=mixing, mixing_params=params)
     batch = first_batches(data)[0]
     first = data.mix(batch, batch.index, 1, 2)
     torch.manual_seed(5)
     np.random.seed(5)
     assert equal(data.mix(batch, batch.index, 1, 2), first)
-    other_seed = module(mixing=mixing, mixing_params="{probability: 1.0}", seed=1)
+    other_seed = module(mixing=mixing, mixing_params=params, seed=1)
     others = [data.mix(batch, batch.index, 1, 3), data.mix(batch, batch.index, 2, 2)]
     others.append(other_seed.mix(batch, batch.index, 1, 2))
     assert not any(torch.equal(other.target, first.target) for other in others)
@@ -139,9 +144,9 @@ def test_devices_mix_by_one_share_with_partners_of_their_own(module):
     assert not torch.equal(ranks[0].target, ranks[1].target)
 
 
-@pytest.mark.parametrize("mixing", ["MixUp", "CutMix"])
-def test_views_and_copies_of_an_image_keep_one_label(module, mixing):
-    data = module("repeated", views=2, mixing=mixing, mixing_params="{probability: 1.0}")
+@pytest.mark.parametrize(("mixing", "params"), MIXED)
+def test_views_and_copies_of_an_image_keep_one_label(module, mixing, params):
+    data = module("repeated", views=2, mixing=mixing, mixing_params=params)
     batch = first_batches(data)[0]
     mixed = data.mix(batch, batch.index, 0, 1)
     assert mixed.target.shape == (128, 10)
@@ -150,6 +155,30 @@ def test_views_and_copies_of_an_image_keep_one_label(module, mixing):
         assert torch.equal(copies, copies[:1].expand_as(copies))
         images = mixed.image[batch.index == row].flatten(0, 1)  # unaugmented, so copies and views are equal pixels
         assert torch.equal(images, images[:1].expand_as(images))
+
+
+@pytest.mark.parametrize("backend", ["fused", "torchvision"])
+def test_hybrid_of_flip_affine_cutmix_and_mixup_mixes_augmented_replicas(module, backend):
+    chain = "{RandomHorizontalFlip: {}, RandomAffine: {degrees: 10, translate: [0.1, 0.1]}}"
+    augmented = {"augment_images": True, "image_augmentations": chain, "augment_backend": backend}
+    plain = module(views=3, **augmented)
+    data = module(views=3, mixing="[CutMix, MixUp]", **augmented)
+    batch = first_batches(plain)[0]
+    assert not torch.equal(batch.image[:, 0], batch.image[:, 1])
+    assert torch.equal(first_batches(data)[0].image, batch.image)  # mixing comes after the augmentation of each view
+    kinds = set()
+    for step in range(8):
+        mixed = data.mix(batch, batch.index, 0, step)
+        partner = draw_partners(batch.index, data.config.seed, "partners", 0, step, 0)
+        other = batch.image[partner]
+        differs = (batch.image != other).all(dim=2)  # [B, V, H, W]
+        share = ((mixed.image - other) / (batch.image - other)).mean(dim=2)[differs]  # of a sample's own pixels
+        kinds.add("CutMix" if bool(((share == 0) | (share == 1)).all()) else "MixUp")
+        kept = 1 - mixed.target[torch.arange(len(partner)), batch.target[partner]]
+        kept = kept[batch.target != batch.target[partner]]
+        torch.testing.assert_close(kept, kept[:1].expand_as(kept))
+        assert 0 <= float(kept[0]) <= 1
+    assert kinds == {"CutMix", "MixUp"}
 
 
 def test_without_mixing_a_batch_is_left_alone(module):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from official_layouts import draw
 
+from datasets.audit import audit
 from datasets.image_folder import image_folder
 from utils.types import ConfigError, DataError
 
@@ -33,7 +34,7 @@ def test_classes_and_images_are_sorted_by_name(tmp_path: Path) -> None:
     ]
     assert data.train.labels.tolist() == [0, 1, 2, 2]
     assert data.test.labels.tolist() == [1, 2]
-    assert data.notes == ("1 classes have no test images: C",)
+    assert audit(data) == ("1 classes have no test image: C",)
 
 
 def test_endings_count_in_capitals_too_and_strays_earn_a_note(tmp_path: Path) -> None:

@@ -90,6 +90,15 @@ def test_boxes_on_training_images_alone_make_a_cache_of_their_own(folder, quick,
     assert len(list((cache / "lossbench" / "images").glob("csv-*"))) == 3  # training, validation, test
 
 
+def test_black_white_and_no_background_are_kept_apart():
+    keys = [Preprocessing((16, 16), crop=True, erase=erase).pixels_key for erase in (False, True, "white")]
+    assert keys[:2] == [
+        ((16, 16), False, True, False),
+        ((16, 16), False, True, True),
+    ]  # as caches on the disk have them
+    assert len(set(keys)) == 3
+
+
 def test_no_room_streams_and_says_so_or_is_an_error_where_a_cache_was_asked_for(build, caplog):
     tiny = {"cache_limit_gb": 1e-6}
     with caplog.at_level(logging.INFO, logger="lossbench"):

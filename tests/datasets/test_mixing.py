@@ -116,6 +116,35 @@ def test_mixing_depends_on_its_seed_alone(name):
     assert not torch.equal(first, other)
 
 
+@pytest.mark.parametrize(
+    ("params", "shares"),
+    [
+        ({}, (0.5, 0.5)),
+        ({"CutMix": {"probability": 0.2}}, (0.2, 0.8)),
+        ({"CutMix": {"probability": 0.2}, "MixUp": {"probability": 0.3, "alpha": 0.8}}, (0.2, 0.3)),
+        ({"CutMix": {"alpha": 0.5, "probability": 0}, "MixUp": {}}, (0.0, 1.0)),
+    ],
+)
+def test_one_of_several_mixes_each_batch_as_it_would_alone(params, shares):
+    batch, counts = painted(views=1, height=4, width=4), {"CutMix": 0, "MixUp": 0, "neither": 0}
+    mixing = build_mixing(["CutMix", "MixUp"], **params)
+    assert [part.probability for part in mixing.parts] == pytest.approx(shares)  # type: ignore[attr-defined]
+    for seed in range(400):
+        partner = draw_partners(batch.index, seed)
+        after = mixing(batch, K, partner, seed)
+        alphas = {name: params.get(name, {}).get("alpha", 1.0) for name in ("CutMix", "MixUp")}
+        alone = {
+            name: build_mixing(name, alpha=alpha, probability=1.0)(batch, K, partner, seed)
+            for name, alpha in alphas.items()
+        }
+        alone["neither"] = build_mixing("MixUp", probability=0.0)(batch, K, partner, seed)
+        drawn = next(name for name, each in alone.items() if torch.equal(each.image, after.image))
+        assert torch.equal(alone[drawn].target, after.target)
+        counts[drawn] += 1
+    found = [counts[name] / 400 for name in ("CutMix", "MixUp")]
+    assert found == pytest.approx(list(shares), abs=0.09)
+
+
 # --------------------------------------------------------------------------------------------------------- partners
 
 
@@ -168,6 +197,50 @@ def test_all_parameters_out_of_range_are_told_at_once(name):
         "mixing_params.alpha",
         "mixing_params.probability",
     ]
+
+
+@pytest.mark.parametrize(
+    ("params", "lines"),
+    [
+        (
+            {"CutMix": {"alpha": 0}, "MixUp": {"alfa": 1}},
+            [
+                "mixing_params.CutMix.alpha: must be > 0 and finite, got 0",
+                "mixing_params.MixUp.alfa: unknown parameter; did you mean 'alpha'? (allowed: alpha, probability)",
+            ],
+        ),
+        (
+            {"alpha": 1.0, "MixUp": 3},
+            [
+                "mixing_params.alpha: the parameters of each stand below its name (allowed: CutMix, MixUp)",
+                "mixing_params.MixUp: must be a mapping of parameters, got 3",
+            ],
+        ),
+        (
+            {"CutMix": {"probability": 0.7}, "MixUp": {"probability": 0.7}},
+            [
+                "mixing_params: each probability is a share of all batches; they sum to 1.4 (CutMix 0.7, MixUp 0.7), "
+                "more than 1"
+            ],
+        ),
+        (
+            {"CutMix": {"probability": 1.0}},
+            [
+                "mixing_params: each probability is a share of all batches; they sum to 1 (CutMix 1.0), which "
+                "leaves none to the others"
+            ],
+        ),
+    ],
+)
+def test_bad_parameters_of_several_are_named(params, lines):
+    with pytest.raises(ConfigError) as error:
+        build_mixing(["CutMix", "MixUp"], **params)
+    assert str(error.value).splitlines() == lines
+
+
+def test_a_mixing_named_twice_is_refused():
+    with pytest.raises(ConfigError, match=r"^mixing: names CutMix twice$"):
+        build_mixing(["CutMix", "CutMix"])
 
 
 def test_an_unknown_mixing_earns_a_suggestion():

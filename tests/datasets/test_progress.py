@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -12,7 +13,7 @@ from datasets.files import at_work
 def test_work_that_does_not_tell_how_far_it_is_has_its_seconds_counted(capsys: pytest.CaptureFixture[str]) -> None:
     with at_work("thinking", shown=True):
         time.sleep(1.3)
-    assert "thinking: 1s" in capsys.readouterr().err
+    assert re.search(r"thinking: [1-9]\d*s", capsys.readouterr().err)
     with at_work("thinking"):  # into a file: nothing
         time.sleep(1.1)
     assert capsys.readouterr().err == ""

@@ -104,6 +104,9 @@ def test_crop_is_the_box_and_erasing_keeps_the_frame(table):
     assert erased.shape == whole.shape
     assert torch.equal(erased[:, 2:18, 4:12], cropped)
     assert erased.sum() == cropped.sum()
+    white = ImageStream(table, range(12), Preprocessing(None, crop=True, erase="white"))[2].image[0]
+    assert torch.equal(white[:, 2:18, 4:12], cropped)
+    assert (white.sum() - cropped.sum()).item() == pytest.approx(3 * (20 * 16 - 16 * 8), rel=1e-5)
 
 
 def test_grayscale_is_one_channel_and_leaves_gray_images_as_they_are():

@@ -20,7 +20,7 @@ SENSELESS = {
     "RandomErasing": ({"value": 255}, r"value: must be 0 to 1 \(pixels are no bytes then\)"),
     "GaussianBlur": ({"kernel_size": [3, 4]}, r"kernel_size: must be an odd number of pixels, .* got \[3, 4\]"),
     "RandomPosterize": ({"bits": 20}, "bits: must be 0 to 8, got 20"),
-    "RandomApply": ({"transforms": [{"ColorJitter": {}}]}, "transforms: must be a mapping of transforms to their"),
+    "RandomApply": ({"transforms": ["ColorJitter"]}, "transforms: must be a mapping of transforms to their"),
     "RandomChoice": ({"transforms": {}}, "transforms: must be a mapping of transforms to their"),
     "RandomPerspective": (
         {"interpolation": "bilinera"},

@@ -26,6 +26,8 @@ def name(request) -> str:
 def angular(name: str, **params) -> AngularMarginLoss:
     loss: ClassificationLoss = make(name, **params).double()
     assert isinstance(loss, AngularMarginLoss)
+    assert loss.head is not None
+    loss.head.double()
     return loss
 
 
@@ -74,7 +76,7 @@ def test_psi_has_the_slope_m_squared_at_both_ends(margin, end):
 @pytest.mark.parametrize("margin", MARGINS)
 @pytest.mark.parametrize("factor", [-1.0, 0.0, 1.0])
 def test_parallel_opposite_and_zero_features_train(name, margin, factor):
-    loss = angular(name, margin=margin, beta=0.0, beta_min=0.0).float()
+    loss = angular(name, margin=margin, beta=0.0, beta_min=0.0)
     assert loss.head is not None
     features = (factor * loss.head.weight.detach()).requires_grad_()
     value = step(loss, features, torch.arange(K))
@@ -131,8 +133,10 @@ def test_annealing_goes_on_from_a_checkpoint(name):
     assert torch.equal(step(resumed, features, target), step(whole, features, target))
 
 
-def test_last_layer_has_no_bias_and_is_trained_with_the_loss(name):
+def test_the_last_layer_has_no_bias_and_belongs_to_whoever_asks_for_it(name):
     loss = angular(name)
     assert loss.head is not None
     assert loss.head.bias is None
-    assert [parameter.shape for parameter in loss.parameters()] == [(K, D)]
+    assert loss.head.weight.shape == (K, D)
+    assert [*loss.state_dict()] == ["steps"]
+    assert [*loss.parameters()] == []

@@ -128,3 +128,76 @@ def test_training_without_the_channels_is_told():
 )
 def test_bad_parameters_are_named(params, message):
     assert message in refused(NAME, params)
+
+
+ONLINE = {"label_loss": "OnlineLabelSmoothingLoss", "label_loss_params": {"alpha": 0.3}}
+
+
+def test_each_classifier_learns_soft_labels_of_its_own():
+    """Two epochs of BYOT + OLS against an OnlineLabelSmoothingLoss for each classifier, and loops for the rest."""
+    torch.manual_seed(5)
+    loss = own_teacher(alpha=0.4, temperature=2.0, **ONLINE)
+    alone = [make("OnlineLabelSmoothingLoss", alpha=0.3) for _ in range(4)]
+    for _ in range(2):
+        for shift in range(3):
+            scores, features, target = feature_batch(24)
+            scores = scores.roll(shift, dims=1).float()
+            outputs = [scores, *(z for _, z in shallow_outputs(loss, scores))]
+            labels = [terms_of(each, z, target)["main"].item() for each, z in zip(alone, outputs, strict=True)]
+            found = step(loss, scores, features, target)
+            assert found["label"].item() == pytest.approx(0.6 * sum(labels), rel=1e-5)
+        loss.on_epoch_end()
+        for own, each in zip(loss.label_losses, alone, strict=True):
+            each.on_epoch_end()
+            torch.testing.assert_close(own.soft, each.soft)
+    deep, *shallow = [own.soft for own in loss.label_losses]
+    assert all(not torch.equal(each, deep) for each in shallow)
+
+
+def test_online_labels_with_alpha_1_are_cross_entropy_s():
+    scores, features, target = feature_batch()
+    plain, online = own_teacher(), own_teacher(label_loss=ONLINE["label_loss"], label_loss_params={"alpha": 1.0})
+    for name, value in step(plain, scores, features, target).items():
+        torch.testing.assert_close(step(online, scores, features, target)[name], value)
+
+
+def test_soft_labels_of_every_classifier_survive_resume():
+    scores, features, target = feature_batch(24)
+    whole, resumed = own_teacher(**ONLINE), own_teacher(**ONLINE)
+    step(whole, scores, features, target)
+    whole.on_epoch_end()
+    step(whole, scores.roll(1, dims=0), features, target)
+    resumed.load_state_dict(whole.state_dict())
+    for loss in (whole, resumed):
+        loss.on_epoch_end()
+    for one, other in zip(whole.label_losses, resumed.label_losses, strict=True):
+        assert torch.equal(one.soft, other.soft)
+        assert (one.soft != 1 / K).any()
+
+
+def test_state_of_the_default_has_the_names_of_before():
+    assert {key.partition(".")[0] for key in own_teacher().state_dict()} == {"shallow"}
+
+
+def test_judging_is_the_label_s_loss():
+    scores, _, target = feature_batch()
+    loss = own_teacher(label_loss="LabelSmoothingCrossEntropy", label_loss_params={"epsilon": 0.2})
+    torch.testing.assert_close(loss(scores, target), F.cross_entropy(scores, target, label_smoothing=0.2))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"label_loss": "OneSidedMarginLoss"}, "loss_params.label_loss: must read the network's own scores as logits"),
+        ({"label_loss": "AngularSoftmaxLoss"}, "loss_params.label_loss: must read the network's own scores as logits"),
+        ({"label_loss": "LossTransform"}, "loss_params.label_loss: must read the network's own scores as logits"),
+        ({"label_loss": NAME}, "loss_params.label_loss: must judge images one by one"),
+        ({"label_loss": "ConnectionistTemporalLoss"}, "loss_params.label_loss: must read the network's own scores"),
+        ({"label_loss": "HingLoss"}, "loss_params.label_loss: unknown loss 'HingLoss'; did you mean 'HingeLoss'?"),
+        ({"label_loss_params": 3}, "loss_params.label_loss_params: must be"),
+        (ONLINE | {"label_loss_params": {"alfa": 1}}, "loss_params.label_loss_params.alfa: unknown parameter; did you"),
+        (ONLINE | {"label_loss_params": {"alpha": 2}}, "loss_params.label_loss_params: OnlineLabelSmoothingLoss refu"),
+    ],
+)
+def test_a_label_loss_that_cannot_be_is_refused_with_its_place(params, message):
+    assert message in refused(NAME, params)

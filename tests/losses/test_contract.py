@@ -41,6 +41,7 @@ TRAINING_ONLY: dict[str, dict[str, Any]] = {  # what these do in training and no
     "LossTransform": {"lambda_": 0.0},
     "OnlineLabelSmoothingLoss": {"alpha": 1.0},
     "PairwiseConfusionLoss": {"weight": 0.0},
+    "SingleLabelSmoothingLoss": {"alpha": 1.0},
     "SoftMarginSoftmaxLoss": {"margin": 0.0},
     "TripletLoss": {"weight": 0.0},
 }

@@ -11,6 +11,7 @@ from torch import Tensor
 STATEFUL = {
     "OnlineLabelSmoothingLoss": ("OnlineLabelSmoothingLoss", {}),
     "updated every 2 steps": ("OnlineLabelSmoothingLoss", {"update_every": 2}),
+    "SingleLabelSmoothingLoss": ("SingleLabelSmoothingLoss", {}),
     "CenterLoss": ("CenterLoss", {"alpha": 0.7}),
     "AngularSoftmaxLoss": ("AngularSoftmaxLoss", {}),
     "LargeMarginSoftmaxLoss": ("LargeMarginSoftmaxLoss", {}),
@@ -66,7 +67,9 @@ def test_state_is_that_of_one_process_with_whole_batches(ranks, alone, name):
         torch.testing.assert_close(trained[name][0], expected)
 
 
-@pytest.mark.parametrize("name", ["OnlineLabelSmoothingLoss", "updated every 2 steps", "CenterLoss"])
+@pytest.mark.parametrize(
+    "name", ["OnlineLabelSmoothingLoss", "updated every 2 steps", "SingleLabelSmoothingLoss", "CenterLoss"]
+)
 def test_mean_loss_is_that_of_one_process_with_whole_batches(ranks, alone, name):
     mean = torch.stack([trained[name][1] for trained in ranks]).mean(dim=0)
     torch.testing.assert_close(mean, alone[name][1])
@@ -75,5 +78,6 @@ def test_mean_loss_is_that_of_one_process_with_whole_batches(ranks, alone, name)
 def test_what_is_compared_has_moved(alone):
     assert (alone["CenterLoss"][0]["centers"] != 0).any()
     assert alone["OnlineLabelSmoothingLoss"][0]["soft"].std() > 0.05
+    assert alone["SingleLabelSmoothingLoss"][0]["soft"].std() > 0.05
     assert alone["AngularSoftmaxLoss"][0]["steps"] == 6
     assert alone["PairwiseConfusionLoss"][0]["epochs"] == 2

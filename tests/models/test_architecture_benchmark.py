@@ -17,7 +17,6 @@ def test_a_network_with_a_twin_gets_all_numbers():
     assert all(seconds > 0 for seconds in result.seconds.values())
     assert all(0 < ratio.low <= ratio.middle <= ratio.high for ratio in result.ratios.values())
     assert result.memory_ratio == pytest.approx(1, rel=0.01)  # it is its own twin
-    assert result.seconds["latency"] < result.seconds["training"]
 
 
 def test_a_network_without_a_twin_gets_no_ratios():

@@ -17,16 +17,18 @@ from losses.base import ClassificationLoss
 from models import build_model
 from models.classifier import Classifier, repeat_views
 from utils.lookup import load_entry
-from utils.types import Batch, Sequences, Task
+from utils.types import Batch, ConfigError, Sequences, Task
 
 K = 4
 
 
-def make(loss: ClassificationLoss | str, **options) -> Classifier:
-    """Return a classifier of K classes, or of two for losses that take no more."""
+def make(loss: ClassificationLoss | str, channels_last: bool = False, **params) -> Classifier:
+    """Return a classifier of K classes, or of two for losses that take no more. Args: params: of a loss by name."""
     torch.manual_seed(0)
-    entry = load_entry(LOSSES[loss]) if isinstance(loss, str) and loss in LOSSES else ClassificationLoss
-    only = entry.num_classes
+    names = [loss, params.get("base")] if isinstance(loss, str) else []
+    entries = [load_entry(LOSSES[name]) if name in LOSSES else ClassificationLoss for name in names]
+    entry = entries[0] if entries else ClassificationLoss
+    only = next((each.num_classes for each in entries if each.num_classes), None)
     network = build_model({"image": "test_resnet", "sequence": "lprnet_small"}[entry.kind], only or K, 1)
 
     def stage_channels(stages: tuple[int, ...]) -> tuple[int, ...]:
@@ -34,8 +36,10 @@ def make(loss: ClassificationLoss | str, **options) -> Classifier:
         return tuple(each.shape[1] for each in maps)
 
     task = Task(only or K, 8, network.get_classifier(), stage_channels)
-    built = build_loss(loss, task) if isinstance(loss, str) else loss
-    return Classifier(network, built, task, lambda parameters: torch.optim.SGD(parameters, lr=0.1), **options)
+    built = build_loss(loss, task, **params) if isinstance(loss, str) else loss
+    return Classifier(
+        network, built, task, lambda parameters: torch.optim.SGD(parameters, lr=0.1), channels_last=channels_last
+    )
 
 
 def batch(views: int = 1, size: int = 6, classes: int = K) -> Batch:
@@ -127,6 +131,33 @@ def test_a_loss_may_bring_its_own_head_and_the_old_one_is_dropped():
     classifier.training_step(batch(), 0).backward()
     assert all(parameter.grad is not None for parameter in classifier.parameters())
     assert sum("head.weight" in name for name in classifier.state_dict()) == 1
+
+
+WRAPPED = [
+    ("CenterLoss", {"base": "AngularSoftmaxLoss"}),
+    ("LossTransform", {"base": "CenterLoss", "base_params": {"base": "LargeMarginSoftmaxLoss"}}),
+    ("TripletLoss", {"base": "BinaryCrossEntropyLoss"}),
+]
+
+
+@pytest.mark.parametrize(("name", "params"), [*((name, {}) for name in (*LOSSES, *TORCH_LOSSES)), *WRAPPED])
+def test_no_tensor_has_two_names(name, params):
+    classifier = make(name, **params)
+    state = [tensor for tensor in classifier.state_dict(keep_vars=True).values() if tensor.numel()]
+    assert len({tensor.untyped_storage().data_ptr() for tensor in state}) == len(state)
+    names = [name for name, _ in classifier.named_parameters(remove_duplicate=False)]
+    assert len(names) == len([*classifier.parameters()])
+    assert any(parameter is next(classifier.head.parameters()) for parameter in classifier.parameters())
+
+
+def test_a_loss_that_keeps_the_head_for_itself_is_refused():
+    class Keeps(ClassificationLoss):
+        def make_head(self, task):
+            self.layer = nn.Linear(8, task.num_classes)
+            return self.layer
+
+    with pytest.raises(ConfigError, match=r"^loss_function: Keeps registers the head .*: keep it in a tuple"):
+        make(Keeps())
 
 
 def test_the_architecture_s_own_head_is_stored_once():

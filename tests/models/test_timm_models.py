@@ -123,6 +123,12 @@ def test_pretrained_without_network_names_weights_path(monkeypatch):
         build_model("test_resnet", 2, pretrained=True)
 
 
+def test_weights_are_those_of_the_tag(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(ConfigError, match=r"cannot get the weights of resnet18\.tv_in1k: "):
+        build_model("resnet18", 2, pretrained="tv_in1k")
+
+
 def test_pretrained_where_there_are_no_weights():
     with pytest.raises(ConfigError, match="pretrained: timm has no weights for ghostnet_050"):
         build_model("ghostnet_050", 2, pretrained=True)

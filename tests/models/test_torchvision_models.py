@@ -173,6 +173,43 @@ def test_pretrained_without_network_names_weights_path(monkeypatch):
         build_model("torchvision/resnet18", 2, pretrained=True)
 
 
+@pytest.mark.parametrize(
+    ("pretrained", "file"),
+    [(True, "resnet50-11ad3fa6"), ("IMAGENET1K_V2", "resnet50-11ad3fa6"), ("IMAGENET1K_V1", "resnet50-0676ba61")],
+)
+def test_weights_are_those_of_the_name(monkeypatch, pretrained, file):
+    published, urls = tv.resnet50().state_dict(), []
+    monkeypatch.setattr(
+        "torchvision.models._api.load_state_dict_from_url", lambda url, **_: (urls.append(url), published)[1]
+    )
+    network = build_model("torchvision/resnet50", 1000, pretrained=pretrained)
+    assert [url.rpartition("/")[2] for url in urls] == [f"{file}.pth"]
+    torch.testing.assert_close(network.get_classifier().weight, published["fc.weight"])
+
+
+def test_image_size_is_that_of_the_chosen_weights():
+    names = torchvision_models.weights_names("regnet_y_16gf")
+    sizes = [torchvision_models._image_size("regnet_y_16gf", name, nn.Identity(), {})[0] for name in names]
+    assert dict(zip(names, sizes, strict=True))["IMAGENET1K_SWAG_E2E_V1"] == 384
+    assert dict(zip(names, sizes, strict=True))["IMAGENET1K_V1"] == 224
+
+
+@pytest.mark.parametrize(
+    ("name", "pretrained", "message"),
+    [
+        ("torchvision/resnet50", "IMAGENET1K_V3", r"has no weights 'IMAGENET1K_V3'; did you mean .*; one of .*_V1, "),
+        ("mob_v2", "tv_in1k", "mobilenet_v2 has no weights 'tv_in1k'; one of IMAGENET1K_V1, IMAGENET1K_V2"),
+        ("resnet50", "IMAGENET1K_V1", "resnet50 has no weights 'IMAGENET1K_V1'; one of a1_in1k, .*, tv_in1k"),
+        ("resnet50.a1_in1k", "tv_in1k", "names its weights already; set pretrained: true"),
+        ("ghostnet", "IMAGENET1K_V1", "there are no published weights of ghostnet"),
+        ("ghostnet_050", "in1k", "timm has no weights for ghostnet_050"),
+    ],
+)
+def test_weights_that_do_not_exist_are_answered_with_those_that_do(name, pretrained, message):
+    with pytest.raises(ConfigError, match=f"^pretrained: .*{message}"):
+        build_model(name, 5, pretrained=pretrained)
+
+
 def test_pretrained_grayscale_is_the_colours_sum(monkeypatch):
     published = tv.resnet18().eval()
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *a, **k: published.state_dict())

@@ -43,6 +43,12 @@ SETUPS: dict[str, dict[str, str]] = {
     },
     "schedule per epoch": {"lr_scheduler": "StepLR", "lr_scheduler_params": "{step_size: 1, gamma: 0.5}"},
     "schedule per step": {"lr_scheduler": "OneCycleLR", "lr_scheduler_params": "{max_lr: 0.01}"},
+    "schedules in turn": {
+        "lr_scheduler": "SequentialLR",
+        "lr_scheduler_params": "{schedulers: [{CyclicLR: {base_lr: 0.001, max_lr: 0.01, step_size_up: 2, "
+        "cycle_momentum: false}}, {OneCycleLR: {max_lr: 0.02}}], milestones: [1]}",
+        "accumulate_batches": "2",
+    },
     "accumulation": {"accumulate_batches": "2"},
     "clipping": {"gradient_clip_norm": "0.1"},
     "bfloat16": {"precision": "bf16-mixed", "image_size": "32"},  # torch: NaN from convolutions of maps of one pixel
@@ -54,7 +60,7 @@ SETUPS: dict[str, dict[str, str]] = {
     "disturbed labels": {"loss_function": "DisturbLabelLoss"},
     "self distillation": {"loss_function": "DataDistortionDistillationLoss"},
     "class-balanced": {"loss_function": "TripletLoss"},
-    "mixing": {"mixing": "MixUp"},
+    "mixing": {"mixing": "[MixUp, CutMix]"},
     "wrong labels": {"label_noise": "0.3"},
 }
 SETUPS["together"] = (

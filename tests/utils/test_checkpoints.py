@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import math
 import os
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
+from torch import nn
 
+import evaluate
+import predict
 from datasets.sampling import EpochBatches, ResumableLoader
 from utils import checkpoints, files
 from utils.checkpoints import (
@@ -19,11 +26,14 @@ from utils.checkpoints import (
     load_checkpoint,
     save_checkpoint,
     verify_checkpoint,
+    weights_of,
 )
+from utils.evaluation.subject import open_subject
+from utils.metrics.classification import Tally
 from utils.runs import RunFolder
 from utils.training import finishing, runner
 from utils.training.callbacks import RunRecord
-from utils.types import DataError, TrainingError
+from utils.types import ConfigError, DataError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 TIMES = {"seconds"}
@@ -267,3 +277,155 @@ def test_the_folder_s_entry_is_brought_to_the_disk_too(tmp_path, monkeypatch):
     files.write_atomically(tmp_path / "a.txt", "text")
     assert synced[-1] == str(tmp_path)
     assert len(synced) == 2
+
+
+ANGULAR = {"loss_function": "AngularSoftmaxLoss", "ema_decay": 0.9, "num_epochs": 3}
+
+
+def as_format_1(path: Path) -> None:
+    """Write a margin loss's checkpoint as it was when its head had two names, of which the average knew the first."""
+    content = load_checkpoint(path)
+    head = content["state_dict"]["own_head.weight"]
+    if "callbacks" in content:
+        average = content["callbacks"]["WeightAverage"]["average"]
+        average["loss.head.weight"] = average.pop("own_head.weight")
+        content["state_dict"]["loss.head.weight"] = head
+    else:
+        content["state_dict"] |= {"loss.head.weight": head, "own_head.weight": head + 1}
+    save_checkpoint(content | {"format": 1}, path)
+
+
+def test_a_run_of_format_1_resumes_to_the_same_end_and_tests_what_was_validated(quick, monkeypatch, tmp_path):
+    whole, expected = runner.train(quick(output_path=tmp_path / "whole", **ANGULAR))
+    folder = train_and_die(quick(**ANGULAR), monkeypatch, in_epoch=2)
+    for path in (folder.last, folder.previous, folder.best):
+        as_format_1(path)
+    _, summary = runner.train(quick(**ANGULAR))
+    assert {name for name in summary if summary[name] != expected[name]} <= {
+        *("seconds", "training_seconds", "images_per_second", "waiting_share", "started"),
+    }
+    theirs, ours = (load_checkpoint(each.last) for each in (whole, folder))
+    for state in (lambda each: each["state_dict"], lambda each: each["callbacks"]["WeightAverage"]["average"]):
+        assert state(theirs).keys() == state(ours).keys()
+        assert all(torch.equal(tensor, state(ours)[name]) for name, tensor in state(theirs).items())
+
+
+@pytest.mark.parametrize("prefix", ["loss.", "loss.base.", "loss.base.base."])
+def test_of_a_head_with_two_names_the_validated_one_is_kept(tmp_path, caplog, prefix):
+    path = tmp_path / "best.ckpt"
+    state = {"network.head.weight": 0, "loss.steps": 1, f"{prefix}head.weight": 2, "own_head.weight": 3}
+    tensors = {name: torch.tensor(float(value)) for name, value in state.items()}
+    save_checkpoint({"format": 1, "state_dict": tensors}, path)
+    renamed = {name: tensor.item() for name, tensor in load_checkpoint(path)["state_dict"].items()}
+    assert renamed == {"network.head.weight": 0, "loss.steps": 1, "own_head.weight": 2}
+    assert f"its average of {prefix}head.weight is used" in caplog.text
+    save_checkpoint({"state_dict": tensors}, path)
+    assert load_checkpoint(path)["state_dict"].keys() == tensors.keys()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"state_dict": [torch.ones(1)]},
+        {"state_dict": {1: torch.ones(1)}},
+        {"state_dict": {"a": 1.0}},
+        {"epoch": "x"},
+        {"epoch": -1},
+        {"position": ["x", 0]},
+        {"callbacks": {"WeightAverage": []}},
+        {"format": "new"},
+    ],
+    ids=str,
+)
+def test_content_of_another_type_is_a_line_that_names_it(tmp_path, content):
+    path = tmp_path / "odd.ckpt"
+    whole = {"state_dict": {}, "epoch": 0, "position": [0, 0]}
+    save_checkpoint(whole | content, path)
+    (name,) = content
+    with pytest.raises(DamagedCheckpoint, match=rf"odd\.ckpt is no checkpoint of ours \(wrong content: {name}\)$"):
+        load_checkpoint(path, *whole)
+
+
+def test_a_list_is_no_checkpoint(tmp_path):
+    save_as_it_is([1, 2], tmp_path / "list.ckpt")
+    with pytest.raises(DamagedCheckpoint, match=r"list\.ckpt is no checkpoint of ours \(it holds a list\)"):
+        load_checkpoint(tmp_path / "list.ckpt")
+
+
+def save_as_it_is(content: object, path: Path) -> None:
+    torch.save(content, path)
+    path.write_bytes(path.read_bytes() + checkpoints.MARK + hashlib.sha256(path.read_bytes()).digest())
+
+
+def test_a_later_format_is_refused_and_left_as_it_is(quick, monkeypatch):
+    folder = train_and_die(quick(num_epochs=3), monkeypatch, in_epoch=2)
+    save_checkpoint(load_checkpoint(folder.last) | {"format": 99}, folder.last)
+    before = folder.last.read_bytes()
+    with pytest.raises(ConfigError, match=r"last\.ckpt has format 99, this version reads 1 to \d+\. .*--fresh$"):
+        runner.train(quick(num_epochs=3))
+    assert folder.last.read_bytes() == before
+
+
+def without_convolutions(state: dict[str, torch.Tensor]) -> None:
+    for name in [name for name in state if "conv" in name]:
+        del state[name]
+
+
+def with_another(state: dict[str, torch.Tensor]) -> None:
+    state["network.other.weight"] = torch.ones(1)
+
+
+OTHERS = {
+    without_convolutions: r"missing: \d+ tensors \(network\.conv1\S*, \S+, \S+, \.\.\.\)",
+    with_another: r"unknown: 1 tensor \(network\.other\.weight\)",
+}
+
+
+@pytest.mark.parametrize(("change", "message"), OTHERS.items())
+def test_other_tensors_are_refused_by_name_wherever_a_checkpoint_is_read(
+    quick, monkeypatch, tmp_path, capsys, change, message
+):
+    picture = tmp_path / "picture.png"
+    Image.new("L", (8, 8)).save(picture)
+    folder = train_and_die(quick(num_epochs=3), monkeypatch, in_epoch=2)
+    for path in (folder.best, folder.last):
+        content = load_checkpoint(path)
+        change(content["state_dict"])
+        save_checkpoint(content, path)
+    text = rf"{{}}\.ckpt does not fit this run's network and loss; {message}\. Another version of Lossbench.*--fresh"
+    assert predict.main([str(picture), "--run", str(folder.path)]) == 2
+    assert evaluate.main([str(folder.path)]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == second
+    assert re.search(text.format("best"), first)
+    with pytest.raises(ConfigError, match=text.format("last")):
+        runner.train(quick(num_epochs=3))
+    folder.last.unlink()
+    folder.previous.unlink()
+    original = RunRecord.on_train_epoch_end
+
+    def damage_the_best(self, trainer, module):
+        original(self, trainer, module)
+        content = load_checkpoint(folder.best)
+        change(content["state_dict"])
+        save_checkpoint(content, folder.best)
+
+    monkeypatch.setattr(RunRecord, "on_train_epoch_end", damage_the_best)
+    with pytest.raises(ConfigError, match=text.format("best")):
+        runner.train(quick(num_epochs=3))
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(quick, monkeypatch):
+    folder = train_and_die(quick(num_epochs=3), monkeypatch, in_epoch=1)
+    content = load_checkpoint(folder.best)
+    content["state_dict"]["network.fc.bias"][0] = math.inf
+    content["state_dict"]["network.bn1.running_var"][0] = math.nan
+    save_checkpoint(content, folder.best)
+    names = r"2 tensors \(network\.bn1\.running_var, network\.fc\.bias\): the training has diverged"
+    with pytest.raises(ConfigError, match=rf"best\.ckpt: NaN or infinity in {names}"):
+        open_subject(folder.path)
+
+
+def test_only_tallies_are_left_out_of_the_saved_weights_whatever_modules_are_called():
+    module = nn.ModuleDict({"my_tally": nn.ModuleDict({"layer": nn.Linear(1, 1)}), "judge_tally": Tally(2)})
+    assert [*weights_of(module)] == ["my_tally.layer.weight", "my_tally.layer.bias"]

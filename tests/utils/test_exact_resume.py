@@ -27,7 +27,7 @@ def read(quick, tmp_path):
     return lambda place, **changes: quick(output_path=tmp_path / place, **SMALL | changes)
 
 
-OFTEN = ("plain", "plateau", "early stopping", "together")
+OFTEN = ("plain", "plateau", "schedules in turn", "early stopping", "together")
 """The set-ups of every test run; all others take their turn in the long one."""
 
 

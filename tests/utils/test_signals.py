@@ -152,7 +152,7 @@ def test_a_signal_amid_an_import_is_raised_once_behind_it(number, tmp_path, monk
     def work():
         __import__("imported_by_half")
         reached.append("behind the import")
-        time.sleep(10)
+        time.sleep(120)
 
     with raise_on_signals():
         with pytest.raises(Interrupted, match=number.name):
@@ -169,7 +169,7 @@ def test_a_signal_whose_exception_was_lost_in_a_destructor_is_raised_again(capsy
 
     def work():
         Ending()
-        time.sleep(10)
+        time.sleep(120)
 
     hook = sys.unraisablehook
     with raise_on_signals():

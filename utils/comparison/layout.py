@@ -9,6 +9,7 @@ from typing import Any
 from losses import BASELINES
 from utils.comparison.grouping import Group, order, varied_keys
 from utils.comparison.reading import DATA, NOISY
+from utils.configuration.reading import ELSEWHERE
 from utils.configuration.schema import KEYS, WITHOUT_INFLUENCE
 from utils.configuration.settings import short_labels, shown
 from utils.lookup import did_you_mean
@@ -149,7 +150,7 @@ def _check(given: dict[str, Sequence[str]], groups: Sequence[Group]) -> None:
             elif key in WITHOUT_INFLUENCE - {"noisy_labels"}:
                 mistakes.append(f"{option}: {key!r} cannot change a result, so it tells no groups apart")
             elif key not in known | set(KEYS):
-                within = [each for each in sorted(known) if each.endswith(f".{key}")]
+                within = [each for each in sorted(known) if each.endswith(f".{key}") or each == ELSEWHERE.get(key)]
                 hint = f"; did you mean {' or '.join(map(repr, within))}?" if within else did_you_mean(key, known)
                 mistakes.append(f"{option}: no run has the key {key!r}{hint}")
     if both := set(given["--rows"]) & set(given["--columns"]):

@@ -25,7 +25,7 @@ def notes(comparison: Comparison) -> list[str]:
     if untold := [key for key, owner in layout.beside.items() if owner is None]:
         lines.append(f"warning: neither rows, columns nor tables tell in what they differ beside: {_by_family(untold)}")
     if apart := kept_apart(comparison.groups):
-        lines.append(f"groups that differ in {_by_family(apart)} alone are kept apart; --pool NAME averages over them")
+        lines.append(f"groups that differ in {_by_family(apart)} alone are kept apart; --pool KEY averages over them")
     if comparison.not_tested:
         lines.append(comparison.not_tested)
     lines += _found_values(comparison)
@@ -98,8 +98,8 @@ def _by_family(keys: Iterable[str]) -> str:
         family, _, name = key.partition(".")
         families.setdefault(family, []).append(name)
     return ", ".join(
-        f"{family} ({', '.join(names)})" if len(names) > 1 else ".".join(filter(None, (family, *names)))
-        for family, names in families.items()
+        f"{family} ({', '.join(names)})" if len(names) > 1 else ".".join((family, *names))
+        for family, names in ((family, [name for name in names if name]) for family, names in families.items())
     )
 
 

@@ -12,7 +12,8 @@ from utils.comparison.grouping import Group
 from utils.comparison.layout import CODE_OF, family
 from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
-from utils.configuration.settings import INFLUENTIAL, influential, read_values, shown
+from utils.configuration.settings import read_values, shown
+from utils.identity import ENTERING, fill_in, settings_of
 from utils.reference import REFERENCES, Number, Reference, belongs, from_printed, recipes, reference_of
 from utils.sweeps.cells import expand, load_sweep
 from utils.sweeps.reading import find_mistakes
@@ -125,12 +126,15 @@ def _printed(number: Number, reference: Reference, recipe: str, group: Group) ->
 
 def _departures(number: Number, recipe: str, group: Group) -> tuple[str, ...]:
     """Return in what a group differs from that run of the recipe, of those with this number, which is nearest to it."""
-    mine = {key: value for key, value in group.settings.items() if key.partition(".")[0] in INFLUENTIAL}
+    mine = {key: value for key, value in group.settings.items() if key.partition(".")[0] in ENTERING}
     nearest: list[str] | None = None
     for values, settings in _cells(recipe):
         if belongs(number.cell, values):
-            keys = [key for key in {**settings, **mine} if settings.get(key) != mine.get(key)]
-            told = [f"{key} {shown(settings.get(key))} -> {shown(mine.get(key))}" for key in keys]
+            wanted, ours = fill_in([settings, mine])
+            if wanted["precision"] == "auto":  # whatever the machine makes of it
+                ours["precision"] = "auto"
+            keys = [key for key in {**wanted, **ours} if wanted.get(key) != ours.get(key)]
+            told = [f"{key} {shown(wanted.get(key))} -> {shown(ours.get(key))}" for key in keys]
             nearest = told if nearest is None or len(told) < len(nearest) else nearest
     return tuple(nearest or ())
 
@@ -147,7 +151,7 @@ def _cells(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     found = []
     for cell in expand(load_sweep(base)):
         values = cell.config.values()
-        settings = influential(values)
+        settings = settings_of(cell.config)
         del settings["seed"]
         found.append((values, settings))
     return found

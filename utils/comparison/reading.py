@@ -9,17 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
-from msgspec import Struct
-
 from utils.comparison.strata import NOT_RECORDED, Facts
 from utils.comparison.trials import results_among
 from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
 from utils.configuration.schema import Configuration
-from utils.configuration.settings import influential, noisy_labels_in_words, read_influential
+from utils.configuration.settings import noisy_labels_in_words
 from utils.evaluation.findings import Finding
 from utils.evaluation.record import Conditions, read_record
+from utils.identity import content_of, fill_in, read_settings, settings_of
 from utils.runs import MLFLOW_COPIES, DamagedFile, FolderName, RunFolder, TrialRecord
 from utils.sweeps.cells import Cell, Sweep, expand, load_sweep
 from utils.sweeps.reading import find_mistakes
@@ -31,20 +29,6 @@ DATA = "data"
 """Beside a run's configuration keys: what its data was."""
 NOISY = "with label noise"
 """That of runs whose labels each seed draws; the images are those of the same runs without noise."""
-
-
-class Needed(Struct):
-    """The keys of a run's configuration that a comparison asks for by name, with their types."""
-
-    dataset: str
-    architecture: str
-    loss_function: str
-    monitor: str
-    select_on: str
-    seed: int
-    num_epochs: int
-    label_noise: float
-    smoke: bool
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -126,7 +110,12 @@ def find_runs(words: Sequence[str], with_epochs: bool = False, trials: bool = Fa
         named = [f"the runs of {word}" if word in files else word for word in words if word not in overrides]
         where = ", ".join(named) or "output"
         raise ConfigError(f"no finished run in {where}{_what_else(found)}")
-    return found
+    settings = fill_in([run.settings for run in found.runs])
+    return replace(found, runs=tuple(map(_with_settings, found.runs, settings)))
+
+
+def _with_settings(run: Run, settings: dict[str, Any]) -> Run:
+    return replace(run, settings=settings)
 
 
 def _sort(words: Sequence[str]) -> tuple[list[Path], list[str], list[str]]:
@@ -203,17 +192,14 @@ def _run_folders(place: Path, depth: int) -> Iterator[Path]:
 
 def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     """Read one finished run. Raises: Damaged."""
-    settings = _read("config.yml", lambda: read_influential(folder.config))
+    environment = _read("environment.json", folder.read_environment)
+    facts = _read("environment.json", lambda: Facts.of(environment))
+    settings = _read("config.yml", lambda: read_settings(folder.config, environment))
     summary = _read("summary.json", folder.read_summary)
-    facts = _read("environment.json", lambda: Facts.of(folder.read_environment()))
     trial = _read("trial.json", folder.read_trial)
     if with_epochs:
         read_epochs(folder)
-    try:
-        seed = msgspec.convert(settings, Needed).seed
-    except msgspec.ValidationError as error:
-        raise Damaged(f"config.yml is not of a run: {error}") from None
-    del settings["seed"]
+    seed = settings.pop("seed")
     record = _read("evaluation/evaluation.json", lambda: read_record(folder.evaluation))
     findings = record.compared() if record is not None and record.facts["finished"] else {}
     summary |= {name: finding.value for name, finding in findings.items()}
@@ -298,6 +284,8 @@ def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Found
     places = sorted({Path(config.output_path) for _, config, _ in cells})
     found = _read_all([place for place in places if place.is_dir()], with_epochs)
     runs = {run: _without(identity(run), {DATA}) for run in found.runs}
+    # `precision: auto` is what the machine of a run made of it
+    runs = {run: values if values in wanted else _with_precision(values, "auto") for run, values in runs.items()}
     mine = tuple(replace(run, together=wanted[values][1]) for run, values in runs.items() if values in wanted)
     there = set(runs.values())
     missing = [name for values, (name, _) in wanted.items() if values not in there]
@@ -322,13 +310,24 @@ def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration, dict[
 
 
 def _wanted(config: Configuration) -> frozenset[tuple[str, Any]]:
-    values = influential(config.values())
+    values = settings_of(config, contents=_content)
     values["noisy_labels"] = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
     return frozenset(values.items())
 
 
+def _content(key: str, path: str) -> str:
+    try:
+        return content_of(path)
+    except OSError:  # as a run whose weights are not recorded
+        return path
+
+
 def _without(items: frozenset[tuple[str, Any]], keys: set[str]) -> frozenset[tuple[str, Any]]:
     return frozenset(item for item in items if item[0] not in keys)
+
+
+def _with_precision(items: frozenset[tuple[str, Any]], precision: str) -> frozenset[tuple[str, Any]]:
+    return _without(items, {"precision"}) | {("precision", precision)}
 
 
 def _join(first: Found, second: Found) -> Found:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from utils.comparison.grouping import Group
     from utils.comparison.reading import Found, Run
 
-CODE, COMMIT = "code", "commit"
-SPLITTING = ("device", "precision", "torch", "torchvision", "timm")
+CODE, COMMIT, PRECISION = "code", "commit", "precision"
+POOLED = "pooled"
+SPLITTING = ("device", PRECISION, "torch", "torchvision", "timm")
 """Facts whose difference splits a group."""
 STRATA = (*SPLITTING, CODE, COMMIT)
 """What can be pooled on request."""
@@ -100,12 +101,12 @@ def with_strata(found: Found, metric: str, pooled: Collection[str]) -> Found:
             hashes.setdefault(file, set()).add(digest)
     differing = {file for file, known in hashes.items() if len(known) > 1 and CODE not in pooled}
     by_commit = COMMIT not in pooled and any(each.code is None for each in facts)
-    precisions = {each.precision for each in facts}
-    names = [name for name in SPLITTING if name not in pooled and (name != "precision" or len(precisions) > 1)]
+    names = [name for name in SPLITTING if name not in (*pooled, PRECISION)]
     evaluation = metric.partition("/")[0]
 
     def strata(run: Run) -> dict[str, Any]:
         values = {name: run.facts.text(name) for name in names}
+        values |= {PRECISION: POOLED} if PRECISION in pooled else {}  # by itself the settings' own, `auto` resolved
         values |= {f"{CODE}.{file}": text for file, text in (run.facts.code or {}).items() if file in differing}
         if by_commit:
             values[COMMIT] = run.facts.text(COMMIT)

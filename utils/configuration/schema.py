@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct, field
 
+from utils.configuration.chains import shortest
 from utils.configuration.yaml_text import write_yaml
 from utils.secrets import without_password
 from utils.types import ConfigError, printable
@@ -23,7 +24,7 @@ WITHOUT_INFLUENCE = frozenset(
         *("data_path", "stanford_data_path", "stanford_raw_data_path", "download", "verify_checksums"),
         *("noisy_labels", "noisy_labels_name"),
         *("num_workers", "accelerator", "strategy", "cache", "cache_limit_gb", "checkpoint_every_steps"),
-        *("keep_epochs", "evaluate", "evaluate_params"),
+        *("keep_checkpoints", "keep_epochs", "evaluate", "evaluate_params"),
         "sweep",
     }
 )
@@ -34,6 +35,8 @@ Params = dict[str, Any]
 Positive = Annotated[int, Meta(ge=1)]
 Path = Annotated[str, Meta(min_length=1)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
+Chain = dict[str, Params] | list[Annotated[dict[str, Params], Meta(min_length=1, max_length=1)]]
+CHAINS = ("image_augmentations", "tensor_augmentations")
 
 
 class Normalization(Struct, frozen=True, forbid_unknown_fields=True):
@@ -70,7 +73,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         default_factory=lambda: [227, 227]
     )
     convert_to_grayscale: bool = False
-    normalize: bool = True
+    normalize: bool | Literal["auto"] = "auto"
     normalization_params_rgb: Normalization = field(
         default_factory=lambda: Normalization(mean=[0.4707, 0.4602, 0.4550], std=[0.2594, 0.2585, 0.2635])
     )
@@ -78,15 +81,15 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         default_factory=lambda: Normalization(mean=[0.4627], std=[0.2545])
     )
     crop_to_bboxes: bool | Literal["all"] = False
-    erase_background: bool = False
+    erase_background: bool | Literal["white"] = False
     augment_images: bool = False
-    image_augmentations: dict[str, Params] = {}
+    image_augmentations: Chain = {}
     augment_tensors: bool = False
-    tensor_augmentations: dict[str, Params] = {}
+    tensor_augmentations: Chain = {}
     augment_backend: Literal["fused", "torchvision"] = "fused"
     cache: Literal["auto", "memory", "disk", "none"] = "auto"
     cache_limit_gb: Annotated[float, Meta(gt=0)] = 50.0
-    mixing: str | None = None
+    mixing: str | Annotated[list[str], Meta(min_length=2)] | None = None
     mixing_params: Params = {}
 
     # Network
@@ -94,7 +97,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     architecture_params: Params = {}
     dropout: Share | None = None
     output_channels: Positive | None = None
-    pretrained: bool = False
+    pretrained: bool | Annotated[str, Meta(min_length=1)] = False
     weights_path: str | None = None
 
     # Loss
@@ -125,6 +128,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     channels_last: bool = False
     num_workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"
     checkpoint_every_steps: Positive | None = None
+    keep_checkpoints: Literal["best", "all", "none"] = "best"
     keep_epochs: list[Annotated[int, Meta(ge=0)]] | Literal["all"] | None = None
 
     # Results
@@ -151,6 +155,10 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     smoke: bool = False
     sweep: Params | None = None
 
+    def __post_init__(self) -> None:
+        for key in CHAINS:  # a list and the mapping that says the same are one setting
+            msgspec.structs.force_setattr(self, key, shortest(getattr(self, key)))
+
     @property
     def size(self) -> tuple[int, int] | None:
         """Height and width of the images in pixels, or None to take them as they are stored."""
@@ -164,7 +172,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     @property
     def normalization(self) -> Normalization | None:
-        """What is subtracted and divided by, or None."""
+        """What is subtracted and divided by, or None; `normalize: auto` is resolved where the weights are known."""
         if not self.normalize:
             return None
         return self.normalization_params_grayscale if self.convert_to_grayscale else self.normalization_params_rgb

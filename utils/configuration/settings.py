@@ -10,27 +10,24 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from utils.configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
+from utils.configuration.schema import KEYS
 from utils.configuration.yaml_text import YamlError, read_yaml
 from utils.files import DamagedFile, read_text
 
-INFLUENTIAL = tuple(key for key in KEYS if key not in WITHOUT_INFLUENCE)
-"""The keys that can change a result, in the order of the schema."""
-OF_EVERY_RUN = ("dataset", "architecture", "loss_function", "seed", "num_epochs")
-"""Keys that no version of this project left out; younger ones have their defaults in older runs."""
 BETWEEN = re.compile(r"\n(?=\w)")
 """What stands before a top-level key; lines within a value begin with a space or a dash."""
 
 FEW_DIGITS, TYPED_DIGITS, MANY_DIGITS = 4, 6, 18
 """Significant digits: that labels begin with, that are never cut, that tell all numbers apart."""
 
+_KEYS = frozenset(KEYS)
+
 
 class Entry(NamedTuple):
-    """One top-level key: its value and, flat, all within it. Shared between runs, not to be changed."""
+    """One top-level key and its value. Shared between runs, not to be changed."""
 
     key: str
     value: Any
-    flat: dict[str, Any]
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -38,56 +35,31 @@ def read_values(path: Path) -> dict[str, Any]:
 
     Raises: OSError or ValueError if the file cannot be read or holds something else.
     """
-    return {key: entry.value for key, entry in _read(path, frozenset(KEYS)).items()}
-
-
-def read_influential(path: Path) -> dict[str, Any]:
-    """Return the keys of a run's config.yml that can change its result, as `influential` does.
-
-    Raises: as `read_values`; ValueError also if it lacks one that every run has.
-    """
-    entries = _read(path, frozenset(INFLUENTIAL))
-    if missing := [key for key in OF_EVERY_RUN if key not in entries]:
-        raise ValueError(f"it lacks {', '.join(missing)}")
-    found: dict[str, Any] = {}
-    for key in INFLUENTIAL:
-        found.update(entries[key].flat if key in entries else flatten({key: _defaults()[key]}))
-    return found
-
-
-def influential(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys that can change a result, flat, in one order; one younger than the run has its default."""
-    return flatten({key: values.get(key, _defaults()[key]) for key in INFLUENTIAL})
-
-
-def _read(path: Path, keys: frozenset[str]) -> dict[str, Entry]:
-    """Read those of some keys that a file has; parts that other runs have alike are read once."""
     text = read_text(path)
-    parts = [part for part in BETWEEN.split(text) if part.partition(":")[0] in keys]
-    entries = [_read_entry(part) for part in parts]
-    known = {entry.key: entry for entry in entries if entry is not None}
+    parts = [part for part in BETWEEN.split(text) if part.partition(":")[0] in _KEYS]
+    entries = [_read_entry(part) for part in parts]  # parts that other runs have alike are read once
     if entries and None not in entries:
-        return known
+        return {entry.key: entry.value for entry in entries if entry is not None}
     try:
-        values = read_yaml(text).value  # what is not written as runs write it
+        values = read_yaml(text, written=True).value  # what is not laid out as runs lay it out
     except YamlError as error:
         raise DamagedFile(f"{path.name} is not YAML that is taken: line {error.line}: {error.problem}") from None
     if not isinstance(values, dict):
         raise ValueError("no configuration")
-    return {key: Entry(key, value, flatten({key: value})) for key, value in values.items() if key in keys}
+    return {key: value for key, value in values.items() if key in _KEYS}
 
 
 @functools.lru_cache(maxsize=100_000)
 def _read_entry(text: str) -> Entry | None:
     """Return what a part of a file holds, or None if it is not one key by itself."""
     try:
-        values = read_yaml(text).value
+        values = read_yaml(text, written=True).value
     except YamlError:
         return None
     if not isinstance(values, dict) or len(values) != 1:
         return None
     ((key, value),) = values.items()
-    return Entry(key, value, flatten(values))
+    return Entry(key, value)
 
 
 def flatten(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -144,8 +116,3 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return tuple(_frozen(each) for each in value)
     return tuple(sorted(flatten(value).items())) if isinstance(value, dict) else value
-
-
-@functools.cache
-def _defaults() -> dict[str, Any]:
-    return Configuration().values()

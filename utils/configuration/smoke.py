@@ -51,7 +51,7 @@ def shrink(config: Configuration) -> Configuration:
     )
 
 
-def _scaled(chain: dict[str, dict[str, Any]], scale: float) -> dict[str, dict[str, Any]]:
+def _scaled(chain: Any, scale: float) -> Any:
     """Return transforms whose lengths in pixels shrink with the images."""
 
     def smaller(length: Any) -> Any:
@@ -59,6 +59,8 @@ def _scaled(chain: dict[str, dict[str, Any]], scale: float) -> dict[str, dict[st
             return [smaller(side) for side in length]
         return max(1, round(length * scale)) if isinstance(length, (int, float)) else length
 
+    if isinstance(chain, list):
+        return [_scaled(one, scale) for one in chain]
     return {
         name: {key: smaller(value) if key in IN_PIXELS else value for key, value in params.items()}
         for name, params in chain.items()

@@ -15,30 +15,66 @@ MAX_DEPTH = 50
 MAX_VALUES = 10_000
 """Aliases count as what they stand for: a few lines of them can mean billions of values."""
 
-FLOAT, INTEGER, MERGE, TEXT = (f"tag:yaml.org,2002:{name}" for name in ("float", "int", "merge", "str"))
+NULL, BOOLEAN, INTEGER, FLOAT, MERGE, TEXT = (
+    f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "merge", "str")
+)
 TEXTS = (None, "!", TEXT)
 """Tags that a value may carry; what others make of it is no type of a configuration's, or an error."""
+CORE = {
+    NULL: (r"~|null|Null|NULL|None|", ["~", "n", "N", ""]),  # None: files of the thesis have it
+    BOOLEAN: (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    INTEGER: (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    FLOAT: (
+        r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    MERGE: (r"<<", ["<"]),
+}
+"""What a value without quotes is, by the core schema of YAML 1.2.2 (10.3.2), None and << added: form, first letters."""
+WRITTEN = CORE | {
+    INTEGER: (r"-?(?:0|[1-9][0-9]*)", list("-0123456789")),
+    FLOAT: (r"-?[0-9]+\.[0-9]*(?:e[-+]?[0-9]+)?|-?\.inf|\.nan", list("-.0123456789")),
+}
+"""The same for what `write_yaml` writes. It followed YAML 1.1 once, where a text such as 008 needs no quotes."""
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_EXPONENT = re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
 
 
-class _Loader(_SafeLoader):
-    """YAML as a Python user means it: `1e-3` is a number, `None` is null, dates are texts."""
+class Loader(_SafeLoader):
+    """Reads what a person writes."""
 
-    yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in each if not tag.endswith((":timestamp", ":value"))]
-        for first, each in _SafeLoader.yaml_implicit_resolvers.items()
-    }
+    yaml_implicit_resolvers = {}
+
+
+class _WrittenLoader(_SafeLoader):
+    """Reads what `write_yaml` wrote, at any time."""
+
+    yaml_implicit_resolvers = {}
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts between quotes what `_Loader` would take for something else than a text."""
+    """Puts between quotes what is something else than a text by the rules of YAML 1.1 or 1.2."""
 
 
-for _each in (_Loader, _Dumper):
-    _each.add_implicit_resolver(FLOAT, _EXPONENT, list("-+0123456789"))
-    _each.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^None$"), ["N"])
+def _number(loader: Any, node: yaml.ScalarNode) -> int | float:
+    text = node.value
+    try:
+        if node.tag == FLOAT:
+            return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        value = int(text, 0 if text[:2] in ("0o", "0x") else 10)
+    except ValueError:  # thousands of digits
+        value = 1 << 63
+    if not -(1 << 63) <= value < 1 << 63:
+        raise yaml.constructor.ConstructorError(None, None, "a number that does not fit in 64 bits", node.start_mark)
+    return value
+
+
+for _each, _forms in ((Loader, CORE), (_WrittenLoader, WRITTEN), (_Dumper, CORE)):
+    for _tag, (_form, _letters) in _forms.items():
+        _each.add_implicit_resolver(_tag, re.compile(f"(?:{_form})$"), _letters)
+for _each in (Loader, _WrittenLoader):
+    for _tag in (INTEGER, FLOAT):
+        _each.add_constructor(_tag, _number)
 
 
 class YamlError(ConfigError):
@@ -68,13 +104,16 @@ class Document(NamedTuple):
     doubled: list[tuple[tuple[str, ...], int, int]]
 
 
-def read_yaml(text: str) -> Document:
+def read_yaml(text: str, written: bool = False) -> Document:
     """Read a text of at most 10,000 values; nothing in it can run, nor keep the reader busy.
 
     Tags are refused, as are numbers beyond 64 bits and keys that are neither texts nor whole numbers.
 
+    Args: written: the text is what `write_yaml` wrote, such as a run's configuration, perhaps years ago.
+
     Raises: YamlError.
     """
+    kind = _WrittenLoader if written else Loader
     if unfit := Reader.NON_PRINTABLE.search(text):
         raise YamlError(f"holds the character {unfit[0]!r}", text.count("\n", 0, unfit.start()) + 1)
     if len(text) > MAX_CHARACTERS:
@@ -82,7 +121,7 @@ def read_yaml(text: str) -> Document:
     document = Document(None, {}, [])
     try:
         _check_size(text)
-        loader = _Loader(text)
+        loader = kind(text)
         node = loader.get_single_node()
         return document if node is None else document._replace(value=_build(loader, node, (), document))
     except yaml.MarkedYAMLError as error:
@@ -103,7 +142,7 @@ def _check_size(text: str) -> None:
     total = 0
     sizes: dict[str, int] = {}  # anchor -> values behind it
     parents: list[tuple[str | None, int]] = []
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.NodeEvent):
             total += 1 if not isinstance(event, yaml.AliasEvent) else sizes.get(str(event.anchor), 1)
         if isinstance(event, yaml.AliasEvent) and any(event.anchor == anchor for anchor, _ in parents):
@@ -126,7 +165,7 @@ def _check_size(text: str) -> None:
 def _build(loader: Any, node: yaml.Node, key: tuple[str, ...], document: Document) -> Any:
     """Return what a node holds, noting the lines of its keys."""
     if isinstance(node, yaml.ScalarNode):
-        return _number(loader, node) if node.tag in (FLOAT, INTEGER) else loader.construct_object(node)
+        return loader.construct_object(node)
     if isinstance(node, yaml.SequenceNode):
         for place, each in enumerate(node.value):
             document.lines[(*key, str(place))] = each.start_mark.line + 1
@@ -153,13 +192,3 @@ def _build(loader: Any, node: yaml.Node, key: tuple[str, ...], document: Documen
         document.lines[below] = line
         own[name] = _build(loader, value_node, below, document)
     return inherited | own
-
-
-def _number(loader: Any, node: yaml.ScalarNode) -> int | float:
-    try:
-        value = loader.construct_yaml_int(node) if node.tag == INTEGER else loader.construct_yaml_float(node)
-    except (ValueError, OverflowError):  # thousands of digits, or none behind 0x
-        value = None
-    if value is None or (isinstance(value, int) and not -(2**63) <= value < 2**63):
-        raise _mistake("a number that does not fit in 64 bits", node.start_mark)
-    return value

@@ -40,6 +40,11 @@ def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds:
         checkpoint_mb, the file best.ckpt, in 10^6 bytes; latency_ms of a batch of 1 and latency_of_64_ms,
         medians; images_per_second of the latter; memory_mb, what a batch of 64 takes beside the weights.
     """
+    with subject.precision.forward_context():
+        return _cost(subject, repeats, seconds)
+
+
+def _cost(subject: Subject, repeats: int, seconds: float) -> Findings:
     classifier, found = subject.classifier, Findings("cost")
     network = Scorer(classifier.network, classifier.own_head)
     shape = (subject.config.in_channels, *subject.data.image_size)
@@ -61,7 +66,7 @@ def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds:
     found.add_table("Latency", header, rows)
     found.add("images_per_second", 1000 * BATCH / found.numbers["latency_of_64_ms"])
     found.add("memory_mb", peak_memory(lambda: network(images), subject.device) / MB)
-    found.notes = [_how(subject.device)]
+    found.notes = [_how(subject.device, subject.precision.precision)]
     return found
 
 
@@ -159,8 +164,8 @@ def _wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _how(device: torch.device) -> str:
-    what = "images on 0 to 1 drawn at random, in memory already; float32, torch.inference_mode"
+def _how(device: torch.device, precision: str) -> str:
+    what = f"images on 0 to 1 drawn at random, in memory already; precision {precision}, torch.inference_mode"
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         return f"{name}; {what}; memory: the allocator's peak less what was allocated before"

@@ -130,6 +130,7 @@ def facts(subject: Subject) -> dict[str, Any]:
         "checkpoint": digest,
         "data_fingerprint": subject.data.fingerprint,
         "device": device,
+        "precision": subject.precision.precision,
         "packages": {name: package_version(name) for name in PACKAGES},
         "evaluated": datetime.now().astimezone().isoformat(timespec="seconds"),
     }

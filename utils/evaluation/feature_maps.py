@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losses.base import full_float
 from models.classifier import Classifier
 from utils.evaluation.findings import NotApplicable
 
@@ -18,7 +19,7 @@ ToMap = Callable[[Tensor], Tensor]
 def last_map_and_gradient(
     classifier: Classifier, image: Tensor, value: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
-    """Return the last feature map and the gradient of a value of the scores to it.
+    """Return the last feature map and the gradient of a value of the scores to it, without autocast.
 
     Args:
         classifier: in eval mode.
@@ -41,15 +42,15 @@ def last_map_and_gradient(
         features = kept[-1]
     else:
         with torch.enable_grad():
-            features = network.forward_features(image)
+            features = network.forward_features(image.to(next(network.parameters()).dtype))
             if not isinstance(features, Tensor):
                 raise NotApplicable("the network's last features are not one tensor")
             features = features if features.requires_grad else features.requires_grad_()
-            scores = classifier.head(network.forward_head(features, pre_logits=True))
+            scores = full_float(classifier.head(network.forward_head(features, pre_logits=True)))
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(value(scores).sum(), features)
     to_map = layout(network, features, image)
-    return to_map(features.detach()), to_map(gradient)
+    return to_map(full_float(features.detach())), to_map(full_float(gradient))
 
 
 def _before_class_attention(network: Any) -> Any:

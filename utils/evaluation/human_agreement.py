@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 
@@ -11,11 +12,14 @@ from torch import Tensor
 
 from utils.evaluation.findings import Findings, NotApplicable, percent
 from utils.evaluation.subject import Subject
+from utils.files import read_regular
 from utils.types import DAMAGED_TENSORS, REJECTED, ConfigError, first_line
 
 KEY = "evaluate_params.human_agreement.labels_path"
 FILE = "cifar10h-probs.npy"
 SHAPE = (10_000, 10)
+LARGEST = 1 << 24
+"""Bytes of such a file; the published one has 800 kB."""
 FLOOR = torch.finfo(torch.float32).tiny
 """The least probability that counts, 1.2e-38: what a float32 holds. Saturated probabilities would cost any amount."""
 
@@ -76,7 +80,7 @@ def read_people(path: Path, labels: np.ndarray) -> Tensor:
     Raises: ConfigError naming what is wrong.
     """
     try:
-        shares = np.load(path, allow_pickle=False)
+        shares = np.load(io.BytesIO(read_regular(path, LARGEST)), allow_pickle=False)
     except OSError as error:
         hint = "; the file is that of github.com/jcpeterson/cifar-10h, folder data"
         raise ConfigError(f"{KEY}: {path}: cannot be read: {error.strerror or error}{hint}") from None

@@ -43,7 +43,7 @@ class Record:
     """All that is known of a run on a part of data.
 
     Args:
-        facts: what the numbers depend on: run, part, weights, device, versions.
+        facts: what the numbers depend on: run, part, weights, device, precision, versions.
         evaluated: name -> what it found.
     """
 

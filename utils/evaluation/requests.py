@@ -15,8 +15,8 @@ from utils.runs import RunFolder
 from utils.types import ConfigError
 
 PARTS = ("test", "valid")
-CHANGEABLE = WITHOUT_INFLUENCE | {"batch_size"}
-"""Keys that may be given anew: they do not change what the run is."""
+CHANGEABLE = WITHOUT_INFLUENCE | {"batch_size", "precision"}
+"""Keys that may be given anew: they do not change what the run is. The report names the precision."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,11 @@ def run_problem(path: Path) -> str | None:
     if not folder.config.is_file():
         return f"{path}: no run: it holds no config.yml; runs lie in the folder output"
     if not folder.best.is_file():
-        state = "it was deleted" if folder.is_finished else "train.py has not ended an epoch of it yet"
+        state = (
+            "it was deleted, or keep_checkpoints: none"
+            if folder.is_finished
+            else "train.py has not ended an epoch of it yet"
+        )
         return f"{path}: no checkpoint {folder.best.relative_to(path)}: {state}"
     return None
 
@@ -83,12 +87,12 @@ def read_run(path: Path, changes: Sequence[str] = ()) -> Configuration:
     if problem := run_problem(path):
         raise ConfigError(problem)
     file = str(RunFolder(path).config)
-    config = read_configuration(file, changes, NAME_CHECKS)
+    config = read_configuration(file, changes, NAME_CHECKS, of_a_run=True)
     if changes:
-        before = read_configuration(file, (), NAME_CHECKS).values()
+        before = read_configuration(file, (), NAME_CHECKS, of_a_run=True).values()
         changed = [key for key, value in config.values().items() if value != before[key] and key not in CHANGEABLE]
         if changed:
-            allowed = "data_path, batch_size, accelerator, num_workers and others that cannot change what it is"
+            allowed = "data_path, batch_size, accelerator, precision and others that cannot change what it is"
             raise config.error({(key,): f"is part of what this run is; only {allowed} can be given" for key in changed})
     return config
 

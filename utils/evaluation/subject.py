@@ -5,27 +5,32 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from lightning_fabric.plugins.environments import LightningEnvironment
 from msgspec import structs
+from pytorch_lightning.plugins.precision import Precision
 from torch import Tensor
 
 from datasets.data_module import DataModule
 from datasets.files import progress
 from datasets.stream import ImageStream
 from models.classifier import Classifier
-from utils.checkpoints import DamagedCheckpoint, load_checkpoint
+from utils.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of
 from utils.configuration.schema import Configuration
 from utils.evaluation.parts import Part, choose_part
 from utils.evaluation.requests import read_run
+from utils.run_code import code_changes, in_words
 from utils.runs import DamagedFile, RunFolder
 from utils.training.building import prepare
-from utils.types import Batch, ConfigError, DataError, Sequences
+from utils.training.machine import build_lightning
+from utils.training.networks import with_own_normalization
+from utils.types import Batch, ConfigError, DataError, Outputs, Sequences
 
 LOG = logging.getLogger("lossbench")
 
@@ -59,6 +64,7 @@ class Subject:
     Args:
         epoch: whose weights the network has, counted from 0; the selected one unless `at_epoch` says otherwise.
         output: folder for pictures.
+        precision: the arithmetic of the classifier's scores; what calls parts of the network enters its context.
     """
 
     folder: RunFolder
@@ -69,6 +75,7 @@ class Subject:
     device: torch.device
     epoch: int
     output: Path
+    precision: Precision = dataclasses.field(default_factory=Precision)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -148,24 +155,42 @@ def open_subject(path: Path, on: str = "test", overrides: Sequence[str] = ()) ->
 
 def build_subject(folder: RunFolder, config: Configuration, on: str = "test") -> Subject:
     """Build what a run with this configuration trained. Args, Raises: as `open_subject`."""
+    config = with_own_normalization(config)
     config = structs.replace(config, pretrained=False, weights_path=None, compile=False)  # the checkpoint has them all
-    prepared = prepare(config)
+    # a schedule that would be refused today may have trained it
+    prepared = prepare(structs.replace(config, lr_scheduler=None, lr_scheduler_params={}))
     try:
-        recorded = folder.read_environment().get("data_fingerprint")
+        facts = folder.read_environment()
     except DamagedFile as damage:
         raise ConfigError(f"{folder.path}: {damage}") from None
+    recorded = facts.get("data_fingerprint")
     if recorded not in (None, prepared.data.fingerprint):
         LOG.warning("%s: the data is not what this run was trained on: images, labels or boxes differ", folder.path)
+    if changes := code_changes(facts, config, accepted=False):
+        LOG.warning("%s: the code is not what this run was trained with: %s", folder.path, in_words(changes))
     _refuse_other_classes(folder, prepared.data.data.classes)
     epoch = _load(prepared.classifier, folder.best)
     if not folder.is_finished:
         LOG.warning("%s: this run is not finished: its best epoch so far is evaluated, epoch %d", folder.path, epoch)
-    device = choose_device(config.accelerator)
-    classifier = prepared.classifier.eval().to(device)
-    if device.type == "cpu":  # convolutions up to twice as fast, the same scores to the last digits of float32
+    alone = structs.replace(config, devices=1, num_nodes=1, strategy="auto")
+    trainer = build_lightning(alone, enable_progress_bar=False, plugins=[LightningEnvironment()])
+    device, precision = trainer.strategy.root_device, trainer.precision_plugin
+    classifier = precision.convert_module(prepared.classifier.eval()).to(device)
+    if device.type == "cpu" and precision.precision == "32-true":  # up to twice as fast, scores the same to 1e-6
         classifier.to(memory_format=torch.channels_last)
+    classifier.forward = _in_precision(classifier.forward, precision)
     part = choose_part(prepared.data, on)
-    return Subject(folder, config, prepared.data, classifier, part, device, epoch, part.output(folder.path))
+    return Subject(folder, config, prepared.data, classifier, part, device, epoch, part.output(folder.path), precision)
+
+
+def _in_precision(forward: Callable[[Tensor], Outputs], precision: Precision) -> Callable[[Tensor], Outputs]:
+    """Return a classifier's forward pass in the arithmetic of its test."""
+
+    def run(image: Tensor) -> Outputs:
+        with precision.forward_context():
+            return forward(precision.convert_input(image))
+
+    return run
 
 
 def _refuse_other_classes(folder: RunFolder, classes: Sequence[str]) -> None:
@@ -185,32 +210,26 @@ def _refuse_other_classes(folder: RunFolder, classes: Sequence[str]) -> None:
 
 
 def _load(classifier: Classifier, path: Path) -> int:
-    """Load weights and return their epoch. Raises: ConfigError if they are damaged; DataError if they do not fit."""
+    """Load weights and return their epoch.
+
+    Raises: ConfigError if they are damaged, incomplete or not finite; DataError if they do not fit.
+    """
     try:
         checkpoint = load_checkpoint(path, "state_dict", "epoch")
     except DamagedCheckpoint as damage:
         raise ConfigError(str(damage)) from None
     try:
-        classifier.load_state_dict(classifier.state_dict() | checkpoint["state_dict"])
+        load_weights_of(classifier, checkpoint["state_dict"], path)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise DataError(
             f"{path}: the weights do not fit the data's {_num_classes(classifier)} classes: {reason}"
         ) from None
-    return int(checkpoint["epoch"])
+    return checkpoint["epoch"]
 
 
 def _num_classes(classifier: Classifier) -> int:
     return classifier.judge_tally.num_classes
-
-
-def choose_device(accelerator: str) -> torch.device:
-    """Return where networks run, as the configuration's accelerator says."""
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return torch.device("cuda")
-    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
 
 
 def _to(value: object, device: torch.device) -> object:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datasets.augmentation import build_transforms
 from datasets.stream import ImageStream
+from datasets.transform_parameters import is_chain
 from utils.evaluation.findings import NotApplicable
 from utils.evaluation.subject import Subject
 from utils.types import Batch, ConfigError
@@ -29,7 +30,7 @@ def augmented_stream(
     """
     config, stream = subject.config, subject.part.stream
     if chain is not None:
-        if not isinstance(chain, dict):
+        if not is_chain(chain):
             raise ConfigError(f"{key}: must be a mapping of transforms to their parameters, got {chain!r}")
         build_transforms(chain, key)  # with the right key in its messages
         chains = {"image_augmentations": chain}

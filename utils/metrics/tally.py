@@ -47,9 +47,10 @@ class BaseTally(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> BaseTally:
         """Move with the module, but keep the sums exact when a run's precision turns modules to half."""
-        exact = self.loss.dtype
+        sums = {name: getattr(self, name) for name in ("loss", "cross_entropy")}
         super()._apply(fn, recurse)
-        self.loss, self.cross_entropy = self.loss.to(exact), self.cross_entropy.to(exact)
+        for name, exact in sums.items():
+            setattr(self, name, exact.to(getattr(self, name).device))
         return self
 
     def reset(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from utils.configuration.chains import entry
 from utils.configuration.reading import is_mapping
 from utils.configuration.schema import COMMAND_LINE, Configuration, Key
 from utils.configuration.settings import show
@@ -150,7 +151,8 @@ def merge(sweep: Sweep, overrides: dict[Key, Any]) -> Configuration:
 
 
 def _at(value: Any, path: Key) -> Any:
-    for part in path:
+    while path:
+        part, path = entry(value, path)
         value = value[part]
     return value
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from utils.configuration.schema import Configuration
+from utils.run_code import OnChange
 from utils.sweeps.cells import Sweep, load_sweep
 from utils.sweeps.checking import check_data, check_parameters, check_ranges, check_together
 from utils.sweeps.jobs import EveryCombination, Jobs
 from utils.sweeps.running import Shard, refuse_several_devices, run_here
 
 
-def run_sweep(config: Configuration, shard: Shard | None, *, check: bool = False, fresh: bool = False) -> None:
+def run_sweep(
+    config: Configuration,
+    shard: Shard | None,
+    *,
+    check: bool = False,
+    fresh: bool = False,
+    changed_code: OnChange = None,
+) -> None:
     """Check all runs of a sweep; then describe them (`check`), train those of a part here, or all with Ray.
 
     Raises: ConfigError for a sweep that cannot be run; TrainingError naming the runs that failed.
@@ -31,6 +39,10 @@ def run_sweep(config: Configuration, shard: Shard | None, *, check: bool = False
             from utils.sweeps.describing import describe
 
             print(describe(sweep, shard or Shard(), data.size), flush=True)
+    if not fresh:
+        from utils.sweeps.changed_code import settle_changed_code
+
+        settle_changed_code(sweep, shard or Shard(), changed_code, check)
     if check:
         return
     from utils import logs

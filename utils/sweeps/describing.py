@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from losses import build_loss
-from utils.configuration.schema import Configuration
+from utils.configuration.schema import WITHOUT_INFLUENCE, Configuration
+from utils.identity import settings_of
 from utils.sweeps.axes import Axis, build_axes, is_within
 from utils.sweeps.cells import Sweep, by_seed, combinations, count, expand, planned
 from utils.sweeps.cost import estimate
+from utils.sweeps.reading import IDLE
 from utils.sweeps.running import Shard
 
 NAMES, LABELS = 5, 12
 """How many runs, and how many values of a key, are shown."""
+MOST_LOOKED_AT = 1000
+"""Runs of a sweep, at most, that are looked at for being the same as others."""
 
 
 def describe(sweep: Sweep, shard: Shard, size: Callable[[Configuration], int | None] = lambda config: None) -> str:
@@ -41,7 +45,7 @@ def describe(sweep: Sweep, shard: Shard, size: Callable[[Configuration], int | N
             f"drawn by {search.sampler}: {', '.join(search.ranges)}",
         ]
         runs = itertools.chain.from_iterable([seeds[0]] * search.trials + seeds[1:] for seeds in searched)
-    lines += _not_varied(sweep)
+    lines += [*_not_varied(sweep), *_doubled(sweep, total)]
     lines += [f"  {cell.name}" for cell in cells]
     lines += [f"  and {mine - len(cells):,} more"] if mine > len(cells) else []
     lines += ["varied", *(f"  {axis.name}: {_labels(axis)}" for axis in sweep.axes)]
@@ -58,6 +62,21 @@ def _not_varied(sweep: Sweep) -> list[str]:
             many = f"{left[axis.name]} of {len(axis.points)} are left" if axis.name in left else "not varied"
             lines.append(f"{axis.name}: {many}, as the command line gives {', '.join(given)}")
     return lines
+
+
+def _doubled(sweep: Sweep, total: int) -> list[str]:
+    """Return a line on runs that are the same as others, such as where a value has no effect with another's."""
+    same: dict[str, list[str]] = {}
+    for cell in expand(sweep) if total <= MOST_LOOKED_AT else ():
+        where = [getattr(cell.config, key) for key in WITHOUT_INFLUENCE - IDLE]
+        settings = settings_of(cell.config)
+        same.setdefault(f"{sorted(settings.items(), key=str)} {where}", []).append(cell.name)
+    doubled = [" = ".join(names) for names in same.values() if len(names) > 1]
+    number = total - len(same) if doubled else 0
+    more = f"; and {len(doubled) - NAMES:,} more" if len(doubled) > NAMES else ""
+    return [f"{number:,} of them are the same as others and done once: {'; '.join(doubled[:NAMES])}{more}"] * bool(
+        doubled
+    )
 
 
 class _Views:

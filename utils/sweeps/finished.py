@@ -12,7 +12,7 @@ import msgspec
 from utils.configuration.reading import read_configuration
 from utils.configuration.schema import Configuration
 from utils.data_sets import load_data_set, reading
-from utils.runs import DamagedFile, FolderName, RunFolder, run_folder, run_prefix
+from utils.runs import DamagedFile, FolderName, RunFolder, possible_folders, run_folder, run_prefixes
 from utils.sweeps.cells import Cell
 from utils.sweeps.running import Outcome
 from utils.trackers import know_the_end
@@ -22,6 +22,9 @@ NOISE = ("label_noise", "noisy_labels", "noisy_labels_name", "seed", "select_on"
 """What decides which labels are wrong, where some are."""
 WHEREABOUTS = ("data_path", "stanford_data_path", "noisy_labels", "noisy_labels_name")
 """Where data lies; no part of what a run is, as its content is."""
+
+OTHERWISE = ""
+"""Stands among the beginnings for folders of runs that were renamed."""
 
 
 class FinishedRuns:
@@ -35,19 +38,27 @@ class FinishedRuns:
     def find(self, cell: Cell) -> Outcome | None:
         """Return what became of a run if it is finished, and None if it is to be done, or looked into, by itself."""
         config = cell.config
-        if f"{run_prefix(config)}-s{config.seed}" not in self._beginnings(config.output_path):
+        folder, summary = self.folder(cell), None
+        with contextlib.suppress(DamagedFile, OSError):  # numbers to be made again
+            summary = None if folder is None else folder.finished_summary()
+        if folder is None or summary is None:
+            return None
+        if self._data_fingerprint(config) is not None and not know_the_end(config, folder):
+            return None  # to tell them takes the data
+        return Outcome(cell.name, "skipped", folder.path, summary)
+
+    def folder(self, cell: Cell) -> RunFolder | None:
+        """Return the folder of a run that was begun, None where there is none or it cannot be told."""
+        config = cell.config
+        beginnings = {f"{prefix}-s{config.seed}" for prefix in run_prefixes(config)} | {OTHERWISE}
+        if not beginnings & self._beginnings(config.output_path):
             return None
         try:
             data_fingerprint = self._data_fingerprint(config)
             folder = self._without_data(config) if data_fingerprint is None else run_folder(config, data_fingerprint)
-            summary = None if folder is None else folder.finished_summary()
-        except (UserError, DamagedFile, OSError):  # weights that are not here, numbers to be made again
+        except (UserError, DamagedFile, OSError):  # weights that are not here
             return None
-        if folder is None or summary is None:
-            return None
-        if data_fingerprint is not None and not know_the_end(config, folder):
-            return None  # to tell them takes the data
-        return Outcome(cell.name, "skipped", folder.path, summary)
+        return folder if folder is not None and folder.path.is_dir() else None
 
     def _data_fingerprint(self, config: Configuration) -> str | None:
         """Return what the data is, None where it is not here."""
@@ -64,27 +75,30 @@ class FinishedRuns:
 
     def _without_data(self, config: Configuration) -> RunFolder | None:
         """Return the folder of the one run with these settings whose data lay where this one's should, if any."""
-        recorded = self._recorded(config.output_path, f"{run_prefix(config)}-s{config.seed}")
+        recorded = self._recorded(tuple(folder.path for folder in possible_folders(config)))
         folders = [folder for each in recorded if (folder := run_folder(config, each)).is_finished]
         here = _whereabouts(config)
-        same = [folder for folder in folders if _whereabouts(read_configuration(str(folder.config))) == here]
+        theirs = ((folder, read_configuration(str(folder.config), of_a_run=True)) for folder in folders)
+        same = [folder for folder, config in theirs if _whereabouts(config) == here]
         return same[0] if len(same) == 1 else None
 
 
 def _beginnings(output_path: str) -> frozenset[str]:
     """Return what the run folders of an output folder begin with, before their fingerprints."""
-    names = (path.name for path in Path(output_path).glob("*/"))
-    return frozenset(name.beginning for name in map(FolderName.parse, names) if name is not None)
+    paths = Path(output_path).glob("*/")
+    names = [(path, FolderName.parse(path.name)) for path in paths]
+    renamed = any(name is None and RunFolder(path).config.is_file() for path, name in names)
+    return frozenset(name.beginning for _, name in names if name) | ({OTHERWISE} if renamed else set())
 
 
 def _whereabouts(config: Configuration) -> list[Any]:
     return [getattr(config, key) for key in WHEREABOUTS]
 
 
-def _recorded(output_path: str, beginning: str) -> frozenset[str]:
-    """Return what the data was, as runs recorded it whose folders begin alike. Damaged records are passed over."""
+def _recorded(paths: tuple[Path, ...]) -> frozenset[str]:
+    """Return what the data was, as runs recorded it. Damaged records are passed over."""
     found = set()
-    for path in Path(output_path).glob(f"{beginning}-*/"):
+    for path in paths:
         with contextlib.suppress(DamagedFile, OSError):
             found.add(str(RunFolder(path).read_environment().get("data_fingerprint")))
     return frozenset(found)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
+from utils.configuration.chains import entry
 from utils.configuration.reading import NameChecks, check_names, check_types, is_mapping, show
 from utils.configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Key, Mistake
+from utils.identity import settings_of
 from utils.lookup import did_you_mean
-from utils.sweeps.axes import LABEL, Axis, as_key, build_axes, is_group
+from utils.sweeps.axes import LABEL, Axis, Point, as_key, build_axes, is_group
 from utils.sweeps.block import KINDS, PRUNERS, SAMPLERS, Block, Search
 
 VARYING = tuple(key for key in KEYS if key != "sweep")
 HERE = "sweep"
+MOST_TRIED = 500
+"""Combinations of the other axes with which values of an axis are tried for being the same."""
 IDLE = WITHOUT_INFLUENCE - {
     *("data_path", "stanford_data_path", "stanford_raw_data_path", "noisy_labels", "noisy_labels_name"),
     *("output_path", *SECRETS),
@@ -41,7 +46,7 @@ def find_mistakes(values: dict[str, Any], name_checks: NameChecks) -> list[Mista
     ]
     found = [*misfits, *(each for each in found if each.key not in {misfit.key for misfit in misfits})]
     if not found:
-        found += _exclude_mistakes(block, values)
+        found += [*_exclude_mistakes(block, values), *_doubled_points(block, values)]
     if not found and not block.grid and not block.seed_list and block.search is None:
         found.append(Mistake((HERE,), "is empty: give a grid, seeds or a search, or leave it out"))
     return found
@@ -146,10 +151,13 @@ def put(value: Any, path: Key, new: Any) -> Any:
     """
     if not path:
         return new
-    if not isinstance(value, (dict, type(None))):
+    if not isinstance(value, (dict, list, type(None))):
         raise KeyError(show(value))
     inner = value or {}
-    return inner | {path[0]: put(inner.get(path[0]), path[1:], new)}
+    part, rest = entry(inner, path)
+    if isinstance(inner, list):
+        return [*inner[:part], put(inner[part], rest, new), *inner[part + 1 :]]
+    return inner | {part: put(inner.get(part), rest, new)}
 
 
 def _exclude_mistakes(block: Block, values: dict[str, Any]) -> Iterator[Mistake]:
@@ -173,6 +181,38 @@ def wished(wanted: Any, known: list[Any]) -> list[Any]:
     return wanted if isinstance(wanted, list) and wanted not in known else [wanted]
 
 
+def _doubled_points(block: Block, values: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Find values of the grid that mean the same runs, such as two names of one network, whatever the other axes."""
+    axes = [axis for axis in build_axes(block) if axis.name != "seed"]
+    for axis in axes:
+        others = itertools.product(*(other.points for other in axes if other is not axis))
+        same = [list(axis.points)]
+        for number, chosen in enumerate(others):
+            same = [part for points in same for part in _same_points(values, points, chosen) if len(part) > 1]
+            if not same:
+                break
+            if number == MOST_TRIED:  # of so many, those that are the same are found when they are run
+                return
+        for points in same:
+            text = f"{' and '.join(point.label for point in points)} are the same run: leave one of them"
+            yield Mistake((HERE, "grid", axis.name), text)
+
+
+def _same_points(values: Mapping[str, Any], points: Iterable[Point], chosen: Iterable[Point]) -> Iterator[list[Point]]:
+    """Yield those points together that mean the same with the points that are chosen on the other axes."""
+    found: dict[Any, list[Point]] = {}
+    for point in points:
+        merged = dict(values)
+        for each in (*chosen, point):
+            for key, value in sorted(each.overrides.items(), key=lambda item: len(item[0])):
+                merged[key[0]] = put(merged.get(key[0], Configuration().values()[key[0]]), key[1:], value)
+        merged = {key: value for key, value in merged.items() if not (value is None and is_mapping(key))}
+        config = msgspec.convert(merged | {HERE: None}, Configuration)
+        where = [getattr(config, key) for key in sorted(WITHOUT_INFLUENCE - IDLE - {HERE})]
+        found.setdefault((frozenset(settings_of(config).items()), repr(where)), []).append(point)
+    yield from found.values()
+
+
 def _values_of(name: str, axes: list[Axis], values: Mapping[str, Any]) -> list[Any] | None:
     """Return the values that a name in a rule can have, None if it does not vary."""
     found: list[Any] = []
@@ -187,8 +227,15 @@ def _values_of(name: str, axes: list[Axis], values: Mapping[str, Any]) -> list[A
 def common_value(values: Mapping[str, Any], name: str) -> Any:
     """Return what a dotted key has outside of the sweep, None if nothing."""
     inner: Any = {**Configuration().values(), **values}
-    for part in as_key(name):
-        inner = inner.get(part) if isinstance(inner, dict) else None
+    path = as_key(name)
+    while path:
+        if not isinstance(inner, (dict, list)):
+            return None
+        try:
+            part, path = entry(inner, path)
+        except KeyError:
+            return None
+        inner = inner.get(part) if isinstance(inner, dict) else inner[part]
     return inner
 
 

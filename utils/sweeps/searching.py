@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from utils.configuration.schema import Configuration
-from utils.configuration.settings import influential, show
+from utils.configuration.schema import KEYS, Configuration
+from utils.configuration.settings import flatten, show
+from utils.identity import identity, is_default, settings_of
 from utils.metrics import lower_is_better
+from utils.runs import DamagedFile, RunFolder
 from utils.sweeps.block import Search
 from utils.sweeps.cells import Sweep, by_seed, cell
 from utils.sweeps.drawing import build_pruner, build_sampler, distributions, values_of
@@ -31,6 +33,17 @@ from utils.sweeps.running import Outcome
 
 FILE = "searches.log"
 """Optuna's journal in the output folder; `optuna-dashboard` shows it."""
+NAMED_BY = (
+    *("dataset", "data_params", "classes", "flowers_train", "valid_fraction", "select_on", "label_noise", "image_size"),
+    *("convert_to_grayscale", "normalize", "normalization_params_rgb", "normalization_params_grayscale"),
+    *("crop_to_bboxes", "erase_background", "augment_images", "image_augmentations", "augment_tensors"),
+    *("tensor_augmentations", "augment_backend", "mixing", "mixing_params", "architecture", "architecture_params"),
+    *("dropout", "output_channels", "pretrained", "weights_path", "loss_function", "loss_params", "seed"),
+    *("batch_size", "num_epochs", "optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params"),
+    *("gradient_clip_norm", "accumulate_batches", "ema_decay", "monitor", "early_stopping_patience", "devices"),
+    *("num_nodes", "precision", "compile", "channels_last", "smoke"),
+)
+"""Keys that named studies as the user wrote them, before they were named by `settings_of`."""
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -75,7 +88,8 @@ class _Study:
     def __init__(self, sweep: Sweep, seeds: list[tuple[int, ...]]) -> None:
         self.sweep, self.seeds, self.given = sweep, seeds, 0
         self.search = search_of(sweep)
-        self.study = load_study(sweep, journal(sweep.base), study_name(sweep, seeds[0]))
+        file = journal(sweep.base)
+        self.study = load_study(sweep, file, _name_in(_known_names(file), sweep, seeds[0]))
         trials = self.study.get_trials(deepcopy=False)
         if trials:  # a sampler begins with its seed again, and would draw what the first trials had
             self.study.sampler.reseed_rng()
@@ -83,7 +97,7 @@ class _Study:
         self._again = deque(trial for trial in trials if trial.state not in ENDED)
         self._at_work = 0
         self._seeds_left = deque(seeds[1:])
-        self._give_up_without_best()
+        self._after_trials()
 
     @property
     def left(self) -> int:
@@ -126,7 +140,7 @@ class _Study:
         else:
             state = TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL
             self.study.tell(number, state=state, skip_if_finished=True)
-        self._give_up_without_best()
+        self._after_trials()
 
     def finding(self) -> str:
         name = _without_seed(self.sweep, self.seeds[0]) or "all"
@@ -138,10 +152,29 @@ class _Study:
         )
         return f"best of {name}: {told}  {self.sweep.base.monitor} {self.study.best_value:.4f}"
 
-    def _give_up_without_best(self) -> None:
-        """Train nothing on the other seeds if all trials have ended and none has a result."""
-        if not (self._at_work or self._to_ask or self._again or _has_best(self.study)):
+    def _after_trials(self) -> None:
+        """Once all trials have ended: discard the losers' checkpoints; without a result, train no other seed."""
+        if self._at_work or self._to_ask or self._again:
+            return
+        if not _has_best(self.study):
             self._seeds_left.clear()
+        elif self.sweep.base.keep_checkpoints != "all":
+            self._discard_losers()
+
+    def _discard_losers(self) -> None:
+        """Remove the checkpoints of trials that drew other values than the best; those that failed keep theirs."""
+        best = best_values(self.study, self.search)
+        failed = {trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))}
+        for path in Path(self.sweep.base.output_path).glob("*/trial.json"):
+            folder = RunFolder(path.parent)
+            try:
+                record = folder.read_trial()
+            except (DamagedFile, OSError):
+                continue
+            if record is None or record.search != self.study.study_name or record.number in failed:
+                continue
+            if record.drawn != best:
+                folder.discard_checkpoints("none")
 
 
 def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
@@ -150,9 +183,9 @@ def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
     Nothing is written.
     """
     search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
-    known = set(optuna.get_all_study_names(_storage(file))) if file.is_file() else set()
+    known = _known_names(file)
     for seeds in by_seed(sweep):
-        name = study_name(sweep, seeds[0])
+        name = _name_in(known, sweep, seeds[0])
         study = load_study(sweep, file, name) if name in known else None
         drawn = best_values(study, search) if study is not None and _has_best(study) else None
         yield name, [] if drawn is None else [Job(numbers, drawn) for numbers in seeds]
@@ -165,12 +198,12 @@ def jobs_left(sweep: Sweep, concerned: Callable[[tuple[int, ...]], bool]) -> lis
     """
     search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
     storage = _storage(file) if file.is_file() else None
-    known = set(optuna.get_all_study_names(storage)) if storage is not None else set()
+    known = _known_names(file)
     left = []
     for seeds in by_seed(sweep):
         if not any(map(concerned, seeds)):
             continue
-        name = study_name(sweep, seeds[0])
+        name = _name_in(known, sweep, seeds[0])
         if storage is None or name not in known:
             return None
         study = optuna.load_study(study_name=name, storage=storage)  # which writes nothing
@@ -184,11 +217,43 @@ def jobs_left(sweep: Sweep, concerned: Callable[[tuple[int, ...]], bool]) -> lis
 def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:
     """Return what the study of a combination is called: it changes with all that can change its results."""
     search = search_of(sweep)
-    config = cell(sweep, numbers).config
-    drawn = set(search.ranges)
-    settings = {key: value for key, value in influential(config.values()).items() if key not in drawn}
-    spoken = json.dumps([settings, msgspec.to_builtins(search)], sort_keys=True, default=str)
-    return f"{_without_seed(sweep, numbers)} {hashlib.sha256(spoken.encode()).hexdigest()[:10]}".strip()
+    settings = settings_of(cell(sweep, numbers).config)
+    kept = {key: value for key, value in settings.items() if key not in search.ranges}
+    return f"{_without_seed(sweep, numbers)} {identity(kept, _spoken(search))}".strip()
+
+
+def _name_in(known: Collection[str], sweep: Sweep, numbers: tuple[int, ...]) -> str:
+    """Return what the study of a combination is called in a file: one that is there keeps its name.
+
+    That may have another name of a network, or be of before settings had one definition.
+    """
+    name = study_name(sweep, numbers)
+    if alike := [other for other in known if other.rpartition(" ")[2] == name.rpartition(" ")[2]]:
+        return min(alike)
+    earlier = _earlier_name(sweep, numbers)
+    return earlier if earlier in known else name
+
+
+def _earlier_name(sweep: Sweep, numbers: tuple[int, ...]) -> str | None:
+    """Return what the study was called when all keys of then named it, as the user wrote them; None for others."""
+    search, config = search_of(sweep), cell(sweep, numbers).config
+    values = config.values()
+    if any(
+        key.partition(".")[0] not in NAMED_BY and not is_default(key, each) for key, each in settings_of(config).items()
+    ):
+        return None
+    flat = flatten({key: values[key] for key in KEYS if key in NAMED_BY})
+    settings = {key: value for key, value in flat.items() if key not in search.ranges}
+    text = json.dumps([settings, msgspec.to_builtins(search)], sort_keys=True, default=str)
+    return f"{_without_seed(sweep, numbers)} {hashlib.sha256(text.encode()).hexdigest()[:10]}".strip()
+
+
+def _spoken(search: Search) -> str:
+    return json.dumps(msgspec.to_builtins(search), sort_keys=True, default=str)
+
+
+def _known_names(file: Path) -> frozenset[str]:
+    return frozenset(optuna.get_all_study_names(_storage(file)) if file.is_file() else ())
 
 
 def load_study(sweep: Sweep, file: Path, name: str) -> optuna.Study:

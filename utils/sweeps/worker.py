@@ -15,6 +15,7 @@ from ray import tune
 
 from utils import logs, signals
 from utils.run_lock import Busy
+from utils.secrets import remember_secrets
 from utils.sweeps.cells import Cell, Sweep
 from utils.sweeps.jobs import Job
 from utils.sweeps.pruning import Pruned, Pruning
@@ -90,6 +91,7 @@ def work(
     os.environ.update(environment)
     job: Job = config["job"]
     cell = job.cell(sweep)
+    remember_secrets(sweep.base.values())
     logs.configure(cell.config.loglevel, cell.config.logging_dir)
     _obey(switch)
     ray.get(switch.enter.remote())

@@ -55,7 +55,7 @@ def build_trackers(names: Iterable[str], run: TrackedRun, config: Any) -> list[T
     """
     from utils.trackers.base import GuardedTracker
 
-    remember_secrets(getattr(config, "neptune_api_token", None), getattr(config, "mlflow_uri", None))
+    remember_secrets({key: getattr(config, key, None) for key in ("neptune_api_token", "mlflow_uri")})
     return [GuardedTracker(name, TRACKERS[name], run, config) for name in dict.fromkeys(names)]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import yaml
 from msgspec import structs
 from torch import nn
 
@@ -23,6 +22,8 @@ from losses import build_loss
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
+from utils.configuration.catalogue import NAME_CHECKS
+from utils.configuration.reading import read_configuration
 from utils.configuration.schema import Configuration
 from utils.data_sets import DATA_KEYS, load_data_set, other_kind, other_network
 from utils.evaluation import judges
@@ -30,8 +31,9 @@ from utils.lookup import keywords, load_entry
 from utils.metrics import metric_entries
 from utils.seeding import derive_seed, seed_all
 from utils.training import optimization
-from utils.training.networks import build_network, count_of_an_image
+from utils.training.networks import build_network, count_of_an_image, with_own_normalization
 from utils.training.parameter_checks import check_parameters
+from utils.training.remarks import warn_about_weights, warn_before_training
 from utils.training.trying_out import try_out
 from utils.types import ConfigError, Task, first_line
 
@@ -71,6 +73,7 @@ def prepare(config: Configuration) -> Preparation:
         key = "devices" if config.was_set("devices") else "batch_size"
         text = f"each of {num_devices(config)} devices needs 2 images a step, batch_size is {config.batch_size}"
         raise config.error({(key,): text})
+    warn_about_weights(resolved := with_own_normalization(config))
     data_set = _located(config, _build_data_set, config)
     _refuse_metrics_without_sense(config, data_set)
     if others := [name for name in config.evaluate if not judges(name, data_set.kind)]:
@@ -108,7 +111,7 @@ def prepare(config: Configuration) -> Preparation:
         raise config.error({(corruption,): f"replaces classes, {config.dataset} holds {data_set.kind}s"})
     groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
     group_size = groups.get(loss.sampling, 1)
-    data = _located(config, DataModule, config, data_set, size, loss.views, loss.sampling, group_size)
+    data = _located(config, DataModule, resolved, data_set, size, loss.views, loss.sampling, group_size)
     _located(config, data.epoch_batches, 0, num_devices(config))
     if config.batch_size > len(data.train_rows):
         LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
@@ -123,6 +126,7 @@ def prepare(config: Configuration) -> Preparation:
     if classifier.own_head is not None:
         multiply_adds = count_multiply_adds(Scorer(network, classifier.own_head), size, config.in_channels)
     _located(config, try_out, config, data, classifier)
+    warn_before_training(config, data)
     if (unknown := data.train_stream.not_fused) is not None:
         place = config.place(("image_augmentations" if config.augment_images else "tensor_augmentations",))
         LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)
@@ -154,8 +158,11 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
     """
     run = Path(weights_path).parent.parent / "config.yml"
     if run.is_file():
-        trained = yaml.safe_load(run.read_text(encoding="utf-8"))
-        name, params = trained["loss_function"], trained["loss_params"]
+        try:
+            trained = read_configuration(str(run), (), NAME_CHECKS, of_a_run=True)
+        except ConfigError as error:
+            raise ConfigError(f"weights_path: the run that left it cannot be read: {error}") from None
+        name, params = trained.loss_function, trained.loss_params
         loss, one_hot = build_loss(name, None, **params), torch.eye(num_classes)
         if loss.kind != "image":
             raise ConfigError(f"weights_path: was trained by {name}, which judges {loss.kind}s")

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback, Checkpoint
 from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 
-from utils.checkpoints import save_checkpoint
+from utils.checkpoints import save_checkpoint, weights_of
 from utils.metrics import lower_is_better
 from utils.runs import RunFolder
 from utils.seeding import derive_seed, seed_cpu
@@ -228,7 +228,7 @@ class RunRecord(Checkpoint):
             best = [self.folder.best] if self.best_epoch == epoch else []
             kept = [self.folder.kept(epoch)] if epoch in self.keep else []
             if best or kept:
-                weights = {name: tensor for name, tensor in pl_module.state_dict().items() if "_tally." not in name}
+                weights = weights_of(pl_module)
                 if self.average is not None:
                     weights |= self.average.average
                 for path in (*best, *kept):

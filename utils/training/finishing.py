@@ -11,13 +11,14 @@ import pytorch_lightning as pl
 import torch
 
 from losses.base import ClassificationLoss
-from utils.checkpoints import DamagedCheckpoint, load_checkpoint, verify_checkpoint
+from utils.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of, verify_checkpoint
 from utils.files import write_atomically
 from utils.outcomes import outcomes_for
 from utils.runs import RunFolder, write_json
 from utils.training import report
 from utils.training.building import Preparation
 from utils.training.callbacks import RunRecord
+from utils.training.remarks import warn_after_test
 from utils.training.tracking import tell_end
 from utils.types import TrainingError
 
@@ -29,8 +30,7 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
     """Test the selected checkpoint once and write what the run leaves; the summary last."""
     config, folder, classifier = prepared.config, record.folder, prepared.classifier
     best = _load_best(record)
-    weights = classifier.state_dict() | best["state_dict"]
-    classifier.load_state_dict(weights)
+    load_weights_of(classifier, best["state_dict"], folder.best)
     trainer.test(classifier, prepared.data, verbose=False)
     outputs = _gather(record.test_outputs)
     summary = report.summarize(prepared, record)
@@ -40,6 +40,8 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
         write_json(folder.summary, summary)
         tell_end(record.trackers, record.rows[-1], summary, folder)
     LOG.info("%s", report.table(summary, config, folder))
+    if prepared.data.data.kind == "image":
+        warn_after_test(summary["test/accuracy"], outputs["target"].numpy())
     return summary
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from utils.configuration.schema import Configuration
-from utils.configuration.settings import influential, read_influential, show
+from utils.configuration.settings import show
+from utils.identity import fill_in, read_settings, settings_here
 from utils.runs import FolderName, RunFolder, run_prefix
 
 MOST_KEYS, MOST_FOLDERS = 3, 1000
@@ -23,16 +24,17 @@ def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
     change the result count; of equally near runs it is the one that started last. Folders that cannot be read are
     passed over, and runs of which nothing was saved. None if there is no other run.
     """
-    mine = influential(config.values())
     found = []
+    wanted = settings_here(config)
     for other in _runs_beside(config, folder):
         try:
-            theirs = read_influential(other.config)
+            theirs = read_settings(other.config, other.read_environment())
             state = _state(other, theirs)
             started = other.config.stat().st_mtime
         except (OSError, ValueError, KeyError, yaml.YAMLError):
             continue
-        changes = [key for key in mine | theirs if repr(mine.get(key)) != repr(theirs.get(key))]  # 1 is not 1.0
+        mine, theirs = fill_in([wanted, theirs])
+        changes = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
         if state and "dataset" not in changes and (changes or _fingerprint(other) != _fingerprint(folder)):
             found.append((len(changes), -started, f"{other.path} ({state})", _told(changes, theirs, mine)))
     if not found:

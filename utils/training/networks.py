@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 from torch import nn
 
-from models import build_model
+from models import build_model, weights_normalization
 from models.flops import count_multiply_adds
-from utils.configuration.schema import KEYS, Configuration
+from utils.configuration.reading import read_configuration
+from utils.configuration.schema import KEYS, Configuration, Normalization
 from utils.types import ConfigError, first_line
 
 SHAPED_BY = ("architecture", "architecture_params", "output_channels", "image_size", "convert_to_grayscale")
@@ -37,6 +39,39 @@ def build_network(config: Configuration, num_classes: int) -> Any:
         weights_path=config.weights_path,
         **config.architecture_params,
     )
+
+
+def own_normalization(config: Configuration) -> Normalization | None:
+    """Return what the images were normalised by that a run's initial weights were trained on.
+
+    None if it begins without weights, if they were trained without, or if nobody tells. A checkpoint of a run tells by
+    the run's config.yml, other weights by what is published for the architecture.
+    """
+    if not (config.pretrained or config.weights_path):
+        return None
+    run = Path(config.weights_path).expanduser().parent.parent / "config.yml" if config.weights_path else None
+    if run is not None and run.is_file():
+        return with_own_normalization(read_configuration(str(run))).normalization
+    published = weights_normalization(config.architecture)
+    return published and Normalization(*map(list, published))
+
+
+def for_channels(normalization: Normalization, channels: int) -> Normalization:
+    """Return the mean over the colours where a grayscale network is given weights of a colour one."""
+    if len(normalization.mean) == channels or channels != 1:
+        return normalization
+    mean, std = (round(sum(values) / len(values), 4) for values in (normalization.mean, normalization.std))
+    return Normalization([mean], [std])
+
+
+def with_own_normalization(config: Configuration) -> Configuration:
+    """Return a configuration whose `normalize: auto` is resolved: the weights' own numbers unless others are given."""
+    if config.normalize != "auto":
+        return config
+    key = "normalization_params_grayscale" if config.convert_to_grayscale else "normalization_params_rgb"
+    own = None if config.was_set(key) else own_normalization(config)
+    resolved = {} if own is None else {key: for_channels(own, config.in_channels)}
+    return structs.replace(config, normalize=True, **resolved)
 
 
 def count_of_an_image(config: Configuration, network: nn.Module, size: tuple[int, int]) -> int:

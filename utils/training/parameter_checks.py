@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from datasets import DATASETS, build_mixing
+from datasets import DATASETS, build_mixing, mixing_in_words
 from datasets.augmentation import build_transforms
 from losses import build_loss
 from losses.base import ClassificationLoss
-from models import architecture_problems
+from models import architecture_problems, weights_problem
 from utils.configuration.schema import KEYS, Configuration
 from utils.data_sets import DATA_KEYS, known_num_classes
 from utils.evaluation import all_parameter_problems
@@ -48,10 +48,11 @@ def _check_loss(config: Configuration) -> None:
     loss = build_loss(config.loss_function, None, **config.loss_params)
     if config.mixing is None:
         return
+    names = mixing_in_words(config.mixing)
     if loss.kind != "image":
-        raise ConfigError(f"mixing: {config.loss_function} judges {loss.kind}s, {config.mixing} mixes images")
+        raise ConfigError(f"mixing: {config.loss_function} judges {loss.kind}s, {names} mixes images")
     if not loss.soft_targets:
-        raise ConfigError(f"mixing: {config.loss_function} takes no soft labels, as {config.mixing} gives them")
+        raise ConfigError(f"mixing: {config.loss_function} takes no soft labels, as {names} gives them")
 
 
 def _check_classes(config: Configuration) -> None:
@@ -73,6 +74,11 @@ def _check_architecture(config: Configuration) -> None:
         raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
 
 
+def _check_pretrained(config: Configuration) -> None:
+    if problem := weights_problem(config.architecture, config.pretrained):
+        raise ConfigError(f"pretrained: {problem}")
+
+
 def _check_mixing(config: Configuration) -> None:
     if config.mixing is not None:
         build_mixing(config.mixing, **config.mixing_params)
@@ -89,8 +95,7 @@ def _check_optimization(config: Configuration) -> None:
         schedule = optimization.build_scheduler(
             config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **config.lr_scheduler_params
         )
-        if schedule is not None:
-            optimization.try_out(schedule, optimizer)
+        optimization.try_out(schedule, optimizer)
     except ConfigError as mistake:
         mistakes.append(mistake)
     if mistakes:
@@ -135,6 +140,7 @@ PARAMETER_CHECKS = (
     ParameterCheck(("loss_function", "loss_params", "mixing"), _check_loss),
     ParameterCheck(("dataset", "data_params", "classes", "loss_function", "loss_params"), _check_classes),
     ParameterCheck(("architecture", "architecture_params"), _check_architecture),
+    ParameterCheck(("architecture", "pretrained"), _check_pretrained),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
     ParameterCheck(
         ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization

@@ -22,6 +22,10 @@ class TerminalProgress(TQDMProgressBar):
         if trainer.fit_loop.epoch_loop.batch_progress.current.ready > 0:  # else Lightning says when the epoch starts
             self.on_train_epoch_start(trainer, pl_module)
 
+    def on_train_epoch_start(self, trainer: pl.Trainer, *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}")
+
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         tally: Any = pl_module.get_submodule("train_tally")
         seen = int(tally.samples)
@@ -54,6 +58,6 @@ class EpochLines(Callback):
         seconds = time.perf_counter() - self._start
         rate = (int(tally.samples) - self._seen_before) * trainer.world_size / max(seconds, 1e-9)
         shown = "  ".join(f"{text} {known[name]:.4f}" for name, text in SHOWN if name in known)
-        last = (trainer.max_epochs or 1) - 1
-        epoch = f"epoch {trainer.current_epoch:>{len(str(last))}}/{last}"
+        epochs = trainer.max_epochs or 1
+        epoch = f"epoch {trainer.current_epoch + 1:>{len(str(epochs))}}/{epochs}"
         print(f"{epoch}  {shown}  {rate:,.0f} images/s  {seconds:.1f} s", flush=True)

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from datasets import mixing_in_words
 from datasets.base import DataSet
 from datasets.data_module import DataModule
 from datasets.sequences import label_in_words
 from models import resolve_architecture
 from utils.configuration.schema import Configuration
 from utils.configuration.settings import noisy_labels_in_words
+from utils.identity import fingerprint
 from utils.metrics import ABSOLUTE_METRICS
 from utils.outcomes import outcomes_for
 from utils.pictures import plot_augmentations, plot_curves
-from utils.runs import RunFolder, fingerprint, runtime, write_csv
+from utils.runs import RunFolder, runtime, write_csv
 from utils.secrets import without_password
 from utils.trackers import dashboard_command
 from utils.training.callbacks import RunRecord
@@ -38,6 +40,7 @@ def describe(prepared: Preparation) -> str:
     lines = [
         f"data      {config.dataset}: {len(data.train_rows):,} training, {len(data.valid_rows):,} validation "
         f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {shape}",
+        f"          {_normalization(data)}",
         *_corruptions(prepared),
         f"network   {resolve_architecture(config.architecture)}: {prepared.num_parameters:,} parameters, "
         f"{prepared.multiply_adds / 1e6:,.1f} M multiply-adds an image",
@@ -48,6 +51,11 @@ def describe(prepared: Preparation) -> str:
         f"{config.num_epochs} epochs of batches of {config.batch_size}, seed {config.seed}",
     ]
     return "\n".join(lines)
+
+
+def _normalization(data: DataModule) -> str:
+    params = data.config.normalization
+    return f"normalised by mean {params.mean} and std {params.std}" if params else "not normalised: pixels from 0 to 1"
 
 
 def _corruptions(prepared: Preparation) -> list[str]:
@@ -61,7 +69,7 @@ def _corruptions(prepared: Preparation) -> list[str]:
         told = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
         lines.append(f"          {wrong} wrong (noisy_labels: {told})")
     if config.mixing is not None:
-        lines.append(f"          batches mixed by {config.mixing}{_params(config.mixing_params)}")
+        lines.append(f"          batches mixed by {mixing_in_words(config.mixing)}{_params(config.mixing_params)}")
     return lines
 
 
@@ -136,7 +144,7 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
         "label_noise": config.label_noise,
         "noisy_labels": noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name),
         "wrong_labels": len(prepared.data.wrong_rows),
-        "mixing": config.mixing,
+        "mixing": mixing_in_words(config.mixing),
         "not_applied": list(prepared.not_applied),
         "notes": list(prepared.data.data.notes),
     }
@@ -163,7 +171,10 @@ def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> 
             for name, title in HEADLINES.items()
             if f"test/{name}" in summary
         ),
-        ("selected", f"epoch {summary['selected_epoch']} (counted from 0), by {config.monitor} on {split}"),
+        (
+            "selected",
+            f"epoch {summary['selected_epoch'] + 1} of {summary['epochs_run']}, by {config.monitor} on {split}",
+        ),
         (
             "training",
             f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s, "

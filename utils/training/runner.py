@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -13,7 +14,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -22,8 +22,18 @@ from utils.checkpoints import AtomicCheckpointIO, choose_checkpoint
 from utils.configuration.schema import Configuration
 from utils.evaluation.evaluating import evaluate_after_training
 from utils.files import FULL, CannotWrite, remove_leftovers, write_atomically
+from utils.identity import fingerprint, resolved_parameters, weights_here
 from utils.metrics import lower_is_better
-from utils.runs import DamagedFile, RunFolder, changed_facts, check_writable, environment, run_folder, write_json
+from utils.run_code import OnChange, accept, code_changes, code_of, continued_code, in_words, refusal
+from utils.runs import (
+    DamagedFile,
+    RunFolder,
+    changed_facts,
+    check_writable,
+    environment,
+    run_folder,
+    write_json,
+)
 from utils.signals import Interrupted, command_to_go_on, raise_on_signals
 from utils.trackers import know_the_end
 from utils.trackers.base import Tracker
@@ -33,6 +43,7 @@ from utils.training.averaging import WeightAverage
 from utils.training.building import Preparation, prepare
 from utils.training.callbacks import FiniteLoss, NoProfiler, RunRecord, StepSeed
 from utils.training.finishing import finish, warn_of_selected
+from utils.training.machine import build_lightning
 from utils.training.memory import keep_freed_memory
 from utils.training.neighbours import describe_nearest
 from utils.training.out_of_memory import is_out_of_memory, out_of_memory
@@ -59,6 +70,9 @@ def check(config: Configuration) -> str:
         check_writable(config)
     build_trainer(config, folder, [])  # accelerator, devices and strategy, if there are such
     state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
+    with contextlib.suppress(DamagedFile):
+        if state != "new" and (changes := code_changes(folder.read_environment(), config)):
+            state += f"; its code has changed since: {in_words(changes)}"
     if run_lock.is_locked(folder):
         state = "another process trains it"
     nearest = describe_nearest(config, folder) if state == "new" else None
@@ -69,7 +83,11 @@ def check(config: Configuration) -> str:
 
 @raise_on_signals()
 def train(
-    config: Configuration, fresh: bool = False, family: Family | None = None, callbacks: Sequence[Callback] = ()
+    config: Configuration,
+    fresh: bool = False,
+    family: Family | None = None,
+    callbacks: Sequence[Callback] = (),
+    changed_code: OnChange = None,
 ) -> tuple[RunFolder, dict[str, Any]]:
     """Train, test and record one run; go on with it if it was interrupted, leave it if it is finished.
 
@@ -77,19 +95,26 @@ def train(
         fresh: start anew, in a folder beside the one that exists.
         family: the sweep that trackers show it in; no part of what the run is.
         callbacks: who else hears of the epochs; they must not change the result.
+        changed_code: what becomes of a run that was trained by other code than is here now.
 
     Returns: the run's folder and its summary.
     Raises: ConfigError, DataError; Busy if another process trains it; TrainingError if the loss is not finite or the
         selected checkpoint is damaged; Interrupted after a signal.
     """
-    torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
     prepared = prepare(config)
+    is_child = "LOCAL_RANK" in os.environ and FOLDER_VARIABLE in os.environ  # the first process has looked
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
+    if not is_child and _has_other_code(config, folder, changed_code):
+        fresh = True
+        folder = _choose_folder(config, prepared.data.fingerprint, fresh)
+    if folder.path.is_dir() and fingerprint(config, prepared.data.fingerprint) not in folder.path.name:
+        LOG.info("the same run lies in %s", folder.path)
     if (summary := _finished(folder)) is not None:
         LOG.info("this run is finished; --fresh trains it anew\n%s", report.table(summary, config, folder))
         if not know_the_end(config, folder):
             catch_up(config, folder, report.flat_parameters(prepared), summary, family)
         evaluate_after_training(config, folder)
+        folder.discard_checkpoints(config.keep_checkpoints)
         return folder, summary
     if rank_zero_only.rank == 0 and config.num_nodes == 1:  # as early as can be; the lock itself is what counts
         run_lock.check_free(folder)
@@ -107,6 +132,7 @@ def train(
         summary = _train(prepared, trainer, record, save_points, trackers, family)
         if trainer.is_global_zero:
             evaluate_after_training(config, folder)
+            folder.discard_checkpoints(config.keep_checkpoints)
         status = "success"
     except Interrupted as interruption:
         status = "interrupted"
@@ -123,6 +149,25 @@ def train(
         if status == "interrupted" and trainer.strategy.launcher is not None:
             trainer.strategy.launcher.kill(signal.SIGTERM)  # last: Lightning ends a process whose children ended
     return folder, summary
+
+
+def _has_other_code(config: Configuration, folder: RunFolder, on_change: OnChange) -> bool:
+    """Return whether a run is to be retrained because it was trained by other code than is here now.
+
+    Raises: ConfigError if it was, and nobody said what becomes of it.
+    """
+    if not (folder.is_finished or folder.is_interrupted):
+        return False
+    with contextlib.suppress(DamagedFile):  # which a resume reports
+        facts = folder.read_environment()
+        if (changes := code_changes(facts, config)) is None:
+            LOG.info("%s: its code is not recorded, so nobody can tell whether it has changed since", folder.path)
+        elif changes and on_change is None:
+            raise ConfigError(refusal(folder, changes, facts, config))
+        elif changes and on_change == "keep" and rank_zero_only.rank == 0:
+            accept(folder, changes)
+        return bool(changes) and on_change == "retrain"
+    return False
 
 
 def _finished(folder: RunFolder) -> dict[str, Any] | None:
@@ -149,7 +194,7 @@ def _train(
 ) -> dict[str, Any]:
     """Train and test, and return the summary; what is opened is put into `trackers`."""
     config, folder = prepared.config, record.folder
-    resume = choose_checkpoint(folder.last, folder.previous)
+    resume = choose_checkpoint(folder.last, folder.previous, prepared.classifier)
     save_points.last_is_sound = resume.path == folder.last
     if resume.complaint:
         LOG.warning("%s", resume.complaint)
@@ -161,6 +206,7 @@ def _train(
         write_atomically(folder.config, config.to_yaml())
         folder.write_classes(prepared.data.data.kind, prepared.data.data.classes)
         facts = environment(_device_name(trainer), trainer.precision, prepared.data.fingerprint)
+        facts |= {"code": code_of(config), "resolved": resolved_parameters(config), "weights": weights_here(config)}
         _record_environment(folder, facts, going_on=resume.path is not None)
         report.write_label_noise(prepared.data, folder)
         report.draw_augmentations(prepared.data, folder.picture("augmentations"))
@@ -191,6 +237,8 @@ def _train(
 def _record_environment(folder: RunFolder, facts: dict[str, Any], going_on: bool) -> None:
     """Write what the result depends on; when a run goes on, also what has changed since it began, and say so."""
     known = _known_environment(folder) if going_on else {}
+    if known:
+        facts |= {"code": continued_code(known, facts["code"]), "code_accepted": known.get("code_accepted", [])}
     changes = changed_facts(known, facts) if known else {}
     if changes:
         told = ", ".join(f"{name} {before} -> {now}" for name, (before, now) in changes.items())
@@ -256,41 +304,22 @@ def build_trainer(
         mode = "min" if lower_is_better(config.monitor) else "max"
         patience = config.early_stopping_patience
         callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
-    precision = automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
-    try:
-        trainer = pl.Trainer(
-            max_epochs=config.num_epochs,
-            accelerator=config.accelerator,
-            devices=config.devices,
-            num_nodes=config.num_nodes,
-            strategy=config.strategy,
-            precision=precision,  # type: ignore[arg-type]
-            gradient_clip_val=config.gradient_clip_norm,
-            accumulate_grad_batches=config.accumulate_batches,
-            callbacks=callbacks,
-            plugins=[AtomicCheckpointIO()],
-            profiler=NoProfiler(),
-            logger=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
-            log_every_n_steps=1,
-            default_root_dir=folder.path,
-        )
-    except (ValueError, RuntimeError, ImportError, MisconfigurationException) as error:
-        keys = f"accelerator: {config.accelerator}, devices: {config.devices}, strategy: {config.strategy}"
-        given = next(filter(config.was_set, ("strategy", "devices", "accelerator")), "accelerator")
-        raise ConfigError(f"{config.place((given,))}: {keys}: {error}") from None
+    trainer = build_lightning(
+        config,
+        max_epochs=config.num_epochs,
+        gradient_clip_val=config.gradient_clip_norm,
+        accumulate_grad_batches=config.accumulate_batches,
+        callbacks=callbacks,
+        plugins=[AtomicCheckpointIO()],
+        profiler=NoProfiler(),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        log_every_n_steps=1,
+        default_root_dir=folder.path,
+    )
     trainer.fit_loop.epoch_loop = StepLoop(trainer)
     return trainer, record, save_points
-
-
-def automatic_precision(accelerator: str) -> str:
-    """Return bfloat16 where the GPU computes it, float16 on older ones, float32 elsewhere."""
-    if accelerator in ("cpu", "mps", "tpu") or not torch.cuda.is_available():
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
 
 
 def _choose_folder(config: Configuration, data_fingerprint: str, fresh: bool) -> RunFolder:

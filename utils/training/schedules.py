@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+
+WARMUPS = ("before", "first", "every")
 
 
 class CosineWarmupRestarts(LRScheduler):
     """A linear warm-up, then cosine annealing that restarts, in every optimizer step.
 
     Within a period of E epochs, t epochs (with fractions) after its start:
-    lr = min_lr + (lr_0 - min_lr) (1 + cos(pi t / E)) / 2. The warm-up comes before the first period.
+    lr = min_lr + (lr_0 - min_lr) (1 + cos(pi t / E)) / 2.
+
+    A warm-up before the first period delays every restart by its length. One of W epochs within a period leaves the
+    restarts at whole periods; the period anneals in its E - W other epochs, and its last step has min_lr itself:
+    t and E are counted from the end of the warm-up to that step.
 
     Args:
         optimizer: whose learning rates are the peaks.
@@ -22,6 +29,7 @@ class CosineWarmupRestarts(LRScheduler):
         multiplier: each period lasts this many times the one before.
         decay: each restart's peak is this many times the one before.
         warmup_epochs: epochs from `warmup_start` of the peak to the peak.
+        warmup: where it stands: "before" the first period, within the "first" one, or within "every" one.
         warmup_start: share of the peak at the first step.
         min_lr: learning rate at the end of a period.
 
@@ -41,6 +49,7 @@ class CosineWarmupRestarts(LRScheduler):
         multiplier: float = 1.0,
         decay: float = 1.0,
         warmup_epochs: float = 5,
+        warmup: Literal["before", "first", "every"] = "before",
         warmup_start: float = 0.01,
         min_lr: float = 0.0,
         last_epoch: int = -1,
@@ -52,24 +61,35 @@ class CosineWarmupRestarts(LRScheduler):
             ("warmup_epochs", warmup_epochs, warmup_epochs >= 0, ">= 0"),
             ("warmup_start", warmup_start, 0 < warmup_start <= 1, "> 0 and <= 1"),
             ("min_lr", min_lr, min_lr >= 0, ">= 0"),
+            ("warmup", warmup, warmup in WARMUPS, f"one of {', '.join(WARMUPS)}"),
+            ("period", period, warmup == "before" or period > warmup_epochs, f"> warmup_epochs ({warmup_epochs})"),
         ):
             if not fits:
                 raise ValueError(f"{name} must be {allowed}, got {value}")
         self.steps_per_epoch, self.period, self.multiplier, self.decay = steps_per_epoch, period, multiplier, decay
-        self.warmup_epochs, self.warmup_start, self.min_lr = warmup_epochs, warmup_start, min_lr
+        self.warmup_epochs, self.warmup, self.warmup_start, self.min_lr = warmup_epochs, warmup, warmup_start, min_lr
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
         return [self._at(self.last_epoch / self.steps_per_epoch, float(peak)) for peak in self.base_lrs]
 
     def _at(self, epochs: float, peak: float) -> float:
-        if epochs < self.warmup_epochs:
-            return peak * (self.warmup_start + (1 - self.warmup_start) * epochs / self.warmup_epochs)
-        epochs -= self.warmup_epochs
-        period = self.period
+        period, rise, step = self.period, self.warmup_epochs, 1 / self.steps_per_epoch
+        if self.warmup == "before":
+            if epochs < rise:
+                return self._rising(epochs / rise, peak)
+            epochs, rise, step = epochs - rise, 0.0, 0.0
         while epochs >= period:
             epochs, period, peak = epochs - period, period * self.multiplier, peak * self.decay
-        return self.min_lr + (peak - self.min_lr) * (1 + math.cos(math.pi * epochs / period)) / 2
+            rise = rise if self.warmup == "every" else 0.0
+        if epochs < rise:
+            return self._rising(epochs / rise, peak)
+        annealing = max(period - rise - step, step)  # a period may have a single step behind its warm-up
+        epochs = min(epochs - rise, annealing)
+        return self.min_lr + (peak - self.min_lr) * (1 + math.cos(math.pi * epochs / annealing)) / 2
+
+    def _rising(self, share: float, peak: float) -> float:
+        return peak * (self.warmup_start + (1 - self.warmup_start) * share)
 
 
 FACTORS = ("linear", "cosine", "inverse_sqrt")

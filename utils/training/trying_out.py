@@ -13,6 +13,7 @@ from datasets.files import some
 from datasets.sequences import example_targets, label_in_words, targets
 from losses.base import ClassificationLoss
 from models.classifier import Classifier
+from utils.configuration.chains import steps
 from utils.configuration.schema import Configuration
 from utils.training.out_of_memory import is_out_of_memory
 from utils.types import FAILURES, ConfigError, DataError, first_line
@@ -88,13 +89,13 @@ def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:
     if not any(chains.values()):
         raise error
     for key, chain in chains.items():
-        for name, params in chain.items():
+        for path, name, params in steps(chain):
             try:
                 alone = data.augmented_stream(**{key: {name: params}})
                 for epoch in range(AUGMENTATIONS_TRIED):
                     alone[(epoch, 0)]
             except FAILURES as failure:
-                return f"{key}.{name}: a training image cannot be augmented so: {first_line(failure)}"
+                return f"{'.'.join((key, *path))}: a training image cannot be augmented so: {first_line(failure)}"
     key = next(key for key, chain in chains.items() if chain)
     return f"{key}: a training image cannot be augmented so: {first_line(error)}"
 

@@ -17,7 +17,7 @@ from typing import Any
 import websocket
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-SECONDS = 30
+SECONDS = 120
 """That a browser may take for anything."""
 
 

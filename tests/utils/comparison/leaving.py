@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from utils.configuration.reading import read_configuration
 from utils.evaluation.findings import Findings
 from utils.evaluation.record import Conditions, Evaluated, Record, write_record
-from utils.runs import RunFolder, TrialRecord, fingerprint, run_prefix
+from utils.identity import fingerprint
+from utils.runs import RunFolder, TrialRecord, run_prefix
 
 ENVIRONMENT = {
     **{"device": "cpu", "precision": "32-true", "processor": "A CPU", "threads": 2, "python": "3.12.3", "cuda": None},

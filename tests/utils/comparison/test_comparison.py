@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from utils.comparison.testing import Contrast
 from utils.configuration.reading import read_configuration
 from utils.configuration.schema import Configuration
 from utils.configuration.settings import short_labels, shown
+from utils.identity import content_of
 from utils.metrics import KINDS
 from utils.reference import belongs, recipes, reference_of
 from utils.sweeps.cells import expand, load_sweep
@@ -547,13 +549,13 @@ def test_columns_say_of_which_key_their_values_are(tmp_path):
         for optimizer in ("SGD", "RMSprop"):
             leave(tmp_path, CE, f"optimizer_params={{momentum: {momentum}}}", f"optimizer={optimizer}")
     found = study(tmp_path, rows=("optimizer",), columns=("optimizer_params.momentum",))
-    assert "optimizer  momentum 0.0  momentum 0.9\n" in text_of(found)
+    assert "optimizer  momentum 0  momentum 0.9\n" in text_of(found)
     found = study(tmp_path, rows=("optimizer_params.momentum",), columns=("optimizer", "dropout"))
     assert "optimizer_params.momentum  RMSprop, dropout null  SGD, dropout null\n" in text_of(found)
 
 
 def test_all_keys_that_differ_are_named_and_those_that_no_place_tells_are_warned_of(tmp_path):
-    many = ["image_augmentations={RandomCrop: {size: 32, padding: 4}, RandomHorizontalFlip: {p: 0.5}}"]
+    many = ["image_augmentations={RandomCrop: {size: 32, padding: 4}, RandomHorizontalFlip: {p: 0.3}}"]
     many += ["augment_images=true", "batch_size=8", "num_epochs=9", "dropout=0.3", "precision=bf16-mixed"]
     leave(tmp_path, CE)
     leave(tmp_path, OSM, "optimizer_params={lr: 0.5, momentum: 0.5}")
@@ -591,3 +593,77 @@ def test_runs_of_one_configuration_on_other_data_are_not_merged(tmp_path):
     leave(tmp_path, "seed=0")
     leave(tmp_path, "seed=1", data="f" * 16)
     assert len(study(tmp_path).panels) == 2
+
+
+# --------------------------------------------------------------------------------------- one definition of the same run
+
+
+def write_facts(folder, **facts) -> None:
+    known = json.loads(folder.environment.read_text())
+    folder.environment.write_text(json.dumps(known | facts))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("architecture=ghost", "architecture=ghostnet"),
+        ("loss_function=FocalLoss", "loss_function=FocalLoss loss_params.gamma=2.0"),
+        ("lr_scheduler=null", "lr_scheduler_params.gamma=0.5"),
+        ("optimizer_params.weight_decay=1", "optimizer_params.weight_decay=1.0"),
+        ("precision=auto accelerator=cpu", "precision=32-true"),
+    ],
+)
+def test_runs_that_are_the_same_but_for_their_seed_are_one_group(tmp_path, one, other):
+    leave(tmp_path, *one.split(), "seed=0")
+    leave(tmp_path, *other.split(), "seed=1")
+    (cell,) = study(tmp_path).cells
+    assert len(cell.group.runs) == 2
+
+
+def test_a_transform_without_parameters_makes_another_group(tmp_path):
+    leave(tmp_path, "augment_images=true", "image_augmentations={RandomVerticalFlip: {}}")
+    leave(tmp_path, "augment_images=true", "image_augmentations={RandomVerticalFlip: {}, RandomHorizontalFlip: {}}")
+    leave(tmp_path, "augment_images=true", "image_augmentations={RandomHorizontalFlip: {}, RandomVerticalFlip: {}}")
+    assert len(study(tmp_path).groups) == 3
+
+
+def test_weights_are_the_same_by_what_they_hold(tmp_path):
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / name).write_bytes(content)
+    runs = tmp_path / "output"
+    for seed, name in enumerate("aabc"):
+        folder = leave(runs, f"weights_path={tmp_path / name}", f"seed={seed}")
+        write_facts(folder, weights={"weights_path": content_of(str(tmp_path / name))})
+    sizes = sorted(len(cell.group.runs) for cell in study(runs).cells)
+    assert sizes == [1, 3]
+    for name in "abc":
+        (tmp_path / name).unlink()
+    assert sorted(len(cell.group.runs) for cell in study(runs).cells) == sizes
+
+
+def test_runs_of_other_precision_are_never_one_mean_and_auto_is_what_it_was(tmp_path):
+    for seed, precision in enumerate(("32-true", "bf16-mixed")):
+        write_facts(leave(tmp_path, f"seed={seed}"), precision=precision)
+    leave(tmp_path, "seed=2", "precision=32-true")
+    assert sorted(len(group.runs) for group in study(tmp_path).groups) == [1, 2]
+    assert "precision" in text_of(study(tmp_path))
+
+
+def test_a_sweep_s_runs_are_found_whatever_their_machine_made_of_auto(tmp_path):
+    for seed, precision in enumerate(("32-true", "bf16-mixed")):
+        write_facts(leave(tmp_path / "output", f"seed={seed}", CE), precision=precision)
+    file = tmp_path / "sweep.yml"
+    common = "dataset: digits\narchitecture: resnet10t\ntrackers: []\nnum_epochs: 3\n"
+    file.write_text(f"{common}output_path: {tmp_path}/output\nsweep: {{seeds: 3}}\n")
+    found = find_runs([str(file)])
+    assert [run.seed for run in found.runs] == [0, 1]
+    assert found.missing == ("seed=2",)
+
+
+def test_a_default_is_shown_where_others_have_another_value(tmp_path):
+    leave(tmp_path, FOCAL)
+    leave(tmp_path, FOCAL, "loss_params.gamma=3")
+    assert {row for panel in study(tmp_path).panels for row in panel.rows} == {
+        "FocalLoss(gamma=2.0)",
+        "FocalLoss(gamma=3)",
+    }

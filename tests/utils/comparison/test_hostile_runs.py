@@ -143,7 +143,7 @@ def test_pipes_and_devices_are_not_waited_for(tmp_path, capsys, name, kind):
     told = compare_all(tmp_path, capsys)
     if name == "config.yml":
         assert "left out, damaged" in told
-        assert "config.yml is no regular file" in told
+        assert "config.yml cannot be read: no regular file" in told
 
 
 def test_a_file_of_too_many_bytes_is_not_read(tmp_path, capsys):
@@ -151,7 +151,7 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path, capsys):
     folder = sound(tmp_path / "output", "seed=1")
     with folder.summary.open("wb") as file:
         file.truncate(1 << 32)
-    told = "summary.json has 4,294,967,296 bytes, more than the 268,435,456 that are read"
+    told = "summary.json cannot be read: 4,294,967,296 bytes, more than the 268,435,456 allowed"
     assert f"left out, damaged: {folder.path}: {told}" in compare_all(tmp_path, capsys)
 
 

@@ -410,18 +410,15 @@ def test_long_tables_are_cut_and_that_is_said(tmp_path, monkeypatch):
 
 
 @pytest.mark.torture
-def test_a_page_of_ten_thousand_runs_takes_less_than_a_minute_a_gigabyte_and_sixteen_megabytes(tmp_path):
+def test_a_page_of_ten_thousand_runs_takes_less_than_a_gigabyte_and_sixteen_megabytes(tmp_path):
     import resource
-    import time
 
     first = leave(tmp_path / "first", right=[True] * 1000, epochs=[0.5] * 100).path
     copy(first, tmp_path / "output", 10_000, seeds=10)
     for folder in (tmp_path / "output").iterdir():
         for name in ("metrics.csv", "predictions.parquet"):
             (folder / name).hardlink_to(first / name)
-    began = time.process_time()
     assert script.main([str(tmp_path / "output"), "--html", str(tmp_path / "page.html")]) == 0
-    assert time.process_time() - began < 60
     assert (tmp_path / "page.html").stat().st_size < 16_000_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000
 

@@ -6,7 +6,6 @@ import csv
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -131,7 +130,7 @@ def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
             b"seed: 1\ndataset: digits",
             "config.yml cannot be read: it lacks architecture, loss_function, n",
         ),
-        ("config.yml", OF_A_RUN + b"seed: x", "config.yml is not of a run"),
+        ("config.yml", OF_A_RUN + b"seed: x", "config.yml cannot be read: seed: must be a whole number >= 0"),
         ("config.yml", b"\xff\xfe", "config.yml is not text"),
         ("config.yml", b"\x00", "config.yml is not YAML"),
     ],
@@ -195,6 +194,8 @@ def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
         (["--rows", "dropout", "--columns", "dropout"], "--columns: dropout is in --rows already"),
         (["--baseline", "FocalLoss"], "--baseline: no row is called 'FocalLoss'"),
         (["--rows", "lr"], "--rows: no run has the key 'lr'; did you mean 'optimizer_params.lr'?"),
+        (["--columns", "learning_rate"], "has the key 'learning_rate'; did you mean 'optimizer_params.lr'?"),
+        (["--rows", "epochs"], "--rows: no run has the key 'epochs'; did you mean 'num_epochs'?"),
         (["--metric", "test acc"], "--metric: no run has 'test acc'; did you mean 'test/accuracy'?"),
         (["--metric", "val_acc"], "--metric: no run has 'val_acc'; did you mean 'valid/accuracy'?"),
         (["--metric", "test/accuracy,seconds"], "--metric: must be one, such as test/accuracy, got"),
@@ -205,7 +206,7 @@ def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
     ],
 )
 def test_what_there_is_not_is_refused(tmp_path, capsys, options, message):
-    leave(tmp_path, summary={"valid/accuracy": 0.8}, epochs=[0.5])
+    leave(tmp_path, "optimizer_params.lr=0.5", summary={"valid/accuracy": 0.8}, epochs=[0.5])
     assert message in said(capsys, tmp_path, *options, status=2)
 
 
@@ -355,23 +356,11 @@ def copy(first: Path, output: Path, number: int, seeds: int) -> None:
             (folder / name).write_bytes(content)
 
 
-def many(tmp_path: Path, number: int) -> float:
-    """Return the seconds of processor that reading and comparing runs takes."""
-    copy(leave(tmp_path / "first").path, tmp_path / "output", number, seeds=10)
-    began = time.process_time()
-    assert compare.main([str(tmp_path / "output")]) == 0
-    return time.process_time() - began
-
-
-def test_five_hundred_runs_take_a_second(tmp_path, capsys):
-    assert many(tmp_path, 500) < 1.5
-    assert "500 runs in 50 groups" in capsys.readouterr().out
-
-
 @pytest.mark.torture
-def test_ten_thousand_runs_take_ten_seconds_and_a_gigabyte(tmp_path, capsys):
+def test_ten_thousand_runs_take_less_than_a_gigabyte(tmp_path, capsys):
     import resource
 
-    assert many(tmp_path, 10_000) < 10
+    copy(leave(tmp_path / "first").path, tmp_path / "output", 10_000, seeds=10)
+    assert compare.main([str(tmp_path / "output")]) == 0
     assert "10,000 runs in 1,000 groups" in capsys.readouterr().out
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000

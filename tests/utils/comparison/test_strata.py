@@ -58,7 +58,7 @@ def test_what_decides_numbers_splits_a_group(tmp_path, name):
     leave(tmp_path, "seed=1", accuracy=0.6, environment=with_fact(name, "another"))
     found = study(tmp_path)
     assert [cell.spread and cell.spread.mean for cell in found.cells] in ([0.5, 0.6], [0.6, 0.5])
-    assert f"groups that differ in {name} alone are kept apart; --pool NAME averages over them" in notes(found)
+    assert f"groups that differ in {name} alone are kept apart; --pool KEY averages over them" in notes(found)
     for text in list(outputs(found).values())[:4]:
         assert "another" in text
         assert "55.00" not in text

@@ -45,15 +45,27 @@ def test_a_file_of_weights_is_as_large_as_its_numbers():
     assert many - few == pytest.approx(4 * (1000 * 1001 - 110), abs=200)
 
 
-def test_the_time_of_known_work_is_measured():
-    timing = measure(lambda: time.sleep(0.02), CPU, repeats=5, seconds=10)
+@pytest.fixture
+def work(monkeypatch):
+    """Work of 20 ms by a clock that nothing else moves."""
+    now = [0.0]
+    monkeypatch.setattr("utils.evaluation.cost.time.perf_counter", lambda: now[0])
+
+    def work():
+        now[0] += 0.02
+
+    return work
+
+
+def test_the_time_of_known_work_is_measured(work):
+    timing = measure(work, CPU, repeats=5, seconds=10)
     assert timing.number == 5
-    assert 20 <= timing.low <= timing.median <= timing.high
-    assert timing.median < 200
+    assert [timing.low, timing.median, timing.high] == pytest.approx([20, 20, 20])
 
 
-def test_passes_end_when_their_time_is_over_but_not_before_three():
-    assert measure(lambda: time.sleep(0.02), CPU, repeats=1000, seconds=0.01).number == 3
+def test_passes_end_when_their_time_is_over_but_not_before_three(work):
+    assert measure(work, CPU, repeats=1000, seconds=0.01).number == 3
+    assert measure(work, CPU, repeats=1000, seconds=0.09).number == 5
 
 
 def test_memory_that_is_taken_and_freed_is_seen():

@@ -271,6 +271,15 @@ def test_an_unfinished_run_is_evaluated_and_said_to_be_one(run, capsys, caplog):
     assert "warning: the run is not finished" in (run.evaluation / "report.html").read_text()
 
 
+def test_a_run_whose_schedule_is_refused_by_now_is_evaluated(run, capsys):
+    parts = "{schedulers: [{LinearLR: {}}, {CosineWarmupRestarts: {}}], milestones: [1]}"
+    config = run.config.read_text().replace("lr_scheduler: null", "lr_scheduler: SequentialLR")
+    run.config.write_text(config.replace("lr_scheduler_params: {}", f"lr_scheduler_params: {parts}"))
+    assert evaluate.main([str(run.path), "--only", "classification"]) == 0
+    assert "SequentialLR" in run.config.read_text()
+    assert "accuracy" in capsys.readouterr().out
+
+
 def test_weights_of_another_class_count_are_refused(run, short, capsys):
     other = runner.train(short(classes=["1", "2", "3", "4", "5"], output_path=run.path.parent.parent / "other"))[0]
     shutil.copy(other.best, run.best)

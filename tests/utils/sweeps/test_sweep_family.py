@@ -18,7 +18,7 @@ import pytest
 import train
 from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
-from utils.runs import fingerprint
+from utils.identity import fingerprint
 from utils.signals import Interrupted
 from utils.sweeps import running
 from utils.sweeps.cells import expand, load_sweep

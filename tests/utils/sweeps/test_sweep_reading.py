@@ -13,7 +13,9 @@ from utils.configuration.schema import KEYS, Configuration
 from utils.sweeps.block import Block
 from utils.sweeps.cells import Sweep, expand, load_sweep
 from utils.sweeps.checking import check_parameters, check_ranges, check_together
+from utils.sweeps.describing import describe
 from utils.sweeps.reading import find_mistakes
+from utils.sweeps.running import Shard
 from utils.training.building import prepare
 from utils.types import ConfigError
 
@@ -422,3 +424,49 @@ def test_a_check_of_parameters_looks_at_its_keys_alone():
                 return base.get(key, getattr(Configuration(), key))
 
         assert check.problems(Some()) == []  # pyright: ignore[reportArgumentType]
+
+
+# ------------------------------------------------------------------------------------- values that mean the same runs
+
+
+@pytest.mark.parametrize(
+    ("grid", "told"),
+    [
+        ("architecture: [ghost, resnet10t, ghostnet]", "architecture: ghost and ghostnet are"),
+        ("image_size: [32, [32, 32]]", "image_size: 32 and [32, 32] are"),
+        ("optimizer_params.lr: [1, 1.0]", "optimizer_params.lr: 1 and 1.0 are"),
+        ("erase_background: [true, false]", "erase_background: true and false are"),
+        ("lr_scheduler_params.gamma: [0.1, 0.2]", "lr_scheduler_params.gamma: 0.1 and 0.2 are"),
+        (
+            "loss: [{name: A, loss_function: FocalLoss}, {name: B, loss_function: FocalLoss, loss_params: {gamma: 2}}]",
+            "loss: A and B are",
+        ),
+    ],
+)
+def test_values_that_mean_the_same_run_are_refused_in_words(tmp_path, grid, told):
+    text = f"dataset: digits\nsweep:\n  grid:\n    batch_size: [8, 16]\n    {grid}\n  seeds: 2\n"
+    assert mistakes(tmp_path, text) == [f"config.yml:5: sweep.grid.{told} the same run: leave one of them"]
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        "{augment_images: [false, true], image_augmentations: [{RandomHorizontalFlip: {}}, {RandomVerticalFlip: {}}]}",
+        "{crop_to_bboxes: [false, true], erase_background: [false, true]}",
+        "{data_path: [a, b]}",
+        "{weights_path: [a, b]}",
+        "{precision: [auto, bf16-mixed]}",
+        "{loss_function: [FocalLoss, CenterLoss], loss_params: [{}, {alpha: 0.5}]}",
+    ],
+)
+def test_values_that_differ_in_some_runs_are_not_refused(tmp_path, grid):
+    read(tmp_path, f"dataset: digits\nsweep: {{grid: {grid}}}\n")
+
+
+def test_runs_that_are_the_same_as_others_are_named(tmp_path):
+    text = "dataset: digits\nsweep: {grid: {crop_to_bboxes: [false, true], erase_background: [false, true]}}\n"
+    (line,) = [line for line in describe(sweep(tmp_path, text), Shard()).splitlines() if "the same" in line]
+    assert line == (
+        "1 of them are the same as others and done once: crop_to_bboxes=false, erase_background=false = "
+        "crop_to_bboxes=false, erase_background=true"
+    )

@@ -369,6 +369,21 @@ def test_early_stopping_ends_the_run(quick):
     assert summary["epochs_run"] < 30
 
 
+def test_the_thesis_stops_early_on_the_loss_of_the_test_part(quick):
+    """Its protocol: validation on the test part, the lowest loss selects, some epochs without a lower one stop."""
+    patience = 2
+    changes = {"select_on": "test", "monitor": "valid/loss", "early_stopping_patience": patience, "num_epochs": 30}
+    folder, summary = runner.train(quick(**changes, optimizer_params="{lr: 0.3}"))
+    losses = [row["valid/loss"] for row in folder.read_metrics()]
+    best = losses.index(min(losses))
+    assert len(losses) == summary["epochs_run"] < 30
+    assert len(losses) == best + 1 + patience
+    assert summary["selected_on"] == "test"
+    assert summary["selected_epoch"] == best
+    assert summary["test/loss"] == pytest.approx(losses[best], rel=1e-5)
+    assert summary["test/accuracy"] == pytest.approx(folder.read_metrics()[best]["valid/accuracy"], rel=1e-6)
+
+
 def test_selecting_on_the_test_part_holds_nothing_out_and_says_so(quick, caplog):
     _, summary = runner.train(quick(select_on="test", num_epochs=1))
     assert summary["selected_on"] == "test"
@@ -479,6 +494,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
             r"architecture_params.dropout: comes from dropout, a key of its own",
         ),
         ({"pretrained": "true", "architecture": "ghostnet"}, r"command line: pretrained: .*weights_path"),
+        ({"pretrained": "IMAGENET1K_V9", "architecture": "torchvision/resnet18"}, r"line: pretrained: .*IMAGENET1K_V1"),
         ({"weights_path": "nowhere.pt"}, r"command line: weights_path: "),
         (
             {"image_size": "[1, 1]", "architecture": "torchvision/alexnet"},
@@ -549,6 +565,14 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
             {"lr_scheduler": "ReduceLROnPlateau", "lr_scheduler_params": "{monitor: valid/foo}"},
             r"lr_scheduler_params.monitor: must be one of valid/loss",
         ),
+        (
+            {
+                "lr_scheduler": "SequentialLR",
+                "lr_scheduler_params": "{schedulers: [{LinearLR: {}}, {OneCycleLR: {max_lr: 1}}], milestones: [1]}",
+            },
+            r"command line: lr_scheduler_params.schedulers: OneCycleLR counts optimizer steps, LinearLR epochs: ",
+        ),
+        ({"optimizer_params.lr": "1e300"}, r"command line: optimizer_params: AdamW fails on them: value cannot be"),
         (
             {"augment_images": "true", "image_augmentations": "{RandomCrop: {size: 100}}"},
             r"command line: image_augmentations.RandomCrop: a training image cannot be augmented so: Required",

@@ -39,7 +39,7 @@ def open_data(shared: SharedTest) -> DataSet:
     try:
         from utils.data_sets import load_data_set
 
-        config = read_configuration(str(shared.run.folder.config), (), NAME_CHECKS)
+        config = read_configuration(str(shared.run.folder.config), (), NAME_CHECKS, of_a_run=True)
         data = load_data_set(structs.replace(config, download=False))
     except (UserError, ImportError, OSError) as error:
         raise Unreadable(f"the data cannot be read any more: {_in_a_line(error)}") from None
