@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.configuration.catalogue import LISTS, NAME_CHECKS, list_names
+from utils.logs import say
 from utils.scripts import Parser, exit_status, leave, without_values_of_secrets
 from utils.signals import Interrupted, raise_on_signals
 from utils.types import ConfigError
@@ -57,7 +58,7 @@ def choose_file(files: Sequence[str]) -> str:
     if Path("config.yml").is_file():
         return "config.yml"
     template = Path(__file__).with_name("config_template.yml")
-    print("no config.yml here: running config_template.yml; copy it to config.yml and edit it", flush=True)
+    say("no config.yml here: running config_template.yml; copy it to config.yml and edit it", sys.stdout)
     return os.path.relpath(template)
 
 

@@ -12,8 +12,8 @@ from torchvision.transforms import InterpolationMode
 from datasets import TRANSFORMS
 from datasets.transform_parameters import senseless_parameters
 from utils.configuration.chains import steps
-from utils.lookup import did_you_mean, load_entry, parameter_problems
-from utils.types import FAILURES, ConfigError
+from utils.lookup import did_you_mean, load_entry, parameter_problems, refusals
+from utils.types import ConfigError
 
 ENUMERATIONS: dict[str, type[Enum]] = {"interpolation": InterpolationMode, "policy": transforms.AutoAugmentPolicy}
 """Parameters that torchvision takes as members of an enumeration, and a configuration as their texts."""
@@ -32,7 +32,7 @@ def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key
     built, problems = [], []
     for path, name, given in steps(chain):
         params, here = dict(given or {}), ".".join((key, *path))
-        constructor = load_entry(TRANSFORMS[name]) if name in TRANSFORMS else getattr(transforms, name, None)
+        constructor = transform_class(name)
         if constructor is None:  # one inside another: those at the top were checked with the other names
             near = did_you_mean(name, [*TRANSFORMS, *vars(transforms)])
             problems.append(f"{here}: unknown transform {name!r}{near} (python train.py --list transforms)")
@@ -54,11 +54,16 @@ def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key
             built.append(constructor(**params))
         except ConfigError as error:
             problems.append(str(error))
-        except FAILURES as error:
+        except refusals(constructor) as error:
             problems.append(f"{here}: {name} refuses its parameters: {error}")
     if problems:
         raise ConfigError("\n".join(problems))
     return built
+
+
+def transform_class(name: str) -> Any:
+    """Return the class of a transform, ours or torchvision's, or None."""
+    return load_entry(TRANSFORMS[name]) if name in TRANSFORMS else getattr(transforms, name, None)
 
 
 def _member(kind: type[Enum], value: str, place: str) -> Enum:

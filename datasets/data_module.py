@@ -120,7 +120,7 @@ class DataModule(pl.LightningDataModule):
         )
 
     def augmented_stream(self, **chains: Any) -> ImageStream:
-        """Return the training images with these chains of transforms."""
+        """Return the training images with these chains of transforms, or by another `backend`."""
         config = self.config
         return ImageStream(
             self.train_table,
@@ -128,8 +128,7 @@ class DataModule(pl.LightningDataModule):
             Preprocessing.of(config, training=True),
             views=self.views,
             seed=config.seed,
-            backend=config.augment_backend,
-            **chains,
+            **({"backend": config.augment_backend} | chains),
         )
 
     @cached_property

@@ -31,6 +31,13 @@ from utils.types import Batch, Outputs, Sequences, Task  # noqa: E402
 PAGE, PICTURES = ROOT / "docs" / "losses.md", ROOT / "docs" / "losses"
 RESULTS = ROOT / "benchmarks" / "results"
 CLASSES = 10
+ERRATA = {
+    "arXiv:2206.01002": "one-sided-margin-loss-osm",
+    "arXiv:1907.13349": "competing-ratio-loss-crl",
+    "202506.1208": "losstransform",
+    "arXiv:2011.12562": "online-label-smoothing-ols",
+}
+"""Paper, as a card's source names it -> its section of docs/errata.md."""
 WARM_UP = 600  # steps: annealed margins and learnt soft labels are drawn as they are late in training
 FEW, DRAWS = 24, 200  # draws to see whether a loss is random, and averaged where it is
 
@@ -80,6 +87,11 @@ def card(name: str) -> str:
     if rows := parameters(constructor, text.get("Args", "")):
         parts += ["| parameter | default | meaning |", "|---|---|---|", *rows, ""]
     parts += [f"**{heading}:** {one_line(text[heading])}\n" for heading in SECTIONS[1:] if heading in text]
+    parts += [
+        f"**Errata:** [errors in the paper](errata.md#{anchor})\n"
+        for paper, anchor in ERRATA.items()
+        if paper in text.get("Source", "")
+    ]
     return "\n".join(parts)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.lookup import Entry, did_you_mean, keywords, load_entry, parameter_problems
-from utils.types import FAILURES, ConfigError, Task
+from utils.lookup import Entry, did_you_mean, keywords, load_entry, parameter_problems, refusals, source_place
+from utils.types import ConfigError, Task
 
 if TYPE_CHECKING:
     from losses.base import ClassificationLoss
@@ -145,12 +147,28 @@ def check_loss_name(name: str) -> str | None:
         return None
     if name in NOT_CLASSIFICATION:
         return f"torch.nn.{name} cannot train a classifier: {NOT_CLASSIFICATION[name]}"
+    if (file := _file_without_line(name)) is not None:
+        line = f'"{name}": Entry("losses.{file}:{name}", "what it is, in one line")'
+        return f"unknown loss {name!r}; losses/{file}.py defines it: add {line} to LOSSES in losses/__init__.py"
     return f"unknown loss {name!r}{did_you_mean(name, [*LOSSES, *TORCH_LOSSES])} (python train.py --list losses)"
+
+
+def _file_without_line(name: str) -> str | None:
+    """Return the file here that defines a loss of this name, found by its text; None also for what others extend."""
+    texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))}
+    if any(re.search(rf"^class \w+\(.*\b{re.escape(name)}\b", text, re.MULTILINE) for text in texts.values()):
+        return None
+    defines = re.compile(rf"^class {re.escape(name)}\b", re.MULTILINE)
+    return next((stem for stem, text in texts.items() if defines.search(text)), None)
 
 
 def loss_kind(name: str) -> str:
     """Return what a loss judges, "image" or "sequence"; those of torch.nn judge images."""
     return load_entry(LOSSES[name]).kind if name in LOSSES else "image"
+
+
+def _place(constructor: Any) -> str:
+    return f"loss_function: {source_place(constructor)}: {constructor.__name__}"
 
 
 def build_loss(name: str, task: Task | None = None, /, **params: Any) -> ClassificationLoss:
@@ -165,15 +183,28 @@ def build_loss(name: str, task: Task | None = None, /, **params: Any) -> Classif
     """
     if problem := check_loss_name(name):
         raise ConfigError(f"loss_function: {problem}")
+    from losses.base import ClassificationLoss, contract_problems
     from losses.torch_losses import TorchLoss, torch_loss_class
 
     constructor: Any = load_entry(LOSSES[name]) if name in LOSSES else torch_loss_class(name)
+    if name in LOSSES and not issubclass(constructor, ClassificationLoss):
+        raise ConfigError(f"{_place(constructor)} must be a subclass of losses.base.ClassificationLoss")
     problems = parameter_problems(constructor, params, given=() if name in TORCH_LOSSES else ("task",))
     if problems:
         raise ConfigError("\n".join(f"loss_params.{key}: {text}" for key, text in problems.items()))
     try:
         if name in TORCH_LOSSES:
             return TorchLoss(name, task, **params)
-        return constructor(task, **params) if "task" in keywords(constructor) else constructor(**params)
-    except FAILURES as error:
+        loss = constructor(task, **params) if "task" in keywords(constructor) else constructor(**params)
+    except refusals(constructor) as error:
         raise ConfigError(f"loss_params: {name} refuses them: {error}") from None
+    except (AttributeError, TypeError) as error:
+        if task is not None or "NoneType" not in str(error):
+            raise
+        text = "must be built without a task, too: its parameters are checked so, before there is any data"
+        raise ConfigError(f"{_place(constructor)} {text}. With task=None: {error}") from None
+    if problems := contract_problems(loss):
+        text = "belongs to the contract of losses/base.py; give a parameter of your own another name"
+        lines = [f"{_place(constructor)}.{key} must be {allowed}: it {text}" for key, allowed in problems.items()]
+        raise ConfigError("\n".join(lines))
+    return loss

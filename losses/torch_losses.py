@@ -52,6 +52,10 @@ class TorchLoss(ClassificationLoss):
         self.module = torch_loss_class(name)(**params)
         self.calibrated = name in LOGITS
         self.soft_targets = name not in {"MultiMarginLoss", "NLLLoss", "MultiLabelMarginLoss", "SoftMarginLoss"}
+        if params:  # torch judges some of them only when it computes
+            weight = params.get("weight", params.get("pos_weight", torch.ones(2)))
+            classes = weight.numel() if task is None else task.num_classes
+            self(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = full_float(scores)

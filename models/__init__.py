@@ -12,6 +12,7 @@ from utils.lookup import (
     did_you_mean,
     load_entry,
     parameter_problems,
+    refusals,
     timm_architectures,
     torchvision_architectures,
 )
@@ -218,7 +219,7 @@ def build_model(
             raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
         try:
             network = constructor(num_classes, in_channels, **taken, **params)
-        except (TypeError, ValueError) as error:
+        except refusals(constructor) as error:
             raise ConfigError(f"architecture_params: {source} refuses them: {error}") from None
     else:
         if source.startswith("torchvision/"):

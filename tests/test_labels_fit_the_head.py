@@ -29,7 +29,7 @@ def narrowed(by: int, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("loss", ["CrossEntropyLoss", "OneSidedMarginLoss", "FocalLoss", "OnlineLabelSmoothingLoss"])
 def test_a_head_of_too_few_scores_is_told_before_training(loss: str, quick: Any, monkeypatch) -> None:
     narrowed(1, monkeypatch)
-    with pytest.raises(ConfigError, match=f"{loss} fails on scores of 10 classes"):
+    with pytest.raises(ConfigError, match=f"test_resnet with {loss} judges 9 classes, the data has 10"):
         building.prepare(quick(loss_function=loss))
 
 
@@ -46,7 +46,7 @@ def soft_labels_only(self: TorchLoss, scores: torch.Tensor, target: torch.Tensor
 def test_soft_labels_of_another_width_are_told_before_training(quick: Any, monkeypatch) -> None:
     narrowed(1, monkeypatch)
     monkeypatch.setattr(TorchLoss, "forward", soft_labels_only)
-    with pytest.raises(ConfigError, match="CrossEntropyLoss fails on scores of 10 classes"):
+    with pytest.raises(ConfigError, match="judges 9 classes, the data has 10"):
         building.prepare(quick(mixing="MixUp"))
 
 

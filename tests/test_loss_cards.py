@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 from PIL import Image
@@ -24,6 +25,15 @@ def test_every_parameter_stands_in_the_page_with_its_default():
     assert "| `alpha` | `1.5` | offset inside the logarithm" in text
     assert "| `update_every` | `null` | steps between updates of S" in text
     assert text.count("**Deviations:**") == text.count("**Use:**") == len(LOSSES)
+
+
+def test_cards_link_to_the_errors_of_their_paper():
+    text, errata = page(), (PAGE.parent / "errata.md").read_text(encoding="utf-8")
+    for name in ("OneSidedMarginLoss", "CompetingRatioLoss", "LossTransform", "OnlineLabelSmoothingLoss"):
+        card = text.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        (anchor,) = re.findall(r"\(errata\.md#(.+)\)", card)
+        headings = re.findall(r"^## (.+)$", errata, flags=re.MULTILINE)
+        assert anchor in [re.sub(r"[()]", "", each).lower().replace(" ", "-") for each in headings]
 
 
 def test_a_picture_shows_the_loss_at_the_margin_it_names():

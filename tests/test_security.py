@@ -55,6 +55,7 @@ from utils.configuration.catalogue import NAME_CHECKS, optimizers, schedulers
 from utils.configuration.reading import read_configuration
 from utils.configuration.schema import KEYS, Configuration
 from utils.evaluation import human_agreement
+from utils.files import remove_leftovers
 from utils.logs import presentable
 from utils.pictures import plot_augmentations, plot_confusion
 from utils.runs import PACKAGES, RunFolder, environment, run_folder
@@ -576,6 +577,67 @@ def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused_befor
     assert not any(path.is_file() for path in tmp_path.glob("out/**/*"))
     monkeypatch.setattr("shutil.disk_usage", lambda path: Disk(1_200_000))
     assert extract(archive, tmp_path / "out") == (2 if ending == "zip" else 1)
+
+
+# ------------------------------------------------------------------------------------------- words, streams, leftovers
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train.py", f"output_path={LONG}", "--check", *(f"{key}={value}" for key, value in QUICK.items())],
+        *(["predict.py", LONG, "--run", "."], ["predict.py", "a.jpg", "--run", LONG], ["evaluate.py", LONG]),
+        ["compare.py", ".", "--html", LONG],
+    ],
+    ids=lambda words: f"{words[0]} {[word[:20] for word in words[1:3]]}",
+)
+def test_a_word_of_thousands_of_letters_is_told_in_a_line(words: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / words[0]), *words[1:]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "x" * 80 in done.stderr
+
+
+@pytest.mark.parametrize("number", ["abc", "0", "-1", "", "1.5", "9" * 5000])
+def test_a_number_of_cores_that_is_none_is_refused(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(files.CORES_VARIABLE, number)
+    with pytest.raises(ConfigError, match="LOSSBENCH_CORES in the environment: must be a whole number >= 1, got "):
+        files.available_cores()
+    monkeypatch.setenv(files.CORES_VARIABLE, "1")
+    assert files.available_cores() == 1
+
+
+def test_a_folder_that_is_called_like_a_leftover_stays(tmp_path: Path) -> None:
+    (tmp_path / ".x.tmp").mkdir()
+    (tmp_path / ".x.tmp" / "mine").write_text("")
+    (tmp_path / ".summary.json.abc.tmp").write_text("")
+    (tmp_path / ".link.tmp").symlink_to(tmp_path / ".x.tmp")
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [".x.tmp", "mine"]
+
+
+@pytest.mark.parametrize(
+    "streams",
+    [
+        *("> /dev/full", "<&- >&- 2>&-"),
+        *(pytest.param(each, marks=pytest.mark.torture) for each in (">&-", ">&- 2>&-", "> /dev/full 2> /dev/full")),
+    ],
+)
+def test_a_run_does_without_its_standard_output(streams: str, tmp_path: Path) -> None:
+    """Its log is in a file too."""
+    small = [f"{key}={value}" for key, value in {**QUICK, "num_epochs": 1}.items()]
+    settings = [*small, f"output_path={tmp_path}/output", f"logging_dir={tmp_path}/logs"]
+    line = f'exec "$@" {streams}'
+    command = ["sh", "-c", line, "sh", sys.executable, str(ROOT / "train.py"), *settings]
+    done = subprocess.run(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    assert "test accuracy" in (tmp_path / "logs" / "lossbench.log").read_text()
+    assert [path.name for path in tmp_path.glob("output/*/summary.json")] == ["summary.json"]
+    expected = 1 if streams == "> /dev/full" else 0
+    assert done.stderr.count("<stdout>: No space left on device; nothing more is written there") == expected
 
 
 # -------------------------------------------------------------------------------------------- 11, 17: servers, network

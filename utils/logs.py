@@ -10,6 +10,7 @@ import traceback
 import warnings
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from utils.secrets import redact
 from utils.types import printable
@@ -39,13 +40,29 @@ class _Presentable(logging.Formatter):
         return presentable(super().format(record))
 
 
+def say(text: str, stream: IO[str]) -> None:
+    """Print a text at once. Where that cannot be written, such as on a full disk, the rest is dropped and work goes on.
+
+    Raises: BrokenPipeError, where nobody reads it any more.
+    """
+    try:
+        print(f"{text}\n", end="", file=stream, flush=True)  # a signal splits no line
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is not sys.stderr:
+            reason = error.strerror or error
+            say(f"warning: {stream.name}: {reason}; nothing more is written there", sys.stderr)
+
+
 class _ToScreen(logging.Handler):
     """Progress to standard output, complaints to standard error, both as they are when used."""
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
         mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        print(f"{mark}{presentable(record.getMessage())}\n", end="", file=stream, flush=True)  # a signal splits no line
+        say(f"{mark}{presentable(record.getMessage())}", stream)
 
 
 class _ToFile(logging.FileHandler):
@@ -109,5 +126,10 @@ def _as_line(message, category, filename, lineno, file=None, line=None) -> None:
 
 
 def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print as Python does, secrets covered: made for `sys.excepthook`."""
+    """Print as Python does, secrets covered, and write the same into the log's file: made for `sys.excepthook`."""
     print(presentable("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
+    log = logging.getLogger("lossbench")
+    record = log.makeRecord(log.name, logging.CRITICAL, "", 0, "ended by a bug", (), (kind, error, trace))
+    for handler in log.handlers:
+        if isinstance(handler, _ToFile):
+            handler.handle(record)

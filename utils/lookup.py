@@ -154,12 +154,27 @@ def parameter_problems(
         if name not in params:
             if parameter.default is parameter.empty:
                 problems[name] = "missing: it has no default"
-        elif name in hints and not _fits(hints[name], params[name]):
-            problems[name] = f"must be {in_words(hints[name])}, got {params[name]!r}"
+        else:
+            hint = hints.get(name, _of_default(constructor, parameter.default))
+            if not _fits(hint, params[name]):
+                problems[name] = f"must be {in_words(hint)}, got {params[name]!r}"
     return problems
 
 
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def source_place(defined: Callable[..., Any]) -> str:
+    """Return where a class or function is defined, such as "losses/focal.py:13"."""
+    file = Path(inspect.getsourcefile(defined) or "").resolve()
+    file = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+    return f"{file}:{inspect.getsourcelines(defined)[1]}"
+
+
 LIBRARIES = ("torch", "torchvision", "timm", "optuna")
+REFUSALS_OF_LIBRARIES = (
+    *(ValueError, TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError, AssertionError),
+)
 
 
 def refusals(constructor: Callable[..., Any]) -> tuple[type[Exception], ...]:
@@ -167,9 +182,11 @@ def refusals(constructor: Callable[..., Any]) -> tuple[type[Exception], ...]:
 
     A library's are of many kinds. Ours is a ValueError: all else that our own code raises is a bug, never the user's.
     """
-    library = without_partial(constructor).__module__.partition(".")[0] in LIBRARIES
-    of_libraries = (TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError, AssertionError)
-    return (ValueError, *of_libraries) if library else (ValueError,)
+    return REFUSALS_OF_LIBRARIES if _is_of_library(constructor) else (ValueError,)
+
+
+def _is_of_library(constructor: Callable[..., Any]) -> bool:
+    return without_partial(constructor).__module__.partition(".")[0] in LIBRARIES
 
 
 PLAIN = {int: "whole number", float: "number", str: "text"}
@@ -185,6 +202,13 @@ def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
         return typing.get_type_hints(function, localns=vars(collections.abc), include_extras=True)
     except (NameError, TypeError, AttributeError):
         return {}
+
+
+def _of_default(constructor: Callable[..., Any], default: Any) -> Any:
+    """Return the type that a default stands for where the signature gives none; libraries' stand for others, too."""
+    if _is_of_library(constructor):
+        return Any
+    return {int: float}.get(type(default), type(default)) if isinstance(default, (bool, int, float, str)) else Any
 
 
 def _fits(hint: Any, value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 import signal
@@ -80,6 +81,17 @@ def leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
+def _open_what_is_closed() -> None:
+    """Let standard streams that a shell has closed lead nowhere: else the next file takes their number, and is hurt."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def exit_status(story: Callable[[], int | None]) -> int:
     """Do what a script does and return its exit status: the story's own, or 0.
 
@@ -87,6 +99,7 @@ def exit_status(story: Callable[[], int | None]) -> int:
     its output any more. Errors that nobody expected keep their traceback, secrets covered.
     """
     sys.excepthook = print_traceback
+    _open_what_is_closed()
     try:
         return story() or 0
     except UserError as error:
@@ -95,6 +108,11 @@ def exit_status(story: Callable[[], int | None]) -> int:
     except (TrainingError, CannotWrite) as error:
         print(presentable(error), file=sys.stderr)
         return 1
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(presentable(f"{str(error.filename)[:80]}...: {error.strerror}"), file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `| head`

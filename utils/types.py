@@ -40,12 +40,8 @@ class DataError(UserError):
     """Data that is missing, damaged or inconsistent; the message names the files."""
 
 
-FAILURES = (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError)
-"""What libraries raise on parameters that they cannot use."""
-
-
 DAMAGED_TENSORS = (
-    *FAILURES,
+    *(TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError),
     pickle.UnpicklingError,
     EOFError,
     MemoryError,

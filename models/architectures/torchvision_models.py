@@ -289,7 +289,7 @@ def build(
         for side_branch in {"aux1", "aux2", "AuxLogits"} & set(dict(net.named_children())):
             setattr(net, side_branch, None)
     if in_channels != 3 and not getattr(net, "transform_input", False):  # `_Rescale` gives three channels
-        _replace_first_conv(net, in_channels, pretrained)
+        _replace_first_conv(net, in_channels, bool(pretrained))
     network = adapt(net)
     network.image_size = _image_size(name, weights, net, params)
     if next(network.classifier.parameters()).shape[0] != num_classes:

@@ -53,7 +53,7 @@ def levels(image: Tensor) -> Tensor:
 
 def expected_crop(table: ImageTable, row: int, epoch: int, view: int, transform: Any, place: int = 0) -> Any:
     """Return torchvision's crop of an original, with the numbers that the fused chain draws."""
-    original = table.load(row)
+    original: Any = table.load(row)
     uniform = Draws(0, len(table))(epoch, np.array([row]), np.array([view]), place, 4 * TRIES)
     drawn = draw_crops(transform, uniform, np.array([original.height]), np.array([original.width]))
     top, left, height, width = (int(drawn[name][0]) for name in ("top", "left", "height", "width"))

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -228,7 +229,7 @@ def test_weights_enter_by_their_content_wherever_they_lie(tmp_path):
 
 
 def test_a_key_that_is_added_with_its_default_leaves_every_run_as_it_is(monkeypatch):
-    younger = msgspec.defstruct(
+    younger: Any = msgspec.defstruct(
         "Configuration", [("patience", int, 3)], bases=(Configuration,), frozen=True, kw_only=True
     )
     before = of("loss_function=FocalLoss")

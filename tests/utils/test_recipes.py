@@ -148,7 +148,8 @@ def test_the_thesis_experiments_have_their_logged_settings():
         assert (config.output_channels, config.dropout) == (row["out_channels"], row["dropout"])
         assert (config.image_size, config.batch_size) == (row["img_size"], row["batch_size"])
         assert (config.convert_to_grayscale, config.normalize) == (row["grayscale"], row["normalize"])
-        assert (config.crop_to_bboxes, config.erase_background) == (row["crop_to_bboxes"], row["erase_background"])
+        assert config.crop_to_bboxes == row["crop_to_bboxes"]
+        assert config.erase_background == ("white" if row["erase_background"] else False)
         assert config.image_augmentations == (row["image_augmentations"] or {})
         assert config.augment_images == bool(row["image_augmentations"])
         assert config.tensor_augmentations == (row["tensor_augmentations"] or {})
@@ -262,6 +263,18 @@ def test_losstransform_trains_by_the_networks_own_recipes():
 def test_losstransform_never_trains_replicas_that_are_alike():
     for each in settings(RECIPES_BY["losstransform"]):
         assert each["loss_function"] == "CrossEntropyLoss" or each["augment_images"]
+
+
+def test_losstransform_augments_alone_and_combined():
+    runs = settings(RECIPES_BY["losstransform"])
+    found = {(*each["image_augmentations"], each["mixing"] and str(each["mixing"])) for each in runs}
+    flip, affine = "RandomHorizontalFlip", "RandomAffine"
+    alone = {(None,), (flip, None), (affine, None), ("CutMix",), ("MixUp",)}
+    with_flip = {(flip, affine, None), (flip, "CutMix"), (flip, "MixUp")}
+    all_three = {(flip, affine, "CutMix"), (flip, affine, "MixUp"), (flip, affine, "['CutMix', 'MixUp']")}
+    assert found == alone | with_flip | all_three
+    losses = {(each["loss_function"], each["loss_params"].get("views")) for each in runs}
+    assert losses == {("CrossEntropyLoss", None), *(("LossTransform", views) for views in (2, 3, 4))}
 
 
 def test_attacked_networks_are_four_of_the_table_of_imagenet():

@@ -171,7 +171,8 @@ def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str
         mistakes.append(Mistake(key, f"not valid YAML: {error.problem}", COMMAND_LINE))
         return
     target: Any = values
-    part, rest = key[0], key[1:]
+    part: Any = key[0]
+    rest = key[1:]
     while rest:
         depth = len(key) - len(rest)
         if isinstance(target, dict) and target.get(part) is None:

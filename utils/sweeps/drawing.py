@@ -11,9 +11,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from utils.configuration.settings import show
-from utils.lookup import parameter_problems
+from utils.lookup import parameter_problems, refusals
 from utils.sweeps.block import PRUNERS, SAMPLERS, Search
-from utils.types import FAILURES, first_line
+from utils.types import first_line
 
 
 def parameter_mistakes(search: Search) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -24,12 +24,13 @@ def parameter_mistakes(search: Search) -> Iterator[tuple[tuple[str, ...], str]]:
     ):
         if name is None or name not in known:
             continue
-        if problems := parameter_problems(getattr(getattr(optuna, f"{kind}s"), name), params):
+        constructor = getattr(getattr(optuna, f"{kind}s"), name)
+        if problems := parameter_problems(constructor, params):
             yield from (((f"{kind}_params", inner), text) for inner, text in problems.items())
             continue
         try:
             build()
-        except (*FAILURES, ImportError) as error:
+        except (*refusals(constructor), ImportError) as error:
             yield (f"{kind}_params",), first_line(error)
 
 

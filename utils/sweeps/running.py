@@ -7,12 +7,14 @@ import itertools
 import logging
 import re
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from utils.configuration.schema import Configuration
+from utils.lookup import ROOT
 from utils.run_lock import Busy
 from utils.sweeps.cells import Cell, Sweep, count, expand
 from utils.sweeps.family import family_of, shown_as_one
@@ -24,11 +26,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LOG = logging.getLogger("lossbench")
 
-OF_A_RUN = (
-    *(UserError, TrainingError, OSError, MemoryError, ImportError, AssertionError),
-    *(TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AttributeError),
-)
-"""What ends one run and no other; a signal ends them all."""
+OF_THE_MACHINE = (OSError, MemoryError, ImportError, RuntimeError)
+"""Errors that end one run and no other, and that another attempt may mend."""
+BUGS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, NameError, AssertionError)
+"""Errors that end one run and no other, and would come again."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,18 @@ def run_cell(cell: Cell, fresh: bool = False) -> Outcome:
     """
     try:
         return train_cell(cell, fresh)
-    except OF_A_RUN as error:
-        LOG.error("%s: %s", cell.name, error, exc_info=None if isinstance(error, UserError) else error)
+    except Busy as error:
+        LOG.error("%s: %s", cell.name, error)
+        return Outcome(cell.name, "failed", reason=in_a_line(error))
+    except OF_THE_MACHINE as error:
+        LOG.error("%s: %s", cell.name, error, exc_info=error)
         return Outcome(cell.name, "failed", reason=in_a_line(error))
 
 
 def train_cell(cell: Cell, fresh: bool = False, callbacks: Sequence[Callback] = ()) -> Outcome:
-    """Train one run as `run_cell` does, but raise what another attempt may mend.
+    """Train one run as `run_cell` does, but raise what another attempt may mend: `Busy` and `OF_THE_MACHINE`.
 
-    Raises: what a run raises but for UserError and TrainingError, which are told: they would come again.
+    The traceback of a bug goes into the log's file.
     """
     from utils.training import runner
 
@@ -107,7 +111,11 @@ def train_cell(cell: Cell, fresh: bool = False, callbacks: Sequence[Callback] = 
         raise
     except (UserError, TrainingError) as error:
         LOG.error("%s: %s", cell.name, error)
-        return Outcome(cell.name, "failed", reason=(str(error).splitlines() or [""])[0])
+        return Outcome(cell.name, "failed", reason=in_a_line(error))
+    except BUGS as error:
+        reason = f"a bug, {in_a_line(error)} ({_place(error)}; traceback in {cell.config.logging_dir}/lossbench.log)"
+        LOG.critical("%s: %s", cell.name, reason, exc_info=error)
+        return Outcome(cell.name, "failed", reason=reason)
     skipped = folder.summary.stat().st_mtime < began
     return Outcome(cell.name, "skipped" if skipped else "finished", folder.path, summary)
 
@@ -116,6 +124,13 @@ def in_a_line(error: BaseException) -> str:
     """Return the kind and the first line of an error that nobody expected, the words alone of one that is explained."""
     reason = (str(error).splitlines() or [""])[0]
     return reason if isinstance(error, (UserError, TrainingError)) else f"{type(error).__name__}: {reason}"
+
+
+def _place(error: BaseException) -> str:
+    """Return the last line of this project's that an error went through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if frame.filename.startswith(str(ROOT)) and "site-packages" not in frame.filename]
+    return f"{Path(ours[-1].filename).relative_to(ROOT)}:{ours[-1].lineno}"
 
 
 def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
@@ -146,6 +161,8 @@ def raise_failures(outcomes: Sequence[Outcome], total: int) -> None:
     for outcome in outcomes:
         if outcome.state == "failed":
             names.setdefault(outcome.reason, []).append(outcome.name)
+    if len(names) == 1 and sum(map(len, names.values())) == total > 1:
+        raise TrainingError(f"all {total:,} runs failed of the same: {next(iter(names))}")
     if names:
         lines = [f"  {'; '.join(failed)}: {reason}" for reason, failed in names.items()]
         raise TrainingError("\n".join([f"{sum(map(len, names.values()))} of {total} runs failed:", *lines]))

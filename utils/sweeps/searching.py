@@ -231,7 +231,7 @@ def _name_in(known: Collection[str], sweep: Sweep, numbers: tuple[int, ...]) -> 
     if alike := [other for other in known if other.rpartition(" ")[2] == name.rpartition(" ")[2]]:
         return min(alike)
     earlier = _earlier_name(sweep, numbers)
-    return earlier if earlier in known else name
+    return name if earlier is None or earlier not in known else earlier
 
 
 def _earlier_name(sweep: Sweep, numbers: tuple[int, ...]) -> str | None:

@@ -35,7 +35,7 @@ from utils.training.networks import build_network, count_of_an_image, with_own_n
 from utils.training.parameter_checks import check_parameters
 from utils.training.remarks import warn_about_weights, warn_before_training
 from utils.training.trying_out import try_out
-from utils.types import ConfigError, Task, first_line
+from utils.types import ConfigError, Outputs, Task, first_line
 
 T = TypeVar("T")
 LOG = logging.getLogger("lossbench")
@@ -51,6 +51,7 @@ class Preparation:
     Args:
         num_parameters: trainable, loss included. multiply_adds: of one image.
         not_applied: settings given to an architecture that cannot take them.
+        task: what the loss was built with. example: what the network gives for two images.
     """
 
     config: Configuration
@@ -59,6 +60,8 @@ class Preparation:
     num_parameters: int
     multiply_adds: int
     not_applied: tuple[str, ...]
+    task: Task
+    example: Outputs
 
 
 def prepare(config: Configuration) -> Preparation:
@@ -125,12 +128,14 @@ def prepare(config: Configuration) -> Preparation:
     )
     if classifier.own_head is not None:
         multiply_adds = count_multiply_adds(Scorer(network, classifier.own_head), size, config.in_channels)
-    _located(config, try_out, config, data, classifier)
+    example = _located(config, try_out, config, data, classifier)
     warn_before_training(config, data)
     if (unknown := data.train_stream.not_fused) is not None:
         place = config.place(("image_augmentations" if config.augment_images else "tensor_augmentations",))
         LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)
-    return Preparation(config, data, classifier, count_parameters(classifier), multiply_adds, not_applied)
+    return Preparation(
+        config, data, classifier, count_parameters(classifier), multiply_adds, not_applied, task, example
+    )
 
 
 def num_devices(config: Configuration) -> int:

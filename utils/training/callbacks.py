@@ -18,6 +18,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 
 from utils.checkpoints import save_checkpoint, weights_of
+from utils.lookup import source_place
 from utils.metrics import lower_is_better
 from utils.runs import RunFolder
 from utils.seeding import derive_seed, seed_cpu
@@ -83,6 +84,13 @@ class FiniteLoss(Callback):
 
     def _stop(self, trainer: pl.Trainer, step: int) -> NoReturn:
         per_epoch = int(trainer.num_training_batches)
+        if trainer.current_epoch == 0 and step == 0:  # before any step of the optimizer
+            loss = trainer.lightning_module.loss
+            raise TrainingError(
+                f"the loss is not finite in epoch 0, step 0 of {per_epoch}, at the weights that training starts from.\n"
+                f"That is not the learning rate: look for log(0), a division by 0 or an overflow in "
+                f"{source_place(type(loss))}, for damaged pretrained weights, or try precision: 32-true."
+            )
         raise TrainingError(
             f"the loss is not finite in epoch {trainer.current_epoch}, step {step} of {per_epoch} "
             f"(step {trainer.current_epoch * per_epoch + step} of the run, counted from 0).\n"

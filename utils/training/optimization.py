@@ -37,7 +37,7 @@ def build_optimizer(name: str, parameters: Iterable[nn.Parameter], /, **params: 
     try:
         return constructor(parameters, **params)
     except refusals(constructor) as error:
-        raise ConfigError(f"optimizer_params: {name} refuses them: {error}") from error
+        raise ConfigError(f"optimizer_params: {name} refuses them: {error}") from None
 
 
 def build_scheduler(
@@ -94,7 +94,7 @@ def _try_step(key: str, stepped: Any, *args: Any) -> None:
     try:
         stepped.step(*args)
     except refusals(type(stepped)) as error:
-        raise ConfigError(f"{key}: {type(stepped).__name__} fails on them: {error}") from error
+        raise ConfigError(f"{key}: {type(stepped).__name__} fails on them: {error}") from None
 
 
 def _constructor(name: str) -> Callable[..., LRScheduler]:
@@ -207,7 +207,7 @@ def _build(
             return constructor(**params)
         return constructor(optimizer, **params)
     except refusals(constructor) as error:
-        raise ConfigError(f"{key}: {name} refuses them: {error}") from error
+        raise ConfigError(f"{key}: {name} refuses them: {error}") from None
 
 
 def _refuse(problems: Mapping[str, str], key: str) -> None:

@@ -58,12 +58,14 @@ def _check_loss(config: Configuration) -> None:
 def _check_classes(config: Configuration) -> None:
     """Build a loss that asks for a number of classes for as many as the data has, where that is known."""
     known = known_num_classes(config)
+    if known is None:
+        return
     try:
         loss = build_loss(config.loss_function, None, **config.loss_params)
     except ConfigError:
         return  # told by `_check_loss`
     asked = {part.num_classes for part in loss.modules() if isinstance(part, ClassificationLoss)} - {None}
-    if known is not None and asked - {known}:
+    if asked - {known}:
         build_loss(config.loss_function, Task(known, 1, nn.Linear(1, known)), **config.loss_params)
 
 

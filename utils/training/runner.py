@@ -48,6 +48,7 @@ from utils.training.memory import keep_freed_memory
 from utils.training.neighbours import describe_nearest
 from utils.training.out_of_memory import is_out_of_memory, out_of_memory
 from utils.training.progress import EpochLines, TerminalProgress
+from utils.training.rehearsal import rehearse
 from utils.training.save_points import SavePoints
 from utils.training.step_loop import StepLoop
 from utils.training.tracking import catch_up, close_trackers, open_trackers
@@ -67,6 +68,7 @@ def check(config: Configuration) -> str:
     prepared.data.check()
     folder = run_folder(config, prepared.data.fingerprint)
     if not folder.is_finished:
+        rehearse(prepared)
         check_writable(config)
     build_trainer(config, folder, [])  # accelerator, devices and strategy, if there are such
     state = "finished" if folder.is_finished else "interrupted" if folder.is_interrupted else "new"
@@ -116,6 +118,7 @@ def train(
         evaluate_after_training(config, folder)
         folder.discard_checkpoints(config.keep_checkpoints)
         return folder, summary
+    rehearse(prepared)
     if rank_zero_only.rank == 0 and config.num_nodes == 1:  # as early as can be; the lock itself is what counts
         run_lock.check_free(folder)
     check_writable(config)

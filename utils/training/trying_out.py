@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from datasets.augmentation import transform_class
 from datasets.data_module import DataModule
 from datasets.files import some
 from datasets.sequences import example_targets, label_in_words, targets
@@ -15,19 +16,23 @@ from losses.base import ClassificationLoss
 from models.classifier import Classifier
 from utils.configuration.chains import steps
 from utils.configuration.schema import Configuration
+from utils.lookup import REFUSALS_OF_LIBRARIES, refusals, source_place
 from utils.training.out_of_memory import is_out_of_memory
-from utils.types import FAILURES, ConfigError, DataError, first_line
+from utils.types import ConfigError, DataError, Outputs, first_line
 
 AUGMENTATIONS_TRIED = 8
 
 
-def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> None:
-    """Raises: ConfigError naming the parameters that fail, or a loss that judges other classes than the data's."""
+def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> Outputs:
+    """Return what the network gives for two images.
+
+    Raises: ConfigError naming the parameters that fail, or a loss that judges other classes than the data's.
+    """
     try:
         image = data.train_stream[(0, 0)].image
         for epoch in range(1, AUGMENTATIONS_TRIED):  # a transform may act on some of them only
             image = data.train_stream[(epoch, 0)].image
-    except (*FAILURES, MemoryError) as error:
+    except (*REFUSALS_OF_LIBRARIES, MemoryError) as error:
         raise ConfigError(_blamed(config, data, error)) from None
     if image.shape[1] != config.in_channels:
         key = "image_augmentations" if config.augment_images else "tensor_augmentations"
@@ -36,27 +41,28 @@ def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> 
     loss, num_classes = classifier.loss, len(data.data.classes)
     try:
         with torch.no_grad():
-            scores = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size)).scores
+            outputs = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size))
     except RuntimeError as error:
         raise (ConfigError(_too_large(data, error)) if is_out_of_memory(error) else error) from None
     classifier.train()
-    try:
-        scores.requires_grad_()
-        # here on the CPU a label beyond the scores is an error with words
-        target: Any = example_targets(data.data.train, num_classes)
-        loss(scores, target).backward()
-        if config.mixing is not None:
-            loss(scores, torch.nn.functional.one_hot(target, num_classes).float()).backward()
-        loss.predict(scores)
-        judged = loss.log_probabilities(scores).shape[-1] - loss.num_blanks
-    except FAILURES as error:
-        raise ConfigError(
-            f"loss_params: {config.loss_function} fails on scores of {num_classes} classes: {error}"
-        ) from None
+    scores = outputs.scores.requires_grad_()
+    judged = loss.log_probabilities(scores).shape[-1] - loss.num_blanks
     if judged != num_classes:  # a prediction beyond the classes would be counted outside of the tally
         text = f"{config.architecture} with {config.loss_function} judges {judged} classes, the data has {num_classes}"
         raise ConfigError(f"architecture: {text}")
+    target: Any = example_targets(data.data.train, num_classes)
+    targets_tried = [target]
+    if config.mixing is not None:
+        targets_tried.append(torch.nn.functional.one_hot(target, num_classes).float())
+    for each in targets_tried:
+        value = loss(scores, each)
+        if value.ndim:
+            text = f"forward must return one number, the mean over the batch, got the shape {list(value.shape)}"
+            raise ConfigError(f"loss_function: {source_place(type(loss))}: {config.loss_function}: {text}")
+        value.backward()
+    loss.predict(scores)
     _refuse_impossible(config, data, loss, scores[0])
+    return outputs
 
 
 def _refuse_impossible(config: Configuration, data: DataModule, loss: ClassificationLoss, scores: Tensor) -> None:
@@ -79,25 +85,31 @@ def _refuse_impossible(config: Configuration, data: DataModule, loss: Classifica
 
 
 def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:
-    """Return a message that names the transform that fails by itself, or else the whole chain."""
+    """Return a message that names the transform that fails by itself, or else the whole chain.
+
+    Raises: the error itself if torchvision can do the chain, so that it is not the parameters that are wrong.
+    """
     chains = {
         "image_augmentations": config.image_augmentations if config.augment_images else {},
         "tensor_augmentations": config.tensor_augmentations if config.augment_tensors else {},
     }
     if is_out_of_memory(error):
         return _too_large(data, error)
-    if not any(chains.values()):
-        raise error
-    for key, chain in chains.items():
-        for path, name, params in steps(chain):
-            try:
-                alone = data.augmented_stream(**{key: {name: params}})
-                for epoch in range(AUGMENTATIONS_TRIED):
-                    alone[(epoch, 0)]
-            except FAILURES as failure:
-                return f"{'.'.join((key, *path))}: a training image cannot be augmented so: {first_line(failure)}"
-    key = next(key for key, chain in chains.items() if chain)
-    return f"{key}: a training image cannot be augmented so: {first_line(error)}"
+    alone = [
+        (".".join((key, *path)), name, {key: {name: params}})
+        for key, chain in chains.items()
+        for path, name, params in steps(chain)
+    ]
+    whole = [(next(filter(chains.get, chains)), None, chains)] if alone else []
+    for place, name, tried in alone + whole:
+        refused = refusals(transform_class(name)) if name else REFUSALS_OF_LIBRARIES
+        try:
+            stream = data.augmented_stream(**tried, backend="torchvision")
+            for epoch in range(AUGMENTATIONS_TRIED):
+                stream[(epoch, 0)]
+        except refused as failure:
+            return f"{place}: a training image cannot be augmented so: {first_line(failure)}"
+    raise error
 
 
 def _too_large(data: DataModule, error: Exception) -> str:

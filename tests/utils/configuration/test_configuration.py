@@ -206,7 +206,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
         ("seed: 1\nseed: 2\n", "config.yml:2: seed: stands twice, first in config.yml:1"),
         ("batch_size: 6.5\n", "config.yml:1: batch_size: must be a whole number >= 1, got 6.5"),
         ("batch_size: true\n", "config.yml:1: batch_size: must be a whole number >= 1, got True"),
-        ("normalize: 1\n", "config.yml:1: normalize: must be true or false or 'auto', got 1"),
+        ("normalize: 1\n", "config.yml:1: normalize: must be true, false or 'auto', got 1"),
         ("dropout: 1.0\n", "config.yml:1: dropout: must be a number >= 0 and < 1 or null, got 1.0"),
         ("optimizer_params: 0.1\n", "config.yml:1: optimizer_params: must be a mapping of parameters, got 0.1"),
         ("select_on: train\n", "config.yml:1: select_on: must be 'valid' or 'test', got 'train'"),

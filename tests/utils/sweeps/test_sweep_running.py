@@ -125,6 +125,30 @@ def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, cap
     assert len(accuracies(tmp_path)) == 3
 
 
+def buggy(self, outputs, batch):
+    return {"main": {}["gama"]}
+
+
+def test_a_bug_is_named_once_where_it_ends_every_run_and_leaves_its_traceback(
+    file, tmp_path, capsys, monkeypatch, caplog
+):
+    monkeypatch.setattr("losses.base.ClassificationLoss.terms", buggy)
+    assert train.main([str(file), "smoke=true", *HERE]) == 1
+    place = f"tests/utils/sweeps/test_sweep_running.py:{buggy.__code__.co_firstlineno + 1}"
+    expected = f"a bug, KeyError: 'gama' ({place}; traceback in {tmp_path}/logs/lossbench.log)"
+    assert capsys.readouterr().err.splitlines()[-1] == f"all 4 runs failed of the same: {expected}"
+    bugs = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert [type(record.exc_info[1]) for record in bugs if record.exc_info] == [KeyError] * 4
+
+
+def test_a_bug_that_ends_every_run_is_said_once():
+    outcomes = [Outcome(str(number), "failed", reason="a bug, KeyError: 'x' (losses/x.py:3)") for number in range(1000)]
+    with pytest.raises(
+        TrainingError, match=r"^all 1,000 runs failed of the same: a bug, KeyError: 'x' \(losses/x.py:3"
+    ):
+        raise_failures(outcomes, 1000)
+
+
 def test_runs_that_failed_of_the_same_are_named_together():
     outcomes = [
         Outcome(name, "failed", reason=why) for name, why in [("a", "no data"), ("b", "died"), ("c", "no data")]

@@ -62,8 +62,9 @@ def test_run_folder_holds_what_the_design_says(finished):
     names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file()}
     assert names >= {
         *("config.yml", "classes.json", "environment.json", "metrics.csv", "summary.json", "predictions.parquet"),
-        *("checkpoints/best.ckpt", "checkpoints/last.ckpt", "curves.png", "augmentations.png", "confusion.png"),
+        *("checkpoints/best.ckpt", "curves.png", "augmentations.png", "confusion.png"),
     }
+    assert not folder.last.exists()
     assert folder.path.name.startswith("digits-test_resnet-CrossEntropyLoss-s0-")
     assert not [name for name in names if name.endswith(".tmp")]
 
@@ -362,6 +363,29 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(quick):
         runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}"))
 
 
+def test_a_loss_that_is_not_finite_at_the_first_step_is_not_blamed_on_the_learning_rate(quick, monkeypatch):
+    monkeypatch.setattr(TorchLoss, "terms", lambda self, outputs, batch: {"main": (outputs.scores * 0).sum().log()})
+    with pytest.raises(
+        TrainingError, match=r"step 0 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
+    ):
+        runner.train(quick())
+
+
+def test_a_bug_in_a_loss_ends_with_its_traceback_and_status_1_and_stands_in_the_log(quick, tmp_path):
+    config = quick(loss_function="FocalLoss")
+    (tmp_path / "config.yml").write_text(config.to_yaml())
+    script = (
+        "import sys, train\nfrom losses.focal import FocalLoss\n"
+        "FocalLoss.forward = lambda self, scores, target: self.gama * scores.sum()\n"
+        f"train.leave(train.main([{str(tmp_path / 'config.yml')!r}, '--check']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    bug = "AttributeError: 'FocalLoss' object has no attribute 'gama'"
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == bug
+    assert (tmp_path / "logs" / "lossbench.log").read_text().splitlines()[-1] == bug
+
+
 def test_early_stopping_ends_the_run(quick):
     _, summary = runner.train(
         quick(num_epochs=30, early_stopping_patience=1, monitor="train/loss", optimizer_params="{lr: 0.0}")
@@ -456,6 +480,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
         *("dataset=digits", "convert_to_grayscale=true", "image_size=[32, 32]", "architecture=test_vit"),
         *("num_epochs=1", "batch_size=128", "trackers=[]", "accelerator=cpu", "optimizer=SGD"),
         *("optimizer_params={lr: 0.05}", f"logging_dir={tmp_path}/logs", "loss_function=OnlineLabelSmoothingLoss"),
+        "keep_checkpoints=all",
     ]
     rows, soft_labels = [], []
     for devices in (1, 2):
@@ -546,7 +571,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
         ),
         (
             {"loss_params": "{weight: [1, 2]}"},
-            r"command line: loss_params: CrossEntropyLoss fails on scores",
+            r"command line: loss_params: CrossEntropyLoss refuses them: .*all 10 classes",
         ),
         ({"optimizer_params": "{lr: abc}"}, r"command line: optimizer_params.lr: must be a number, got 'abc'"),
         (
