@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from utils.comparison.building import Options, compare
 from utils.comparison.formats import to_latex, to_markdown, to_terminal
@@ -20,11 +21,12 @@ from utils.comparison.notes import notes
 from utils.comparison.page.writing import write_page
 from utils.comparison.reading import find_runs
 from utils.comparison.records import group_records, run_records
+from utils.comparison.strata import STRATA
 from utils.comparison.tables import build_tables
 from utils.files import write_atomically
 from utils.logs import presentable
 from utils.runs import write_csv
-from utils.scripts import Parser, exit_status, leave, output_problems
+from utils.scripts import Parser, exit_status, leave, output_problems, show
 from utils.types import ConfigError
 
 
@@ -34,13 +36,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Show finished runs beside each other: means over seeds, and what is more than noise.",
         epilog="example: python compare.py output --rows loss_function --columns architecture --markdown table.md",
     )
-    keys = {"type": lambda text: tuple(filter(None, text.split(","))), "default": (), "metavar": "KEY[,KEY]"}
+    keys: dict[str, Any] = {
+        "type": lambda text: tuple(filter(None, text.split(","))),
+        "default": (),
+        "metavar": "KEY[,KEY]",
+    }
     parser.add_argument("words", nargs="*", metavar="RUNS | SWEEP | key=value", help="what to compare (output)")
     parser.add_argument("--rows", **keys, help="configuration keys of the rows; by itself what differs")
     parser.add_argument("--columns", **keys, help="and those of the columns")
     parser.add_argument(
         "--metric",
-        default=Options.metric,
+        action="append",
         help=f"a name in summary.json ({Options.metric}) or evaluation.json (calibration/ece)",
     )
     parser.add_argument("--baseline", metavar="ROW", help="the row that others are compared with (cross entropy; CTC)")
@@ -50,6 +56,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default="auto",
         help="auto: over seeds, and over test images unless there are very many comparisons",
     )
+    parser.add_argument(
+        "--pool",
+        **keys,
+        help=f"average over runs that differ in these, which are groups of their own by default: {', '.join(STRATA)}",
+    )
+    parser.add_argument("--exact", action="store_true", help="McNemar's exact test over images instead of its mid-p")
     parser.add_argument("--reach", type=float, metavar="VALUE", help="first epoch whose monitor reached it")
     parser.add_argument("--cost", action="store_true", help="seconds, images/s, parameters and multiply-adds, too")
     parser.add_argument("--trials", action="store_true", help="trials of searches, too, as runs like others")
@@ -63,14 +75,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> None:
     names = ("markdown", "latex", "html", "csv", "runs_csv")
-    if problems := output_problems({f"--{name.replace('_', '-')}": getattr(options, name) for name in names}):
+    problems = output_problems({f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
+    options.metric, *more = given = options.metric or [Options.metric]
+    if more:
+        problems.append(f"--metric: give one, got {', '.join(given)}; --csv FILE has the means of all numbers")
+    if problems:
         raise ConfigError("\n".join(problems))
     found = find_runs(options.words, with_epochs=options.reach is not None, trials=options.trials)
     chosen = {name: getattr(options, name) for name in Options.__dataclass_fields__}
     comparison = compare(found, Options(**chosen))
     tables, lines = build_tables(comparison), notes(comparison)
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    print(presentable(to_terminal(tables, lines, width)))
     if options.markdown is not None:
         write_atomically(options.markdown, to_markdown(tables, lines))
     if options.latex is not None:
@@ -81,8 +95,11 @@ def run(options: argparse.Namespace) -> None:
         write_csv(options.csv, group_records(comparison))
     if options.runs_csv is not None:
         write_csv(options.runs_csv, run_records(comparison))
+    width = shutil.get_terminal_size().columns if sys.stdout is not None and sys.stdout.isatty() else None
+    text = to_terminal(tables, lines, width)
     if written := [str(getattr(options, name)) for name in names if getattr(options, name) is not None]:
-        print(f"\nwritten: {presentable(', '.join(written))}")
+        text += f"\n\nwritten: {', '.join(written)}"
+    show(presentable(text))  # last: what reads it may close, as head does
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, then renamed."""
+"""Files that are whole or not there, written beside their place, then renamed; and files that may be hostile."""
 
 from __future__ import annotations
 
@@ -8,11 +8,32 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 """What the system says when there is no room for a file."""
+
+
+MOST_BYTES = 1 << 28
+"""Of a file of a run's folder: more is not read."""
+
+
+class DamagedFile(ValueError):
+    """A file of a run's folder that cannot be read; the message begins with its name."""
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file of a run's folder, which may come from elsewhere. Raises: DamagedFile; OSError."""
+    try:
+        return read_regular(path, MOST_BYTES).decode("utf-8")
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EFBIG):
+            raise DamagedFile(f"{path.name} cannot be read: {error.strerror}") from None
+        raise
+    except UnicodeDecodeError:
+        raise DamagedFile(f"{path.name} is not text") from None
 
 
 class CannotWrite(OSError):
@@ -55,7 +76,7 @@ def _renamed_at_the_end(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file from elsewhere for reading; no pipe or device, which might never end.
 
     Raises: OSError that says what is wrong.

@@ -21,6 +21,7 @@ from utils.configuration.catalogue import canonical_name, signature_of
 from utils.configuration.reading import check_types
 from utils.configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
 from utils.configuration.settings import read_values
+from utils.files import open_regular
 
 VERSION = 1
 """Raised with every changed default of the schema: a default is left out, so the old one and the new would be one."""
@@ -197,7 +198,7 @@ def content_of(path: str) -> str:
 
 @functools.lru_cache(maxsize=1000)
 def _digest(path: str, changed: int, size: int) -> str:
-    with open(path, "rb") as file:
+    with open_regular(Path(path)) as file:  # a run's folder from elsewhere may name a device
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 

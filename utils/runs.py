@@ -12,7 +12,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -24,11 +24,15 @@ import yaml
 
 from utils.configuration.catalogue import canonical_name, names_of
 from utils.configuration.schema import Configuration
-from utils.files import write_atomically
+from utils.files import DamagedFile, read_text, write_atomically
 from utils.identity import fingerprint, identity, read_settings
 
 MLFLOW_COPIES = "mlartifacts"
 """Folder beside the runs where MLflow keeps copies of their files."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a cell begins with that spreadsheets take for more than a text."""
+MOST_DIGITS = 30
+"""Of a whole number that is read: those of more fit in no float, or take long."""
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "scikit-learn")
 
 
@@ -37,10 +41,6 @@ OF_EVERY_SUMMARY = (
     *("valid/accuracy", "selected_on", "selected_epoch", "seconds", "images_per_second", "waiting_share"),
 )
 """What every finished run knows of itself."""
-
-
-class DamagedFile(ValueError):
-    """A file of a run's folder that cannot be read; the message begins with its name."""
 
 
 class TrialRecord(msgspec.Struct, frozen=True):
@@ -156,7 +156,10 @@ class RunFolder:
 
     def read_summary(self) -> dict[str, Any]:
         """Return the final numbers. Raises: DamagedFile; FileNotFoundError if the run is not finished."""
-        return read_mapping(self.summary)
+        summary = read_mapping(self.summary)
+        if "flops" in summary:  # what older runs called it
+            summary.setdefault("multiply_adds", summary.pop("flops"))
+        return summary
 
     def finished_summary(self) -> dict[str, Any] | None:
         """Return the final numbers of a run that is finished, None of one that is not.
@@ -179,7 +182,12 @@ class RunFolder:
 
         Raises: DamagedFile.
         """
-        return tuple(read_mapping(self.classes).get("classes", ())) if self.classes.is_file() else None
+        if not self.classes.is_file():
+            return None
+        try:
+            return msgspec.convert(read_mapping(self.classes).get("classes", ()), tuple[str, ...])
+        except msgspec.ValidationError:
+            raise DamagedFile(f"{self.classes.name} holds no list of names") from None
 
     def write_classes(self, kind: str, classes: Sequence[str]) -> None:
         """Write what each score means. Args: kind: of the data, "image" or "sequence"."""
@@ -203,10 +211,10 @@ class RunFolder:
             return []
         name = self.metrics.name
         try:
-            with self.metrics.open(newline="", encoding="utf-8") as file:
-                rows = [{key: float(each) for key, each in row.items() if each != ""} for row in csv.DictReader(file)]
-        except UnicodeDecodeError:
-            raise DamagedFile(f"{name} is not text") from None
+            table = csv.DictReader(io.StringIO(read_text(self.metrics), newline=""))
+            rows = [{key: float(each) for key, each in row.items() if each != ""} for row in table]
+        except DamagedFile:
+            raise
         except (csv.Error, ValueError, TypeError):  # TypeError: a line with fewer or more fields than names
             raise DamagedFile(f"{name} is no table of numbers") from None
         if not rows:
@@ -220,16 +228,28 @@ class RunFolder:
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """Return the values that a JSON file holds by their names. Raises: DamagedFile; OSError."""
+    """Return the values that a JSON file holds by their names; nothing in it keeps the reader busy.
+
+    Raises: DamagedFile; OSError.
+    """
+    text = read_text(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise DamagedFile(f"{path.name} is not JSON: {error.msg} in line {error.lineno}") from None
-    except UnicodeDecodeError:
-        raise DamagedFile(f"{path.name} is not text") from None
+    except RecursionError:
+        raise DamagedFile(f"{path.name} holds values within too many others") from None
+    except OverflowError:
+        raise DamagedFile(f"{path.name} holds a number of more than {MOST_DIGITS} digits") from None
     if not isinstance(values, dict):
         raise DamagedFile(f"{path.name} holds no mapping")
     return values
+
+
+def _whole(text: str) -> int:
+    if len(text) > MOST_DIGITS:
+        raise OverflowError
+    return int(text)
 
 
 def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False) -> RunFolder:
@@ -412,12 +432,27 @@ def runtime() -> str:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows under a line with the names of all their columns."""
+    """Write rows under a line with the names of all their columns; no text among them is a formula."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    write_rows(path, [names, *([row.get(name, "") for name in names] for row in rows)])
+
+
+def write_rows(path: Path, rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows of CSV; no text among them is a formula."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
+    csv.writer(text).writerows([map(without_formula, row) for row in rows])
     write_atomically(path, text.getvalue())
+
+
+def without_formula(value: Any) -> Any:
+    """Return a text with an apostrophe before what a spreadsheet would run as a formula; all else as it is."""
+    if not isinstance(value, str) or not value.lstrip(" ").startswith(FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -38,10 +38,36 @@ def output_problems(outputs: Mapping[str, Path | None]) -> list[str]:
     Args: outputs: option -> file, or None where it is not given.
     """
     given = {option: path for option, path in outputs.items() if path is not None}
+    by_file: dict[str, list[str]] = {}
+    for option, path in given.items():
+        by_file.setdefault(os.path.realpath(path), []).append(option)
+    twice = [f"{' and '.join(each)}: name one file, {given[each[0]]}" for each in by_file.values() if len(each) > 1]
     folders = [f"{option} {path}: is a folder, not a file" for option, path in given.items() if path.is_dir()]
-    return folders + [
-        f"{option} {path}: no such folder: {path.parent}" for option, path in given.items() if not path.parent.is_dir()
-    ]
+    return (
+        twice
+        + folders
+        + [
+            f"{option} {path}: no such folder: {path.parent}"
+            for option, path in given.items()
+            if not path.parent.is_dir()
+        ]
+    )
+
+
+def show(text: str) -> None:
+    """Print a text, and see that it arrived. Raises: CannotWrite if standard output has no room for it."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _give_up_output()
+        raise CannotWrite(error.errno, error.strerror, "standard output") from None
+
+
+def _give_up_output() -> None:
+    """Let what is still to be printed vanish: Python would try again when it ends, and fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def leave(status: int) -> NoReturn:
@@ -90,5 +116,5 @@ def exit_status(story: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return 141

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,18 +14,22 @@ from typing import Literal
 from losses import BASELINES
 from utils.comparison.grouping import Group, Spread, group_runs, is_number
 from utils.comparison.layout import DATA_KEYS, Layout, lay_out
-from utils.comparison.numbers import Unit, smaller_is_better, unit_in, unit_of
-from utils.comparison.papers import Printed, find_printed
-from utils.comparison.reading import NOISY, Found
+from utils.comparison.numbers import Unit, better_of, unit_of
+from utils.comparison.papers import Improvement, Printed, find_improvements, find_printed
+from utils.comparison.reading import NOISY, Found, newest
+from utils.comparison.strata import check_pooled, is_stratum, pooled_differences, with_strata
 from utils.comparison.testing import MOST_AUTOMATIC, Contrast, contrast_all
 from utils.configuration.schema import KEYS
 from utils.configuration.settings import shown
+from utils.evaluation.glossary import Better
 from utils.lookup import did_you_mean
 from utils.metrics import lower_is_better
 from utils.types import ConfigError
 
 SAME_DATA = (*DATA_KEYS, "select_on", "valid_fraction", "smoke")
 """What numbers of one column must have in common to be compared; the first parts of keys."""
+WORDS = {"val": "valid", "validation": "valid", "acc": "accuracy", "ce": "cross_entropy", "top5": "top5_accuracy"}
+"""What others call parts of a metric's name."""
 ROWS_NAMED = 8
 """Rows that a message names before it counts the rest."""
 Tests = Literal["auto", "all", "seeds", "none"]
@@ -37,6 +44,8 @@ class Options:
         baseline: a row's label, or a value of its key; None for the default loss of a table's kind of data.
         reach: monitor's value whose first epoch is sought, a share for accuracies; None to seek none.
         cost: also say what training cost.
+        exact: McNemar's exact test over images instead of its mid-p.
+        pool: strata that are averaged over all the same, as of `strata.STRATA`.
         tests: over seeds and images, images only up to `MOST_AUTOMATIC` comparisons (auto); all; seeds alone; none.
     """
 
@@ -47,6 +56,8 @@ class Options:
     reach: float | None = None
     cost: bool = False
     tests: Tests = "auto"
+    pool: tuple[str, ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,21 +110,19 @@ class Comparison:
     panels: tuple[Panel, ...]
     not_tested: str = ""
     """Why there is no test where one could be expected."""
+    improvements: tuple[Improvement, ...] = ()
+    """Those that papers print of recipes' runs."""
 
     @cached_property
-    def _said(self) -> dict[str, Unit]:
+    def _units(self) -> dict[str, Unit]:
         """The units of evaluations' numbers, as the first run that has one says it."""
-        found: dict[str, Unit] = {}
-        for run in self.found.runs:
-            for name in run.words.keys() - found.keys():
-                if (unit := unit_in(run.words[name])) is not None:
-                    found[name] = unit
-        return found
+        every = ((name, each) for run in reversed(self.found.runs) for name, each in run.findings.items())
+        return {name: Unit(each.unit, each.digits) for name, each in every}
 
     def unit(self, name: str | None = None) -> Unit:
         """Return how a number is written, that of the metric where none is named."""
         wanted = self.options.metric if name is None else name
-        return self._said.get(wanted) or unit_of(wanted)
+        return self._units.get(wanted) or unit_of(wanted)
 
     @property
     def placed_cells(self) -> list[tuple[Panel, Cell]]:
@@ -137,7 +146,12 @@ def compare(found: Found, options: Options) -> Comparison:
     """
     _check_metric(found, options.metric)
     _check_reach(found, options.reach)
+    check_pooled(options.pool)
     found = _with_names(found, (*options.rows, *options.columns))
+    found = with_strata(_in_one_unit(found, options.metric), options.metric, options.pool)
+    runs, repeated = newest(found.runs)
+    found = replace(found, runs=tuple(runs), repeated=(*found.repeated, *repeated))
+    better = _better(found, options.metric)
     groups = group_runs(found.runs)
     layout = lay_out(groups, options.rows, options.columns)
     wanted = None if options.baseline is None else _find_baseline(groups, layout, options.baseline)
@@ -147,9 +161,10 @@ def compare(found: Found, options: Options) -> Comparison:
     baselines = {title: wanted or _default_baseline(each, layout) for title, each in by_panel.items()}
     pairs = _pairs(by_panel, layout, baselines) if options.tests != "none" else []
     with_images = options.tests == "all" or (options.tests == "auto" and len(pairs) <= MOST_AUTOMATIC)
-    contrasts = {each.group: each for each in contrast_all(pairs, options.metric, with_images)}
+    contrasts = {each.group: each for each in contrast_all(pairs, options.metric, with_images, options.exact)}
     panels = [
-        _panel(title, each, layout, baselines[title], contrasts, found, options) for title, each in by_panel.items()
+        _panel(title, each, layout, baselines[title], contrasts, found, options, better)
+        for title, each in by_panel.items()
     ]
     reason = ""
     if not any(baselines.values()) and len(groups) > 1 and options.tests != "none":
@@ -157,7 +172,8 @@ def compare(found: Found, options: Options) -> Comparison:
         reason = f"no baseline among the rows, so no tests; --baseline ROW names one: {_some(rows)}"
     elif options.tests == "auto" and not with_images:
         reason = f"{len(pairs):,} comparisons: tested over seeds only; --tests all reads all predictions"
-    return Comparison(options, found, tuple(groups), layout, tuple(panels), reason)
+    improvements = find_improvements(groups, options.metric, found.recipe)
+    return Comparison(options, found, tuple(groups), layout, tuple(panels), reason, improvements)
 
 
 def _with_names(found: Found, keys: Sequence[str]) -> Found:
@@ -174,13 +190,43 @@ def _check_metric(found: Found, metric: str) -> None:
         return
     known = {name for run in found.runs for name, value in run.summary.items() if is_number(value)}
     tested = ", ".join(sorted(name for name in known if name.startswith("test/")))
-    evaluated = ", ".join(sorted({name for run in found.runs for name in run.words} & known))
+    evaluated = ", ".join(sorted({name for run in found.runs for name in run.findings} & known))
     told = f"of evaluations {evaluated}" if evaluated else "python evaluate.py RUN adds others"
-    raise ConfigError(f"--metric: no run has {metric!r}{did_you_mean(metric, known)}; there are {tested}, ...; {told}")
+    if several := [each for each in re.split(r"[,\s]+", metric) if each in known]:
+        raise ConfigError(f"--metric: must be one, such as {several[0]}, got {metric!r}; --csv FILE has all of them")
+    hint = did_you_mean(_spelled_out(metric), known)
+    raise ConfigError(f"--metric: no run has {metric!r}{hint}; there are {tested}, ...; {told}")
+
+
+def _spelled_out(metric: str) -> str:
+    """Return a metric's name as summaries spell it, of one such as "val_acc" or "test acc"."""
+    part, *words = [WORDS.get(word, word) for word in re.split(r"[\s/_.-]+", metric.lower()) if word] or [metric]
+    return "/".join([part, "_".join(words)]) if words else part
+
+
+def _in_one_unit(found: Found, metric: str) -> Found:
+    """Leave out runs whose number is in another unit than that of most, as one of another version can be."""
+    units = Counter(run.findings[metric].unit for run in found.runs if metric in run.findings)
+    if len(units) < 2:
+        return found
+    usual = units.most_common(1)[0][0]
+    odd = [run for run in found.runs if metric in run.findings and run.findings[metric].unit != usual]
+    reasons = [
+        (each.folder.path, f"{metric} is in {each.findings[metric].unit!r}, of others in {usual!r}") for each in odd
+    ]
+    return replace(found, runs=tuple(run for run in found.runs if run not in odd), damaged=(*found.damaged, *reasons))
+
+
+def _better(found: Found, metric: str) -> Better:
+    """Return which direction of the metric is better, as the evaluation that found it says."""
+    said = next((run.findings[metric] for run in found.runs if metric in run.findings), None)
+    return better_of(metric) if said is None else said.better
 
 
 def _check_reach(found: Found, reach: float | None) -> None:
-    """Raises: ConfigError for a share above 1, such as 90 where 90 % is meant."""
+    """Raises: ConfigError for what is no number, or a share above 1, such as 90 where 90 % is meant."""
+    if reach is not None and not math.isfinite(reach):
+        raise ConfigError(f"--reach: must be a finite number, got {reach:g}")
     shares = [name for name in {str(run.settings["monitor"]) for run in found.runs} if unit_of(name).is_share]
     if reach is not None and reach > 1 and shares:
         raise ConfigError(f"--reach: {min(shares)} is a share of 1, so 0.9 means 90 %, got {reach:g}")
@@ -243,12 +289,13 @@ def _panel(
     contrasts: dict[Group, Contrast],
     found: Found,
     options: Options,
+    better: Better,
 ) -> Panel:
     rows = list(dict.fromkeys(map(layout.row, sorted(groups, key=lambda group: layout.order(group, layout.rows)))))
     columns = dict.fromkeys(map(layout.column, sorted(groups, key=lambda each: layout.order(each, layout.columns))))
     rows.sort(key=lambda row: row != baseline)
     spreads = {group: Spread.of(group.values(options.metric).values()) for group in groups}
-    best = _best(groups, spreads, layout, options.metric)
+    best = _best(groups, spreads, layout, better)
     cells = {}
     for group in groups:
         row, column = layout.row(group), layout.column(group)
@@ -256,20 +303,22 @@ def _panel(
         reached = None if options.reach is None else _reached(group, options.reach)
         spread, contrast = spreads[group], contrasts.get(group)
         cells[row, column] = Cell(row, column, group, spread, group in best, papers, contrast, reached)
-    improvements = {column: _improvement(column, rows, cells, baseline, options.metric) for column in columns}
+    improvements = {column: _improvement(column, rows, cells, baseline, better) for column in columns}
     known = {column: each for column, each in improvements.items() if each is not None}
-    warnings = tuple(_warnings(groups, layout))
+    warnings = (*_warnings(groups, layout), *pooled_differences(groups))
     in_place = {(row, column): cells[row, column] for row in rows for column in columns if (row, column) in cells}
     return Panel(title, tuple(rows), tuple(columns), in_place, baseline, known, warnings)
 
 
-def _best(groups: Sequence[Group], spreads: dict[Group, Spread | None], layout: Layout, metric: str) -> set[Group]:
-    """Return the groups with the best mean of their column, where there are several."""
+def _best(groups: Sequence[Group], spreads: dict[Group, Spread | None], layout: Layout, better: Better) -> set[Group]:
+    """Return the groups with the best mean of their column, where there are several and one direction is better."""
+    if not better:
+        return set()
     by_column: dict[str, list[tuple[float, Group]]] = {}
     for group in groups:
         if (spread := spreads[group]) is not None:
             by_column.setdefault(layout.column(group), []).append((spread.mean, group))
-    pick = min if smaller_is_better(metric) else max
+    pick = min if better == "lower" else max
     best = set()
     for members in by_column.values():
         winner = pick(mean for mean, _ in members)
@@ -278,16 +327,16 @@ def _best(groups: Sequence[Group], spreads: dict[Group, Spread | None], layout: 
 
 
 def _improvement(
-    column: str, rows: Sequence[str], cells: dict[tuple[str, str], Cell], baseline: str | None, metric: str
+    column: str, rows: Sequence[str], cells: dict[tuple[str, str], Cell], baseline: str | None, better: Better
 ) -> tuple[str, float] | None:
     base = None if baseline is None else cells.get((baseline, column))
-    if base is None or base.spread is None:
+    if base is None or base.spread is None or not better:
         return None
     found = ((row, cells.get((row, column))) for row in rows if row != baseline)
     others = [(cell.spread.mean, row) for row, cell in found if cell is not None and cell.spread is not None]
     if not others:
         return None
-    mean, row = (min if smaller_is_better(metric) else max)(others, key=lambda other: other[0])
+    mean, row = (min if better == "lower" else max)(others, key=lambda other: other[0])
     return row, mean - base.spread.mean
 
 
@@ -306,18 +355,26 @@ def _reached(group: Group, value: float) -> Reached:
 
 
 def _warnings(groups: Sequence[Group], layout: Layout) -> list[str]:
-    """Name the columns whose numbers are of different data or were selected differently."""
+    """Name the columns whose numbers are of different data, or were trained or selected differently."""
     by_column: dict[str, list[Group]] = {}
     for group in groups:
         by_column.setdefault(layout.column(group), []).append(group)
     found = []
     for column, members in by_column.items():
-        keys = dict.fromkeys(key for group in members for key in group.settings if key.partition(".")[0] in SAME_DATA)
-        for key in keys:
+        where = f"in column {column}, " if column else ""
+        strata: list[str] = []
+        for key in dict.fromkeys(key for group in members for key in group.settings):
+            stratum = is_stratum(key)
+            if not stratum and key.partition(".")[0] not in SAME_DATA:
+                continue
             # a key of the schema that is absent has no effect there
-            concerned = (group for group in members if key in group.settings or key not in KEYS)
-            values = {shown(group.settings.get(key)) for group in concerned} - {NOISY}
-            if len(values) > 1:
-                where = f"in column {column}, " if column else ""
-                found.append(f"{where}runs differ in {key} ({' | '.join(sorted(values))}): not comparable")
+            known = [group for group in members if key in group.settings or not (stratum or key in KEYS)]
+            values = {shown(group.settings.get(key)) for group in known} - {NOISY}
+            told = f"{key} ({' | '.join(sorted(values))})"
+            if len(values) > 1 and not stratum:
+                found.append(f"{where}runs differ in {told}: not comparable")
+            elif len(values) > 1 and not layout.labels_rows_by(key):
+                strata.append(told)
+        if strata:
+            found.append(f"{where}runs differ in {', '.join(strata)}, which can change numbers, too")
     return found

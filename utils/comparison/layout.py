@@ -9,6 +9,7 @@ from typing import Any
 from losses import BASELINES
 from utils.comparison.grouping import Group, order, varied_keys
 from utils.comparison.reading import DATA, NOISY
+from utils.configuration.reading import ELSEWHERE
 from utils.configuration.schema import KEYS, WITHOUT_INFLUENCE
 from utils.configuration.settings import short_labels, shown
 from utils.lookup import did_you_mean
@@ -20,6 +21,8 @@ ROWS, COLUMNS = ("loss_function",), ("architecture", "dataset")
 """What is preferred where nothing is asked for."""
 DATA_KEYS = ("dataset", "data_params", "classes", "flowers_train", DATA)
 """What the images and their classes are: the first parts of keys."""
+CODE_OF = "code."
+"""What begins the keys that say of which code a run was."""
 NAMES = frozenset({"loss_function", "architecture", "dataset", "optimizer", "lr_scheduler"})
 """Keys whose values say by themselves what they are."""
 
@@ -54,6 +57,10 @@ class Layout:
 
     def panel(self, group: Group) -> str:
         return self._title(group)
+
+    def labels_rows_by(self, key: str) -> bool:
+        """Tell whether rows' labels say what a key's value is."""
+        return key in self.rows or any(key in names for names in self._parameters.values())
 
     def panel_values(self, group: Group) -> str:
         """Return a table's values alone, for a column headed by its keys."""
@@ -113,8 +120,9 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
     placed = (*chosen_rows, *chosen_columns)
     parameters: dict[tuple[Any, ...], list[str]] = {}
     for keys in (chosen_rows, chosen_columns):
-        families = tuple(_family(key) for key in keys)
+        families = tuple(family(key) for key in keys)
         names = [key for key in varied if families and key.startswith(families) and key not in placed]
+        names += [key for key in varied if key.startswith(CODE_OF) and _is_of(groups, key, keys)]
         for place, members in _by(groups, lambda group, keys=keys: _place(group, keys)).items():
             parameters[place] = [name for name in names if len({_value(group, name) for group in members}) > 1]
     labels = {key: short_labels([value]) for key, value in groups[0].settings.items()}
@@ -142,7 +150,9 @@ def _check(given: dict[str, Sequence[str]], groups: Sequence[Group]) -> None:
             elif key in WITHOUT_INFLUENCE - {"noisy_labels"}:
                 mistakes.append(f"{option}: {key!r} cannot change a result, so it tells no groups apart")
             elif key not in known | set(KEYS):
-                mistakes.append(f"{option}: no run has the key {key!r}{did_you_mean(key, known)}")
+                within = [each for each in sorted(known) if each.endswith(f".{key}") or each == ELSEWHERE.get(key)]
+                hint = f"; did you mean {' or '.join(map(repr, within))}?" if within else did_you_mean(key, known)
+                mistakes.append(f"{option}: no run has the key {key!r}{hint}")
     if both := set(given["--rows"]) & set(given["--columns"]):
         mistakes.append(f"--columns: {', '.join(sorted(both))} is in --rows already")
     if mistakes:
@@ -157,18 +167,26 @@ def _choose(
     Keys that follow from those that are taken do not count, nor do these keys' own parameters; nor does a preferred key
     that follows from a later one, such as the architecture where each data set has its own.
     """
-    free = [key for key in varied if key not in taken and key != DATA]
+    free = [key for key in varied if key not in taken and key != DATA and not key.startswith(CODE_OF)]
     free = [key for key in free if not any(_follows(groups, key, each) for each in taken)]
-    mine = tuple(_family(each) for each in taken)
+    mine = tuple(family(each) for each in taken)
     free = [key for key in free if not (mine and key.startswith(mine))]
-    names = [key for key in preferred if any(each == key or each.startswith(_family(key)) for each in free)]
+    names = [key for key in preferred if any(each == key or each.startswith(family(key)) for each in free)]
     for place, key in enumerate(names, 1):
         if not any(_follows(groups, key, later) for later in names[place:]):
             return (key,)
     return tuple(free[:1])
 
 
-def _family(key: str) -> str:
+def _is_of(groups: Sequence[Group], key: str, keys: tuple[str, ...]) -> bool:
+    """Tell whether some values of keys have a file of code and some do not, as far as runs recorded their code."""
+    known = [group for group in groups if group.runs[0].facts.code is not None]
+    places = _by(known, lambda group: _place(group, keys)).values()
+    having = [{key in group.settings for group in each} for each in places]
+    return bool(keys) and all(len(each) == 1 for each in having) and {False} in having
+
+
+def family(key: str) -> str:
     """Return what the parameters of a key begin with."""
     return f"{FAMILY.get(key, f'{key}_params')}."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from utils.comparison.building import Comparison
+from utils.comparison.strata import kept_apart, pooled_facts
 from utils.comparison.trials import results_among
 from utils.runs import RunFolder
 
@@ -23,6 +24,8 @@ def notes(comparison: Comparison) -> list[str]:
         lines.append(f"{' and '.join(layout.chosen)} were chosen from what differs; {options} {choose} others")
     if untold := [key for key, owner in layout.beside.items() if owner is None]:
         lines.append(f"warning: neither rows, columns nor tables tell in what they differ beside: {_by_family(untold)}")
+    if apart := kept_apart(comparison.groups):
+        lines.append(f"groups that differ in {_by_family(apart)} alone are kept apart; --pool KEY averages over them")
     if comparison.not_tested:
         lines.append(comparison.not_tested)
     lines += _found_values(comparison)
@@ -71,7 +74,8 @@ def _counted(number: int, name: str) -> str:
 def _differences(comparison: Comparison) -> str:
     layout = comparison.layout
     if len(comparison.groups) == 1:
-        return "they differ in their seeds only"
+        others = "".join(f", {name}" for name in pooled_facts(comparison.groups))
+        return f"they differ in their seeds{others or ' only'}"
     places = (("rows", layout.rows), ("columns", layout.columns), ("tables", layout.panels))
     told = [f"{', '.join(keys)} ({place})" for place, keys in places if keys]
     return f"they differ in {'; '.join(told)}"

@@ -1,29 +1,26 @@
 """How numbers are written and which of two is better: one rule for tables, files and pages.
 
-A number of an evaluation is written as the evaluation itself wrote it, unit and digits, so that both agree; all others
-have the unit that their name tells.
+A number of an evaluation has the unit, digits and direction that the evaluation gave it; all others have those that
+their name tells.
 """
 
 from __future__ import annotations
 
-import functools
-import re
 from dataclasses import dataclass
 
 from utils.comparison.grouping import Spread
+from utils.evaluation.findings import PARTS_OF_ONE
+from utils.evaluation.glossary import Better
 from utils.metrics import ABSOLUTE_METRICS, ALL_METRICS, lower_is_better
 
 COST_NAMES = {
     "seconds": "seconds",
     "images_per_second": "images/s",
     "num_parameters": "parameters",
-    "flops": "multiply-adds",
+    "multiply_adds": "multiply-adds",
 }
 """What a run cost, by the names in its summary."""
-SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "flops", "waiting_share"})
-SHARES = frozenset({"%", "points"})
-"""Units of what evaluations find as a share."""
-_IN_WORDS = re.compile(r"[+-]?[\d,]+(?:\.(?P<digits>\d+))?(?: (?P<name>\S.*))?")
+SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "multiply_adds", "waiting_share"})
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Unit:
     @property
     def is_share(self) -> bool:
         """Whether values are shares, written as percent."""
-        return self.name in SHARES
+        return self.name in PARTS_OF_ONE
 
     def text(self, value: float, signed: bool = False) -> str:
         if self == PLAIN and isinstance(value, int):
@@ -73,15 +70,10 @@ def unit_of(name: str) -> Unit:
     return SHARE if "/" in name and metric in ALL_METRICS and metric not in ABSOLUTE_METRICS else PLAIN
 
 
-@functools.lru_cache(maxsize=10_000)
-def unit_in(words: str) -> Unit | None:
-    """Return the unit of a value that an evaluation wrote in words, such as "2.35 %"; None where there is no number."""
-    found = _IN_WORDS.fullmatch(words)
-    return found and Unit(found["name"] or "", len(found["digits"] or ""))
-
-
-def smaller_is_better(metric: str) -> bool:
-    return metric in SMALLER_IS_BETTER or lower_is_better(metric.replace("_loss", "/loss"))
+def better_of(metric: str) -> Better:
+    """Return which direction of a number in summary.json or metrics.csv is better."""
+    lower = metric in SMALLER_IS_BETTER or lower_is_better(metric.replace("_loss", "/loss"))
+    return "lower" if lower else "higher"
 
 
 def p_text(value: float) -> str:

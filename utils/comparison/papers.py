@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from utils.comparison.grouping import Group
+from utils.comparison.layout import CODE_OF, family
 from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
 from utils.configuration.settings import read_values, shown
@@ -34,18 +36,75 @@ class Printed:
     departures: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Improvement:
+    """What a paper prints for the difference of two kinds of runs, mean over whatever else differs.
+
+    Args:
+        name: of both. difference: ours, of the means of `pairs` pairs of groups that are alike in all else.
+        printed: the paper's, as our metric counts.
+    """
+
+    name: str
+    difference: float
+    pairs: int
+    printed: Printed
+
+
+def find_improvements(groups: Sequence[Group], metric: str, recipe: str | None) -> tuple[Improvement, ...]:
+    """Return the differences that papers print of which both sides are among the groups."""
+    by_recipe: dict[str, dict[Group, dict[str, Any]]] = {}
+    for group in groups:
+        if (name := _recipe_of(group, recipe)) is not None:
+            by_recipe.setdefault(name, {})[group] = read_values(group.runs[0].folder.config)
+    found = []
+    for name, values in by_recipe.items():
+        reference = reference_of(name)
+        for number in reference.numbers:
+            over = number.improvement_over
+            if over is None or not number.comparable or (number.metric or reference.metric) != metric:
+                continue
+            ours, theirs = ([each for each in values if belongs(cell, values[each])] for cell in (number.cell, over))
+            pairs = [(one, other) for one in ours for other in theirs if _alike(one, other, {*number.cell, *over})]
+            known = [[each.values(metric).values() for each in pair] for pair in pairs]
+            differences = [statistics.fmean(one) - statistics.fmean(other) for one, other in known if one and other]
+            if differences:
+                printed = _printed(number, reference, name, pairs[0][0])
+                label = f"{_in_words(number.cell)} over {_in_words(over)}"
+                found.append(Improvement(label, statistics.fmean(differences), len(differences), printed))
+    return tuple(found)
+
+
+def _recipe_of(group: Group, recipe: str | None) -> str | None:
+    """Return the recipe with a paper's numbers that a group's runs are of; those of made-up images are of none."""
+    if group.settings.get("smoke"):
+        return None
+    name = recipe if recipe in recipes() else read_values(group.runs[0].folder.config).get("experiment_name")
+    return name if isinstance(name, str) and name in recipes() else None
+
+
+def _alike(one: Group, other: Group, named: set[str]) -> bool:
+    """Tell whether groups differ in nothing but some keys and their parameters; each loss has a file of its own."""
+    families = tuple(family(key) for key in named)
+    keys = {**one.settings, **other.settings}.keys() - named
+    own = {key for key in keys if key.startswith(CODE_OF)} - (one.settings.keys() & other.settings.keys())
+    rest = (key for key in keys - own if not key.startswith(families))
+    return all(one.settings.get(key) == other.settings.get(key) for key in rest)
+
+
+def _in_words(cell: dict[str, Any]) -> str:
+    return ", ".join(shown(value) if key == "loss_function" else f"{key} {shown(value)}" for key, value in cell.items())
+
+
 def find_printed(group: Group, metric: str, recipe: str | None) -> tuple[Printed, ...]:
     """Return the numbers that belong to a group: its runs are a recipe's, by name or as its file was given.
 
     Recipes name themselves in `experiment_name`. Runs of made-up images (`smoke: true`) belong to no paper.
     """
-    if group.settings.get("smoke"):
+    name = _recipe_of(group, recipe)
+    if name is None:
         return ()
-    values = read_values(group.runs[0].folder.config)
-    name = recipe if recipe in recipes() else values.get("experiment_name")
-    if name not in recipes():
-        return ()
-    reference = reference_of(name)
+    values, reference = read_values(group.runs[0].folder.config), reference_of(name)
     seeds = [values | {"seed": run.seed} for run in group.runs]
     return tuple(
         _printed(number, reference, name, group)
@@ -60,7 +119,8 @@ def find_printed(group: Group, metric: str, recipe: str | None) -> tuple[Printed
 def _printed(number: Number, reference: Reference, recipe: str, group: Group) -> Printed:
     how = number.printed or reference.printed
     spread = None if number.spread is None else number.spread / (1 if how == "itself" else 100)
-    value, departures = from_printed(number.value, how), _departures(number, recipe, group)
+    value = from_printed(number.value, how) - (0.0 if number.improvement_over is None else from_printed(0.0, how))
+    departures = _departures(number, recipe, group)
     return Printed(value, spread, reference.table, reference.source, number.column, departures)
 
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from utils.comparison.strata import NOT_RECORDED, Facts
 from utils.comparison.trials import results_among
 from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
 from utils.configuration.schema import Configuration
 from utils.configuration.settings import noisy_labels_in_words
-from utils.evaluation.record import read_record
+from utils.evaluation.findings import Finding
+from utils.evaluation.record import Conditions, read_record
 from utils.identity import content_of, fill_in, read_settings, settings_of
 from utils.runs import MLFLOW_COPIES, DamagedFile, FolderName, RunFolder, TrialRecord
 from utils.sweeps.cells import Cell, Sweep, expand, load_sweep
@@ -39,7 +39,8 @@ class Run:
         settings: flat key -> value, of what can change the result; without the seed, with what the data was.
         summary: its final numbers.
         trial: which trial of a search it was trained as, None for most runs.
-        words: numbers that evaluations added to the summary -> the same as people read them there.
+        findings: numbers that evaluations added to the summary -> the same with unit and direction.
+        conditions: evaluation -> where it was done. facts: where the run was trained.
         together: of a run of a sweep, what a list of values that go together is called -> what its own are called.
     """
 
@@ -48,8 +49,10 @@ class Run:
     seed: int
     summary: dict[str, Any]
     trial: TrialRecord | None = None
-    words: dict[str, str] = field(default_factory=dict)
+    findings: dict[str, Finding] = field(default_factory=dict)
     together: dict[str, str] = field(default_factory=dict)
+    conditions: dict[str, Conditions] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def _read_all(places: Sequence[Path], with_epochs: bool) -> Found:
                 unfinished.append(path)
         except Damaged as damage:
             damaged.append((path, str(damage)))
-    kept, repeated = _newest(runs)
+    kept, repeated = newest(runs, trained_anew)
     return Found(tuple(kept), tuple(unfinished), tuple(damaged), tuple(repeated))
 
 
@@ -189,24 +192,24 @@ def _run_folders(place: Path, depth: int) -> Iterator[Path]:
 
 def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     """Read one finished run. Raises: Damaged."""
-    facts = _read("environment.json", folder.read_environment)
-    settings = _read("config.yml", lambda: read_settings(folder.config, facts))
+    environment = _read("environment.json", folder.read_environment)
+    facts = _read("environment.json", lambda: Facts.of(environment))
+    settings = _read("config.yml", lambda: read_settings(folder.config, environment))
     summary = _read("summary.json", folder.read_summary)
     trial = _read("trial.json", folder.read_trial)
     if with_epochs:
         read_epochs(folder)
-    data = facts.get("data_fingerprint", "not recorded")
     seed = settings.pop("seed")
     record = _read("evaluation/evaluation.json", lambda: read_record(folder.evaluation))
-    words: dict[str, str] = {}
-    if record is not None and record.facts["finished"]:
-        summary |= record.numbers()
-        for name, each in record.evaluated.items():
-            words |= {f"{name}/{number}": text for number, text in each.findings.words.items()}
-    settings["noisy_labels"] = summary.get("noisy_labels")
+    findings = record.compared() if record is not None and record.facts["finished"] else {}
+    summary |= {name: finding.value for name, finding in findings.items()}
+    settings["noisy_labels"] = noisy = summary.get("noisy_labels")
+    if not isinstance(noisy, str | None):
+        raise Damaged("summary.json is not of a run: noisy_labels is no text")
     # wrong labels are drawn by the seed, so that data with them differ between seeds as they should
-    settings[DATA] = NOISY if settings["label_noise"] else str(data)[:10]
-    return Run(folder, settings, seed, summary, trial, words)
+    settings[DATA] = NOISY if settings["label_noise"] else (facts.data_fingerprint or NOT_RECORDED)[:10]
+    conditions = {} if record is None else {name: each.conditions for name, each in record.evaluated.items()}
+    return Run(folder, settings, seed, summary, trial, findings, conditions=conditions, facts=facts)
 
 
 def read_epochs(folder: RunFolder) -> list[dict[str, float]]:
@@ -221,12 +224,8 @@ def _read(name: str, read: Callable[[], Any]) -> Any:
         return read()
     except FileNotFoundError:
         raise Damaged(f"{name} is missing") from None
-    except yaml.YAMLError:
-        raise Damaged(f"{name} is not YAML") from None
     except DamagedFile as damage:
         raise Damaged(str(damage)) from None
-    except UnicodeDecodeError:
-        raise Damaged(f"{name} is not text") from None
     except OSError as error:
         raise Damaged(f"{name} cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -237,11 +236,20 @@ def identity(run: Run) -> frozenset[tuple[str, Any]]:
     return frozenset([*run.settings.items(), ("seed", run.seed)])
 
 
-def _newest(runs: Sequence[Run]) -> tuple[list[Run], list[tuple[Path, tuple[Path, ...]]]]:
-    """Keep, of runs of one configuration and seed, the one that `--fresh` trained last."""
-    same: dict[frozenset[tuple[str, Any]], list[Run]] = {}
+def trained_anew(run: Run) -> tuple[Any, ...]:
+    """Return what the runs that `--fresh` trained of one configuration have in common, wherever that was."""
+    name = FolderName.parse(run.folder.path.name)
+    place = run.folder.path if name is None else run.folder.path.with_name(f"{name.beginning}-{name.fingerprint}")
+    return identity(run), place
+
+
+def newest(
+    runs: Sequence[Run], alike: Callable[[Run], Any] = identity
+) -> tuple[list[Run], list[tuple[Path, tuple[Path, ...]]]]:
+    """Keep, of runs that are alike, the one that `--fresh` trained last."""
+    same: dict[Any, list[Run]] = {}
     for run in runs:
-        same.setdefault(identity(run), []).append(run)
+        same.setdefault(alike(run), []).append(run)
     kept, repeated = [], []
     for each in same.values():
         *others, last = sorted(each, key=lambda run: (_repetition(run.folder.path), str(run.folder.path)))

@@ -7,6 +7,7 @@ from typing import Any
 
 from utils.comparison.building import Cell, Comparison, Panel
 from utils.comparison.grouping import Group, Spread, is_number, varied_keys
+from utils.comparison.strata import CODE, pooled_facts
 from utils.configuration.settings import shown
 
 
@@ -35,6 +36,7 @@ def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[s
         if (images := cell.contrast.over_images) is not None:
             record |= {"interval_low": images.low, "interval_high": images.high}
             record |= {"p_images": images.p_value, "p_images_holm": images.adjusted, "images": images.images}
+    record["warnings"] = "; ".join(panel.warnings)
     for number, paper in enumerate(cell.papers):
         name = "paper" if number == 0 else f"paper {number + 1}"
         record |= {name: paper.value, f"{name} std": paper.spread, f"{name} table": paper.table}
@@ -49,11 +51,13 @@ def _metrics(group: Group, first: str) -> list[str]:
 def run_records(comparison: Comparison) -> list[dict[str, Any]]:
     """Return a row a run: folder, seed, what differs, and every number of its summary."""
     varied = varied_keys(comparison.groups)
+    pooled = [name for name in pooled_facts(comparison.groups) if not name.startswith(f"{CODE}.")]
     return [
         {
             "folder": str(run.folder.path),
             "seed": run.seed,
             **_settings(run.settings, varied),
+            **{name: run.facts.text(name) for name in pooled},
             **{name: value for name, value in run.summary.items() if is_number(value) and name != "seed"},
         }
         for group in comparison.groups

@@ -34,7 +34,8 @@ def significance_table(comparison: Comparison) -> Table:
             rows.append(tuple(map(Text, texts)))
     told = [place for place in range(len(header)) if any(row[place].text != "-" for row in rows)]
     header, rows = (tuple(header[place] for place in told), [tuple(row[place] for place in told) for row in rows])
-    notes = tuple(_notes_on_tests(contrasts, comparison.options.metric))
+    options = comparison.options
+    notes = tuple(_notes_on_tests(contrasts, options.metric, options.exact))
     title = f"Tests; {len(contrasts)} comparison{'s'[: len(contrasts) > 1]}, p values corrected for that by Holm"
     return Table(title, header, tuple(rows), notes, of_all=True, exact=layout.exact, places=1 + len(places))
 
@@ -57,7 +58,7 @@ def _test(contrast: Contrast, unit: Unit) -> list[str]:
     return [difference, interval, of_images, of_seeds, contrast.verdict + obstacle]
 
 
-def _notes_on_tests(contrasts: list[Contrast], metric: str) -> Iterator[str]:
+def _notes_on_tests(contrasts: list[Contrast], metric: str, exact: bool) -> Iterator[str]:
     partly = [each for each in contrasts if each.seeds and _seeds(each, metric) != set(each.seeds)]
     if partly:
         yield (
@@ -66,9 +67,10 @@ def _notes_on_tests(contrasts: list[Contrast], metric: str) -> Iterator[str]:
         )
     tested = [each for each in contrasts if each.over_images is not None]
     if tested:
+        name = "McNemar's exact test" if exact else "the mid-p McNemar test (--exact: the exact one)"
         yield (
-            "images: these networks on other test images; McNemar's exact test (mid-p), an image with all its seeds as "
-            "one; interval by 10,000 bootstrap samples"
+            f"images: these networks on other test images; {name}, an image with all its seeds as one draw; "
+            "interval by 10,000 bootstrap samples"
         )
     methods = sorted({each.over_seeds.method for each in contrasts if each.over_seeds and each.over_seeds.method})
     if methods:

@@ -12,7 +12,7 @@ import numpy as np
 EXACT_SEEDS = 12
 """Up to so many seeds all signs are tried; beyond, Student's t."""
 EXACT_IMAGES = 10_000
-"""Up to so many images on which two networks differ the test is exact; beyond, by the normal distribution."""
+"""Up to so many images on which two networks differ all outcomes are counted; beyond, the normal distribution is."""
 RESAMPLES = 10_000
 
 
@@ -52,15 +52,16 @@ def _signs(number: int) -> np.ndarray:
     return np.array(list(itertools.product((-1.0, 1.0), repeat=number)))
 
 
-def over_images(differences: np.ndarray) -> float:
-    """Test whether two methods are right on as many test images; return the two-sided mid-p.
+def over_images(differences: np.ndarray, exact: bool = False) -> float:
+    """Test whether two methods are right on as many test images; return the two-sided mid-p, or the exact p.
 
     Args:
         differences: [N] int, for each image the number of seeds with which the first was right, less the second's.
+        exact: count the outcomes as likely as the one seen whole, so that errors of the first kind are never more than
+            the level; the mid-p counts half of them, and is the less conservative.
 
-    The exact test over all signs, an image with all its seeds being one draw. With one seed that is McNemar's exact
-    test; with several, its form for clusters, of which the score test of Durkalski et al. is the limit. The mid-p
-    counts half of the outcomes that are as likely as the one seen.
+    The test over all signs, an image with all its seeds being one draw. With one seed that is McNemar's; with several,
+    its form for clusters, of which the score test of Durkalski et al. is the limit.
 
     Source: Fagerland et al. 2013, "The McNemar test for binary matched-pairs data: mid-p and asymptotic are better than
     exact conditional"; Durkalski et al. 2003, "Analysis of clustered matched-pair data".
@@ -80,7 +81,7 @@ def over_images(differences: np.ndarray) -> float:
         total = np.convolve(total, spaced)
     sums = 2 * np.arange(len(total)) - (len(total) - 1)
     outside, as_seen = total[np.abs(sums) > seen].sum(), total[np.abs(sums) == seen].sum()
-    return float(min(1.0, outside + as_seen / 2))
+    return float(min(1.0, outside + as_seen / (1 if exact else 2)))
 
 
 def bootstrap_interval(differences: np.ndarray, seed: int = 0, share: float = 0.95) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from utils.comparison.building import Cell, Comparison, Panel
 from utils.comparison.cost_table import cost_table
@@ -23,6 +23,8 @@ def build_tables(comparison: Comparison) -> list[Table]:
     tables = [_results(panel, comparison) for panel in comparison.panels]
     if comparison.contrasts:
         tables.append(significance_table(comparison))
+    if comparison.improvements:
+        tables.append(_improvements(comparison))
     if comparison.options.cost or comparison.options.reach is not None:
         tables.append(cost_table(comparison))
     return tables
@@ -66,9 +68,8 @@ def _result(cell: Cell | None, unit: Unit, on_test: Sequence[Cell]) -> Text:
 
 def _paper(printed: Printed, spread: Spread, unit: Unit) -> str:
     std = "" if printed.spread is None else f" ± {unit.text(printed.spread)}"
-    column = "" if printed.column is None else f" [{printed.column}]"
     difference = unit.text(spread.mean - printed.value, signed=True)
-    return f"{unit.text(printed.value)}{std}{column}, {difference}"
+    return f"{unit.text(printed.value)}{std}{_column(printed)}, {difference}"
 
 
 def _improvement(panel: Panel, column: str, unit: Unit) -> Text:
@@ -77,6 +78,41 @@ def _improvement(panel: Panel, column: str, unit: Unit) -> Text:
     row, difference = panel.improvements[column]
     whose = f" ({row})" if len(panel.rows) > 2 else ""
     return Text(f"{unit.text(difference, signed=True)}{whose}")
+
+
+def _improvements(comparison: Comparison) -> Table:
+    unit, found = comparison.unit(), comparison.improvements
+    rows = [
+        (
+            Text(each.name),
+            Text(f"{unit.text(each.difference, signed=True)} ({each.pairs})"),
+            Text(f"{unit.text(each.printed.value, signed=True)}{_column(each.printed)}"),
+            Text(unit.text(each.difference - each.printed.value, signed=True)),
+        )
+        for each in found
+    ]
+    notes = ["ours: mean over the pairs of groups that are alike in all else, and how many these are"]
+    notes += _sources(each.printed for each in found)
+    header = ("improvement", "ours", "paper", "ours less the paper's")
+    return Table(
+        f"Improvements that papers print; {unit.heading(comparison.options.metric)}",
+        header,
+        tuple(rows),
+        tuple(notes),
+        of_all=True,
+    )
+
+
+def _column(printed: Printed) -> str:
+    return "" if printed.column is None else f" [{printed.column}]"
+
+
+def _sources(printed: Iterable[Printed]) -> Iterator[str]:
+    """Yield where papers' numbers stand, and in what our runs differ from the recipe's."""
+    known = list(printed)
+    yield f"paper: {'; '.join(sources(known))}"
+    if departures := list(dict.fromkeys(each for paper in known for each in paper.departures)):
+        yield f"warning: these are not the recipe's runs, they differ in {named(departures)}"
 
 
 def _notes_below(panel: Panel, comparison: Comparison) -> Iterator[str]:
@@ -95,9 +131,8 @@ def _notes_below(panel: Panel, comparison: Comparison) -> Iterator[str]:
     if comparison.options.metric.endswith("loss"):
         yield "each loss has its own unit: compare cross_entropy instead"
     if printed := [paper for cell in cells for paper in cell.papers]:
-        yield f"paper: as printed, then ours less the paper's; {'; '.join(sources(printed))}"
-        if departures := list(dict.fromkeys(each for paper in printed for each in paper.departures)):
-            yield f"warning: these are not the recipe's runs, they differ in {named(departures)}"
+        yield "paper: as printed, then ours less the paper's"
+        yield from _sources(printed)
     marks = {MARKS.get(cell.contrast.verdict) for cell in cells if cell.contrast is not None}
     if MARKS["more than noise"] in marks:
         yield f"† differs from {panel.baseline} by more than noise, over seeds and, where that was tested, images"

@@ -28,7 +28,7 @@ class ImageTest:
 
     Args:
         difference: of the accuracies, a share. low, high: its 95 % interval.
-        p_value: of McNemar's test, mid-p; images with all their seeds are one draw.
+        p_value: of McNemar's test, mid-p unless the exact one is asked for; images with all their seeds are one draw.
     """
 
     difference: float
@@ -104,10 +104,15 @@ class Contrast:
         return f"{few}, {self.reason}" if self.detail else few
 
 
-def contrast_all(pairs: Iterable[tuple[Group, Group]], metric: str, with_images: bool) -> list[Contrast]:
-    """Test groups against their baselines, and correct for the number of comparisons, seeds and images apart."""
+def contrast_all(
+    pairs: Iterable[tuple[Group, Group]], metric: str, with_images: bool, exact: bool = False
+) -> list[Contrast]:
+    """Test groups against their baselines, and correct for the number of comparisons, seeds and images apart.
+
+    Args: exact: McNemar's exact test over images instead of its mid-p.
+    """
     read = lru_cache(maxsize=64)(read_rightness)  # a baseline is needed again in its column
-    found = [_contrast(group, baseline, metric, with_images, read) for group, baseline in pairs]
+    found = [_contrast(group, baseline, metric, with_images, exact, read) for group, baseline in pairs]
     images = iter(holm([each.over_images.p_value for each in found if each.over_images is not None]))
     trainings = [each.over_seeds.p_value for each in found if each.over_seeds is not None]
     seeds = iter(holm([p_value for p_value in trainings if p_value is not None]))
@@ -134,7 +139,7 @@ class NotPaired(Exception):
         self.reason = reason
 
 
-def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, read) -> Contrast:
+def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, exact: bool, read) -> Contrast:
     ours, theirs = group.values(metric), baseline.values(metric)
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
     if not seeds:
@@ -151,13 +156,13 @@ def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, rea
         return Contrast(group, baseline, seeds, trained, None, "predictions not read")
     runs, others = ({run.seed: run for run in each.runs} for each in (group, baseline))
     try:
-        tested = _over_images([(runs[seed], others[seed]) for seed in seeds], read)
+        tested = _over_images([(runs[seed], others[seed]) for seed in seeds], exact, read)
     except NotPaired as problem:
         return Contrast(group, baseline, seeds, trained, None, problem.reason, str(problem))
     return Contrast(group, baseline, seeds, trained, tested)
 
 
-def _over_images(pairs: Sequence[tuple[Run, Run]], read) -> ImageTest:
+def _over_images(pairs: Sequence[tuple[Run, Run]], exact: bool, read) -> ImageTest:
     index, target, _ = read(pairs[0][0])
     total = np.zeros(len(index), dtype=np.int64)
     for pair in pairs:
@@ -168,7 +173,7 @@ def _over_images(pairs: Sequence[tuple[Run, Run]], read) -> ImageTest:
         total += read(pair[0])[2].astype(np.int64) - read(pair[1])[2]
     means = total / len(pairs)
     low, high = bootstrap_interval(means)
-    return ImageTest(float(means.mean()), low, high, over_images(total), len(total))
+    return ImageTest(float(means.mean()), low, high, over_images(total, exact), len(total))
 
 
 def read_rightness(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

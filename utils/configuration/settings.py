@@ -12,6 +12,7 @@ import yaml
 
 from utils.configuration.schema import KEYS
 from utils.configuration.yaml_text import YamlError, read_yaml
+from utils.files import DamagedFile, read_text
 
 BETWEEN = re.compile(r"\n(?=\w)")
 """What stands before a top-level key; lines within a value begin with a space or a dash."""
@@ -32,9 +33,9 @@ class Entry(NamedTuple):
 def read_values(path: Path) -> dict[str, Any]:
     """Return what a run's config.yml says, key -> value; not to be changed.
 
-    Raises: OSError, ValueError or yaml.YAMLError if the file cannot be read or holds something else.
+    Raises: OSError or ValueError if the file cannot be read or holds something else.
     """
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     parts = [part for part in BETWEEN.split(text) if part.partition(":")[0] in _KEYS]
     entries = [_read_entry(part) for part in parts]  # parts that other runs have alike are read once
     if entries and None not in entries:
@@ -42,7 +43,7 @@ def read_values(path: Path) -> dict[str, Any]:
     try:
         values = read_yaml(text, written=True).value  # what is not laid out as runs lay it out
     except YamlError as error:
-        raise yaml.YAMLError(f"line {error.line}: {error.problem}") from None
+        raise DamagedFile(f"{path.name} is not YAML that is taken: line {error.line}: {error.problem}") from None
     if not isinstance(values, dict):
         raise ValueError("no configuration")
     return {key: value for key, value in values.items() if key in _KEYS}
@@ -70,8 +71,8 @@ def flatten(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     for key, value in values.items():
         if isinstance(value, dict):
             flat |= flatten(value, f"{above}{key}.")
-        elif f"{above}{key}" == "image_size" and isinstance(value, (list, tuple)) and len(set(value)) == 1:
-            flat[key] = value[0]
+        elif f"{above}{key}" == "image_size" and isinstance(value, (list, tuple)) and len(set(_frozen(value))) == 1:
+            flat[key] = _frozen(value[0])
         else:
             flat[f"{above}{key}"] = _frozen(value)
     return flat

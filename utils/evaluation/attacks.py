@@ -14,7 +14,7 @@ from datasets.files import progress
 from utils.evaluation import attack_pictures
 from utils.evaluation.adversarial import Objective, fgsm, input_gradient, pgd
 from utils.evaluation.choosing import draw, pick
-from utils.evaluation.findings import Findings, Picture, percent, share_of, whole
+from utils.evaluation.findings import Findings, Picture, percent
 from utils.evaluation.ranges import Level, Positive
 from utils.evaluation.subject import Subject
 from utils.seeding import derive_seed
@@ -150,15 +150,15 @@ def _attack_batch(
 
 
 def _tell(subject: Subject, attack: _Attack, outcome: _Outcome, sizes: list[float], eps: float) -> Findings:
-    found, number = Findings(), outcome.images
+    found, number = Findings("attacks"), outcome.images
     counted = {"fgsm": outcome.fgsm, "pgd": outcome.pgd}
     accuracy = {name: [counts[size] / number for size in sizes] for name, counts in counted.items()}
     place = sizes.index(eps)
-    found.add("images", number, whole)
-    found.add("accuracy", outcome.right / number, share_of(number))
-    found.add("fgsm_accuracy", accuracy["fgsm"][place], share_of(number))
-    found.add("pgd_accuracy", accuracy["pgd"][place], share_of(number))
-    found.add("zero_gradients", outcome.without_gradient / max(outcome.right, 1), percent)
+    found.add("images", number)
+    found.add_share("accuracy", outcome.right / number, number)
+    found.add_share("fgsm_accuracy", accuracy["fgsm"][place], number)
+    found.add_share("pgd_accuracy", accuracy["pgd"][place], number)
+    found.add("zero_gradients", outcome.without_gradient / max(outcome.right, 1))
     found.details = {"eps": [0.0, *sizes]} | {
         name: [outcome.right / number, *values] for name, values in accuracy.items()
     }

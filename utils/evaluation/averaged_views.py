@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.evaluation.findings import Findings, plain, points, share_of
+from utils.evaluation.findings import Findings
 from utils.evaluation.ranges import Positive
 from utils.evaluation.subject import Subject
 from utils.evaluation.together import Together
@@ -43,11 +43,10 @@ def averaged_views(
     side = min(subject.data.image_size)
     pixels = max(1, round(side / 8)) if shift is None else shift
     _check(chosen, views, pixels, side)
-    answers, found, everything = subject.answers, Findings(), Together()
+    answers, found, everything = subject.answers, Findings("test_time_augmentation"), Together()
     everything.add(answers.prediction, answers.log_probabilities)
-    share = share_of(len(answers.target))
-    found.add("accuracy", alone := everything.accuracy(answers.target), share)
-    found.add("nll", everything.nll(answers.target), plain)
+    found.add_share("accuracy", alone := everything.accuracy(answers.target), len(answers.target))
+    found.add("nll", everything.nll(answers.target))
     groups: dict[str, Together] = {}
     for kind in chosen:
         seen = _see(subject, kind, views, pixels)
@@ -55,9 +54,9 @@ def averaged_views(
         seen.add(answers.prediction, answers.log_probabilities)
         groups[kind] = seen
     for name, group in (groups | ({"together": everything} if len(groups) > 1 else {})).items():
-        found.add(f"{name}_accuracy", accuracy := group.accuracy(answers.target), share)
-        found.add(f"{name}_nll", group.nll(answers.target), plain)
-        found.add(f"{name}_gain", accuracy - alone, points)
+        found.add_share(f"{name}_accuracy", accuracy := group.accuracy(answers.target), len(answers.target))
+        found.add(f"{name}_nll", group.nll(answers.target))
+        found.add(f"{name}_gain", accuracy - alone)
     return found
 
 

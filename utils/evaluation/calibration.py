@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from utils.evaluation.findings import Findings, Picture, percent, plain
+from utils.evaluation.findings import Findings, Picture
 from utils.evaluation.plots import plot_reliability
 from utils.evaluation.ranges import Positive
 from utils.evaluation.subject import Subject
@@ -33,15 +33,15 @@ def calibration(subject: Subject, *, bins: Positive = 15) -> Findings:
         scaled_ece and so on.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599: eq. 3, sec. 4.2.
     """
-    answers, found = subject.answers, Findings()
+    answers, found = subject.answers, Findings("calibration")
     target, prediction = answers.target, answers.prediction
     before = answers.log_probabilities.double()
     after, temperatures = _scaled(subject, before)
     for prefix, log_p in (("", before), ("scaled_", after)):
         if prefix:
-            found.add("temperature", math.exp(np.mean(np.log(temperatures))), plain)
+            found.add("temperature", math.exp(np.mean(np.log(temperatures))))
         for name, value in measure(log_p, target, prediction, bins).items():
-            found.add(prefix + name, value, plain if name in ("nll", "brier") else percent)
+            found.add(prefix + name, value)
     panels = {
         title: Bins.of(*told(log_p, target, prediction), bins)
         for title, log_p in (("as it is", before), (f"temperature {found.words['temperature']}", after))

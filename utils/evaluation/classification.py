@@ -10,7 +10,7 @@ from msgspec import Meta
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
-from utils.evaluation.findings import Findings, Picture, percent, plain, share_of, whole, wilson
+from utils.evaluation.findings import Findings, Picture, percent, wilson
 from utils.evaluation.picture_grids import Cell, plot_grid
 from utils.evaluation.rejection import RejectionCurve, plot_rejection
 from utils.evaluation.subject import Answers, Subject
@@ -34,16 +34,16 @@ def classification(subject: Subject, *, pairs: Annotated[int, Meta(ge=0, le=100)
         images (weighted_...), rejected; one_off_accuracy where classes are ordered; aurc, the mean error when images
         are rejected by the loss's `confidence`.
     """
-    answers, found = subject.answers, Findings()
+    answers, found = subject.answers, Findings("classification")
     target, prediction = answers.target.numpy(), answers.prediction.numpy()
-    found.add("images", len(target), whole)
-    found.add("accuracy", accuracy := float(answers.right.double().mean()), share_of(len(target)))
+    found.add("images", len(target))
+    found.add_share("accuracy", accuracy := float(answers.right.double().mean()), len(target))
     found.details["accuracy_interval"] = wilson(accuracy, len(target))
-    found.add("top5_accuracy", top_accuracy(answers.log_probabilities, answers.target, TOP), percent)
+    found.add("top5_accuracy", top_accuracy(answers.log_probabilities, answers.target, TOP))
     if subject.data.data.ordered:
         near = (np.abs(prediction - target) <= 1) & (prediction != REJECTED)
-        found.add("one_off_accuracy", near.mean(), percent)
-    found.add("rejected", (prediction == REJECTED).mean(), percent)
+        found.add("one_off_accuracy", near.mean())
+    found.add("rejected", (prediction == REJECTED).mean())
     _each_class(subject, target, prediction, found)
     _confusions(subject, target, prediction, pairs, found)
     _rejection(subject, answers, found)
@@ -61,8 +61,8 @@ def _each_class(subject: Subject, target: np.ndarray, prediction: np.ndarray, fo
     each: Any = precision_recall_fscore_support(target, prediction, labels=occurring, zero_division=0)  # type: ignore
     images = each[3]
     for name, values in zip(("precision", "recall", "f1"), each[:3], strict=True):
-        found.add(name, values.mean(), percent)
-        found.add(f"weighted_{name}", np.average(values, weights=images), percent)
+        found.add(name, values.mean())
+        found.add(f"weighted_{name}", np.average(values, weights=images))
     names = [subject.classes[label] for label in occurring]
     found.notes += _macro_note(len(occurring), int((images == 0).sum()), len(subject.classes))
     columns = zip(names, *each, strict=True)
@@ -119,12 +119,12 @@ def _rejection(subject: Subject, answers: Answers, found: Findings) -> None:
     with torch.no_grad():
         confidence = subject.classifier.loss.confidence(answers.scores.to(subject.device)).cpu().double().numpy()
     curve = RejectionCurve.of((forced == answers.target).numpy(), confidence)
-    found.add("aurc", curve.area_above, plain)
+    found.add("aurc", curve.area_above)
     rejected = answers.prediction == REJECTED
     own = None
     if rejected.any() and not rejected.all():
         own = float(rejected.double().mean()), float(answers.right[~rejected].double().mean())
-        found.add("accuracy_of_not_rejected", own[1], percent)
+        found.add("accuracy_of_not_rejected", own[1])
     rows = [(percent(share), percent(curve.accuracy_at(share))) for share in SHARES]
     found.add_table("Accuracy when the least sure are rejected", ("rejected, at least", "accuracy of the rest"), rows)
     path = subject.output / "rejection.png"

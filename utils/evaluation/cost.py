@@ -20,7 +20,7 @@ from torch import nn
 from datasets.files import progress
 from models.flops import count_multiply_adds
 from models.scorer import Scorer
-from utils.evaluation.findings import Findings, whole
+from utils.evaluation.findings import Findings
 from utils.evaluation.ranges import Size
 from utils.evaluation.subject import Subject
 
@@ -45,27 +45,27 @@ def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds:
 
 
 def _cost(subject: Subject, repeats: int, seconds: float) -> Findings:
-    classifier, found = subject.classifier, Findings()
+    classifier, found = subject.classifier, Findings("cost")
     network = Scorer(classifier.network, classifier.own_head)
     shape = (subject.config.in_channels, *subject.data.image_size)
-    found.add("parameters", sum(each.numel() for each in network.parameters()), whole)
-    found.add("multiply_adds", count_multiply_adds(network, subject.data.image_size, shape[0]), whole)
-    found.add("weights_mb", saved_bytes(network) / MB, _megabytes)
-    found.add("checkpoint_mb", subject.folder.best.stat().st_size / MB, _megabytes)
+    found.add("parameters", sum(each.numel() for each in network.parameters()))
+    found.add("multiply_adds", count_multiply_adds(network, subject.data.image_size, shape[0]))
+    found.add("weights_mb", saved_bytes(network) / MB)
+    found.add("checkpoint_mb", subject.folder.best.stat().st_size / MB)
     rows = []
     for size, name in ((1, "latency_ms"), (BATCH, "latency_of_64_ms")):
         images = torch.rand(size, *shape, device=subject.device)
         with progress(repeats, f"passes of {size}", unit="pass") as bar:
             timing = measure(lambda batch=images: network(batch), subject.device, repeats, seconds, bar.update)
-        found.add(name, timing.median, lambda value: f"{value:,.2f} ms")
+        found.add(name, timing.median)
         spread = f"{timing.low:,.2f} to {timing.high:,.2f}"
         rows.append(
             (f"{size}", f"{timing.median:,.2f}", spread, f"{timing.number}", f"{1000 * size / timing.median:,.0f}")
         )
     header = ("images", "median, ms", "25 to 75 % of passes, ms", "passes", "images/s")
     found.add_table("Latency", header, rows)
-    found.add("images_per_second", 1000 * BATCH / found.numbers["latency_of_64_ms"], whole)
-    found.add("memory_mb", peak_memory(lambda: network(images), subject.device) / MB, _megabytes)
+    found.add("images_per_second", 1000 * BATCH / found.numbers["latency_of_64_ms"])
+    found.add("memory_mb", peak_memory(lambda: network(images), subject.device) / MB)
     found.notes = [_how(subject.device, subject.precision.precision)]
     return found
 
@@ -162,10 +162,6 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
     elif device.type == "mps":
         torch.mps.synchronize()
-
-
-def _megabytes(value: float) -> str:
-    return f"{value:,.2f} MB"
 
 
 def _how(device: torch.device, precision: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from utils.evaluation.findings import Findings, NotApplicable, Picture, percent, plain, points, share_of, whole
+from utils.evaluation.findings import Findings, NotApplicable, Picture, percent
 from utils.evaluation.plots import plot_over_epochs
 from utils.evaluation.ranges import Number, Positive
 from utils.evaluation.snapshots import choose_epochs, snapshots
@@ -42,16 +42,16 @@ def ensembles(subject: Subject, *, epochs: list[Number] | None = None, sizes: li
                 part.add(*said)
             alone.append(float(member.answers.right.double().mean()))
             growing.append(together.accuracy(target))
-    found = Findings()
-    found.add("members", len(chosen), whole)
-    found.add("accuracy", together.accuracy(target), share_of(len(target)))
-    found.add("gain", together.accuracy(target) - float((selected == target).double().mean()), points)
-    found.add("nll", together.nll(target), plain)
-    found.add("rejected", float((together.prediction == REJECTED).double().mean()), percent)
+    found = Findings("ensembles")
+    found.add("members", len(chosen))
+    found.add_share("accuracy", together.accuracy(target), len(target))
+    found.add("gain", together.accuracy(target) - float((selected == target).double().mean()))
+    found.add("nll", together.nll(target))
+    found.add("rejected", float((together.prediction == REJECTED).double().mean()))
     for size, part in parts.items():
-        found.add(f"accuracy_of_{size}", part.accuracy(target), percent)
-    found.add("mean_member", sum(alone) / len(alone), percent)
-    found.add("best_member", max(alone), percent)
+        found.add(f"accuracy_of_{size}", part.accuracy(target))
+    found.add("mean_member", sum(alone) / len(alone))
+    found.add("best_member", max(alone))
     rows = [(str(epoch), *map(percent, each)) for epoch, *each in zip(chosen, alone, growing, strict=True)]
     found.add_table("Members", ("epoch", "accuracy", "together with those before"), rows)
     found.details = {"epochs": chosen, "accuracy": alone, "growing": growing, "sizes": [*groups.values()]}

@@ -16,7 +16,7 @@ from utils.configuration.schema import Configuration
 from utils.configuration.settings import show
 from utils.evaluation import EVALUATIONS, judges, names_of_all
 from utils.evaluation.findings import NotApplicable
-from utils.evaluation.record import Evaluated, Record, go_on, read_record, write_record
+from utils.evaluation.record import Conditions, Evaluated, Record, go_on, read_record, write_record
 from utils.evaluation.report import write_report
 from utils.evaluation.subject import Subject, build_subject
 from utils.lookup import load_entry
@@ -75,7 +75,7 @@ def evaluate(
             kept = {picture.path for picture in findings.pictures}
             for path in {picture.path for picture in before.findings.pictures} - kept:
                 path.unlink(missing_ok=True)
-        record.evaluated[name] = Evaluated(params, findings, time.perf_counter() - began)
+        record.evaluated[name] = Evaluated(params, findings, time.perf_counter() - began, Conditions.of(record.facts))
         write_record(record, subject.output)  # each as soon as it is known: the next may take long
         tell(in_words(name, record.evaluated[name]))
     if len(left_out) == len(names):

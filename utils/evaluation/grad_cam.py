@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from losses.base import ClassificationLoss
 from utils.evaluation.choosing import draw, pick
 from utils.evaluation.feature_maps import last_map_and_gradient
-from utils.evaluation.findings import Findings, NotApplicable, Picture, whole
+from utils.evaluation.findings import Findings, NotApplicable, Picture
 from utils.evaluation.picture_grids import Cell, plot_grid, to_picture
 from utils.evaluation.subject import Subject
 from utils.types import REJECTED, Batch
@@ -31,7 +31,7 @@ def grad_cam(subject: Subject, *, images: Annotated[int, Meta(ge=1, le=40)] = 6,
 
     Raises: NotApplicable for a network whose last features have no places, or whose scores do not depend on them.
     """
-    answers, found = subject.answers, Findings()
+    answers, found = subject.answers, Findings("grad_cam")
     right = answers.right.numpy()
     chosen = {
         "right": np.flatnonzero(right),
@@ -53,8 +53,8 @@ def grad_cam(subject: Subject, *, images: Annotated[int, Meta(ge=1, le=40)] = 6,
         path = subject.output / f"grad_cam_{name}.png"
         plot_grid(rows, path)
         found.pictures.append(Picture(path, f"Grad-CAM of {name} predictions"))
-    found.add("maps", shown, whole)
-    found.add("empty_maps", empty, whole)
+    found.add("maps", shown)
+    found.add("empty_maps", empty)
     found.notes += _remarks(subject, empty, grid)
     return found
 

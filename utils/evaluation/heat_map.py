@@ -11,7 +11,7 @@ from datasets.images import name_and_size
 from datasets.preprocessing import Preprocessing
 from datasets.stream import ImageStream
 from utils.evaluation.choosing import draw
-from utils.evaluation.findings import Findings, Picture, plain
+from utils.evaluation.findings import Findings, Picture
 from utils.evaluation.heat_map_picture import Believed, plot_beliefs
 from utils.evaluation.picture_grids import to_picture
 from utils.evaluation.subject import Answers, Subject, open_subject
@@ -43,7 +43,7 @@ def heat_map(
     labels = table.labels[rows]
     probabilities = np.stack([each.log_probabilities.exp().numpy() for each in answers.values()])  # [R, N, K]
     predictions = np.stack([each.prediction.numpy() for each in answers.values()])
-    found = Findings()
+    found = Findings("heat_map")
     if images is None:
         right = int((predictions[0] == labels).sum())
         found.notes.append(
@@ -52,7 +52,8 @@ def heat_map(
         )
     names = _short_names(subjects)
     of_label = probabilities[:, np.arange(len(rows)), labels].mean(axis=1)  # [R]
-    found.words = {f"p(label), mean: {name}": plain(each) for name, each in zip(names, of_label, strict=True)}
+    for name, each in zip(names, of_label, strict=True):
+        found.add(f"p(label), mean: {name}", each, compared=False)
     found.details = {
         "runs": list(subjects),
         "images": rows.tolist(),

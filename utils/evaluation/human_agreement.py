@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils.evaluation.findings import Findings, NotApplicable, percent, plain, whole
+from utils.evaluation.findings import Findings, NotApplicable, percent
 from utils.evaluation.subject import Subject
 from utils.files import read_regular
 from utils.types import DAMAGED_TENSORS, REJECTED, ConfigError, first_line
@@ -43,13 +43,17 @@ def human_agreement(subject: Subject, *, labels_path: str | None = None) -> Find
     if config.dataset != "cifar10" or config.classes or subject.part.name != "test":
         raise NotApplicable("people labelled the 10,000 test images of cifar10 only")
     people = read_people(_find(labels_path, config.data_path), subject.data.data.test.labels)[answers.index]
-    divergence, right, found = divergences(people, answers.log_probabilities.double()), answers.right, Findings()
-    found.add("kl", float(divergence.mean()), plain)
+    divergence, right, found = (
+        divergences(people, answers.log_probabilities.double()),
+        answers.right,
+        Findings("human_agreement"),
+    )
+    found.add("kl", float(divergence.mean()))
     if right.any():
-        found.add("kl_right", float(divergence[right].mean()), plain)
-    found.add("right", int(right.sum()), whole)
-    found.add("top1_agreement", float((answers.prediction == people.argmax(dim=1)).double().mean()), percent)
-    found.add("human_entropy", float(torch.special.entr(people).sum(dim=1).mean()), plain)
+        found.add("kl_right", float(divergence[right].mean()))
+    found.add("right", int(right.sum()))
+    found.add("top1_agreement", float((answers.prediction == people.argmax(dim=1)).double().mean()))
+    found.add("human_entropy", float(torch.special.entr(people).sum(dim=1).mean()))
     floored = ((answers.log_probabilities < math.log(FLOOR)) & (people > 0)).any(dim=1)
     if floored.any():
         found.notes.append(f"{int(floored.sum()):,} images have a probability below {FLOOR:.1e}, which counts as that")

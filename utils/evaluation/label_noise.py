@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datasets.preprocessing import Preprocessing
 from datasets.stream import ImageStream
-from utils.evaluation.findings import Findings, NotApplicable, Picture, percent, whole
+from utils.evaluation.findings import Findings, NotApplicable, Picture, percent
 from utils.evaluation.plots import plot_over_epochs
 from utils.evaluation.ranges import Number
 from utils.evaluation.snapshots import choose_epochs, snapshots
@@ -31,10 +31,10 @@ def label_noise(subject: Subject, *, epochs: list[Number] | None = None) -> Find
         raise NotApplicable("no training label is wrong; see label_noise and noisy_labels")
     stream = ImageStream(subject.data.train_table, rows, Preprocessing.of(subject.config, training=True))
     true = torch.from_numpy(subject.data.data.train.labels[rows])
-    found = Findings()
-    found.add("wrong_labels", len(rows), whole)
+    found = Findings("label_noise")
+    found.add("wrong_labels", len(rows))
     for name, value in _shares(subject, stream, true, f"wrong labels, epoch {subject.epoch}").items():
-        found.add(name, value, percent)
+        found.add(name, value)
     with snapshots(subject, chosen) as members:
         shares = [_shares(member, stream, true, f"wrong labels, epoch {member.epoch}") for member in members]
     if chosen:

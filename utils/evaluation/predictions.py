@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import NamedTuple
 
 from utils.files import write_atomically
 from utils.outcomes import Guess
+from utils.runs import write_rows
 from utils.types import printable
 
 REJECTED_IN_WORDS = "(rejected: none of the classes)"
@@ -52,16 +51,17 @@ def as_table(told: Predictions, most: int | None = None) -> str:
 
 
 def write_csv(told: Predictions, path: Path) -> None:
-    """Write a line for each picture: image, prediction (empty if rejected), class_1, probability_1, ..."""
-    text = io.StringIO()
-    writer = csv.writer(text)
+    """Write a line for each picture: image, prediction (empty if rejected), class_1, probability_1, ...
+
+    Names that spreadsheets would run as formulas have an apostrophe before them.
+    """
     number = len(told.pictures[0].guess.likeliest)
     header = [f"{name}_{place}" for place in range(1, number + 1) for name in ("class", "probability")]
-    writer.writerow(["image", "prediction", *header])
+    rows = [["image", "prediction", *header]]
     for each in told.pictures:
         guesses = [value for name, probability in each.guess.likeliest for value in (name, f"{probability:.6g}")]
-        writer.writerow([_as_text(each.path), each.guess.name or "", *guesses])
-    write_atomically(path, text.getvalue())
+        rows.append([_as_text(each.path), each.guess.name or "", *guesses])
+    write_rows(path, rows)
 
 
 def write_json(told: Predictions, path: Path) -> None:

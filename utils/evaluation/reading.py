@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from datasets.sequences import decode_texts
 from losses.ctc import read_by_beams
-from utils.evaluation.findings import Findings, Picture, percent, share_of, whole
+from utils.evaluation.findings import Findings, Picture
 from utils.evaluation.picture_grids import Cell, plot_grid
 from utils.evaluation.subject import Subject
 from utils.metrics.sequences import edit_distances
@@ -36,19 +36,19 @@ def reading(
     Returns: accuracy (texts without a mistake, eq. 7 of arXiv:2206.01002), character_error_rate (edit distance over all
         characters written), not_read (no character at all), and with beams the first two once more.
     """
-    answers, found, classes = subject.answers, Findings(), subject.classes
+    answers, found, classes = subject.answers, Findings("reading"), subject.classes
     distances = edit_distances(answers.prediction, answers.target)
     characters = int((answers.target != REJECTED).sum())
-    found.add("images", len(distances), whole)
-    found.add("characters", characters, whole)
-    found.add("accuracy", float((distances == 0).double().mean()), share_of(len(distances)))
-    found.add("character_error_rate", float(distances.sum()) / characters, percent)
-    found.add("not_read", float((answers.prediction == REJECTED).all(dim=1).double().mean()), percent)
+    found.add("images", len(distances))
+    found.add("characters", characters)
+    found.add_share("accuracy", float((distances == 0).double().mean()), len(distances))
+    found.add("character_error_rate", float(distances.sum()) / characters)
+    found.add("not_read", float((answers.prediction == REJECTED).all(dim=1).double().mean()))
     if beams:
         read = read_by_beams(answers.log_probabilities, beams)
         by_beams = edit_distances(read, answers.target)
-        found.add("accuracy_by_beams", float((by_beams == 0).double().mean()), share_of(len(distances)))
-        found.add("character_error_rate_by_beams", float(by_beams.sum()) / characters, percent)
+        found.add_share("accuracy_by_beams", float((by_beams == 0).double().mean()), len(distances))
+        found.add("character_error_rate_by_beams", float(by_beams.sum()) / characters)
 
     pairs = character_pairs(answers.target.numpy(), answers.prediction.numpy())
     path = subject.output / "places.png"

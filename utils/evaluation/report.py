@@ -11,14 +11,17 @@ from typing import Any
 from utils.comparison.page.markup import list_notes, safe
 from utils.comparison.page.writing import allowed_text, page_style
 from utils.evaluation import in_yaml
-from utils.evaluation.findings import INTERVAL_NAME, Findings, Picture, Table
-from utils.evaluation.glossary import INTERVAL, better, meaning
-from utils.evaluation.record import Evaluated, Record
-from utils.files import write_atomically
+from utils.evaluation.findings import Findings, Picture, Table
+from utils.evaluation.glossary import INTERVAL, meaning
+from utils.evaluation.record import Conditions, Evaluated, Record
+from utils.files import DamagedFile, read_regular, write_atomically
 from utils.runs import RunFolder
 
 FILE = "report.html"
 MOST_ROWS = 300
+MOST_PICTURE_BYTES = 1 << 25
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What every PNG begins with."""
 PARAMS_OF = {"dataset": "data", "loss_function": "loss"}
 """Settings whose parameters stand under another name than their own."""
 ALWAYS_TOLD = ("lr_scheduler",)
@@ -48,6 +51,7 @@ def write_report(record: Record, folder: Path) -> Path:
     facts = record.facts
     style = page_style() + STYLE
     names = list(record.evaluated)
+    several = len({_versions(each.conditions) for each in record.evaluated.values()}) > 1
     text = Template((Path(__file__).parent / FILE).read_text(encoding="utf-8")).substitute(
         policy=f"{POLICY}; style-src {allowed_text(style)}",
         title=safe(f"{facts['run']}: {facts['on']}"),
@@ -55,7 +59,7 @@ def write_report(record: Record, folder: Path) -> Path:
         notes=list_notes(_introduction(record)),
         run=_run(record, RunFolder(folder.parent)),
         links=" ".join(f'<a href="#{safe(name)}">{safe(_heading(name))}</a>' for name in names),
-        sections="\n".join(_section(name, record.evaluated[name]) for name in names),
+        sections="\n".join(_section(name, record.evaluated[name], several) for name in names),
     )
     path = folder / FILE
     write_atomically(path, text)
@@ -70,7 +74,7 @@ def _introduction(record: Record) -> list[str]:
         *facts["notes"],
         *(f"left out: {line}" for line in facts.get("left_out", ())),
     ]
-    if any(INTERVAL_NAME in text for each in record.evaluated.values() for text in each.findings.words.values()):
+    if any(number.low is not None for each in record.evaluated.values() for number in each.findings.found.values()):
         lines.append(INTERVAL)
     if not facts["finished"]:
         lines.insert(0, "warning: the run is not finished; these are its best weights so far")
@@ -81,15 +85,14 @@ def _introduction(record: Record) -> list[str]:
 
 def _run(record: Record, folder: RunFolder) -> str:
     """Return what was trained and how, and the whole configuration."""
-    facts, settings = record.facts, record.facts["settings"]
+    settings = record.facts["settings"]
     rows = {
         key.replace("_", " "): f"{in_yaml(value)}{_with(params)}"
         for key, value in settings.items()
         if not key.endswith("_params") and (value is not None or key in ALWAYS_TOLD)
         for params in [settings.get(f"{PARAMS_OF.get(key, key)}_params")]
     }
-    rows["evaluated"] = f"{facts['evaluated']}, {facts['device']}, precision {facts.get('precision', '32-true')}"
-    rows["versions"] = ", ".join(f"{name} {version}" for name, version in facts["packages"].items() if version)
+    rows["versions"] = "; ".join(dict.fromkeys(_versions(each.conditions) for each in record.evaluated.values()))
     body = "".join(f"<tr><th scope=row>{safe(name)}</th><td>{safe(text)}</td></tr>" for name, text in rows.items())
     whole = ""
     if folder.config.is_file():
@@ -105,10 +108,17 @@ def _with(params: Mapping[str, Any] | None) -> str:
     return f" ({in_yaml(params)[1:-1] or 'no parameters given'})"
 
 
-def _section(name: str, evaluated: Evaluated) -> str:
-    found = evaluated.findings
+def _versions(conditions: Conditions) -> str:
+    return ", ".join(f"{name} {version}" for name, version in conditions.packages.items() if version)
+
+
+def _section(name: str, evaluated: Evaluated, versions: bool) -> str:
+    """Args: versions: name those of this evaluation, as others were done with other ones."""
+    found, at = evaluated.findings, evaluated.conditions
+    where = [at.device, at.precision, at.evaluated, _versions(at) if versions else ""]
     given = ", ".join(f"{key}: {in_yaml(value)}" for key, value in evaluated.params.items())
-    lead = f"<p class=lead>took {evaluated.seconds:.1f} s{safe(f'; {given}') if given else ''}</p>"
+    told = "; ".join(filter(None, (", ".join(filter(None, where)), given)))
+    lead = f"<p class=lead>took {evaluated.seconds:.1f} s{safe(f'; {told}') if told else ''}</p>"
     parts = [
         _numbers(name, found),
         list_notes(found.notes),
@@ -124,14 +134,14 @@ def _heading(name: str) -> str:
 
 def _numbers(evaluation: str, found: Findings) -> str:
     """Return each number with what it means; one of an older version may have no meaning any more."""
-    if not found.words:
+    if not found.found:
         return ""
     rows = []
-    for name, text in found.words.items():
-        direction, known = better(evaluation, name), meaning(evaluation, name)
+    for name, number in found.found.items():
+        known = meaning(evaluation, name)
         rows.append(
-            f"<tr><th scope=row>{safe(name)}</th><td>{safe(text)}</td>"
-            f"<td class=better>{f'{direction} is better' if direction else ''}</td>"
+            f"<tr><th scope=row>{safe(name)}</th><td>{safe(number.text)}</td>"
+            f"<td class=better>{f'{number.better} is better' if number.better else ''}</td>"
             f"<td class=meaning>{safe(known.text) if known else ''}</td></tr>"
         )
     head = "".join(f"<th scope=col>{each}</th>" for each in ("number", "value", "", "what it is"))
@@ -142,9 +152,10 @@ def _numbers(evaluation: str, found: Findings) -> str:
 def _picture(picture: Picture, section: str) -> str:
     """Return a picture in a box that it is scrolled in, where it is wider; a tick shows it in its full size."""
     try:
-        content = picture.path.read_bytes()
-    except OSError:
-        return f"<p class=warning>{safe(picture.path.name)} is missing</p>"
+        content = _read_png(picture.path)
+    except (OSError, DamagedFile) as error:
+        reason = "is missing" if isinstance(error, FileNotFoundError) else "is no picture of this evaluation"
+        return f"<p class=warning>{safe(picture.path.name)} {reason}</p>"
     caption = safe(picture.caption)
     data = base64.b64encode(content).decode("ascii")
     image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
@@ -152,6 +163,19 @@ def _picture(picture: Picture, section: str) -> str:
     name = f"full-{safe(section)}-{safe(picture.path.stem)}"
     full = f"<input type=checkbox id={name}> <label for={name}>full size</label>"
     return f"<figure><figcaption>{caption}</figcaption>{full}{box}</figure>"
+
+
+def _read_png(path: Path) -> bytes:
+    """Return a picture that lies in the evaluation's own folder: the page is meant to be sent to someone.
+
+    Raises: OSError; DamagedFile for a link, which may lead to any file, and for what is no PNG.
+    """
+    if path.is_symlink() or path.parent.is_symlink():
+        raise DamagedFile(f"{path.name} is a link")
+    content = read_regular(path, MOST_PICTURE_BYTES)
+    if not content.startswith(PNG):
+        raise DamagedFile(f"{path.name} is no PNG")
+    return content
 
 
 def _table(table: Table) -> str:

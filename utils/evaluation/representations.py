@@ -8,7 +8,7 @@ from sklearn.manifold import TSNE
 
 from datasets.files import at_work
 from utils.evaluation.choosing import draw_of_each, require
-from utils.evaluation.findings import Findings, NotApplicable, Picture, percent, plain, whole
+from utils.evaluation.findings import Findings, NotApplicable, Picture, percent
 from utils.evaluation.ranges import Positive, Size
 from utils.evaluation.representation_pictures import plot_points
 from utils.evaluation.subject import Subject
@@ -42,18 +42,18 @@ def representations(
         require("representations", "perplexity", perplexity < len(chosen), f"< {len(chosen)}, the images", perplexity)
     if len(np.unique(labels)) < 2:
         raise NotApplicable("the images are of one class")
-    found = Findings()
-    found.add("images", len(chosen), whole)
+    found = Findings("representations")
+    found.add("images", len(chosen))
     intra, inter = distances(features, labels)
-    found.add("intra_class_distance", intra, plain)
-    found.add("inter_class_distance", inter, plain)
+    found.add("intra_class_distance", intra)
+    found.add("inter_class_distance", inter)
     if inter > 0:
-        found.add("distance_ratio", intra / inter, plain)
+        found.add("distance_ratio", intra / inter)
     else:
         found.notes.append("all classes have the same mean: the features tell nothing")
     pca = PCA(n_components=min(2, *features.shape), random_state=0).fit(features)
     variance = float(np.nan_to_num(pca.explained_variance_ratio_).sum())
-    found.add("pca_variance", variance, percent)
+    found.add("pca_variance", variance)
     planes = {"pca": (pca.transform(features), f"PCA: two directions with {percent(variance)} of the variance")}
     if tsne:
         told = f"t-SNE, perplexity {perplexity:g}: neighbours mean something, distances between groups do not"

@@ -10,7 +10,7 @@ from msgspec import Meta
 from torch import Tensor
 
 from datasets.stream import ImageStream
-from utils.evaluation.findings import Findings, Picture, percent, plain, share_of, whole
+from utils.evaluation.findings import Findings, Picture
 from utils.evaluation.plots import plot_histograms
 from utils.evaluation.ranges import Number, Positive
 from utils.evaluation.subject import Subject
@@ -55,14 +55,14 @@ def stability(
     predictions, variation, divergence = _ask(subject, stream)
     other = predictions != itself[:, None]  # [N, V]
     changed = other.double().mean(dim=1)
-    found = Findings()
-    found.add("images", len(positions), whole)
-    found.add("changed", float(changed.mean()), percent)
-    found.add("steady", float((changed == 0).double().mean()), percent)
-    found.add("total_variation", float(variation.mean()), plain)
-    found.add("divergence", float(divergence.mean()), plain)
-    found.add("accuracy", float((itself == target).double().mean()), share_of(len(positions)))
-    found.add("accuracy_of_views", float((predictions == target[:, None]).double().mean()), percent)
+    found = Findings("stability")
+    found.add("images", len(positions))
+    found.add("changed", float(changed.mean()))
+    found.add("steady", float((changed == 0).double().mean()))
+    found.add("total_variation", float(variation.mean()))
+    found.add("divergence", float(divergence.mean()))
+    found.add_share("accuracy", float((itself == target).double().mean()), len(positions))
+    found.add("accuracy_of_views", float((predictions == target[:, None]).double().mean()))
     path = subject.output / "stability.png"
     panels = {
         f"of {views} views, predicted otherwise": (other.sum(dim=1).numpy(), np.arange(views + 2) - 0.5),

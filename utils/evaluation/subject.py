@@ -159,10 +159,14 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     config = structs.replace(config, pretrained=False, weights_path=None, compile=False)  # the checkpoint has them all
     # a schedule that would be refused today may have trained it
     prepared = prepare(structs.replace(config, lr_scheduler=None, lr_scheduler_params={}))
-    recorded = folder.read_environment().get("data_fingerprint")
+    try:
+        facts = folder.read_environment()
+    except DamagedFile as damage:
+        raise ConfigError(f"{folder.path}: {damage}") from None
+    recorded = facts.get("data_fingerprint")
     if recorded not in (None, prepared.data.fingerprint):
         LOG.warning("%s: the data is not what this run was trained on: images, labels or boxes differ", folder.path)
-    if changes := code_changes(folder.read_environment(), config, accepted=False):
+    if changes := code_changes(facts, config, accepted=False):
         LOG.warning("%s: the code is not what this run was trained with: %s", folder.path, in_words(changes))
     _refuse_other_classes(folder, prepared.data.data.classes)
     epoch = _load(prepared.classifier, folder.best)

@@ -53,19 +53,7 @@ ORDERED_METRICS = frozenset({"one_off_accuracy"})
 ABSOLUTE_METRICS = frozenset({"loss", "cross_entropy"})
 """Those that are no shares."""
 TRAINING_METRICS = ("loss", "accuracy")
-LOWER_IS_BETTER = frozenset(
-    {
-        *("loss", "cross_entropy", "rejected", "character_error_rate", "aurc", "memorised", "kl", "kl_right"),
-        *(f"{scaled}{name}" for scaled in ("", "scaled_") for name in ("ece", "classwise_ece", "nll", "brier")),
-        *("not_read", "character_error_rate_by_beams"),
-        *("changed", "total_variation", "divergence"),
-        *(f"{kind}_nll" for kind in ("flips", "shifts", "training", "together")),
-        *("zero_gradients", "intra_class_distance", "distance_ratio"),
-        *("parameters", "multiply_adds", "weights_mb", "checkpoint_mb", "memory_mb"),
-        *("latency_ms", "latency_of_64_ms"),
-    }
-)
-"""Metrics, and numbers of evaluations."""
+LOWER_IS_BETTER = frozenset({"loss", "cross_entropy", "rejected", "character_error_rate"})
 
 MONITORS = (*(f"valid/{name}" for name in ALL_METRICS), *(f"train/{name}" for name in TRAINING_METRICS))
 """What a run can be selected, stopped and scheduled on."""

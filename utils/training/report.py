@@ -104,7 +104,7 @@ def flat_parameters(prepared: Preparation) -> dict[str, str | int | float | bool
         "output_channels": None if "output_channels" in prepared.not_applied else config.output_channels,
         "last_layer_size": getattr(classifier, "in_features", None),
         "num_parameters": prepared.num_parameters,
-        "flops": prepared.multiply_adds,
+        "multiply_adds": prepared.multiply_adds,
     }
 
 
@@ -132,7 +132,7 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
         "selected_by": config.monitor,
         "epochs_run": len(rows),
         "num_parameters": prepared.num_parameters,
-        "flops": prepared.multiply_adds,
+        "multiply_adds": prepared.multiply_adds,
         "seconds": round(sum(row["seconds"] for row in rows), 3),
         "images_per_second": round(record.training_images / max(record.training_seconds, 1e-9), 1),
         "waiting_share": round(record.waiting_seconds / max(record.training_seconds, 1e-9), 4),

@@ -12,10 +12,17 @@ import pyarrow.parquet as pq
 
 from utils.configuration.reading import read_configuration
 from utils.evaluation.findings import Findings
-from utils.evaluation.record import Evaluated, Record, write_record
+from utils.evaluation.record import Conditions, Evaluated, Record, write_record
 from utils.identity import fingerprint
 from utils.runs import RunFolder, TrialRecord, run_prefix
 
+ENVIRONMENT = {
+    **{"device": "cpu", "precision": "32-true", "processor": "A CPU", "threads": 2, "python": "3.12.3", "cuda": None},
+    "packages": {"torch": "2.15.0", "torchvision": "0.30.0", "timm": "1.1.0", "numpy": "2.4.0"},
+    "git_commit": "0" * 40,
+    "git_changed": False,
+}
+"""Of a run that recorded no code."""
 COMMON = ["dataset=digits", "architecture=resnet10t", "trackers=[]", "num_epochs=3"]
 
 
@@ -30,7 +37,9 @@ def leave(
     suffix: str = "",
     summary: Mapping[str, Any] | None = None,
     trial: TrialRecord | None = None,
-    evaluated: Findings | None = None,
+    evaluated: Findings | Sequence[Findings] = (),
+    environment: Mapping[str, Any] | None = None,
+    conditions: Mapping[str, Any] | None = None,
 ) -> RunFolder:
     """Write a run's folder.
 
@@ -41,13 +50,14 @@ def leave(
         targets: classes, by default 0 to 9 in turn, or texts.
         epochs: valid/accuracy of each epoch.
         trial: which trial of a search it is.
-        evaluated: what `calibration` found in it.
+        evaluated: what evaluations found in it. conditions: where they were done.
+        environment: what its record says otherwise than `ENVIRONMENT`.
     """
     config = read_configuration(None, [*COMMON, f"output_path={output}", *changes])
     folder = RunFolder(output / f"{run_prefix(config)}-s{config.seed}-{fingerprint(config, data)}{suffix}")
     folder.path.mkdir(parents=True)
     folder.config.write_text(config.to_yaml())
-    folder.environment.write_text(json.dumps({"data_fingerprint": data}))
+    folder.environment.write_text(json.dumps(ENVIRONMENT | {"data_fingerprint": data} | dict(environment or {})))
     if trial is not None:
         folder.write_trial(trial)
     if epochs:
@@ -59,13 +69,17 @@ def leave(
         table = pa.table({"index": range(len(right)), "target": labels, "prediction": predictions})
         pq.write_table(table, folder.predictions)
     if accuracy is not None:
-        costs = {"seconds": 2.0, "images_per_second": 100.0, "num_parameters": 10, "flops": 20}
+        costs = {"seconds": 2.0, "images_per_second": 100.0, "num_parameters": 10, "multiply_adds": 20}
         numbers = {"test/accuracy": accuracy, "test/cross_entropy": 1 - accuracy, **costs, "noisy_labels": None}
         folder.summary.write_text(json.dumps(numbers | dict(summary or {})))
-    if evaluated is not None:
+    if found := [evaluated] if isinstance(evaluated, Findings) else evaluated:
         folder.evaluation.mkdir()
         facts = {"checkpoint": "", "data_fingerprint": data, "images": 0, "finished": True}
-        write_record(Record(facts, {"calibration": Evaluated({}, evaluated, 1.0)}), folder.evaluation)
+        where: dict[str, Any] = {"device": "A CPU", **(conditions or {})}
+        at = Conditions(**where)
+        write_record(
+            Record(facts, {each.evaluation: Evaluated({}, each, 1.0, at) for each in found}), folder.evaluation
+        )
     return folder
 
 

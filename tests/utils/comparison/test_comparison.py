@@ -23,6 +23,7 @@ from utils.configuration.schema import Configuration
 from utils.configuration.settings import short_labels, shown
 from utils.identity import content_of
 from utils.metrics import KINDS
+from utils.reference import belongs, recipes, reference_of
 from utils.sweeps.cells import expand, load_sweep
 from utils.sweeps.reading import find_mistakes
 from utils.types import ConfigError
@@ -172,6 +173,30 @@ def test_a_difference_on_images_and_seeds_is_tested(tmp_path):
     assert found.verdict == "images only"
     told = "with 3 seeds no test over seeds can reach 0.05: p (Holm) is at least 0.250; 6 seeds can"
     assert told in text_of(study(tmp_path))
+
+
+def test_the_test_over_images_is_called_what_it_is_and_can_be_exact(tmp_path):
+    leave(tmp_path, CE, right=[k < 80 for k in range(100)])
+    leave(tmp_path, OSM, right=[k < 85 for k in range(100)])
+    for exact, expected, name in (
+        (False, 0.03125, "the mid-p McNemar test"),
+        (True, 0.0625, "McNemar's exact test, an"),
+    ):
+        found = study(tmp_path, exact=exact)
+        tested = contrast(found, "OneSidedMarginLoss").over_images
+        assert tested is not None
+        assert tested.p_value == pytest.approx(expected)
+        assert name in text_of(found)
+        assert "exact test (mid-p)" not in text_of(found)
+
+
+def test_multiply_adds_of_older_runs_are_read(tmp_path):
+    leave(tmp_path, CE)
+    old = leave(tmp_path, OSM)
+    old.summary.write_text(old.summary.read_text().replace("multiply_adds", "flops"))
+    assert "flops" in old.summary.read_text()
+    assert [row["multiply_adds mean"] for row in group_records(study(tmp_path))] == [20, 20]
+    assert old.read_summary()["multiply_adds"] == 20
 
 
 def test_texts_are_paired_as_classes_are(tmp_path):
@@ -377,6 +402,37 @@ def test_the_recipes_own_runs_depart_in_nothing(tmp_path):
     leave(tmp_path, "seed=0").config.write_text(config.to_yaml())
     (cell,) = study(tmp_path).cells
     assert [paper.departures for paper in cell.papers] == [()]
+
+
+WITH_IMPROVEMENTS = sorted(
+    name for name in recipes() if any(number.improvement_over for number in reference_of(name).numbers)
+)
+
+
+@pytest.mark.parametrize("recipe", WITH_IMPROVEMENTS)
+def test_improvements_that_a_paper_prints_stand_beside_ours(tmp_path, recipe):
+    """Each loss is as much better than the other in all its runs as the paper says, and a point more."""
+    reference = reference_of(recipe)
+    config = read_configuration(str(ROOT / "experiments" / f"{recipe}.yml"), check_sweep=find_mistakes)
+    numbers = [each for each in reference.numbers if each.improvement_over and each.metric in (None, "test/accuracy")]
+    assert numbers
+    sign = -1 if reference.printed == "error" else 1
+    for place, cell in enumerate(expand(load_sweep(config))):
+        gains = [sign * each.value / 100 for each in numbers if belongs(each.cell, cell.config.values())]
+        accuracy = 0.5 + max(gains, default=-0.01) + 0.01
+        folder = leave(tmp_path, f"seed={cell.config.seed}", suffix=f"-{place + 2}", accuracy=accuracy)
+        folder.config.write_text(cell.config.to_yaml())
+    found = study(tmp_path, tests="none")
+    assert len(found.improvements) == len(numbers)
+    for each, number in zip(found.improvements, numbers, strict=True):
+        assert each.printed.value == pytest.approx(sign * number.value / 100)
+        assert each.difference == pytest.approx(each.printed.value + 0.01)
+        assert each.pairs >= 1
+        assert each.printed.departures == ()
+    (table,) = [table for table in build_tables(found) if table.title.startswith("Improvements that papers print")]
+    assert {row[3].text for row in table.rows} == {"+1.00"}
+    assert table.title.endswith("test/accuracy, %")
+    assert reference.source in " ".join(table.notes)
 
 
 def test_runs_that_are_no_recipes_have_no_paper(tmp_path):

@@ -89,7 +89,7 @@ def test_runs_have_the_tables_texts_and_values_to_sort_by(tmp_path):
     assert numbers["test/loss"]["texts"] == ["1.2500", ""]
     assert numbers["seconds"]["texts"] == ["2.0", "2.0"]
     assert told["names"]["test/accuracy"] == {"title": "test/accuracy, %", "share": True}
-    assert told["names"]["flops"] == {"title": "multiply-adds", "share": False}
+    assert told["names"]["multiply_adds"] == {"title": "multiply-adds", "share": False}
     assert told["runs"]["seed"] == [3, 4]
 
 
@@ -111,7 +111,7 @@ def test_labels_of_few_digits_have_all_of_them_in_their_title(tmp_path):
     ("value", "name", "text"),
     [
         (0.1, "test/f1", "10.00"),
-        (1234567, "flops", "1,234,567"),
+        (1234567, "multiply_adds", "1,234,567"),
         (12.345, "seconds", "12.3"),
         (3, "selected_epoch", "3"),
     ],
@@ -130,7 +130,7 @@ def test_groups_have_means_and_the_look_of_their_row_and_column(tmp_path):
                     f"architecture={network}",
                     f"seed={seed}",
                     accuracy=accuracy,
-                    summary={"flops": 2000},
+                    summary={"multiply_adds": 2000},
                 )
     groups = describe(study(tmp_path))["groups"]
     assert [(group["label"], group["colour"], group["style"]) for group in groups] == [
@@ -142,7 +142,7 @@ def test_groups_have_means_and_the_look_of_their_row_and_column(tmp_path):
     assert groups[0]["mean"]["test/accuracy"] == 0.55
     assert groups[0]["std"]["test/accuracy"] == pytest.approx(0.0707107)
     assert groups[0]["texts"]["test/accuracy"] == "55.00 ± 7.07 (2)"
-    assert groups[0]["texts"]["flops"] == "2,000 (2)"
+    assert groups[0]["texts"]["multiply_adds"] == "2,000 (2)"
 
 
 def test_many_groups_have_their_rows_colour(tmp_path, monkeypatch):

@@ -39,7 +39,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for seed in range(SEEDS):
                 right = [draw.random() < 0.95 - 0.1 * place for _ in labels]
                 epochs = [0.9 - 0.8 / (epoch + 1) + 0.05 * draw.random() for epoch in range(30)]
-                costs = {"flops": 10**9 if network == "resnet10t" else 10**7, HOSTILE: 1.0}
+                costs = {"multiply_adds": 10**9 if network == "resnet10t" else 10**7, HOSTILE: 1.0}
                 changes = (f"loss_function={loss}", f"architecture={network}", f"seed={seed}")
                 leave(folder / "<img src=x>", *changes, right=right, targets=labels, epochs=epochs, summary=costs)
     return write(folder / "page.html", folder / "<img src=x>")

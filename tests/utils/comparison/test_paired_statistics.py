@@ -18,7 +18,7 @@ def images(*counts: tuple[int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("plus", "minus"), [(0, 1), (1, 0), (3, 3), (12, 2), (1, 25), (40, 60), (500, 420)])
-def test_one_seed_is_mcnemars_exact_test_with_the_mid_p(plus, minus):
+def test_one_seed_is_the_mid_p_mcnemar_test(plus, minus):
     exact = stats.binomtest(plus, plus + minus, 0.5).pvalue
     expected = exact - stats.binom.pmf(min(plus, minus), plus + minus, 0.5)
     if plus == minus:
@@ -29,6 +29,15 @@ def test_one_seed_is_mcnemars_exact_test_with_the_mid_p(plus, minus):
 def test_a_value_of_mcnemars_mid_p_from_the_literature():
     # Fagerland et al. 2013, table 1 (Bentur et al. 2009): 1 against 7 of 21; exact 0.0703, mid-p 0.0391
     assert over_images(images((1, 1), (-1, 7), (0, 13))) == pytest.approx(0.0391, abs=5e-5)
+    assert over_images(images((1, 1), (-1, 7), (0, 13)), exact=True) == pytest.approx(0.0703, abs=5e-5)
+
+
+@pytest.mark.parametrize(("plus", "minus"), [(5, 0), (9, 2), (3, 3), (0, 0), (500, 420)])
+def test_the_exact_test_of_one_seed_is_the_binomial_one(plus, minus):
+    expected = stats.binomtest(plus, plus + minus, 0.5).pvalue if plus + minus else 1.0
+    found = over_images(images((1, plus), (-1, minus), (0, 50)), exact=True)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert found >= over_images(images((1, plus), (-1, minus), (0, 50)))
 
 
 def test_several_seeds_are_the_enumeration_of_all_signs():

@@ -12,7 +12,8 @@ import pytest
 from leaving import leave
 
 import compare
-from utils.evaluation.findings import Findings, percent, plain, whole
+from utils.evaluation.findings import Findings
+from utils.runs import without_formula
 
 ROOT = Path(__file__).resolve().parents[3]
 SWEEP = """\
@@ -28,13 +29,14 @@ sweep:
 OF_A_RUN = b"dataset: digits\narchitecture: test_resnet\nloss_function: FocalLoss\nnum_epochs: 1\n"
 
 
-def calibrated(ece: float) -> Findings:
-    found = Findings()
-    found.add("ece", ece, percent)
-    found.add("nll", 1.5, plain)
-    found.add("pixels", 64, whole)
-    found.add("latency_ms", 12.345, lambda value: f"{value:,.2f} ms")
-    return found
+def evaluated(ece: float) -> list[Findings]:
+    calibration, cost, judged = Findings("calibration"), Findings("cost"), Findings("classification")
+    calibration.add("ece", ece)
+    calibration.add("nll", 1.5)
+    cost.add("parameters", 64)
+    cost.add("latency_ms", 12.345)
+    judged.add_share("accuracy", 1 - ece, 200)
+    return [calibration, cost, judged]
 
 
 def said(capsys, *words: object, status: int = 0) -> str:
@@ -191,41 +193,58 @@ def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
         (["--rows", "notes"], "--rows: 'notes' cannot change a result"),
         (["--rows", "dropout", "--columns", "dropout"], "--columns: dropout is in --rows already"),
         (["--baseline", "FocalLoss"], "--baseline: no row is called 'FocalLoss'"),
+        (["--rows", "lr"], "--rows: no run has the key 'lr'; did you mean 'optimizer_params.lr'?"),
+        (["--columns", "learning_rate"], "has the key 'learning_rate'; did you mean 'optimizer_params.lr'?"),
+        (["--rows", "epochs"], "--rows: no run has the key 'epochs'; did you mean 'num_epochs'?"),
+        (["--metric", "test acc"], "--metric: no run has 'test acc'; did you mean 'test/accuracy'?"),
+        (["--metric", "val_acc"], "--metric: no run has 'val_acc'; did you mean 'valid/accuracy'?"),
+        (["--metric", "test/accuracy,seconds"], "--metric: must be one, such as test/accuracy, got"),
+        (["--metric", "test/accuracy", "--metric", "seconds"], "--metric: give one, got test/accuracy, seconds; --csv"),
+        (["--reach", "nan"], "--reach: must be a finite number, got nan"),
+        (["--reach", "inf"], "--reach: must be a finite number, got inf"),
+        (["--html", "same.x", "--csv", "./same.x"], "--html and --csv: name one file, same.x"),
     ],
 )
 def test_what_there_is_not_is_refused(tmp_path, capsys, options, message):
-    leave(tmp_path)
+    leave(tmp_path, "optimizer_params.lr=0.5", summary={"valid/accuracy": 0.8}, epochs=[0.5])
     assert message in said(capsys, tmp_path, *options, status=2)
 
 
 def test_a_metric_that_there_is_not_is_told_with_those_of_evaluations(tmp_path, capsys):
-    leave(tmp_path, evaluated=calibrated(0.0235))
+    leave(tmp_path, evaluated=evaluated(0.0235))
     told = said(capsys, tmp_path, "--metric", "calibration/ecce", status=2)
     assert "no run has 'calibration/ecce'; did you mean 'calibration/ece'?; there are test/accuracy" in told
     assert told.endswith(
-        "of evaluations calibration/ece, calibration/latency_ms, calibration/nll, calibration/pixels\n"
+        "of evaluations calibration/ece, calibration/nll, classification/accuracy, cost/latency_ms, cost/parameters\n"
     )
 
 
 def test_numbers_of_evaluations_are_written_as_evaluate_writes_them(tmp_path, capsys):
     output, page, table = tmp_path / "output", tmp_path / "page.html", tmp_path / "table.md"
-    found = [calibrated(0.0235), calibrated(0.03)]
+    found = [evaluated(0.0235), evaluated(0.03)]
     for seed, each in enumerate(found):
         leave(output, f"seed={seed}", evaluated=each)
     shown = {
-        "ece": "2.67 ± 0.46 (2)",
-        "nll": "1.5000 ± 0.0000 (2)",
-        "latency_ms": "12.35 ± 0.00 (2)",
-        "pixels": "64 ± 0 (2)",
+        "calibration/ece": "2.67 ± 0.46 (2)",
+        "calibration/nll": "1.5000 ± 0.0000 (2)",
+        "cost/latency_ms": "12.35 ± 0.00 (2)",
+        "cost/parameters": "64 ± 0 (2)",
+        "classification/accuracy": "97.32 ± 0.46 (2)",
     }
-    headings = {"ece": "calibration/ece, %", "latency_ms": "calibration/latency_ms, ms"}
+    headings = {
+        "calibration/ece": "calibration/ece, %\n",
+        "cost/latency_ms": "cost/latency_ms, ms\n",
+        "classification/accuracy": "classification/accuracy, %\n",
+    }
+    words = {f"{each.evaluation}/{name}": text for each in found[0] for name, text in each.words.items()}
+    assert "95 % interval" in words["classification/accuracy"]
     for name, text in shown.items():
-        told = said(capsys, output, "--metric", f"calibration/{name}", "--html", page, "--markdown", table)
-        assert headings.get(name, f"calibration/{name}\n") in told
+        told = said(capsys, output, "--metric", name, "--html", page, "--markdown", table)
+        assert headings.get(name, f"{name}\n") in told
         assert text in told
         assert text in page.read_text()
         assert text in table.read_text()
-        assert f'"{found[0].words[name].split()[0]}"' in page.read_text()  # among the numbers of the first run
+        assert f'"{words[name].split()[0]}"' in page.read_text()  # among the numbers of the first run
 
 
 def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):
@@ -290,6 +309,38 @@ def test_torch_is_not_imported(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
     assert "images: these networks on other test images" in done.stdout
+
+
+@pytest.mark.parametrize(("redirected", "status"), [(">&-", 0), ("> /dev/full", 1), ("| head -0", 0)])
+def test_an_output_that_takes_nothing_ends_in_a_line(tmp_path, redirected, status):
+    leave(tmp_path)
+    command = f"{sys.executable} compare.py {tmp_path} {redirected}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    full = "standard output: cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (status, full if status else "")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        *[(text, f"'{text}") for text in ("=HYPERLINK(1)", "-2+3", "+1-1", "@SUM(A1)", "\t=1", " =1", "-")],
+        *[(value, value) for value in ("-0.5", "+1e-3", -0.5, 7, None, "", "a=b", "FocalLoss")],
+    ],
+)
+def test_a_text_is_no_formula_and_a_number_stays_one(value, written):
+    assert without_formula(value) == written
+
+
+def test_no_text_in_a_table_is_a_formula(tmp_path, capsys):
+    for name in ("=HYPERLINK(1)", "-2+3"):
+        leave(tmp_path / "runs", f"optimizer={name}")
+    leave(tmp_path / "runs", "optimizer=SGD", "dropout=0.5")
+    files = [tmp_path / "groups.csv", tmp_path / "runs.csv"]
+    said(capsys, tmp_path / "runs", "--rows", "optimizer", "--csv", files[0], "--runs-csv", files[1])
+    for file in files:
+        rows = list(csv.DictReader(file.read_text().splitlines()))
+        assert {"'=HYPERLINK(1)", "'-2+3", "SGD"} == {row["optimizer"] for row in rows}
+        assert not any(text.startswith(("=", "@", "+", "-")) for row in rows for text in row.values())
 
 
 def copy(first: Path, output: Path, number: int, seeds: int) -> None:

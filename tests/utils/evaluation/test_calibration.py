@@ -14,9 +14,9 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from tests.utils.evaluation.made_up_subject import make_answers, make_subject, random_answers, with_answers
 from utils.evaluation.calibration import Bins, calibration, fit_temperature, measure, scale
 from utils.evaluation.evaluating import evaluate
+from utils.evaluation.glossary import meaning
 from utils.evaluation.plots import plot_reliability
 from utils.evaluation.subject import Answers
-from utils.metrics import lower_is_better
 from utils.types import REJECTED
 
 BINS = 15
@@ -168,9 +168,8 @@ def test_what_is_found_is_written(quick):
 
 
 def test_errors_are_better_when_they_are_lower():
-    assert [lower_is_better(f"calibration/{name}") for name in ("ece", "scaled_brier", "nll", "confidence")] == [
-        *(True, True, True, False),
-    ]
+    known = [meaning("calibration", name) for name in ("ece", "scaled_brier", "nll", "confidence")]
+    assert [each and each.better for each in known] == ["lower", "lower", "lower", ""]
 
 
 def test_a_picture_of_saturated_confidences_shows_them(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import inspect
 import json
 import re
@@ -340,6 +341,48 @@ def test_data_that_changed_is_told(run, capsys):
     assert "the data is not what this run was trained on" in capsys.readouterr().err
 
 
+def test_a_damaged_record_of_the_environment_is_told(run, capsys):
+    run.environment.write_text("[" * 10**5)
+    assert evaluate.main([str(run.path), "--only", "classification"]) == 2
+    assert capsys.readouterr().err.endswith(f"{run.path}: environment.json holds values within too many others\n")
+
+
+def test_each_evaluation_keeps_its_own_device_date_and_versions(run, monkeypatch):
+    evaluate_run(open_subject(run.path), only=["classification"], tell=lambda text: None)
+    path = run.evaluation / "evaluation.json"
+    values = json.loads(path.read_text())
+    elsewhere = {"device": "another device", "evaluated": "2026-01-01T00:00:00+00:00", "packages": {"torch": "2.11.0"}}
+    values["evaluations"]["classification"]["conditions"] |= elsewhere
+    path.write_text(json.dumps(values | elsewhere))
+    evaluate_run(open_subject(run.path), only=["calibration"], tell=lambda text: None)
+    record = read_record(run.evaluation)
+    assert record is not None
+    before, now = (record.evaluated[name].conditions for name in ("classification", "calibration"))
+    assert (before.device, before.packages) == ("another device", {"torch": "2.11.0"})
+    assert now.device == record.facts["device"] != "another device"
+    assert now.packages == record.facts["packages"]
+    page = (run.evaluation / "report.html").read_text()
+    leads = re.findall(r"<section id=\"(\w+)\"><h2>.*?</h2><p class=lead>took .*? s; (.*?)</p>", page)
+    assert [name for name, _ in leads] == ["classification", "calibration"]
+    assert leads[0][1] == "another device, 2026-01-01T00:00:00+00:00, torch 2.11.0"
+    assert escape(now.device) in leads[1][1]
+
+
+def test_a_picture_that_a_foreign_record_names_gets_into_no_page(run, tmp_path, capsys):
+    evaluate_run(open_subject(run.path), only=["calibration"], tell=lambda text: None)
+    secret = tmp_path / "id_rsa"
+    secret.write_text("a private key")
+    path = run.evaluation / "evaluation.json"
+    values = json.loads(path.read_text())
+    foreign = values["evaluations"]["calibration"] | {"pictures": [{"file": str(secret), "caption": "x"}]}
+    path.write_text(json.dumps(values | {"evaluations": values["evaluations"] | {"cost": foreign}}))
+    assert evaluate.main([str(run.path), "--only", "classification"]) == 0
+    page = (run.evaluation / "report.html").read_text()
+    assert base64.b64encode(secret.read_bytes()).decode() not in page
+    assert "id_rsa" not in page
+    assert secret.is_file()
+
+
 def test_classes_are_kept_with_the_run_and_others_are_refused(run, capsys):
     classes = run.read_classes()
     assert json.loads(run.classes.read_text()) == {"kind": "image", "classes": ["3", "8", "0", "6"]}
@@ -350,6 +393,10 @@ def test_classes_are_kept_with_the_run_and_others_are_refused(run, capsys):
     run.classes.write_text("{")
     assert evaluate.main([str(run.path), "--only", "classification"]) == 2
     assert "classes.json is not JSON" in capsys.readouterr().err
+    for damage in ('{"classes": 5}', '{"classes": ["3", 8]}', f'{{"classes": {"[" * 10**5}'):
+        run.classes.write_text(damage)
+        assert evaluate.main([str(run.path), "--only", "classification"]) == 2
+        assert f"{run.path}: classes.json holds " in capsys.readouterr().err
     run.classes.unlink()  # a run of an earlier version
     assert evaluate.main([str(run.path), "--only", "classification"]) == 0
 

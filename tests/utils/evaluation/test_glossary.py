@@ -12,10 +12,10 @@ from msgspec import structs
 from tests.utils.evaluation.made_up_subject import keep, make_subject, scramble
 from utils.evaluation import EVALUATIONS, human_agreement
 from utils.evaluation.findings import Findings
-from utils.evaluation.glossary import GLOSSARY, as_markdown, better, meaning
+from utils.evaluation.glossary import GLOSSARY, as_markdown, meaning
+from utils.evaluation.record import Conditions, Evaluated, Record, read_record, write_record
 from utils.evaluation.subject import Subject, open_subject
 from utils.lookup import load_entry
-from utils.metrics import LOWER_IS_BETTER
 from utils.training import runner
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "evaluation.md"
@@ -50,6 +50,23 @@ def test_every_number_found_of_classes_has_a_meaning(subject):
     found = {name: load_entry(EVALUATIONS[name])(subject, **QUICKLY.get(name, {})) for name in names}
     assert all(each.words for each in found.values())
     assert {name: missing for name, each in found.items() if (missing := unexplained(name, each))} == {}
+    for name, each in found.items():
+        for number, finding in each.found.items():
+            declared = meaning(name, number)
+            assert declared is not None
+            assert (finding.unit, finding.digits, finding.better) == (*declared.unit, declared.better), number
+    facts = {"checkpoint": "c", "data_fingerprint": "d", "images": 1, "finished": True}
+    at = Conditions("a GPU", "32-true", "2026-01-01T00:00:00", {"torch": "2.15.0", "timm": None})
+    record = Record(facts, {name: Evaluated({"a": 1}, each, 1.25, at) for name, each in found.items()})
+    write_record(record, subject.output)
+    read = read_record(subject.output)
+    assert read is not None
+    assert read.compared() == record.compared()
+    for name, each in record.evaluated.items():
+        assert (read.evaluated[name].findings.found, read.evaluated[name].conditions) == (each.findings.found, at)
+        assert read.evaluated[name].findings.tables == each.findings.tables
+        assert read.evaluated[name].findings.pictures == each.findings.pictures
+    assert all(number.compared == (name != "heat_map") for name in found for number in found[name].found.values())
 
 
 def test_every_number_found_of_texts_has_a_meaning(quick, monkeypatch):
@@ -81,11 +98,12 @@ def test_the_docs_have_the_same_words(name):
     assert as_markdown(name) in section
 
 
-def test_every_number_that_compare_ranks_from_below_says_so():
-    known = {(name, number) for name, numbers in GLOSSARY.items() for number in numbers}
-    for name, number in known:
-        if number in LOWER_IS_BETTER:
-            expected = "" if number == "intra_class_distance" else "lower"  # in a unit that losses choose
-            assert better(name, number) == expected
-    assert (better("calibration", "scaled_ece"), better("classification", "accuracy")) == ("lower", "higher")
-    assert (better("calibration", "temperature"), better("cost", "unknown")) == ("", "")
+def test_directions_are_those_of_the_number():
+    told = {
+        "lower": [("calibration", "scaled_ece"), ("classification", "aurc"), ("human_agreement", "kl")],
+        "higher": [("classification", "accuracy"), ("cost", "images_per_second"), ("label_noise", "recovered")],
+        "": [("calibration", "temperature"), ("representations", "intra_class_distance"), ("attacks", "images")],
+    }
+    for better, numbers in told.items():
+        assert [known.better for name in numbers if (known := meaning(*name))] == [better] * 3
+    assert meaning("cost", "unknown") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import predict as script
 from tests.utils.evaluation.made_up_subject import make_subject
 from utils.evaluation.finding_pictures import find_pictures
 from utils.evaluation.predicting import predict
-from utils.evaluation.predictions import Prediction, Predictions, as_table
+from utils.evaluation.predictions import Prediction, Predictions, as_table, write_csv
 from utils.evaluation.subject import open_subject
 from utils.outcomes import Guess
 from utils.training import runner
@@ -149,6 +150,14 @@ def test_rejected_pictures_and_probabilities_of_convention_are_said(tmp_path):
     assert lines[1] == "and 1 more, in the file"
     assert "a convention of the loss, not a posterior" in lines[2]
     assert "convention" not in as_table(Predictions((rejected,), (), True))
+
+
+def test_names_of_classes_are_no_formulas(tmp_path):
+    name = '=HYPERLINK("http://evil","x")'
+    told = Prediction(Path("@SUM(A1).png"), Guess(name, ((name, 0.75), ("-1", 0.25))))
+    write_csv(Predictions((told,), (), True), tmp_path / "told.csv")
+    _, row = csv.reader((tmp_path / "told.csv").read_text().splitlines())
+    assert row == ["'@SUM(A1).png", f"'{name}", f"'{name}", "0.75", "-1", "0.25"]
 
 
 @pytest.mark.usefixtures("plain_log")

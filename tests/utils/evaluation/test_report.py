@@ -16,7 +16,7 @@ from utils.evaluation import plots
 from utils.evaluation.calibration import Bins, calibration
 from utils.evaluation.classification import classification
 from utils.evaluation.evaluating import facts
-from utils.evaluation.findings import Findings, percent, share_of, wilson
+from utils.evaluation.findings import Finding, Findings, percent, wilson
 from utils.evaluation.glossary import INTERVAL, meaning
 from utils.evaluation.heat_map import heat_map
 from utils.evaluation.record import Evaluated, Record
@@ -85,7 +85,8 @@ def test_an_interval_is_wilson_s_and_said_to_be(subject):
     for right, images in ((50, 100), (10, 10), (0, 1), (9_301, 10_000)):
         expected = binomtest(right, images).proportion_ci(method="wilson")
         assert wilson(right / images, images) == pytest.approx((expected.low, expected.high), abs=1e-6)
-    assert share_of(100)(0.5) == "50.00 % (95 % interval 40.38 to 59.62)"
+    half = Finding.of("classification", "accuracy", 0.5, *wilson(0.5, 100))
+    assert half.text == "50.00 % (95 % interval 40.38 to 59.62)"
     found = classification(subject)
     low, high = wilson(found.numbers["accuracy"], len(subject.part))
     assert found.details["accuracy_interval"] == (low, high)

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("plain_log")
 ROOT = Path(__file__).resolve().parents[3]
 SUMMARY = {
     *("test/accuracy", "test/loss", "test/cross_entropy", "valid/accuracy", "selected_epoch", "selected_on"),
-    *("num_parameters", "flops", "seconds", "images_per_second", "waiting_share", "seed", "fingerprint"),
+    *("num_parameters", "multiply_adds", "seconds", "images_per_second", "waiting_share", "seed", "fingerprint"),
 }
 
 

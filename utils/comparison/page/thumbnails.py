@@ -11,6 +11,7 @@ import numpy as np
 from msgspec import structs
 
 from utils.comparison.page.predictions import SharedTest
+from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
 from utils.types import UserError, first_line
 
@@ -38,7 +39,7 @@ def open_data(shared: SharedTest) -> DataSet:
     try:
         from utils.data_sets import load_data_set
 
-        config = read_configuration(str(shared.run.folder.config), of_a_run=True)
+        config = read_configuration(str(shared.run.folder.config), (), NAME_CHECKS, of_a_run=True)
         data = load_data_set(structs.replace(config, download=False))
     except (UserError, ImportError, OSError) as error:
         raise Unreadable(f"the data cannot be read any more: {_in_a_line(error)}") from None

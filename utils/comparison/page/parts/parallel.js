@@ -12,7 +12,7 @@
     if (key.values === null || key.levels.length <= 12) return { title: key.name, levels: key.levels, exact: key.exact, values: new Map(codes) };
     return { title: key.name, values: new Map(codes.map(([group, code]) => [group, key.values[code]])) };
   });
-  const measured = [...new Set([data.metric, "seconds", "images_per_second", "num_parameters", "flops"])].filter((name) => numbers.includes(name)).map((name) => ({
+  const measured = [...new Set([data.metric, "seconds", "images_per_second", "num_parameters", "multiply_adds"])].filter((name) => numbers.includes(name)).map((name) => ({
     title: title(name), name, values: new Map(groups.map((group) => [group, data.groups[group].mean[name]])),
   }));
   const known = (axis) => groups.filter((group) => axis.values.get(group) !== undefined);

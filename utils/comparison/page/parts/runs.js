@@ -1,6 +1,6 @@
 // The table of runs: sorted by any column, filtered by words and settings, fifty rows at a time.
 
-const COSTS = ["seconds", "images_per_second", "num_parameters", "flops"];
+const COSTS = ["seconds", "images_per_second", "num_parameters", "multiply_adds"];
 
 (() => {
   const PAGE = 50, MOST = 500; // rows at a time; values to choose from

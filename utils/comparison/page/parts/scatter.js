@@ -3,7 +3,7 @@
 (() => {
   const { in: within } = part("scatter");
   const named = numbers.filter((name) => data.groups.some((group) => group.mean[name] !== undefined));
-  const costs = ["flops", "num_parameters", "seconds", "images_per_second"].filter((name) => named.includes(name));
+  const costs = ["multiply_adds", "num_parameters", "seconds", "images_per_second"].filter((name) => named.includes(name));
   let x = costs[0] ?? named[0], y = data.metric, log = true;
   const MOST = 1000;
 
@@ -40,7 +40,7 @@
     shape.focus({ preventScroll: true });
   }
 
-  const unit = (name) => (name === "flops" ? "multiply-adds of one image" : name === "seconds" ? "seconds of training" : title(name));
+  const unit = (name) => (name === "multiply_adds" ? "multiply-adds of one image" : name === "seconds" ? "seconds of training" : title(name));
   const options = named.map((name) => [name, title(name)]);
   within(".controls").append(
     choice("across", options, x, (value) => { x = value; paint(); }),
