@@ -360,7 +360,7 @@ def test_scores_are_decoded_by_the_loss(quick):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(quick):
-    with pytest.raises(TrainingError, match=r"not finite in epoch 0, step \d+ of 11 \(step \d+ of the run"):
+    with pytest.raises(TrainingError, match=r"not finite in epoch 1, step \d+ of 11 \(step \d+ of the run"):
         runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}"))
 
 
@@ -691,7 +691,7 @@ def test_a_loss_that_is_not_finite_leaves_status_1(tmp_path):
         *("trackers=[]", f"output_path={tmp_path}", f"logging_dir={tmp_path}"),
     )
     assert done.returncode == 1
-    assert "the loss is not finite in epoch 0" in done.stderr
+    assert "the loss is not finite in epoch 1" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -740,7 +740,7 @@ def test_a_run_that_waits_for_images_says_so_once_and_what_would_help(quick, mon
     runner.train(quick(augment_backend="torchvision", **augmented))
     told = [record.message for record in caplog.records if "were spent waiting for images" in record.message]
     assert len(told) == 1
-    assert told[0].endswith("of epoch 0 were spent waiting for images; set augment_backend: fused, set num_workers: 3")
+    assert told[0].endswith("of epoch 1 were spent waiting for images; set augment_backend: fused, set num_workers: 3")
 
 
 def test_what_cannot_be_fused_is_told_at_the_start(quick, caplog, plain_log):
