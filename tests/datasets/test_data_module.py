@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -111,6 +113,21 @@ def test_noise_changes_the_fingerprint_of_the_data(module):
     assert len(set(prints)) == 3
     assert module(label_noise=0.0).fingerprint == prints[0]
     assert module(label_noise=0.2).fingerprint == prints[1]
+
+
+def test_boxes_classes_and_each_pixel_change_the_fingerprint_of_the_data(quick, digits):
+    def of(**changes) -> str:
+        return DataModule(quick(), replace(digits, **changes), (8, 8)).fingerprint
+
+    train, test = digits.train, digits.test
+    boxes = np.tile(np.array([[0, 0, 8, 8]]), (len(train), 1))
+    moved = boxes.copy()
+    moved[-1, 0] = 1
+    other = test.images.copy()
+    other[-1, -1, -1] ^= 1
+    prints = [of(), *(of(train=replace(train, boxes=each)) for each in (boxes, moved))]
+    prints += [of(test=replace(test, images=other)), of(classes=(*digits.classes[:-1], "nine"))]
+    assert len(set(prints)) == 5
 
 
 # ----------------------------------------------------------------------------------------------------------- mixing

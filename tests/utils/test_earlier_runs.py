@@ -14,6 +14,7 @@ import predict
 import train
 from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
+from utils.run_code import code_of
 from utils.runs import RunFolder, possible_folders, run_folder
 from utils.training import runner
 
@@ -106,3 +107,21 @@ def test_a_search_of_before_is_finished(output, capsys):
 def test_the_nearest_run_is_one_of_before(output):
     told = runner.check(config_of(output / FINISHED, "batch_size=64"))
     assert f"the nearest one, output/{FINISHED} (finished), differs in: batch_size 128 -> 64" in told
+
+
+def test_a_search_whose_trials_are_of_other_code_is_kept_or_made_elsewhere(output, capsys):
+    for path in output.glob("*-CrossEntropyLoss-*"):
+        folder = RunFolder(path)
+        code = code_of(config_of(path)) | {"losses/torch_losses.py": "0" * 12}
+        folder.environment.write_text(json.dumps(folder.read_environment() | {"code": code}))
+    before = sorted(path.name for path in output.iterdir())
+    for option in ((), ("--changed-code", "retrain")):
+        assert train.main(["search.yml", *option]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert "of 3 runs that are there, 3 were trained by other code than is here now" in lines[0]
+        assert lines[1].startswith("  losses/torch_losses.py: loss_function=CrossEntropyLoss, seed=")
+        assert lines[2].startswith("  --changed-code keep ")
+        assert lines[3:] == ["  another output_path searches anew"]
+    assert train.main(["search.yml", "--changed-code", "keep"]) == 0
+    assert "Ray starts" not in capsys.readouterr().out
+    assert sorted(path.name for path in output.iterdir()) == before

@@ -104,6 +104,7 @@ def train(
         selected checkpoint is damaged; Interrupted after a signal.
     """
     prepared = prepare(config)
+    command = command_to_go_on(fresh)
     is_child = "LOCAL_RANK" in os.environ and FOLDER_VARIABLE in os.environ  # the first process has looked
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
     if not is_child and _has_other_code(config, folder, changed_code):
@@ -128,7 +129,7 @@ def train(
         folder = _choose_folder(config, prepared.data.fingerprint, fresh)
     trackers: list[Tracker] = []
     trainer, record, save_points = build_trainer(config, folder, trackers, callbacks)
-    save_points.command = command_to_go_on(fresh)
+    save_points.command = command
     lock = run_lock.lock(folder) if trainer.is_global_zero else None
     status = "failed"
     try:
