@@ -2,6 +2,7 @@
 PYTHON ?= python
 OUTPUT ?= output
 PORT ?= 5000
+export OUTPUT PORT
 
 .PHONY: help install lint test torture dashboard lock audit clean
 
@@ -23,13 +24,8 @@ torture: install ## the tests that take minutes, and 10,000 inputs for each part
 	$(PYTHON) -m pytest -m torture
 	FUZZ=torture $(PYTHON) -m pytest tests/fuzz
 
-dashboard:       ## the runs in a browser, on this machine only
-	@test -f $(OUTPUT)/mlflow.db || { echo "no runs in $(OUTPUT) yet: python train.py makes one"; exit 2; }
-	@$(PYTHON) -m utils.trackers.addresses $(OUTPUT) $(PORT)
-	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-	$(PYTHON) -m mlflow server --host 127.0.0.1 --port $(PORT) --workers 1 --no-serve-artifacts \
-	--allowed-hosts 127.0.0.1:$(PORT),localhost:$(PORT) \
-	--backend-store-uri sqlite:///$(OUTPUT)/mlflow.db
+dashboard:       ## the runs in a browser, on this machine and for you only
+	@$(PYTHON) -m utils.trackers.dashboard "$$OUTPUT" "$$PORT"
 
 lock:            ## requirements.lock anew, by uv, without releases younger than a week
 	uv pip compile requirements.txt --universal --python-version 3.11 --upgrade --exclude-newer "7 days" \

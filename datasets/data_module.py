@@ -119,8 +119,8 @@ class DataModule(pl.LightningDataModule):
             tensor_augmentations=config.tensor_augmentations if config.augment_tensors else None,
         )
 
-    def augmented_stream(self, **chains: Any) -> ImageStream:
-        """Return the training images with these chains of transforms, or by another `backend`."""
+    def augmented_stream(self, backend: str | None = None, **chains: Any) -> ImageStream:
+        """Return the training images with these chains, done by the configuration's backend or another."""
         config = self.config
         return ImageStream(
             self.train_table,
@@ -128,7 +128,8 @@ class DataModule(pl.LightningDataModule):
             Preprocessing.of(config, training=True),
             views=self.views,
             seed=config.seed,
-            **({"backend": config.augment_backend} | chains),
+            backend=backend or config.augment_backend,
+            **chains,
         )
 
     @cached_property

@@ -187,7 +187,7 @@ def build_loss(name: str, task: Task | None = None, /, **params: Any) -> Classif
     from losses.torch_losses import TorchLoss, torch_loss_class
 
     constructor: Any = load_entry(LOSSES[name]) if name in LOSSES else torch_loss_class(name)
-    if name in LOSSES and not issubclass(constructor, ClassificationLoss):
+    if name in LOSSES and not (isinstance(constructor, type) and issubclass(constructor, ClassificationLoss)):
         raise ConfigError(f"{_place(constructor)} must be a subclass of losses.base.ClassificationLoss")
     problems = parameter_problems(constructor, params, given=() if name in TORCH_LOSSES else ("task",))
     if problems:

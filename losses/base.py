@@ -33,6 +33,7 @@ class ClassificationLoss(nn.Module):
         num_blanks: outcomes that stand behind the classes in `log_probabilities`: 1 for a sequence's blank.
         calibrated: the probabilities are a posterior, not a convention.
         score_scale: the order of differences between scores, for pictures.
+        start: score near which a fresh last layer starts; None: near 0, as the architecture has it.
     """
 
     views: int = 1
@@ -46,6 +47,7 @@ class ClassificationLoss(nn.Module):
     num_blanks: ClassVar[int] = 0
     calibrated: bool = True
     score_scale: ClassVar[float] = 1.0
+    start: float | None = None
 
     def __init__(self, task: Task | None = None) -> None:
         super().__init__()
@@ -54,6 +56,21 @@ class ClassificationLoss(nn.Module):
     def make_head(self, task: Task) -> nn.Module:
         """Return the layer from features [N, D] to scores; by default the architecture's own, untouched."""
         return task.classifier
+
+    def start_head(self, head: nn.Module) -> None:
+        """Start a fresh last layer near the score `start`, by its bias; one without a bias gets one.
+
+        Raises: ConfigError if `start` is set and no linear layer or convolution gives the scores.
+        """
+        if self.start is None:
+            return
+        layers = [layer for layer in head.modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d))]
+        if not layers:
+            raise ConfigError(
+                f"loss_params.start: the architecture's last layer, {type(head).__name__}, has no bias that could "
+                "start there; null leaves it as it is"
+            )
+        layers[-1].bias = nn.Parameter(layers[-1].weight.new_full((len(layers[-1].weight),), self.start))
 
     def forward(self, scores: Tensor, target: Tensor | Sequences) -> Tensor:
         """Judge: the mean loss of a batch, without margin tricks or state.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from losses.binary import BinaryLoss
-from losses.one_sided_margin import check_margins, warn_of_ties
+from losses.one_sided_margin import check_margins, starting_score, threshold, warn_of_ties
 from utils.types import Task
 
 
@@ -29,6 +30,8 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
         lambda_min: score that the second class must not exceed, >= 0. Paper: 100.
         soft: softplus instead of the hard hinge.
         normalize_negatives: as for several classes; without effect, since there is one wrong class.
+        start: score near which the last layer starts: "threshold" for the one above, where neither class is favoured,
+            a number, or null for near 0. Ours.
 
     Shapes: scores [B, 1] or [B] float, target [B] int64 (0 or 1) or [B, 2] probabilities -> scalar, mean over B.
     Use: for two classes, to compare one-sided margins with binary cross entropy.
@@ -36,8 +39,8 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
         alpha >= lambda_: then very negative scores are the first class's again.
     Source: Karimi et al. 2022, arXiv:2206.01002, eq. 1.
     Deviations: eq. 2 lacks the factor (1 - y) that eq. 1 has; eq. 1 is followed. The paper gives no threshold; the
-        class that costs less is predicted. The last layer's bias starts at that threshold, where neither class is
-        favoured; from 0 the scores need many epochs to get there. Which class is "positive" it does not say either;
+        class that costs less is predicted. Nor does it say where scores start; at that threshold neither class is
+        favoured, from 0 the scores need many epochs to get there. Which class is "positive" it does not say either;
         here the second.
     """
 
@@ -54,6 +57,7 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
         lambda_min: float = 100.0,
         soft: bool = True,
         normalize_negatives: bool = False,
+        start: float | Literal["threshold"] | None = "threshold",
     ) -> None:
         super().__init__(task)
         check_margins(alpha, lambda_, lambda_max, lambda_min)
@@ -64,11 +68,7 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
             )
         self.alpha, self.lambda_, self.lambda_max, self.lambda_min = alpha, lambda_, lambda_max, lambda_min
         self.soft = soft
-
-    def make_head(self, task: Task) -> nn.Module:
-        head = super().make_head(task)
-        nn.init.constant_(head.bias, (self.lambda_min + self.lambda_ * self.lambda_max) / (1 + self.lambda_))  # type: ignore
-        return head
+        self.start = starting_score(start, threshold=threshold(lambda_, lambda_max, lambda_min))
 
     def costs(self, score: Tensor) -> tuple[Tensor, Tensor]:
         hinge = F.softplus if self.soft else F.relu

@@ -53,7 +53,10 @@ class ConnectionistTemporalLoss(ClassificationLoss):
         return full_float(scores).log_softmax(dim=-1)
 
     def predict(self, scores: Tensor) -> Tensor:
-        log_p = self.log_probabilities(scores)
+        return self.read(self.log_probabilities(scores))
+
+    def read(self, log_p: Tensor) -> Tensor:
+        """Return the text, characters first, then REJECTED. Shapes: log_p [B, T, K + 1] -> [B, T]."""
         return read_greedily(log_p) if self.beam_width == 1 else read_by_beams(log_p, self.beam_width)
 
     def impossible(self, scores: Tensor, target: Any) -> dict[int, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,16 +34,20 @@ class OneSidedMarginLoss(ClassificationLoss):
         lambda_min: score that the right class must not exceed, >= 0. Paper: 100.
         soft: softplus (eq. 4) instead of the hard hinge (eq. 3).
         normalize_negatives: divide lambda_ by K - 1, so that the loss does not grow with the number of classes. Ours.
-        reject: let `predict` give REJECTED; off, the best class is always given, as in the paper's classification.
+        reject: let `predict` give REJECTED; off, the best class is always given, as in the paper's classification. From
+            the default start all samples are rejected until their class's score has fallen below that threshold.
+        start: score near which a fresh last layer starts: "lambda_max", a number, or null for the architecture's own,
+            near 0. Ours.
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar, mean over B.
-    Use: where "none of them" should be recognisable by high costs, or to reproduce the paper. With many classes it
-        starts slower than cross entropy.
+    Use: where "none of them" should be recognisable by high costs, or to reproduce the paper. Its scores have
+        hundreds to go, so a higher learning rate than cross entropy's may suit it.
     Raises: ValueError if a parameter is out of range. Warns when alpha >= lambda_: then g is not increasing, and the
         lowest score is not everywhere the likeliest class.
     Source: Karimi et al. 2022, arXiv:2206.01002, eq. 3 and 4, sec. 3.
     Deviations: eq. 5 (rejection) lacks a minus sign as printed; it would reject every image, so the sign is restored.
-        Soft labels, on which the paper is silent, weigh the labels' losses: sum_k q_k L(k).
+        Soft labels, on which the paper is silent, weigh the labels' losses: sum_k q_k L(k). It is silent on where
+        scores start, too. From 0 all must first rise by hundreds; from lambda_max only the right class's must move.
     """
 
     calibrated = False
@@ -59,12 +64,14 @@ class OneSidedMarginLoss(ClassificationLoss):
         soft: bool = True,
         normalize_negatives: bool = False,
         reject: bool = False,
+        start: float | Literal["lambda_max"] | None = "lambda_max",
     ) -> None:
         super().__init__(task)
         check_margins(alpha, lambda_, lambda_max, lambda_min)
         warn_of_ties(type(self).__name__, alpha, lambda_)
         self.alpha, self.lambda_, self.lambda_max, self.lambda_min = alpha, lambda_, lambda_max, lambda_min
         self.soft, self.normalize_negatives, self.reject = soft, normalize_negatives, reject
+        self.start = starting_score(start, lambda_max=lambda_max)
 
     def _negative_weight(self, num_classes: int) -> float:
         return self.lambda_ / (num_classes - 1) if self.normalize_negatives else self.lambda_
@@ -126,6 +133,22 @@ def check_margins(alpha: float, lambda_: float, lambda_max: float, lambda_min: f
     require("lambda_", lambda_, lambda_ > 0, "> 0")
     require("lambda_min", lambda_min, lambda_min >= 0, ">= 0")
     require("lambda_max", lambda_max, lambda_max > lambda_min, f"> lambda_min = {lambda_min}")
+
+
+def threshold(lambda_: float, lambda_max: float, lambda_min: float) -> float:
+    """Return about the score at which a label costs as much as "none of them"."""
+    return (lambda_min + lambda_ * lambda_max) / (1 + lambda_)
+
+
+def starting_score(start: float | str | None, **named: float) -> float | None:
+    """Return the score that `start` is or names. Raises: ValueError for another name and for a number like inf."""
+    if isinstance(start, str):
+        if start not in named:
+            raise ValueError(f"start must be a number, {', '.join(named)} or null, got {start!r}")
+        return named[start]
+    if start is not None:
+        require("start", start, True, "a number")
+    return start
 
 
 def warn_of_ties(loss: str, alpha: float, lambda_: float) -> None:

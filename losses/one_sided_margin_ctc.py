@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import torch
 from torch import Tensor, nn
 
 from losses.base import full_float, num_features
 from losses.connectionist_temporal import ConnectionistTemporalLoss
-from losses.one_sided_margin import check_margins, label_costs, log_probabilities_with_rejection
+from losses.one_sided_margin import (
+    check_margins,
+    label_costs,
+    log_probabilities_with_rejection,
+    starting_score,
+    threshold,
+)
 from utils.types import Task
+
+STEP = 2**-12
+"""Least difference of log p between two characters when a text is read: above the rounding of float32 at 600."""
 
 
 class OneSidedMarginCTCLoss(ConnectionistTemporalLoss):
@@ -21,21 +33,22 @@ class OneSidedMarginCTCLoss(ConnectionistTemporalLoss):
     that of each step's likeliest outcome or, with `beam_width`, the likeliest found.
 
     From scores near 0, where a blank has log p = -603.5 and a text in which a character repeats costs thousands, they
-    take long to get there. So the loss brings a last layer whose bias starts there, where nothing is favoured.
+    take long to get there. So scores start there, where nothing is favoured.
 
     Args:
         alpha: weight of negative scores, >= 0. Paper: 1.
         lambda_: weight of the wrong characters, > 0. Paper: 1.
         lambda_max: score that wrong characters must reach, > lambda_min. Paper: 600.
         lambda_min: score that the right character must not exceed, >= 0. Paper: 100.
-        start_at_threshold: let the last layer's bias start where blank and characters are equally likely; off, near 0.
-            Ours.
+        start: score near which the last layer starts: "threshold" for the one above, where blank and characters are
+            equally likely, a number, or null for near 0. Ours.
+        start_at_threshold: the parameter's former name: true is threshold, false null.
         beam_width: beginnings of texts that a prefix beam search keeps, which takes milliseconds a text, in training
             too; 1 reads greedily, as the paper does.
 
     Shapes: scores [B, T, K] float, target `Sequences` of [B, L] labels -> scalar, mean over B, not divided by L.
     Use: as plain CTC, or to reproduce the paper. With alpha = lambda_, the paper's setting, g is flat below 0: negative
-        scores are equally likely and have no slope that tells them apart.
+        scores are equally likely, up to rounding, and have no slope that tells them apart. The lowest one is read.
     Raises: ValueError if a parameter is out of range.
     Source: Karimi et al. 2022, arXiv:2206.01002, eq. 4 and sec. 4.2, table 6.
     Deviations: eq. 5 (rejection) lacks a minus sign as printed; the blank would be certain at every step, so the sign
@@ -53,19 +66,33 @@ class OneSidedMarginCTCLoss(ConnectionistTemporalLoss):
         lambda_: float = 1.0,
         lambda_max: float = 600.0,
         lambda_min: float = 100.0,
-        start_at_threshold: bool = True,
+        start: float | Literal["threshold"] | None = "threshold",
+        start_at_threshold: bool | None = None,
         beam_width: int = 1,
     ) -> None:
         super().__init__(task, beam_width=beam_width)
         check_margins(alpha, lambda_, lambda_max, lambda_min)
         self.alpha, self.lambda_, self.lambda_max, self.lambda_min = alpha, lambda_, lambda_max, lambda_min
-        self.start_at_threshold = start_at_threshold
+        if start_at_threshold is not None:
+            start = "threshold" if start_at_threshold else None
+        self.start = starting_score(start, threshold=threshold(lambda_, lambda_max, lambda_min))
 
     def make_head(self, task: Task) -> nn.Module:
-        head = nn.Linear(num_features(task, type(self).__name__), task.num_classes)
-        if self.start_at_threshold:
-            nn.init.constant_(head.bias, (self.lambda_min + self.lambda_ * self.lambda_max) / (1 + self.lambda_))
-        return head
+        return nn.Linear(num_features(task, type(self).__name__), task.num_classes)
+
+    def predict(self, scores: Tensor) -> Tensor:
+        log_p = self.log_probabilities(scores)
+        return self.read(self._tell_apart(log_p, scores) if self.alpha <= self.lambda_ else log_p)
+
+    def _tell_apart(self, log_p: Tensor, scores: Tensor) -> Tensor:
+        """Return log p in which a lower score is the likelier character even where rounding leaves them alike.
+
+        Shapes: log_p [B, T, K + 1], scores [B, T, K] -> [B, T, K + 1].
+        """
+        order = scores.argsort(dim=-1, stable=True)
+        ranked = log_p.gather(-1, order).cummin(dim=-1).values
+        ranked -= STEP * torch.arange(scores.shape[-1], device=scores.device)
+        return log_p.scatter(-1, order, ranked)
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """Return log p of the K characters and, last, the blank at each step. Shapes: [B, T, K] -> [B, T, K + 1]."""

@@ -34,7 +34,7 @@ class WrappingLoss(ClassificationLoss):
             raise ConfigError(f"loss_params.base: {name} cannot wrap {name}")
         self.views, self.sampling, self.stages = self.base.views, self.base.sampling, self.base.stages
         self.repeats, self.samples_per_class = self.base.repeats, self.base.samples_per_class
-        self.calibrated = self.base.calibrated
+        self.calibrated, self.start = self.base.calibrated, self.base.start
         self.soft_targets = type(self).soft_targets and self.base.soft_targets
 
     def ask_for_views(self, views: int) -> None:

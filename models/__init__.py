@@ -185,7 +185,8 @@ def build_model(
 
     For any image x, `get_classifier()(forward_head(forward_features(x), pre_logits=True))` equals `forward(x)` in
     eval mode. The network's attribute `not_applied` names those of `dropout` and `output_channels` that were given
-    and that it cannot take; `image_size` is the height and width, px, that it was made for.
+    and that it cannot take; `image_size` is the height and width, px, that it was made for; `trained_classifier` says
+    whether the last layer came with weights.
 
     Args:
         name: one of `architecture_names()`; of equal names ours come first. timm's may carry a tag of weights.
@@ -219,6 +220,7 @@ def build_model(
             raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
         try:
             network = constructor(num_classes, in_channels, **taken, **params)
+            network.trained_classifier = False
         except refusals(constructor) as error:
             raise ConfigError(f"architecture_params: {source} refuses them: {error}") from None
     else:
@@ -240,5 +242,5 @@ def build_model(
     if weights_path is not None:
         from models.weights import load_weights
 
-        load_weights(network, weights_path)
+        network.trained_classifier = load_weights(network, weights_path)
     return network

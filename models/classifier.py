@@ -57,6 +57,8 @@ class Classifier(pl.LightningModule):
         self.own_head = None if head is task.classifier else head
         if self.own_head is not None:
             network.reset_classifier(0)  # the architecture's own last layer would be dead weight
+        if self.own_head is not None or not task.trained_classifier:
+            loss.start_head(head)
         tally = tally_for(loss.kind)
         self.train_tally = tally(task.num_classes, judge=False)
         self.judge_tally = tally(task.num_classes, ordered=task.ordered)

@@ -42,8 +42,8 @@ def weights_only_loads() -> Iterator[None]:
         yield
 
 
-def load_weights(network: nn.Module, weights_path: str | Path) -> None:
-    """Load a local file of weights into a network.
+def load_weights(network: nn.Module, weights_path: str | Path) -> bool:
+    """Load a local file of weights into a network; return whether the last layer's are among them.
 
     A last layer of another class count, or none, leaves the network's own fresh and earns a warning. A first layer
     of three channels is summed to one for a grayscale network.
@@ -72,6 +72,7 @@ def load_weights(network: nn.Module, weights_path: str | Path) -> None:
         raise ConfigError(f"weights_path: {weights_path} does not fit the network; {told}")
     network.load_state_dict(state, strict=False)  # only counters of batches can be missing
     LOG.info("loaded %d of %d tensors from %s%s", len(wanted) - len(fresh), len(wanted), weights_path, _but_for(fresh))
+    return not fresh
 
 
 def _first(names: list[str]) -> str:

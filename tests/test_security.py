@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import http.client
 import io
 import json
 import os
@@ -13,10 +14,12 @@ import struct
 import subprocess
 import sys
 import tarfile
+import time
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +62,9 @@ from utils.files import remove_leftovers
 from utils.logs import presentable
 from utils.pictures import plot_augmentations, plot_confusion
 from utils.runs import PACKAGES, RunFolder, environment, run_folder
+from utils.trackers import build_trackers, dashboard, dashboard_command
+from utils.trackers.base import TrackedRun
+from utils.trackers.mlflow_store import store_uri
 from utils.training import building, optimization, runner
 from utils.types import ConfigError, DataError
 
@@ -643,15 +649,108 @@ def test_a_run_does_without_its_standard_output(streams: str, tmp_path: Path) ->
 # -------------------------------------------------------------------------------------------- 11, 17: servers, network
 
 
-def test_the_dashboard_listens_on_this_machine_only_and_runs_no_jobs() -> None:
-    make = ["make", "-n", "dashboard", "PORT=5055"]
-    told = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True)
-    command = told.stdout.replace("\\\n", " ")
-    assert "--host 127.0.0.1 " in command
-    assert "--allowed-hosts 127.0.0.1:5055,localhost:5055 " in command
-    assert "MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false" in command
-    assert "--no-serve-artifacts" in command
+def test_the_dashboard_listens_on_this_machine_only_and_runs_no_jobs(tmp_path: Path) -> None:
+    words, variables = dashboard.server_command(str(tmp_path), 5055, "secret")
+    assert "--host 127.0.0.1 --port 5055 " in " ".join(words)
+    assert "--no-serve-artifacts" in words
+    assert variables["MLFLOW_SERVER_ALLOWED_HOSTS"] == "127.0.0.1:5055,localhost:5055"
+    assert variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert "0.0.0.0" not in "".join(source for _, source, _ in sources(ROOT)) + (ROOT / "Makefile").read_text()
+
+
+def test_the_dashboard_answers_below_a_secret_path_that_no_command_line_shows(
+    tmp_path: Path, monkeypatch, capsys
+) -> None:
+    """That nothing else answers is tried on a server, in `test_other_users_cannot_reach_the_dashboard`."""
+    begun = []
+    monkeypatch.setattr(os, "execve", lambda program, words, variables: begun.append((words, variables)))
+    monkeypatch.setattr(dashboard, "addresses", lambda output, server: iter([f"all runs\n  {server}/#/x"]))
+    (tmp_path / "mlflow.db").write_text("")
+    for _ in range(2):
+        dashboard.serve([str(tmp_path), "5055"])
+    secrets = [variables["MLFLOW_STATIC_PREFIX"].removeprefix("/") for _, variables in begun]
+    assert len({secret for secret in secrets if re.fullmatch(r"[0-9a-f]{32}", secret)}) == 2
+    for secret, (words, _) in zip(secrets, begun, strict=True):
+        assert not [word for word in words if secret in word]
+        assert words[-2] in (
+            "--gunicorn-opts",
+            "--waitress-opts",
+        )  # the routes of MLflow's default server have no prefix
+    assert all(f"http://127.0.0.1:5055/{secret}/#/x" in capsys.readouterr().out for secret in secrets[-1:])
+
+
+@pytest.mark.torture
+def test_other_users_cannot_reach_the_dashboard(finished: Finished) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "utils.trackers.dashboard", f"{finished.parent}/output", str(port)]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        secret = re.findall(rf":{port}/([0-9a-f]+)/", server.stdout.readline() + server.stdout.readline())[0]
+        while server.poll() is None and status_of(port, f"/{secret}/health") != 200:
+            time.sleep(0.2)
+        answers = {
+            path: (status_of(port, path), status_of(port, f"/{secret}{path}"))
+            for path in (
+                "/",
+                "/api/2.0/mlflow/experiments/search?max_results=1",
+                "/version",
+                "/ajax-api/2.0/mlflow/runs/get",
+            )
+        }
+        assert {outside for outside, _ in answers.values()} == {404}
+        assert [inside for _, inside in answers.values()] == [200, 200, 200, 400]
+        for path in ("/v1/traces", "/ajax-api/3.0/mlflow/assistant/config", "/gateway/mlflow/v1/models", "/graphql"):
+            assert status_of(port, path) == 404
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def status_of(port: int, path: str) -> int | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except ConnectionError:
+        return None
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(("output", "shown"), [("a", "a"), ("sp ace", "'sp ace'"), ("it's $x", "'it'\"'\"'s $$x'")])
+def test_the_advised_command_opens_the_dashboard_of_a_folder_of_any_name(output: str, shown: str) -> None:
+    assert dashboard_command(output) == f"make dashboard OUTPUT={shown}"
+    make = subprocess.run(
+        ["sh", "-c", f"{dashboard_command(output)} PYTHON='{sys.executable}'"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert f"no runs in {output} yet: python train.py makes one" in make.stderr
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("a%20b", "%20"), ("a?mode=memory", "?")])
+def test_mlflow_writes_nowhere_else_where_its_address_cannot_hold_the_path(name, wrong, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = SimpleNamespace(output_path=name, mlflow_uri=None, experiment_name="e")
+    run = TrackedRun(tmp_path / "run", "x", {}, {})
+    text = f"MLflow cannot keep its file below a folder with '{wrong}' in its path; choose another output_path"
+    with pytest.warns(UserWarning, match=re.escape(text)):
+        (tracker,) = build_trackers(["mlflow"], run, config)
+    assert (tracker.active, list(tmp_path.iterdir())) == (False, [])  # type: ignore[attr-defined]
+    for fine in ("100%", "a#b", "sp ace", "100%zz"):
+        assert store_uri(SimpleNamespace(output_path=fine, mlflow_uri=None)) == f"sqlite:///{tmp_path}/{fine}/mlflow.db"
+
+
+def test_a_database_that_was_deleted_amid_a_run_is_told_in_one_warning(tmp_path: Path, caplog, capfd) -> None:
+    (tmp_path / "run").mkdir()
+    config = SimpleNamespace(output_path=str(tmp_path), mlflow_uri=None, experiment_name="e")
+    (tracker,) = build_trackers(["mlflow"], TrackedRun(tmp_path / "run", "x", {}, {}), config)
+    capfd.readouterr()
+    caplog.clear()
+    (tmp_path / "mlflow.db").unlink()
+    with pytest.warns(UserWarning, match=r"^mlflow: MlflowException: .* the run goes on without it"):
+        tracker.log_metrics({"a": 1.0}, 1)
+    assert (capfd.readouterr(), caplog.records) == (("", ""), [])
 
 
 def test_training_reaches_for_no_network(finished: Finished) -> None:
@@ -757,8 +856,7 @@ def test_files_other_than_the_official_ones_are_refused(tmp_path: Path) -> None:
 def test_every_test_that_the_policy_names_exists_and_every_row_has_one() -> None:
     text = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \|[^|]*\|([^|]*)\|([^|]*)\|$", text, re.MULTILINE)
-    assert [int(number) for number, _, _ in rows] == list(range(1, len(rows) + 1))
-    assert len(rows) >= 21
+    assert [int(number) for number, _, _ in rows] == list(range(1, 23))
     sources_of_tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
     defined = {name for source in sources_of_tests for name in re.findall(r"^def (test_\w+)", source, re.MULTILINE)}
     for number, measure, tests in rows:

@@ -42,7 +42,7 @@ class Position(NamedTuple):
     step: int
 
     def __str__(self) -> str:
-        return f"after step {self.step} of epoch {self.epoch}" if self.step else f"after epoch {self.epoch - 1}"
+        return f"after step {self.step} of epoch {self.epoch + 1}" if self.step else f"after epoch {self.epoch}"
 
 
 class DamagedCheckpoint(TrainingError):
@@ -240,7 +240,7 @@ def choose_checkpoint(last: Path, previous: Path, module: nn.Module | None = Non
             refuse_other_names(module, content["state_dict"], path)
         position = Position(*content["position"])
         return Resume(path, position, f"{damages[0]}: going on {position}, from {path.name}" if damages else None)
-    return Resume(complaint=f"{'; '.join(damages)}: no other checkpoint, starting at epoch 0" if damages else None)
+    return Resume(complaint=f"{'; '.join(damages)}: no other checkpoint, starting at epoch 1" if damages else None)
 
 
 def keep_previous(last: Path, previous: Path) -> None:

@@ -206,9 +206,9 @@ def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
 
 def _of_default(constructor: Callable[..., Any], default: Any) -> Any:
     """Return the type that a default stands for where the signature gives none; libraries' stand for others, too."""
-    if _is_of_library(constructor):
+    if _is_of_library(constructor) or not isinstance(default, (bool, int, float, str)):
         return Any
-    return {int: float}.get(type(default), type(default)) if isinstance(default, (bool, int, float, str)) else Any
+    return float if type(default) is int else type(default)
 
 
 def _fits(hint: Any, value: Any) -> bool:

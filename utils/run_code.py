@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_LOSSES
 from models import ARCHITECTURES, resolve_architecture
@@ -86,8 +88,8 @@ def code_changes(facts: Mapping[str, Any], config: Configuration, accepted: bool
         return None
     known = {str(file): str(digest).rpartition("+")[2] for file, digest in before.items()}
     if accepted:
-        for each in facts.get("code_accepted", ()):
-            known |= {file: after for file, (_, after) in each["files"].items()}
+        for each in _accepted(facts):
+            known |= {file: str(after) for file, (_, after) in each["files"].items()}
     files = sorted({*known, *now})
     return {file: (known.get(file), now.get(file)) for file in files if known.get(file) != now.get(file)}
 
@@ -111,7 +113,15 @@ def accept(folder: RunFolder, changes: Changes) -> None:
     """Record in a run's environment.json that somebody goes on with it though its code has changed."""
     facts = folder.read_environment()
     entry = {"accepted": datetime.now().astimezone().isoformat(timespec="seconds"), "files": changes}
-    write_json(folder.environment, facts | {"code_accepted": [*facts.get("code_accepted", []), entry]})
+    write_json(folder.environment, facts | {"code_accepted": [*_accepted(facts), entry]})
+
+
+def _accepted(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the changes that were accepted; none where the record is no such list, as folders come from elsewhere."""
+    try:
+        return [msgspec.to_builtins(each) for each in msgspec.convert(facts.get("code_accepted", []), list[_Accepted])]
+    except msgspec.ValidationError:
+        return []
 
 
 def continued_code(before: Mapping[str, Any], now: Mapping[str, str]) -> dict[str, str]:
@@ -126,6 +136,11 @@ def continued_code(before: Mapping[str, Any], now: Mapping[str, str]) -> dict[st
     return {
         file: text if text.rpartition("+")[2] == now[file] else f"{text}+{now[file]}" for file, text in joined.items()
     }
+
+
+class _Accepted(msgspec.Struct):
+    accepted: str
+    files: dict[str, tuple[str | None, str | None]]
 
 
 OnChange = Literal["keep", "retrain"] | None

@@ -121,6 +121,7 @@ class Task:
         stage_channels: positions of the network's feature maps -> their channels; None where there are none.
         load_network: file of weights -> the run's network with them, images to scores; None outside a run.
         ordered: the classes stand in an order that means something, such as ages.
+        trained_classifier: the last layer came with pretrained weights.
     """
 
     num_classes: int
@@ -129,3 +130,4 @@ class Task:
     stage_channels: Callable[[tuple[int, ...]], tuple[int, ...]] | None = None
     load_network: Callable[[str], nn.Module] | None = None
     ordered: bool = False
+    trained_classifier: bool = False

@@ -72,6 +72,7 @@ def build(
         dropout = None
         network = _create(name, params, num_classes=num_classes, in_chans=in_channels, pretrained=pretrained)
     network.image_size = _image_size(network, params)
+    network.trained_classifier = pretrained and network.pretrained_cfg.get("num_classes") == num_classes
     image = torch.empty(2, in_channels, *network.image_size, device="meta")
     if problem := contract_problem(network, image):
         raise ConfigError(f"architecture: {name} is not supported: {problem}")

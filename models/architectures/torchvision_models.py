@@ -292,8 +292,10 @@ def build(
         _replace_first_conv(net, in_channels, bool(pretrained))
     network = adapt(net)
     network.image_size = _image_size(name, weights, net, params)
+    network.trained_classifier = bool(pretrained)
     if next(network.classifier.parameters()).shape[0] != num_classes:
         network.reset_classifier(num_classes)
+        network.trained_classifier = False
     layers = [module for module in network.head.modules() if isinstance(module, nn.Dropout)]
     if dropout is not None:
         for layer in layers:

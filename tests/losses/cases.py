@@ -40,6 +40,7 @@ def samples(name: str, classes: int = K, dtype=torch.float32, size: int = N) -> 
     classes = classes_of(name, classes)
     loss = make(name, classes)
     head: Any = loss.make_head(Task(classes, 24, nn.Linear(D, classes)))
+    loss.start_head(head)
     if loss.kind == "image":
         return torch.randn(size, head.out_features, dtype=dtype), torch.arange(size) % classes
     scores = torch.randn(size, STEPS, head.out_features, dtype=dtype) + head.bias.mean().detach().to(dtype)

@@ -113,8 +113,10 @@ def test_bad_parameters_are_named(params, message):
 
 
 def test_scores_start_where_neither_class_is_favoured():
-    head = BinaryOneSidedMarginLoss(lambda_=0.5).make_head(Task(2, 10, nn.Linear(4, 2)))
+    loss = BinaryOneSidedMarginLoss(lambda_=0.5)
+    head = loss.make_head(Task(2, 10, nn.Linear(4, 2)))
+    loss.start_head(head)
     score = head(torch.zeros(1, 4))
     assert score.item() == pytest.approx((100 + 0.5 * 600) / 1.5)
-    log_p = BinaryOneSidedMarginLoss(lambda_=0.5).log_probabilities(score)
+    log_p = loss.log_probabilities(score)
     torch.testing.assert_close(log_p.exp(), torch.full((1, 2), 0.5), atol=1e-4, rtol=0)

@@ -28,6 +28,7 @@ def task(classes: int = K) -> Task:
 def scores_of(loss: ClassificationLoss, features: float = 1.0, dtype=torch.float32) -> torch.Tensor:
     torch.manual_seed(0)
     head = loss.make_head(task()).to(dtype)
+    loss.start_head(head)
     return head(features * torch.randn(B, T, 8, dtype=dtype)).detach()
 
 
@@ -82,7 +83,7 @@ def test_near_the_threshold_osm_ctc_is_plain_ctc_at_half_the_temperature():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_repeated_characters_are_finite_at_the_initial_scores(name):
-    for params in ({}, *([{"start_at_threshold": False}] if name == NAMES[1] else [])):
+    for params in ({}, *([{"start": None}] if name == NAMES[1] else [])):
         loss = build_loss(name, task(), **params)
         scores = scores_of(loss).requires_grad_()
         each = [loss(scores[i : i + 1], Sequences(*(part[i : i + 1] for part in REPEATED))) for i in range(B)]
@@ -110,11 +111,10 @@ def test_scores_near_zero_start_where_repeated_characters_cost_thousands():
 def test_the_last_layer_starts_where_nothing_is_favoured(params, bias):
     loss = build_loss("OneSidedMarginCTCLoss", task(), **params)
     head = loss.make_head(task())
+    loss.start_head(head)
     assert isinstance(head, nn.Linear)
     assert (head.in_features, head.out_features) == (8, K)
     assert torch.equal(head.bias, torch.full((K,), bias))
-    free: nn.Linear = build_loss("OneSidedMarginCTCLoss", start_at_threshold=False).make_head(task())  # type: ignore
-    assert free.bias.abs().max() < 1
     if not params:
         log_p = loss.log_probabilities(torch.full((1, 1, K), bias))
         torch.testing.assert_close(log_p, torch.full((1, 1, K + 1), -math.log(K + 1)))
@@ -124,6 +124,32 @@ def test_low_scores_are_read_and_high_ones_are_blanks():
     scores = torch.full((1, 4, 3), 600.0)
     scores[0, 0, 2] = scores[0, 1, 2] = scores[0, 3, 1] = 50.0
     assert build_loss("OneSidedMarginCTCLoss").predict(scores).tolist() == [[2, 1, -1, -1]]
+
+
+@pytest.mark.parametrize("beam_width", [1, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_of_scores_that_are_equally_likely_the_lowest_is_read(dtype, beam_width):
+    # alpha = lambda: in floating point g is flat below 0, up to rounding
+    loss = build_loss("OneSidedMarginCTCLoss", beam_width=beam_width)
+    scores = torch.tensor([[[-50.0, -200.0, 900.0], [900.0, -0.7, -0.7001], [900.0, 900.0, 900.0]]], dtype=dtype)
+    assert loss.predict(scores).tolist() == [[1, 2, -1]]
+    torch.manual_seed(0)
+    step = (350 + 250 * torch.randn(1000, 1, K)).to(dtype)
+    lowest = step.amin(dim=(1, 2))
+    read = loss.predict(step)[:, 0]
+    assert torch.equal(read[lowest < 349], step[:, 0].argmin(dim=-1)[lowest < 349])
+    assert (lowest < 349).sum() > 900
+    assert read[lowest > 351].eq(-1).all()
+
+
+def test_with_alpha_above_lambda_the_likeliest_character_is_read_not_the_lowest():
+    scores = torch.tensor([[[-50.0, -200.0, 900.0]]])
+    assert build_loss("OneSidedMarginCTCLoss", alpha=2.0).predict(scores).tolist() == [[0]]
+
+
+@pytest.mark.parametrize(("before", "start"), [(True, 350.0), (False, None)])
+def test_the_former_name_of_the_start_is_read(before, start):
+    assert build_loss("OneSidedMarginCTCLoss", start_at_threshold=before).start == start
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -27,7 +27,9 @@ def same(network, other):
 def test_state_dict_comes_back(source, tmp_path, suffix):
     path = tmp_path / f"weights{suffix}"
     save_file(source.state_dict(), path) if suffix == ".safetensors" else torch.save(source.state_dict(), path)
-    assert same(build_model(NAME, 5, weights_path=path), source)
+    network = build_model(NAME, 5, weights_path=path)
+    assert same(network, source)
+    assert network.trained_classifier
 
 
 @pytest.mark.parametrize("key", ["state_dict", "model"])
@@ -61,13 +63,16 @@ def test_head_of_another_class_count_stays_fresh_and_is_told(source, tmp_path):
         network = build_model(NAME, 7, weights_path=tmp_path / "weights.pt")
     assert same(network.stages, source.stages)
     assert network.get_classifier().weight.shape == (7, 128)
+    assert not network.trained_classifier
 
 
 def test_missing_head_stays_fresh_and_is_told(source, tmp_path):
     state = {name: value for name, value in source.state_dict().items() if not name.startswith("classifier")}
     torch.save(state, tmp_path / "weights.pt")
     with pytest.warns(UserWarning, match=r"has no last layer, the network's is \[5, 128\]: it stays fresh"):
-        assert same(build_model(NAME, 5, weights_path=tmp_path / "weights.pt").stages, source.stages)
+        network = build_model(NAME, 5, weights_path=tmp_path / "weights.pt")
+    assert same(network.stages, source.stages)
+    assert not network.trained_classifier
 
 
 def test_colours_are_summed_for_grayscale(source, tmp_path):

@@ -177,13 +177,13 @@ def test_of_two_checkpoints_the_newest_sound_one_is_chosen(damage, tmp_path):
     assert (path, position) == (previous, (2, 0))
     assert complaint is not None
     assert complaint.startswith(f"{last} is ")
-    assert complaint.endswith(": going on after epoch 1, from previous.ckpt")
+    assert complaint.endswith(": going on after epoch 2, from previous.ckpt")
     damage(previous)
     path, position, complaint = choose_checkpoint(last, previous)
     assert path is position is None
     assert complaint is not None
     assert f"; {previous} is " in complaint
-    assert complaint.endswith(": no other checkpoint, starting at epoch 0")
+    assert complaint.endswith(": no other checkpoint, starting at epoch 1")
 
 
 def test_a_run_with_a_damaged_last_checkpoint_goes_on_from_the_one_before(quick, whole, monkeypatch, caplog):
@@ -196,7 +196,7 @@ def test_a_run_with_a_damaged_last_checkpoint_goes_on_from_the_one_before(quick,
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == 1
     assert told[0].startswith(str(folder.last))
-    assert told[0].endswith(": going on after epoch 0, from previous.ckpt")
+    assert told[0].endswith(": going on after epoch 1, from previous.ckpt")
     assert untimed(folder) == whole
     assert [load_checkpoint(path)["epoch"] for path in (folder.previous, folder.last)] == [1, 2]
     assert not left.exists()
@@ -207,7 +207,7 @@ def test_a_run_without_a_sound_checkpoint_starts_at_epoch_0_and_says_so(quick, w
     folder.last.write_bytes(b"")
     folder.previous.write_bytes(flip(folder.previous.read_bytes()))
     runner.train(quick(num_epochs=3))
-    assert "no other checkpoint, starting at epoch 0" in caplog.text
+    assert "no other checkpoint, starting at epoch 1" in caplog.text
     assert untimed(folder) == whole
 
 
@@ -239,7 +239,7 @@ def test_weights_of_another_epoch_than_the_selected_one_are_not_tested(quick, mo
     folder = train_and_die(quick(), monkeypatch, in_epoch=1)
     record = RunRecord(folder, [], "valid/accuracy")
     record.best_epoch = 5
-    with pytest.raises(TrainingError, match=r"best\.ckpt is of epoch 0, selected is epoch 5"):
+    with pytest.raises(TrainingError, match=r"best\.ckpt is of epoch 1, selected is epoch 6"):
         finishing._load_best(record)
 
 
@@ -257,7 +257,7 @@ def test_a_hostile_checkpoint_with_a_sound_checksum_is_told_like_a_damaged_one(t
     assert found.path is None
     assert found.complaint is not None
     assert "last.ckpt is not a checkpoint of ours (Weights only load failed)" in found.complaint
-    assert found.complaint.endswith(": no other checkpoint, starting at epoch 0")
+    assert found.complaint.endswith(": no other checkpoint, starting at epoch 1")
     assert not (tmp_path / "never-made").exists()
 
 

@@ -98,7 +98,7 @@ def test_a_checkpoint_of_another_kind_in_the_place_of_the_last_is_passed_over(qu
     _, summary = runner.train(quick(**EPOCHS))
     assert summary["epochs_run"] == 3
     (told,) = [each for each in warnings(caplog) if str(folder.last) in each]
-    assert "is a checkpoint of another kind (it holds no position): going on after epoch 0, from previous.ckpt" in told
+    assert "is a checkpoint of another kind (it holds no position): going on after epoch 1, from previous.ckpt" in told
 
 
 @pytest.mark.parametrize("content", ["", '{"mlf', "[]", "{}", '{"mlflow": 7}'])
@@ -169,7 +169,7 @@ def test_an_interrupted_fresh_run_is_gone_on_with_by_the_command_that_it_names(q
 
     with monkeypatch.context() as patch:
         after_each_save(patch, interrupted)
-        with pytest.raises(Interrupted, match="the same command without --fresh goes on after epoch 0"):
+        with pytest.raises(Interrupted, match="the same command without --fresh goes on after epoch 1"):
             runner.train(quick(num_epochs="1"), fresh=True)
     second, _ = runner.train(quick(num_epochs="1"))
     assert second.path.name == f"{first.path.name}-2"

@@ -170,6 +170,16 @@ def test_the_code_of_a_run_that_goes_on_is_all_that_it_was():
     assert continued_code({}, {"a": "1"}) == {"a": "?+1"}
 
 
+@pytest.mark.parametrize("value", [None, 3, "x", [3], [{}], {"a": 1}, [{"accepted": 1, "files": {"a": "b"}}]])
+@pytest.mark.parametrize("key", ["code", "code_accepted", "resolved"])
+def test_a_record_that_makes_no_sense_is_as_none(key, value):
+    now = code_of(read())
+    facts = {"code": now, "resolved": identity.resolved_parameters(read())} | {key: value}
+    changes = code_changes(facts, read())
+    assert not changes if key != "code" or not isinstance(value, dict) else changes.keys() == {*now, "a"}
+    assert run_code.changed_parameters(facts, read()) == []
+
+
 # ------------------------------------------------------------------------------------- what becomes of such runs
 
 

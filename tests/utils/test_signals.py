@@ -233,9 +233,9 @@ STEPS = 11
 @pytest.mark.parametrize(
     ("hook", "at_step", "goes_on"),
     [
-        ("on_before_zero_grad", STEPS + 4, f"in epoch 1; the same command goes on after step {5} of epoch 1"),
-        ("on_before_zero_grad", 2 * STEPS - 1, "in epoch 1; the same command goes on after epoch 1"),  # the last step
-        ("on_validation_start", STEPS, "in epoch 0; the same command goes on after epoch 0"),
+        ("on_before_zero_grad", STEPS + 4, f"in epoch 2; the same command goes on after step {5} of epoch 2"),
+        ("on_before_zero_grad", 2 * STEPS - 1, "in epoch 2; the same command goes on after epoch 2"),  # the last step
+        ("on_validation_start", STEPS, "in epoch 1; the same command goes on after epoch 1"),
     ],
 )
 def test_an_interrupted_run_is_saved_closes_its_trackers_frees_the_lock_and_goes_on(
@@ -281,10 +281,10 @@ def test_a_run_that_ends_before_it_is_saved_again_says_where_it_goes_on(quick, m
 
     with monkeypatch.context() as patch:
         stop_in(patch, "on_before_zero_grad", 4)
-        with pytest.raises(Interrupted, match="goes on after step 5 of epoch 0"):
+        with pytest.raises(Interrupted, match="goes on after step 5 of epoch 1"):
             runner.train(quick())
     monkeypatch.setattr(RunRecord, "on_train_start", full)
-    with pytest.raises(TrainingError, match="then the same command goes on after step 5 of epoch 0"):
+    with pytest.raises(TrainingError, match="then the same command goes on after step 5 of epoch 1"):
         runner.train(quick())
 
 
@@ -314,14 +314,14 @@ def test_a_run_that_reaches_no_save_point_in_time_stops_where_it_is(quick, monke
 
     monkeypatch.setattr(signals, "GRACE", 0.2)
     monkeypatch.setattr(RunRecord, "on_validation_start", wait)
-    with pytest.raises(Interrupted, match="by SIGINT in epoch 0; the same command starts it again: it was not saved"):
+    with pytest.raises(Interrupted, match="by SIGINT in epoch 1; the same command starts it again: it was not saved"):
         runner.train(quick())
 
 
 def test_gradients_that_are_still_accumulated_are_no_place_to_save(quick, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(RunRecord, "on_train_batch_start", lambda self, *args: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(Interrupted, match="goes on after step 4 of epoch 0"):
+        with pytest.raises(Interrupted, match="goes on after step 4 of epoch 1"):
             runner.train(quick(accumulate_batches=4))
 
 

@@ -171,7 +171,9 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     _refuse_other_classes(folder, prepared.data.data.classes)
     epoch = _load(prepared.classifier, folder.best)
     if not folder.is_finished:
-        LOG.warning("%s: this run is not finished: its best epoch so far is evaluated, epoch %d", folder.path, epoch)
+        LOG.warning(
+            "%s: this run is not finished: its best epoch so far is evaluated, epoch %d", folder.path, epoch + 1
+        )
     alone = structs.replace(config, devices=1, num_nodes=1, strategy="auto")
     trainer = build_lightning(alone, enable_progress_bar=False, plugins=[LightningEnvironment()])
     device, precision = trainer.strategy.root_device, trainer.precision_plugin

@@ -41,6 +41,8 @@ QUIET = {
 """What Ray and Tune read from the environment."""
 ATTEMPTS = 3
 """Times that Ray is started: on a busy machine its parts wait for one another no longer than 15 seconds."""
+LONGEST_PLACE = 30
+"""Bytes of a folder below which Ray's sockets find room: their paths may have 107."""
 PATIENCE = 60.0
 """Seconds for which a run waits for a process that still trains it, such as one on a node that is being lost."""
 
@@ -82,14 +84,14 @@ def _ray(sweep: Sweep) -> Iterator[Any]:
     variables = dict(QUIET)
     if address is None:  # Ray listens on all interfaces: nobody else may use this one
         variables |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with _environment(variables):
+    with _environment(variables), _private_folder() as folder:
         import ray
 
         logging.getLogger("ray").setLevel(logging.CRITICAL)  # the board tells what became of each run
         try:
             with SignOfLife(lambda: "Ray still starts; --shard 1/1 trains the runs without it, one after the other"):
                 if address is None:
-                    _start(ray)
+                    _start(ray, folder)
                 else:
                     _join(ray, sweep, address)
             take_signals_back()
@@ -98,6 +100,18 @@ def _ray(sweep: Sweep) -> Iterator[Any]:
             raise error.__cause__ if isinstance(error.__cause__, Interrupted) else error from None
         finally:
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def _private_folder() -> Iterator[str]:
+    """A folder for the sockets and logs of a Ray, which lets every user write in its own and leaves it there."""
+    usual = tempfile.gettempdir()
+    place = usual if len(os.fsencode(usual)) <= LONGEST_PLACE or os.name != "posix" else "/tmp"
+    folder = tempfile.mkdtemp(prefix="ray-", dir=place)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -114,13 +128,15 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _start(ray: Any) -> None:
+def _start(ray: Any, folder: str) -> None:
+    """Start a Ray on this machine that keeps what it writes in a folder. Raises: TrainingError."""
     import psutil
 
     before = set(psutil.Process().children())
     for attempt in range(ATTEMPTS):
         try:
-            ray.init(address="local", num_cpus=available_cores(), include_dashboard=False, **_options())
+            here = {"address": "local", "num_cpus": available_cores(), "include_dashboard": False, "_temp_dir": folder}
+            ray.init(**here, **_options())
             return
         except Exception as error:  # what Ray raises has no class of its own
             for process in set(psutil.Process().children()) - before:  # `ray.shutdown` does not know of them

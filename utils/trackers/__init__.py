@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,8 @@ TRACKERS = {
 
 def dashboard_command(output_path: str) -> str:
     """Return the command that shows the SQLite store of an output folder in a browser."""
-    return "make dashboard" + ("" if output_path == "output" else f" OUTPUT={output_path}")
+    quoted = shlex.quote(output_path.replace("$", "$$"))  # for the shell and for make
+    return "make dashboard" + ("" if output_path == "output" else f" OUTPUT={quoted}")
 
 
 def chosen_trackers(config: Any) -> list[str]:

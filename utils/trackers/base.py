@@ -179,7 +179,8 @@ class GuardedTracker(Tracker):
 def attempt(label: str, tracker: type[Tracker], action: Callable[[], None]) -> Exception | None:
     """Do what a tracker may fail in; tell a failure in one warning, and return it."""
     try:
-        with warnings.catch_warnings():
+        # a client that logs its own traceback would say at length what the warning says in a line
+        with warnings.catch_warnings(), quiet(tracker.package, level=logging.CRITICAL):
             for category in (DeprecationWarning, FutureWarning):  # of the clients, which the user cannot mend
                 warnings.simplefilter("ignore", category)
             action()
@@ -259,11 +260,11 @@ def lasting_id(folder: Path, tracker: str) -> str:
 
 
 @contextmanager
-def quiet(*loggers: str) -> Iterator[None]:
-    """Let the named loggers, and through them their children, speak only of warnings and worse."""
+def quiet(*loggers: str, level: int = logging.WARNING) -> Iterator[None]:
+    """Let the named loggers, and through them their children, speak only of warnings and worse, or of less."""
     levels = {name: logging.getLogger(name).level for name in loggers}
     for name in loggers:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(level, logging.getLogger(name).getEffectiveLevel()))
     try:
         yield
     finally:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from utils.runs import MLFLOW_COPIES
 from utils.trackers.base import quiet, shorten
+from utils.types import ConfigError
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -102,7 +103,15 @@ class Store:
 
 
 def store_uri(config: Any) -> str:
-    return config.mlflow_uri or f"sqlite:///{(Path(config.output_path).resolve() / 'mlflow.db').as_posix()}"
+    """Return the address of a configuration's store. Raises: ConfigError for a path that no address of SQLite can hold.
+
+    Some releases of SQLAlchemy read %20 in it as a space, others do not; MLflow makes folders of what it does not read.
+    """
+    path = (Path(config.output_path).resolve() / "mlflow.db").as_posix()
+    if config.mlflow_uri is None and (wrong := re.search(r"\?|%[0-9A-Fa-f]{2}", path)):
+        text = f"MLflow cannot keep its file below a folder with {wrong[0]!r} in its path; choose another output_path"
+        raise ConfigError(f"output_path: {text}, or set mlflow_uri")
+    return config.mlflow_uri or f"sqlite:///{path}"
 
 
 @contextmanager

@@ -18,8 +18,6 @@ PARENT = "mlflow.parentRunId"
 MARK = "sweep_parent"
 """The tag by which the run of a sweep is found again; its value is the sweep's name."""
 PAGE = 1000
-SERVER = "http://127.0.0.1:5000"
-"""Where `make dashboard` shows an SQLite store."""
 
 
 def open_parent(family: Family, config: Any) -> str:
@@ -33,7 +31,7 @@ def open_parent(family: Family, config: Any) -> str:
         store.client.set_experiment_tag(experiment, f"{VIEW}{EVERY_RUN}", view())  # an older experiment has another
         if store.is_remote:
             return view_address((without_password(store.uri) or "").rstrip("/"), experiment, family.name)
-        return f"{dashboard_command(config.output_path)}, then {view_address(SERVER, experiment, family.name)}"
+        return f"{dashboard_command(config.output_path)}, which prints the address of sweep {family.name}"
 
 
 def sweep_view(family: Family) -> str:

@@ -105,6 +105,7 @@ def prepare(config: Configuration) -> Preparation:
         functools.partial(_stage_channels, network, (1, config.in_channels, *size)),
         functools.partial(_load_network, config, len(data_set.classes)),
         data_set.ordered,
+        network.trained_classifier,
     )
     loss = _located(config, build_loss, config.loss_function, task, **config.loss_params)
     if loss.kind != data_set.kind:
@@ -118,7 +119,9 @@ def prepare(config: Configuration) -> Preparation:
     _located(config, data.epoch_batches, 0, num_devices(config))
     if config.batch_size > len(data.train_rows):
         LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
-    classifier = Classifier(
+    classifier = _located(
+        config,
+        Classifier,
         network,
         loss,
         task,
@@ -126,6 +129,9 @@ def prepare(config: Configuration) -> Preparation:
         functools.partial(_build_scheduler, config),
         channels_last=config.channels_last,
     )
+    if loss.start is not None and classifier.own_head is None and task.trained_classifier:
+        place = config.place(("loss_params", "start"))
+        LOG.warning("%s: start has no effect: the last layer came with weights, its scores start where they are", place)
     if classifier.own_head is not None:
         multiply_adds = count_multiply_adds(Scorer(network, classifier.own_head), size, config.in_channels)
     example = _located(config, try_out, config, data, classifier)

@@ -92,7 +92,7 @@ class FiniteLoss(Callback):
                 f"{source_place(type(loss))}, for damaged pretrained weights, or try precision: 32-true."
             )
         raise TrainingError(
-            f"the loss is not finite in epoch {trainer.current_epoch}, step {step} of {per_epoch} "
+            f"the loss is not finite in epoch {trainer.current_epoch + 1}, step {step} of {per_epoch} "
             f"(step {trainer.current_epoch * per_epoch + step} of the run, counted from 0).\n"
             "Try a smaller learning rate (optimizer_params.lr), gradient_clip_norm: 1.0, or precision: 32-true. "
             "The checkpoints of the epochs before are intact."
@@ -216,7 +216,7 @@ class RunRecord(Checkpoint):
             self._told_of_waiting = True
             share, faster = waited / training_seconds, trainer.datamodule.faster_loading()  # type: ignore
             LOG.warning(
-                "%.0f %% of epoch %d were spent waiting for images%s", 100 * share, trainer.current_epoch, faster
+                "%.0f %% of epoch %d were spent waiting for images%s", 100 * share, trainer.current_epoch + 1, faster
             )
         metrics: dict[str, float] = dict(pl_module.metrics)  # type: ignore[arg-type]
         row = {

@@ -63,7 +63,7 @@ def _load_best(record: RunRecord) -> dict[str, Any]:
     except DamagedCheckpoint as damage:
         raise TrainingError(f"{damage}; it holds the weights to test: {REMEDY}") from None
     if best["epoch"] != record.best_epoch:
-        epochs = f"is of epoch {best['epoch']}, selected is epoch {record.best_epoch}"
+        epochs = f"is of epoch {best['epoch'] + 1}, selected is epoch {record.best_epoch + 1}"
         raise TrainingError(f"{record.folder.best} {epochs}: {REMEDY}")
     return best
 

@@ -68,5 +68,5 @@ def _state(folder: RunFolder, values: dict[str, Any]) -> str | None:
         return "finished"
     rows = folder.read_metrics()
     if rows:
-        return f"interrupted after epoch {rows[-1]['epoch']:.0f} of {values['num_epochs']}"
+        return f"interrupted after epoch {rows[-1]['epoch'] + 1:.0f} of {values['num_epochs']}"
     return "interrupted in its first epoch" if folder.is_interrupted else None

@@ -106,7 +106,7 @@ def _interval(name: str) -> str:
     return "step" if constructor in EVERY_STEP else getattr(constructor, "interval", "epoch")
 
 
-def _parts(name: str, params: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def _parts(name: str, params: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return the schedules inside another with their parameters.
 
     Raises: ConfigError for what are none, and for schedules that cannot stand side by side.
@@ -115,7 +115,7 @@ def _parts(name: str, params: Mapping[str, Any]) -> list[tuple[str, Mapping[str,
     listed = params["schedulers"]
     if not (listed and isinstance(listed, list) and all(isinstance(part, Mapping) for part in listed)):
         raise ConfigError(f"{PARTS}: must be a list of {{name: parameters}}, got {listed!r}")
-    parts = [(part, inner or {}) for each in listed for part, inner in each.items()]
+    parts: list[tuple[str, Any]] = [(part, inner or {}) for each in listed for part, inner in each.items()]
     _refuse(dict(filter(None, (_misplaced(part, inner) for part, inner in parts))), PARTS)
     steps = {part: _interval(part) == "step" for part, _ in parts}
     names = [part for part, _ in parts]
@@ -140,7 +140,7 @@ def _misplaced(name: str, params: Any) -> tuple[str, str] | None:
     from utils.configuration.catalogue import schedulers
 
     if name not in schedulers():
-        return name, f"unknown schedule{did_you_mean(name, schedulers())} (python train.py --list schedulers)"
+        return name, f"unknown schedule{did_you_mean(str(name), schedulers())} (python train.py --list schedulers)"
     if name in (*OUTER, "ReduceLROnPlateau"):
         return name, "cannot stand inside another schedule"
     return None if isinstance(params, Mapping) else (name, f"must be a mapping of parameters, got {params!r}")
@@ -148,7 +148,7 @@ def _misplaced(name: str, params: Any) -> tuple[str, str] | None:
 
 def _build_parts(
     name: str,
-    parts: Sequence[tuple[str, Mapping[str, Any]]],
+    parts: Sequence[tuple[str, Any]],
     optimizer: Optimizer,
     steps_per_epoch: int,
     num_epochs: int,

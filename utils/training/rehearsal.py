@@ -6,6 +6,7 @@ import collections
 import contextlib
 import copy
 import dataclasses
+import functools
 import math
 import random
 from collections.abc import Iterator
@@ -90,7 +91,7 @@ class _Rehearsed:
         terms = self.loss.terms(Outputs(self.head(features), features, tuple(stages)), self.batch)
         if shapes := {name: list(term.shape) for name, term in terms.items() if term.ndim}:
             raise self.error(f"each of its terms must be one number, the mean over the batch, got shapes {shapes}")
-        total = torch.stack(list(terms.values())).sum()
+        total = functools.reduce(torch.add, terms.values())
         try:
             total.backward()
         except RuntimeError as error:

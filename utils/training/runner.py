@@ -264,7 +264,9 @@ def _known_environment(folder: RunFolder) -> dict[str, Any]:
 
 def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str]:
     """Return where a run was when it was interrupted, and what giving the command again will do."""
-    where = {None: "before training", "fit": f"in epoch {trainer.current_epoch}"}.get(trainer.state.fn, "in the test")
+    where = {None: "before training", "fit": f"in epoch {trainer.current_epoch + 1}"}.get(
+        trainer.state.fn, "in the test"
+    )
     if save_points.folder.is_finished:
         return "after its test", f"{save_points.command} does the rest, such as telling the trackers"
     if save_points.saved is None:

@@ -267,7 +267,7 @@ def test_a_run_without_weights_and_one_with_damaged_ones_are_refused(run, capsys
 def test_an_unfinished_run_is_evaluated_and_said_to_be_one(run, capsys, caplog):
     run.summary.unlink()
     assert evaluate.main([str(run.path), "--only", "classification"]) == 0
-    assert "this run is not finished: its best epoch so far is evaluated, epoch 0" in capsys.readouterr().err
+    assert "this run is not finished: its best epoch so far is evaluated, epoch 1" in capsys.readouterr().err
     assert "warning: the run is not finished" in (run.evaluation / "report.html").read_text()
 
 

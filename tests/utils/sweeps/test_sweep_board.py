@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import os
 import signal
+import stat
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -202,7 +205,7 @@ def test_no_run_starts_after_a_request():
 def test_a_ray_of_ours_takes_no_calls_without_its_token(tmp_path, monkeypatch):
     """That a Ray in this mode refuses them is Ray's to test; it was tried by hand with 2.60."""
     found = []
-    monkeypatch.setattr(on_ray, "_start", lambda ray: found.append({key: os.environ.get(key) for key in TOLD}))
+    monkeypatch.setattr(on_ray, "_start", lambda ray, folder: found.append({key: os.environ.get(key) for key in TOLD}))
     for _ in range(2):
         with on_ray._ray(sweep(tmp_path)):
             pass
@@ -213,7 +216,7 @@ def test_a_ray_of_ours_takes_no_calls_without_its_token(tmp_path, monkeypatch):
     assert not os.environ.keys() & set(TOLD)
 
 
-def test_what_is_left_of_a_ray_that_did_not_come_up_is_ended_and_the_message_says_how_to_do_without(monkeypatch):
+def test_what_is_left_of_a_ray_that_did_not_come_up_is_ended_and_the_message_says_how_to_do_without(tmp_path):
     class Ray:
         started: ClassVar[list[subprocess.Popen]] = []
 
@@ -223,9 +226,34 @@ def test_what_is_left_of_a_ray_that_did_not_come_up_is_ended_and_the_message_say
             raise Exception("The current node timed out during startup. And more\nlines")
 
     with pytest.raises(TrainingError, match=r"Ray does not start here .*; --shard 1/1 trains the runs without it"):
-        on_ray._start(Ray())
+        on_ray._start(Ray(), str(tmp_path))
     assert len(Ray.started) == on_ray.ATTEMPTS
     assert [process.wait(10) for process in Ray.started] == [-signal.SIGKILL] * on_ray.ATTEMPTS
+
+
+@pytest.mark.parametrize("below", ["", "a" * 40])
+def test_what_a_ray_of_ours_writes_is_nobody_else_s_to_read_or_change_and_goes_with_it(below, tmp_path, monkeypatch):
+    """Its own folder is open to every user, and its logs stay there."""
+    place = tempfile.gettempdir() if below == "" else str(tmp_path / below)  # too long for the path of a socket
+    monkeypatch.setattr(tempfile, "tempdir", place)
+    seen = []
+
+    def init(**options):
+        folder = Path(options["_temp_dir"])
+        session = folder / "session_2026-11-30_15-30-58_123456_4194304"
+        (session / "logs").mkdir(parents=True)
+        (session / "logs").chmod(0o777)
+        (session / "logs" / "worker.out").write_text("")
+        assert len(os.fsencode(session / "sockets" / "plasma_store")) <= 107
+        seen.append((folder, stat.S_IMODE(folder.stat().st_mode)))
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    with on_ray._ray(sweep(tmp_path)):
+        ((folder, mode),) = seen
+        assert mode == 0o700
+        assert folder.parent == Path("/tmp" if below else place)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999", "no.such.host.example:6379"])

@@ -158,6 +158,15 @@ def test_runs_that_failed_of_the_same_are_named_together():
     assert str(failure.value).splitlines() == ["3 of 4 runs failed:", "  a; c: no data", "  b: died"]
 
 
+def test_schedules_that_cannot_stand_together_are_told_before_any_run(file, tmp_path, capsys):
+    both = ("[{OneCycleLR: {max_lr: 0.1}}, {CosineWarmupRestarts: {}}]", "[{OneCycleLR: {}}, {StepLR: {}}]")
+    values = ", ".join(f"{{schedulers: {parts}, milestones: [1]}}" for parts in both)
+    assert train.main([str(file), "lr_scheduler=SequentialLR", f"sweep.grid={{lr_scheduler_params: [{values}]}}"]) == 2
+    message = "2 of 4 runs cannot be trained: lr_scheduler_params.schedulers: OneCycleLR counts optimizer steps, StepLR"
+    assert message in capsys.readouterr().err
+    assert accuracies(tmp_path) == {}
+
+
 def test_mistakes_are_told_before_any_run(file, tmp_path, capsys):
     assert train.main([str(file), "loss_params.gamma=3"]) == 2
     assert "2 of 4 runs cannot be trained: loss_params.gamma: unknown parameter" in capsys.readouterr().err

@@ -33,7 +33,7 @@ def nearest(config) -> str | None:
 def test_an_interrupted_run_is_named_with_how_far_it_is_and_what_differs(quick):
     old = leave(quick(num_epochs=20), rows=5)
     assert nearest(quick(num_epochs=30)) == (
-        f"new run; the nearest one, {old.path} (interrupted after epoch 4 of 20), differs in: num_epochs 20 -> 30"
+        f"new run; the nearest one, {old.path} (interrupted after epoch 5 of 20), differs in: num_epochs 20 -> 30"
     )
 
 
@@ -139,5 +139,5 @@ def test_a_run_whose_data_has_changed_is_told_from_one_that_is_trained_anew(quic
     assert describe_nearest(quick(), anew) is None
     told = describe_nearest(quick(), run_folder(quick(), "other data"))
     assert told is not None
-    assert told.startswith(f"new run; the nearest one, {old.path} (interrupted after epoch 1 of ")
+    assert told.startswith(f"new run; the nearest one, {old.path} (interrupted after epoch 2 of ")
     assert told.endswith("differs in: what its files hold: the data, or weights")

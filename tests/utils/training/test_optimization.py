@@ -210,6 +210,7 @@ LINEAR = {"LinearLR": {}}
         ("SequentialLR", [LINEAR, {"ReduceLROnPlateau": {}}], [2], r"ReduceLROnPlateau: cannot stand inside another"),
         ("ChainedScheduler", [{"SequentialLR": {}}], None, r"SequentialLR: cannot stand inside another"),
         ("ChainedScheduler", [{"LinaerLR": {}}], None, r"LinaerLR: unknown schedule; did you mean 'LinearLR'"),
+        ("ChainedScheduler", [{3: {}}], None, r"3: unknown schedule"),
         ("ChainedScheduler", [{"LinearLR": 3}], None, r"LinearLR: must be a mapping of parameters, got 3"),
         ("ChainedScheduler", [{"LinearLR": {"factor": 3}}], None, r"LinearLR.factor: unknown parameter"),
         ("ChainedScheduler", ["LinearLR"], None, r"must be a list of {name: parameters}, got \['LinearLR'\]"),

@@ -70,11 +70,11 @@ def test_a_run_without_memory_says_what_takes_less_and_goes_on_later(error, quic
     with pytest.raises(TrainingError) as caught:
         runner.train(config)
     said = str(caught.value)
-    assert said.startswith("out of memory on cpu in epoch 2")
+    assert said.startswith("out of memory on cpu in epoch 3")
     assert "batch_size: 128, precision: 32-true, accumulate_batches: 2.\n" in said
     assert "batch_size: 64 with accumulate_batches: 4 (as many images, 256, an optimizer step)" in said
     assert "precision: bf16-mixed" in said
-    assert "the same command goes on after epoch 1. Its last checkpoint is intact." in said
+    assert "the same command goes on after epoch 2. Its last checkpoint is intact." in said
     (last,) = (path for path in Path(config.output_path).glob("*/checkpoints/last.ckpt"))
     assert load_checkpoint(last)["epoch"] == 1
     monkeypatch.setattr(Classifier, "training_step", step)
@@ -101,7 +101,7 @@ def test_the_script_leaves_with_status_1_and_no_traceback(quick, monkeypatch, ca
     monkeypatch.setattr(train, "read", lambda options: config)
     assert train.main([]) == 1
     said = capsys.readouterr().err
-    assert "out of memory on cpu in epoch 0 (tried to allocate 2.50 GiB). A step held batch_size: 128" in said
+    assert "out of memory on cpu in epoch 1 (tried to allocate 2.50 GiB). A step held batch_size: 128" in said
     assert "the same command starts it again" in said
     assert "Traceback" not in said
 

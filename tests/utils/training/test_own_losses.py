@@ -22,6 +22,10 @@ class Plain(nn.Module):
         return nn.functional.cross_entropy(scores, target)
 
 
+def function(task: Task | None = None) -> nn.Module:
+    return Plain()
+
+
 class OwnNames(ClassificationLoss):
     """Takes names of the contract for parameters of its own."""
 
@@ -57,13 +61,13 @@ class Unreduced(ClassificationLoss):
 
 
 class Misspelt(ClassificationLoss):
-    def forward(self, scores: Tensor, target: Any) -> Tensor:
-        return self.gama * nn.functional.cross_entropy(scores, target)
+    def forward(self, scores: Tensor, target: Any) -> Any:
+        return self.gama + nn.functional.cross_entropy(scores, target)  # type: ignore
 
 
 @pytest.fixture(autouse=True)
 def of_the_table(monkeypatch):
-    for loss in (Plain, OwnNames, NeedsTask, Unannotated, Refusing, Unreduced, Misspelt):
+    for loss in (Plain, function, OwnNames, NeedsTask, Unannotated, Refusing, Unreduced, Misspelt):
         monkeypatch.setitem(losses.LOSSES, loss.__name__, Entry(f"{__name__}:{loss.__name__}", "of a test"))
 
 
@@ -74,6 +78,7 @@ HERE = r"loss_function: tests/utils/training/test_own_losses\.py:\d+: "
     ("name", "params", "message"),
     [
         ("Plain", {}, r"Plain must be a subclass of losses\.base\.ClassificationLoss"),
+        ("function", {}, r"function must be a subclass of losses\.base\.ClassificationLoss"),
         ("OwnNames", {"kind": "typos"}, r"OwnNames\.kind must be image or sequence: it belongs to the contract"),
         ("OwnNames", {"views": 0.5}, r"OwnNames\.views must be a whole number >= 1: it belongs"),
         ("OwnNames", {"repeats": 0}, r"OwnNames\.repeats must be a whole number >= 1"),
