@@ -82,11 +82,14 @@ def settings_of(
             chain = next(chain for chain, switch in CHAINS.items() if switch == key)
             found[key] = value and bool(getattr(config, chain))
         elif key in OWNERS:
-            found |= _parameters(key, OWNERS[key], getattr(config, OWNERS[key]), value, name_file)
+            owner = getattr(config, OWNERS[key])
+            parts = [(f"{key}.{name}.", name, value.get(name, {})) for name in owner] if isinstance(owner, list) else []
+            for above, name, given in parts or [("", owner, value)]:  # of several mixings each has its own
+                found |= _parameters(key, OWNERS[key], name, given, name_file, above)
         elif key in STRUCTURES:
             found |= _flatten(f"{key}.", msgspec.to_builtins(value))
         else:
-            found[key] = canonical_name(key, value) if key in NAMES and value is not None else plain(value)
+            found[key] = canonical_name(key, value) if key in NAMES and isinstance(value, str) else plain(value)
     return found
 
 
@@ -218,7 +221,9 @@ def _default_of(settings: Mapping[str, Any], key: str) -> Any:
     """Return the default of a parameter, None if it has none in a run with these settings."""
     params, _, name = key.partition(".")
     owner = settings.get(OWNERS[params])
-    return None if owner is None else plain(signature_of(OWNERS[params], owner).defaults.get(name))
+    if not isinstance(owner, str):
+        return None
+    return plain(signature_of(OWNERS[params], owner).defaults.get(name))
 
 
 def resolved_parameters(config: Configuration) -> dict[str, Any]:
@@ -227,7 +232,13 @@ def resolved_parameters(config: Configuration) -> dict[str, Any]:
     for params, owner in OWNERS.items():
         name = getattr(config, owner)
         if name is not None and _has_effect(config, params):
-            found[params] = _filled(owner, name, getattr(config, params))
+            given = getattr(config, params)
+            several = isinstance(name, list)
+            found[params] = (
+                {each: _filled(owner, each, given.get(each)) for each in name}
+                if several
+                else _filled(owner, name, given)
+            )
     for chain in CHAINS:
         if _has_effect(config, chain):
             found[chain] = [{name: _filled(chain, name, given)} for name, given in _items(getattr(config, chain))]

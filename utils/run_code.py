@@ -183,7 +183,8 @@ def _roots(config: Configuration) -> Iterator[str]:
         yield "models.weights"
     yield _module(DATASETS[config.dataset])
     if config.mixing is not None:
-        yield _module(MIXINGS[config.mixing])
+        names = [config.mixing] if isinstance(config.mixing, str) else config.mixing
+        yield from (_module(MIXINGS[name]) for name in names)
     for chain in (config.image_augmentations, config.tensor_augmentations):
         yield from (_module(TRANSFORMS[name]) for name in _names(chain) if name in TRANSFORMS)
 

@@ -108,6 +108,9 @@ def exit_status(story: Callable[[], int | None]) -> int:
     except (TrainingError, CannotWrite) as error:
         print(presentable(error), file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `| head`
+        _give_up_output()
+        return 141
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -115,6 +118,3 @@ def exit_status(story: Callable[[], int | None]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `| head`
-        _give_up_output()
-        return 141

@@ -16,6 +16,7 @@ from utils.configuration.catalogue import NAME_CHECKS, signature_of
 from utils.configuration.reading import read_configuration
 from utils.configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
 from utils.identity import fingerprint, settings_of
+from utils.run_code import code_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ("dataset=digits", "accelerator=cpu")
@@ -272,3 +273,13 @@ def test_settings_of_every_recipe_are_hashable_and_survive_its_own_yaml(file):
     import yaml
 
     assert identity.recorded_settings(yaml.safe_load(config.to_yaml()), {}) == settings
+
+
+def test_several_mixings_enter_each_with_its_own_parameters():
+    several = ("mixing=[CutMix, MixUp]",)
+    assert of(*several) != of("mixing=CutMix") != of("mixing=[MixUp, CutMix]")
+    assert of(*several, "mixing_params={CutMix: {alpha: 0.5}}") not in (
+        of(*several),
+        of(*several, "mixing_params={MixUp: {alpha: 0.5}}"),
+    )
+    assert {"datasets/cutmix.py", "datasets/mixup.py"} <= code_of(read(*several)).keys()

@@ -364,7 +364,7 @@ def test_each_evaluation_keeps_its_own_device_date_and_versions(run, monkeypatch
     page = (run.evaluation / "report.html").read_text()
     leads = re.findall(r"<section id=\"(\w+)\"><h2>.*?</h2><p class=lead>took .*? s; (.*?)</p>", page)
     assert [name for name, _ in leads] == ["classification", "calibration"]
-    assert leads[0][1] == "another device, 2026-01-01T00:00:00+00:00, torch 2.11.0"
+    assert leads[0][1] == "another device, 32-true, 2026-01-01T00:00:00+00:00, torch 2.11.0"
     assert escape(now.device) in leads[1][1]
 
 
