@@ -112,7 +112,9 @@ def prepare(config: Configuration) -> Preparation:
     _located(config, data.epoch_batches, 0, num_devices(config))
     if config.batch_size > len(data.train_rows):
         LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
-    classifier = Classifier(
+    classifier = _located(
+        config,
+        Classifier,
         network,
         loss,
         task,
