@@ -15,7 +15,8 @@ from utils.types import Batch, ConfigError, Outputs, Task
 class WrappingLoss(ClassificationLoss):
     """The frame of losses that add terms to a base; a member overrides `added_terms`.
 
-    Head, judgement, probabilities, prediction and state are the base's. What both ask of the data must agree.
+    Head, judgement, probabilities, prediction, state and every attribute of the contract are the base's. What both ask
+    of the data must agree.
 
     Args:
         base: name of any other loss of images.
@@ -32,9 +33,8 @@ class WrappingLoss(ClassificationLoss):
             raise ConfigError(f"loss_params.base: {base} judges {self.base.kind}s, {name} judges {self.kind}s")
         if any(type(inner) is type(self) for inner in self.base.modules()):
             raise ConfigError(f"loss_params.base: {name} cannot wrap {name}")
-        self.views, self.sampling, self.stages = self.base.views, self.base.sampling, self.base.stages
-        self.repeats, self.samples_per_class = self.base.repeats, self.base.samples_per_class
-        self.calibrated, self.start = self.base.calibrated, self.base.start
+        for attribute in ClassificationLoss.__annotations__:
+            setattr(self, attribute, getattr(self.base, attribute))
         self.soft_targets = type(self).soft_targets and self.base.soft_targets
 
     def ask_for_views(self, views: int) -> None:
@@ -72,6 +72,9 @@ class WrappingLoss(ClassificationLoss):
 
     def confidence(self, scores: Tensor) -> Tensor:
         return self.base.confidence(scores)
+
+    def impossible(self, scores: Tensor, target: Any) -> dict[int, str]:
+        return self.base.impossible(scores, target)
 
     def on_epoch_end(self) -> None:
         self.base.on_epoch_end()

@@ -13,13 +13,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from losses.base import ClassificationLoss
+from losses.base import ClassificationLoss, full_float
 from models.single_sample import running_statistics_for_single_values
 from utils.metrics import tally_for
 from utils.metrics.tally import BaseTally
 from utils.types import Batch, ConfigError, Outputs, Sequences, Task
-
-HALF = (torch.float16, torch.bfloat16)
 
 
 class Classifier(pl.LightningModule):
@@ -52,8 +50,7 @@ class Classifier(pl.LightningModule):
         self.loss: ClassificationLoss = loss
         head = loss.make_head(task)
         if any(module is head for module in loss.modules()):  # the state would have its weights under two names
-            text = "registers the head that make_head returns: keep it in a tuple, (head,)"
-            raise ConfigError(f"loss_function: {type(loss).__name__} {text}")
+            raise ConfigError(f"loss_function: {type(loss).__name__} registers its head: keep it in a tuple, (head,)")
         self.own_head = None if head is task.classifier else head
         if self.own_head is not None:
             network.reset_classifier(0)  # the architecture's own last layer would be dead weight
@@ -99,7 +96,7 @@ class Classifier(pl.LightningModule):
         with full_precision(features):
             weight = next(self.head.parameters(), features)
             scores = self.head(features.to(weight.dtype))
-        return Outputs(scores.float() if scores.dtype in HALF else scores, features, stages)
+        return Outputs(full_float(scores), features, stages)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         views = batch.image.shape[1]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
@@ -47,7 +47,8 @@ class CannotWrite(OSError):
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that takes its name only when it is complete and on the disk.
 
-    The temporary file lies in the same folder: a rename is atomic only within one file system.
+    The temporary file lies in the same folder: a rename is atomic only within one file system. A file that is there
+    keeps its mode; a new one has what the umask gives.
 
     Raises: CannotWrite.
     """
@@ -61,13 +62,14 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 @contextlib.contextmanager
 def _renamed_at_the_end(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, temporary = open_beside(path)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(temporary, stat.S_IMODE(path.stat().st_mode))
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except BaseException:
@@ -97,6 +99,12 @@ def read_regular(path: Path, limit: int) -> bytes:
         if size > limit:
             raise OSError(errno.EFBIG, f"{size:,} bytes, more than the {limit:,} allowed", str(path))
         return file.read(size)
+
+
+def open_beside(path: Path) -> tuple[int, Path]:
+    """Create a temporary file beside another, with the umask's mode; return its descriptor and path."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    return os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), temporary
 
 
 def _sync_folder(folder: Path) -> None:

@@ -147,6 +147,16 @@ def test_grouped_batches_depend_on_seed_and_epoch_alone(make):
 
 
 @GROUPED
+def test_every_epoch_of_groups_draws_other_images_together(make):
+    batches = make()
+    drawn = []
+    for batches.epoch in range(4):
+        drawn.append([tuple(position for _, position, _ in batch) for batch in batches])
+    assert len({tuple(epoch) for epoch in drawn}) == 4
+    assert not {*drawn[0]} & {*drawn[1]}
+
+
+@GROUPED
 @pytest.mark.parametrize("start", [1, 4, 6])
 def test_an_epoch_of_groups_can_be_entered_at_any_batch(make, start):
     batches = make()

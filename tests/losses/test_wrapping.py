@@ -7,6 +7,7 @@ import torch
 from cases import batch_of, make, outputs_of, refused, samples, terms_of
 
 from losses import LOSSES, build_loss
+from losses.base import ClassificationLoss
 from losses.wrapping import WrappingLoss
 from utils.lookup import load_entry
 from utils.types import ConfigError
@@ -15,6 +16,14 @@ WRAPPING = [name for name in LOSSES if issubclass(load_entry(LOSSES[name]), Wrap
 OF_TEXTS = [name for name in LOSSES if load_entry(LOSSES[name]).kind == "sequence"]
 BASES = [*(name for name in LOSSES if name not in OF_TEXTS), "CrossEntropyLoss", "BCEWithLogitsLoss", "MultiMarginLoss"]
 PAIRS = [(name, base) for name in WRAPPING for base in BASES if name != base]
+
+
+ASKED = {
+    "LossTransform": ("views", "sampling", "repeats"),
+    "DataDistortionDistillationLoss": ("views",),
+    "TripletLoss": ("sampling", "samples_per_class"),
+}
+"""What a loss asks of the data itself."""
 
 
 def over(name: str, base: str, **params) -> tuple[WrappingLoss, torch.Tensor, torch.Tensor]:
@@ -57,10 +66,17 @@ def test_reading_and_judging_are_the_base_s(name, base):
     assert torch.equal(loss.predict(scores), alone.predict(scores))
     assert torch.equal(loss.log_probabilities(scores), alone.log_probabilities(scores))
     assert torch.equal(loss(scores, target), alone(scores, target))
-    assert loss.calibrated == alone.calibrated
+    assert torch.equal(loss.confidence(scores), alone.confidence(scores))
     assert loss.soft_targets == (alone.soft_targets and type(loss).soft_targets)
-    assert loss.stages == alone.stages
+    for attribute in ClassificationLoss.__annotations__.keys() - {"soft_targets", *ASKED.get(name, ())}:
+        assert getattr(loss, attribute) == getattr(alone, attribute), attribute
     assert alone.state_dict().keys() <= {key.removeprefix("base.") for key in loss.state_dict()}
+
+
+def test_every_method_and_attribute_of_the_contract_is_passed_on():
+    contract = {name for name in vars(ClassificationLoss) if not name.startswith("_")}
+    assert contract - ClassificationLoss.__annotations__.keys() <= vars(WrappingLoss).keys()
+    assert contract >= {"score_scale", "num_blanks", "confidence", "impossible"}
 
 
 @pytest.mark.parametrize("name", WRAPPING)

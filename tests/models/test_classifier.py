@@ -133,6 +133,17 @@ def test_a_loss_may_bring_its_own_head_and_the_old_one_is_dropped():
     assert sum("head.weight" in name for name in classifier.state_dict()) == 1
 
 
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "AngularSoftmaxLoss", "BinaryCrossEntropyLoss"])
+def test_the_last_layer_computes_in_float32_under_autocast(name):
+    classifier = make(name).eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = classifier(batch().image[:, 0])
+        in_half = classifier.head(outputs.features).float()
+    assert outputs.features.dtype == torch.bfloat16
+    assert torch.equal(outputs.scores, classifier.head(outputs.features.float()))
+    assert not torch.equal(outputs.scores, in_half)
+
+
 WRAPPED = [
     ("CenterLoss", {"base": "AngularSoftmaxLoss"}),
     ("LossTransform", {"base": "CenterLoss", "base_params": {"base": "LargeMarginSoftmaxLoss"}}),
@@ -156,7 +167,7 @@ def test_a_loss_that_keeps_the_head_for_itself_is_refused():
             self.layer = nn.Linear(8, task.num_classes)
             return self.layer
 
-    with pytest.raises(ConfigError, match=r"^loss_function: Keeps registers the head .*: keep it in a tuple"):
+    with pytest.raises(ConfigError, match=r"^loss_function: Keeps registers its head: keep it in a tuple"):
         make(Keeps())
 
 

@@ -6,11 +6,12 @@ import errno
 import os
 import signal
 import stat
-import tempfile
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from utils import files
 
 FOLDER = "fsync of a folder"
 """Which some file systems cannot do; what it brings to the disk is a name, the content is there already."""
@@ -33,7 +34,7 @@ class Operations:
     def __init__(self, patch: pytest.MonkeyPatch, fail_at: int | None = None, kill: bool = False) -> None:
         self.names: list[str] = []
         self.fail_at, self.kill = fail_at, kill
-        for module, name in ((tempfile, "mkstemp"), (os, "fsync"), (os, "chmod"), (os, "replace")):
+        for module, name in ((files, "open_beside"), (os, "fsync"), (os, "chmod"), (os, "replace")):
             patch.setattr(module, name, self._counted(name, getattr(module, name)))
         fdopen = os.fdopen
         patch.setattr(os, "fdopen", lambda handle, mode: _File(fdopen(handle, mode), self))

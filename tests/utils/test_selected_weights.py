@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from models.classifier import Classifier
 from utils.evaluation.evaluating import evaluate
 from utils.evaluation.predicting import predict
 from utils.evaluation.subject import open_subject
@@ -91,3 +93,24 @@ def test_an_accelerator_that_is_not_there_is_refused_as_in_training(quick, tmp_p
     assert importlib.import_module(script).main([*words, "accelerator=tpu"]) == 2
     assert capsys.readouterr().err.strip() == str(refusal.value).strip()
     assert not folder.evaluation.exists()
+
+
+@pytest.mark.parametrize("monitor", ["valid/loss", "valid/accuracy"])
+def test_a_monitor_that_is_nan_at_first_is_beaten_by_any_number(quick, monkeypatch, monitor):
+    original, part = Classifier._publish, monitor.rpartition("/")[2]
+
+    def publish(self, split, tally):
+        compute = tally.compute
+        first = split == "valid" and self.trainer.current_epoch == 0
+        with monkeypatch.context() as patch:
+            patch.setattr(tally, "compute", lambda: compute() | ({part: math.nan} if first else {}))
+            original(self, split, tally)
+
+    monkeypatch.setattr(Classifier, "_publish", publish)
+    plateau = f"{{monitor: {monitor}, patience: 0, factor: 0.5}}"
+    schedule = {"lr_scheduler": "ReduceLROnPlateau", "lr_scheduler_params": plateau}
+    folder, summary = runner.train(quick(monitor=monitor, early_stopping_patience=2, **SMALL, **schedule))
+    first, second = folder.read_metrics()
+    assert math.isnan(first[monitor])
+    assert (summary["selected_epoch"], summary[monitor]) == (1, second[monitor])
+    assert second["learning_rate"] == first["learning_rate"] / 2

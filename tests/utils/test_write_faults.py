@@ -40,7 +40,7 @@ def whole(tmp_path_factory):
 def test_a_run_has_so_many_operations(whole):
     _, names = whole
     assert max(SOME) <= len(names) <= max(EVERY)
-    assert Counter(names).keys() == {"mkstemp", "write", "flush", "fsync", FOLDER, "chmod", "replace"}
+    assert Counter(names).keys() == {"open_beside", "write", "flush", "fsync", FOLDER, "chmod", "replace"}
 
 
 each_operation = pytest.mark.parametrize(

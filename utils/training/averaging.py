@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class WeightAverage(Callback):
@@ -15,7 +16,7 @@ class WeightAverage(Callback):
 
     In validation the average stands in for the weights; the selected checkpoint holds it, so it is what is tested. The
     network's floating-point buffers, such as batch normalisation's statistics, are averaged too; the state of the loss
-    is not.
+    is not. The average has float32 or better whatever the run's precision: 0.1 % of a difference is lost in bfloat16.
 
     Args:
         decay: the largest d. After step t = 1, 2, ... of the optimizer d = min(decay, (1 + t) / (10 + t)), so that the
@@ -29,6 +30,7 @@ class WeightAverage(Callback):
         self.decay = decay
         self.average: dict[str, Tensor] = {}
         self._steps = 0
+        self._weights: dict[str, Tensor] = {}  # in validation
 
     def state_dict(self) -> dict[str, Any]:
         return {"average": self.average, "steps": self._steps}
@@ -39,9 +41,11 @@ class WeightAverage(Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         own = _averaged(pl_module)
         start = self.average or own
-        self.average = {name: start[name].to(tensor.device, copy=True) for name, tensor in own.items()}
+        self.average = {
+            name: start[name].to(tensor.device, torch.promote_types(tensor.dtype, torch.float32), copy=True)
+            for name, tensor in own.items()
+        }
 
-    @torch.no_grad()
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -49,19 +53,21 @@ class WeightAverage(Callback):
             return
         self._steps = trainer.global_step
         decay = min(self.decay, (1 + self._steps) / (10 + self._steps))
-        torch._foreach_lerp_([*self.average.values()], [*_averaged(pl_module).values()], 1 - decay)  # type: ignore
+        weights = [tensor.to(self.average[name].dtype) for name, tensor in _averaged(pl_module).items()]
+        get_ema_multi_avg_fn(decay)([*self.average.values()], weights, None)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._swap(pl_module)
-
-    on_validation_end = on_validation_start
-
-    @torch.no_grad()
-    def _swap(self, pl_module: pl.LightningModule) -> None:
         for name, tensor in _averaged(pl_module).items():
-            weights = tensor.clone()
+            self._weights[name] = tensor.clone()
             tensor.copy_(self.average[name])
-            self.average[name].copy_(weights)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for name, tensor in _averaged(pl_module).items():
+            tensor.copy_(self._weights.pop(name))
+
+    def judged(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return a state with the average in its place, in the state's own types, as validation judges it."""
+        return state | {name: average.to(state[name].dtype) for name, average in self.average.items()}
 
 
 def _averaged(pl_module: pl.LightningModule) -> dict[str, Tensor]:

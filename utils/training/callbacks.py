@@ -238,12 +238,12 @@ class RunRecord(Checkpoint):
             if best or kept:
                 weights = weights_of(pl_module)
                 if self.average is not None:
-                    weights |= self.average.average
+                    weights = self.average.judged(weights)
                 for path in (*best, *kept):
                     save_checkpoint({"state_dict": weights, "epoch": epoch, "value": value}, path)
 
     def _is_better(self, value: float) -> bool:
-        if self.best_value is None:
+        if self.best_value is None or math.isnan(self.best_value):  # nothing is better than NaN, nor worse
             return True
         return value <= self.best_value if lower_is_better(self.monitor) else value >= self.best_value
 

@@ -309,7 +309,8 @@ def build_trainer(
     if config.early_stopping_patience is not None:
         mode = "min" if lower_is_better(config.monitor) else "max"
         patience = config.early_stopping_patience
-        callbacks.append(EarlyStopping(config.monitor, patience=patience, mode=mode, check_on_train_epoch_end=True))
+        options = {"mode": mode, "check_finite": False, "check_on_train_epoch_end": True}  # NaN is no improvement
+        callbacks.append(EarlyStopping(config.monitor, patience=patience, **options))
     trainer = build_lightning(
         config,
         max_epochs=config.num_epochs,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
+from pytorch_lightning.callbacks import Callback
 
 from utils.checkpoints import load_checkpoint
 from utils.training import runner
@@ -70,9 +74,48 @@ def test_validation_judges_the_average(quick, monkeypatch):
 
     monkeypatch.setattr(WeightAverage, "on_validation_end", note)
     folder, _ = runner.train(quick(num_epochs=1, ema_decay=0.9))
-    (weights, judged), (average, trained) = seen
+    (before, judged), (average, trained) = seen
     assert torch.equal(judged, average)
-    assert torch.equal(weights, trained)
+    assert torch.equal(before, average)
     assert not torch.equal(average, trained)
     assert torch.equal(load_checkpoint(folder.best)["state_dict"]["network.fc.weight"], average)
     assert torch.equal(load_checkpoint(folder.last)["state_dict"]["network.fc.weight"], trained)
+
+
+def test_the_average_of_a_bf16_run_moves_by_less_than_bf16_can_tell():
+    callback, module = WeightAverage(0.999), torch.nn.Module()
+    module.network = torch.nn.Linear(1, 1, bias=False).bfloat16()
+    module.network.weight.data.fill_(1.0)
+    trainer: Any = SimpleNamespace(global_step=0)
+    callback.on_fit_start(trainer, module)  # type: ignore[arg-type]
+    module.network.weight.data.fill_(2.0)
+    expected = 1.0
+    for trainer.global_step in range(20_000, 22_000):
+        callback.on_train_batch_end(trainer, module, None, None, 0)  # type: ignore[arg-type]
+        expected = 0.999 * expected + 0.001 * 2
+    (average,) = callback.average.values()
+    assert average.dtype == torch.float32
+    assert average.item() == pytest.approx(expected, rel=1e-4)
+    callback.on_validation_start(trainer, module)  # type: ignore[arg-type]
+    judged = module.network.weight.detach().clone()
+    assert torch.equal(callback.judged(dict(module.state_dict()))["network.weight"], judged)
+    callback.on_validation_end(trainer, module)  # type: ignore[arg-type]
+    assert module.network.weight.item() == 2
+    assert average.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_resumed_average_of_a_bf16_run_is_exact(quick, tmp_path):
+    changes = {"ema_decay": 0.9, "precision": "bf16-true", "image_size": 32, "classes": "[0,1]", "num_epochs": 3}
+    whole, _ = runner.train(quick(output_path=tmp_path / "whole", **changes))
+
+    class Stop(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            if trainer.current_epoch == 2:
+                raise runner.GivenUp
+
+    with pytest.raises(runner.GivenUp):
+        runner.train(quick(**changes), callbacks=[Stop()])
+    folder, _ = runner.train(quick(**changes))
+    theirs, ours = (load_checkpoint(each.last)["callbacks"]["WeightAverage"]["average"] for each in (whole, folder))
+    assert {tensor.dtype for tensor in ours.values()} == {torch.float32}
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
