@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import tempfile
@@ -55,7 +56,7 @@ def _renamed_at_the_end(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> io.BufferedReader:
     """Open a file from elsewhere for reading; no pipe or device, which might never end.
 
     Raises: OSError that says what is wrong.

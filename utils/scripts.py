@@ -82,13 +82,13 @@ def exit_status(story: Callable[[], int | None]) -> int:
     except (TrainingError, CannotWrite) as error:
         print(presentable(error), file=sys.stderr)
         return 1
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        print(presentable(f"{str(error.filename)[:80]}...: {error.strerror}"), file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        print(presentable(f"{str(error.filename)[:80]}...: {error.strerror}"), file=sys.stderr)
+        return 2
