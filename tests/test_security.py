@@ -684,28 +684,32 @@ def test_other_users_cannot_reach_the_dashboard(finished: Finished) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "utils.trackers.dashboard", f"{finished.parent}/output", str(port)]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert server.stdout is not None
-        secret = re.findall(rf":{port}/([0-9a-f]+)/", server.stdout.readline() + server.stdout.readline())[0]
-        while server.poll() is None and status_of(port, f"/{secret}/health") != 200:
-            time.sleep(0.2)
-        answers = {
-            path: (status_of(port, path), status_of(port, f"/{secret}{path}"))
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            secret = re.findall(rf":{port}/([0-9a-f]+)/", server.stdout.readline() + server.stdout.readline())[0]
+            while server.poll() is None and status_of(port, f"/{secret}/health") != 200:
+                time.sleep(0.2)
+            answers = {
+                path: (status_of(port, path), status_of(port, f"/{secret}{path}"))
+                for path in (
+                    "/",
+                    "/api/2.0/mlflow/experiments/search?max_results=1",
+                    "/version",
+                    "/ajax-api/2.0/mlflow/runs/get",
+                )
+            }
+            assert {outside for outside, _ in answers.values()} == {404}
+            assert [inside for _, inside in answers.values()] == [200, 200, 200, 400]
             for path in (
-                "/",
-                "/api/2.0/mlflow/experiments/search?max_results=1",
-                "/version",
-                "/ajax-api/2.0/mlflow/runs/get",
-            )
-        }
-        assert {outside for outside, _ in answers.values()} == {404}
-        assert [inside for _, inside in answers.values()] == [200, 200, 200, 400]
-        for path in ("/v1/traces", "/ajax-api/3.0/mlflow/assistant/config", "/gateway/mlflow/v1/models", "/graphql"):
-            assert status_of(port, path) == 404
-    finally:
-        server.terminate()
-        server.wait()
+                "/v1/traces",
+                "/ajax-api/3.0/mlflow/assistant/config",
+                "/gateway/mlflow/v1/models",
+                "/graphql",
+            ):
+                assert status_of(port, path) == 404
+        finally:
+            server.terminate()
 
 
 def status_of(port: int, path: str) -> int | None:

@@ -41,7 +41,7 @@ QUIET = {
 """What Ray and Tune read from the environment."""
 ATTEMPTS = 3
 """Times that Ray is started: on a busy machine its parts wait for one another no longer than 15 seconds."""
-LONGEST_PLACE = 30
+LONGEST_PLACE = 28
 """Bytes of a folder below which Ray's sockets find room: their paths may have 107."""
 PATIENCE = 60.0
 """Seconds for which a run waits for a process that still trains it, such as one on a node that is being lost."""
@@ -109,7 +109,7 @@ def _private_folder() -> Iterator[str]:
     place = usual if len(os.fsencode(usual)) <= LONGEST_PLACE or os.name != "posix" else "/tmp"
     folder = tempfile.mkdtemp(prefix="ray-", dir=place)
     try:
-        yield folder
+        yield os.path.join(folder, "r")  # Ray opens to all the very folder that it is given
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

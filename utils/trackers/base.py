@@ -180,7 +180,7 @@ def attempt(label: str, tracker: type[Tracker], action: Callable[[], None]) -> E
     """Do what a tracker may fail in; tell a failure in one warning, and return it."""
     try:
         # a client that logs its own traceback would say at length what the warning says in a line
-        with warnings.catch_warnings(), quiet(tracker.package, level=logging.CRITICAL):
+        with warnings.catch_warnings(), quiet(tracker.package or __name__, level=logging.CRITICAL):
             for category in (DeprecationWarning, FutureWarning):  # of the clients, which the user cannot mend
                 warnings.simplefilter("ignore", category)
             action()
