@@ -90,6 +90,10 @@ def read_configuration(
     places: dict[Key, str] = {}
     mistakes: list[Mistake] = []
     values = _read_file(file, of_a_run, places, mistakes) if file is not None else {}
+    for key in CHAINS:
+        if (mapping := shortest(values.get(key))) is not values.get(key):
+            _place_by_name(key, values[key], places)
+            values[key] = mapping
     for override in overrides:
         _apply_override(override, values, places, mistakes)
     remember_secrets(values)
@@ -103,8 +107,6 @@ def read_configuration(
     has_sweep = isinstance(values.get("sweep"), dict)
     if has_sweep and check_sweep is not None:
         mistakes += check_sweep(values, name_checks or {})
-    for key in CHAINS:
-        _place_by_name(key, values.get(key), places)
     wrong = {misfit.key[0] for misfit in misfits}
     configuration = msgspec.convert({key: value for key, value in values.items() if key not in wrong}, Configuration)
     if not has_sweep:
@@ -222,11 +224,10 @@ def _merge_spellings(values: dict[str, Any], places: dict[Key, str], mistakes: l
 
 def _place_by_name(key: str, chain: Any, places: dict[Key, str]) -> None:
     """Have the entries of a list that is read as a mapping found by their names, too."""
-    if isinstance(chain, list) and isinstance(shortest(chain), dict):
-        for path, name, _ in steps(chain):
-            above = (key, *path)
-            below = {place: where for place, where in places.items() if place[: len(above)] == above}
-            places |= {(key, name, *place[len(above) :]): where for place, where in below.items()}
+    for path, name, _ in steps(chain):
+        above = (key, *path)
+        below = {place: where for place, where in places.items() if place[: len(above)] == above}
+        places |= {(key, name, *place[len(above) :]): where for place, where in below.items()}
 
 
 def is_mapping(key: str) -> bool:

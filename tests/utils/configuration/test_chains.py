@@ -46,6 +46,7 @@ def test_a_written_configuration_is_read_as_the_same(tmp_path, text):
     [
         (LIST, "image_augmentations.0.RandomCrop.padding=8", [8, None]),
         (LIST, "image_augmentations.RandomCrop.padding=8", [8, None]),
+        (LIST, "image_augmentations.Pad.padding=8", [4, None, 8]),
         (TWICE, "image_augmentations.0.RandomCrop.padding=8", [8, None, None]),
         (TWICE, "image_augmentations.2.RandomCrop.padding=8", [4, None, 8]),
         (Configuration(image_augmentations=MAPPING).to_yaml(), "image_augmentations.0.RandomCrop.padding=8", [8, None]),
