@@ -127,8 +127,9 @@ CONTENT = {
 
 def _rename_heads(content: dict[str, Any], path: Path) -> None:
     """Give the head of a margin loss its one name. Of two values the loss's is the one that was validated."""
-    average = content.get("callbacks", {}).get("WeightAverage", {}).get("average")
-    for state in filter(_is_state, (content.get("state_dict"), average)):
+    average = content.get("callbacks", {}).get("WeightAverage", {}).get("average", {})
+    states: list[dict[str, Tensor]] = [content.get("state_dict", {}), average]
+    for state in filter(_is_state, states):
         for name in [*filter(HEAD_OF_LOSS.match, state)]:
             head, ours = state.pop(name), HEAD_OF_LOSS.sub(OWN_HEAD, name)
             if ours in state and not torch.equal(head, state[ours]):

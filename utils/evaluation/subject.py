@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from msgspec import structs
 from pytorch_lightning.plugins.precision import Precision
 from torch import Tensor
@@ -177,7 +177,7 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     alone = structs.replace(config, devices=1, num_nodes=1, strategy="auto")
     trainer = build_lightning(alone, enable_progress_bar=False, plugins=[LightningEnvironment()])
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
-    classifier = precision.convert_module(prepared.classifier.eval()).to(device)
+    classifier: Any = precision.convert_module(prepared.classifier.eval()).to(device)
     if device.type == "cpu" and precision.precision == "32-true":  # up to twice as fast, scores the same to 1e-6
         classifier.to(memory_format=torch.channels_last)
     classifier.forward = _in_precision(classifier.forward, precision)
