@@ -89,10 +89,11 @@ def _is(node: ast.expr | None, value: bool) -> bool:
 
 def _is_safe_loader(node: ast.expr | None, names: dict[str, str], module: str | None) -> bool:
     name = "" if node is None else _dotted(node, names)
-    if name.startswith("yaml."):
-        loader = getattr(yaml, name.removeprefix("yaml."), None)
-    else:
-        loader = getattr(importlib.import_module(module), name, None) if module else None
+    place, _, last = name.rpartition(".")
+    try:
+        loader = getattr(importlib.import_module(place or module or ""), last, None)
+    except (ImportError, ValueError):
+        loader = None
     safe = tuple(getattr(yaml, name) for name in ("SafeLoader", "CSafeLoader") if hasattr(yaml, name))
     return isinstance(loader, type) and issubclass(loader, safe)
 
