@@ -13,12 +13,10 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from utils.configuration.catalogue import LISTS, NAME_CHECKS, list_names
-from utils.logs import say
-from utils.scripts import Parser, exit_status, leave, without_values_of_secrets
+from utils.scripts import Parser, choose_file, exit_status, leave
 from utils.signals import Interrupted, raise_on_signals
 from utils.types import ConfigError
 
@@ -47,21 +45,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_intermixed_args(arguments)
 
 
-def choose_file(files: Sequence[str]) -> str:
-    """Return the one file named, else config.yml, else the template."""
-    if len(files) > 1:  # which are not told: a word may be the value of a key, such as a token
-        raise ConfigError(f"one configuration file at a time, got {len(files)} words that are no key=value")
-    if files:
-        if (covered := without_values_of_secrets(files[0])) != files[0] and not Path(files[0]).is_file():
-            raise ConfigError(f"{covered}: no such file; what is to be changed is given as key=value")
-        return files[0]
-    if Path("config.yml").is_file():
-        return "config.yml"
-    template = Path(__file__).with_name("config_template.yml")
-    say("no config.yml here: running config_template.yml; copy it to config.yml and edit it", sys.stdout)
-    return os.path.relpath(template)
-
-
 def read(options: argparse.Namespace) -> Configuration:
     from utils.configuration.reading import read_configuration
     from utils.sweeps.reading import find_mistakes
@@ -73,28 +56,14 @@ def read(options: argparse.Namespace) -> Configuration:
     return read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
 
 
-def write_new(options: argparse.Namespace) -> None:
-    from utils.new_configuration import write_configuration
-
-    files = [word for word in options.words if "=" not in word]
-    changes = dict(word.split("=", 1) for word in options.words if "=" in word)
-    data_path = changes.pop("data_path", options.data_path)
-    if changes or len(files) > 1:
-        raise ConfigError("--new takes one FILE and data_path=PATH; edit the file for everything else")
-    file = Path(files[0] if files else "config.yml")
-    data = write_configuration(options.new, options.pretrained, data_path, file)
-    command = "python train.py" + (f" {file}" if files else "")
-    print(
-        f"{file}: {len(data.train):,} training images in {len(data.classes)} classes; {command} --check, then {command}"
-    )
-
-
 def run(options: argparse.Namespace) -> None:
     if options.list:
         print(list_names(options.list))
         return
     if options.new is not None:
-        write_new(options)
+        from utils.new_configuration import write_new
+
+        print(write_new(options.new, options.pretrained, options.data_path, options.words))
         return
     if options.pretrained is not None:
         raise ConfigError("--pretrained goes with --new; for a run write pretrained=true architecture=NAME")

@@ -54,6 +54,9 @@ class WrappingLoss(ClassificationLoss):
     def make_head(self, task: Task) -> nn.Module:
         return self.base.make_head(task)
 
+    def start_head(self, head: nn.Module) -> None:
+        self.base.start_head(head)
+
     def forward(self, scores: Tensor, target: Any) -> Tensor:
         return self.base(scores, target)
 

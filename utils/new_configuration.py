@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from datasets import DATASETS, check_dataset_name
 from datasets.base import DataSet, ImageTable
 from datasets.statistics import channel_statistics
+from losses import BASELINES
 from models import build_model, check_architecture_name, weights_normalization
 from utils.configuration.catalogue import NAME_CHECKS
 from utils.configuration.reading import read_configuration
@@ -21,6 +23,19 @@ SAMPLE = 200
 """Images that are looked at."""
 SMALL = 48
 """Side in pixels up to which networks for 32 px fit."""
+
+
+def write_new(source: str, pretrained: str | None, data_path: str | None, words: Sequence[str]) -> str:
+    """Write a configuration file and return what to do next. Args: words: FILE and data_path=PATH, as typed."""
+    files, changes = [word for word in words if "=" not in word], dict(w.split("=", 1) for w in words if "=" in w)
+    data_path = changes.pop("data_path", data_path)
+    if changes or len(files) > 1:
+        raise ConfigError("--new takes one FILE and data_path=PATH; edit the file for everything else")
+    file = Path(files[0] if files else "config.yml")
+    data = write_configuration(source, pretrained, data_path, file)
+    command = f"python train.py {file}" if files else "python train.py"
+    size = f"{len(data.train):,} training images in {len(data.classes)} classes"
+    return f"{file}: {size}; next: {command} --check, then {command}"
 
 
 def write_configuration(source: str, pretrained: str | None, data_path: str | None, file: Path) -> DataSet:
@@ -108,7 +123,7 @@ def _text(settings: dict[str, str], data: DataSet, pretrained: str | None) -> st
         "",
         f"architecture: {architecture}",
         *(["pretrained: true   # normalised as these weights were trained (normalize: auto)"] if pretrained else []),
-        f"loss_function: {'ConnectionistTemporalLoss' if texts else 'CrossEntropyLoss'}   # or any of --list losses",
+        f"loss_function: {BASELINES[data.kind]}   # or any of --list losses",
         "",
         "seed: 0",
         f"batch_size: {32 if len(table) < 5000 else 128}",

@@ -8,14 +8,14 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from utils.files import CannotWrite
-from utils.logs import presentable, print_traceback
+from utils.logs import presentable, print_traceback, say
 from utils.secrets import HIDDEN
-from utils.types import TrainingError, UserError
+from utils.types import ConfigError, TrainingError, UserError
 
 _VALUE_OF_SECRET = re.compile(r"(?i)((?:token|key|password|secret)[\w.-]*)(?:=|: *| +)\S+")
 
@@ -68,6 +68,21 @@ def show(text: str) -> None:
 def _give_up_output() -> None:
     """Let what is still to be printed vanish: Python would try again when it ends, and fail once more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def choose_file(files: Sequence[str]) -> str:
+    """Return the one file named, else config.yml, else the template."""
+    if len(files) > 1:  # which are not told: a word may be the value of a key, such as a token
+        raise ConfigError(f"one configuration file at a time, got {len(files)} words that are no key=value")
+    if files:
+        if (covered := without_values_of_secrets(files[0])) != files[0] and not Path(files[0]).is_file():
+            raise ConfigError(f"{covered}: no such file; what is to be changed is given as key=value")
+        return files[0]
+    if Path("config.yml").is_file():
+        return "config.yml"
+    template = Path(__file__).parents[1].joinpath("config_template.yml")
+    say("no config.yml here: running config_template.yml; copy it to config.yml and edit it", sys.stdout)
+    return os.path.relpath(template)
 
 
 def leave(status: int) -> NoReturn:

@@ -74,7 +74,16 @@ ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
 NOT_ENTERING = {
     *("data_path", "stanford_raw_data_path", "stanford_data_path", "download", "verify_checksums"),
     *("noisy_labels", "noisy_labels_name", "cache", "cache_limit_gb", "accelerator", "strategy", "num_workers"),
-    *("checkpoint_every_steps", "keep_epochs", "output_path", "loglevel", "logging_dir", "trackers", "mlflow_uri"),
+    *(
+        "checkpoint_every_steps",
+        "keep_checkpoints",
+        "keep_epochs",
+        "output_path",
+        "loglevel",
+        "logging_dir",
+        "trackers",
+        "mlflow_uri",
+    ),
     *("experiment_name", "run_name", "tags", "notes", "log_to_neptune", "neptune_username", "neptune_project_name"),
     *("neptune_api_token", "neptune_mode", "evaluate", "evaluate_params", "sweep"),
 }

@@ -33,7 +33,7 @@ ELSEWHERE = {
     **{name: f"optimizer_params.{name}" for name in ("weight_decay", "momentum", "betas", "nesterov")},
     **dict.fromkeys(("epochs", "max_epochs", "n_epochs"), "num_epochs"),
     **dict.fromkeys(("loss", "loss_fn", "criterion", "loss_name"), "loss_function"),
-    "label_smoothing": "loss_function: LabelSmoothingCrossEntropy, or loss_params.label_smoothing of CrossEntropyLoss",
+    "label_smoothing": "a loss_function of its own, or loss_params of cross entropy",
     **dict.fromkeys(("model", "model_name", "network", "arch", "backbone", "net"), "architecture"),
     **dict.fromkeys(("bs", "batch", "train_batch_size"), "batch_size"),
     **dict.fromkeys(("scheduler", "sched", "lr_schedule"), "lr_scheduler"),
