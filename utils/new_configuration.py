@@ -86,10 +86,10 @@ def _text(settings: dict[str, str], data: DataSet, pretrained: str | None) -> st
     table, rows = data.train, np.linspace(0, len(data.train) - 1, min(SAMPLE, len(data.train))).astype(int)
     images = [table.pixels(int(row)) for row in rows]
     gray = all(image.shape[-1] == 1 or (image[..., :3] == image[..., :1]).all() for image in images)
-    median = tuple(int(np.median([image.shape[side] for image in images])) for side in (0, 1))
+    height, width = (int(np.median([image.shape[side] for image in images])) for side in (0, 1))
     texts = data.kind == "sequence"
     made_for = None if pretrained is None else build_model(pretrained, len(data.classes)).image_size
-    size = (24, 94) if texts else _size(median, made_for)
+    size = (24, 94) if texts else _size(min(height, width), made_for)
     grayscale = gray and pretrained is None and not texts
     small = max(size) <= SMALL
     architecture = pretrained or ("lprnet" if texts else "resnet20_basic" if small else "resnet18")
@@ -103,7 +103,7 @@ def _text(settings: dict[str, str], data: DataSet, pretrained: str | None) -> st
         augmentation = f"RandomResizedCrop: {{size: {list(size)}, scale: [0.5, 1.0]}}"
     lines = [
         f"# {len(data.train):,} training and {len(data.test):,} test images in {len(data.classes)} "
-        f"{'characters' if texts else 'classes'}, about {median[0]} x {median[1]} px, {'gray' if gray else 'colour'}.",
+        f"{'characters' if texts else 'classes'}, about {height} x {width} px, {'gray' if gray else 'colour'}.",
         "#   python train.py --check       then     python train.py",
         "# config_template.yml explains every key; what is left out here has the default that it gives.",
         "",
@@ -136,14 +136,13 @@ def _text(settings: dict[str, str], data: DataSet, pretrained: str | None) -> st
     return "\n".join(lines) + "\n"
 
 
-def _size(median: tuple[int, int], made_for: tuple[int, int] | None) -> tuple[int, int]:
+def _size(side: int, made_for: tuple[int, int] | None) -> tuple[int, int]:
     """Return height and width to train at: the network's, or the images' own where they are smaller."""
-    side = min(median)
     if side <= SMALL and made_for is None:
         return side, side
     fitting = max(32, side // 32 * 32 if side % 16 else side)
     largest = 224 if made_for is None else min(made_for)
-    return (min(fitting, largest),) * 2
+    return min(fitting, largest), min(fitting, largest)
 
 
 def _normalization(table: ImageTable, rows: np.ndarray, size: tuple[int, int], grayscale: bool) -> list[str]:

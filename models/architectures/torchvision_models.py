@@ -28,6 +28,7 @@ class TorchvisionNetwork(Network):
     """
 
     native_keys: dict[str, str]
+    trained_classifier: bool
 
 
 class _SqueezeNet(TorchvisionNetwork):

@@ -177,14 +177,10 @@ def test_promises_hold(row: dict[str, str], quick: Callable[..., Configuration],
     check_predicted_images(folder, tmp_path)
     check_compared_number(folder, summary, tmp_path, capsys)
     if "evaluate" in changes:
-        found = read_record(folder.evaluation).evaluated[judge].findings.numbers["accuracy"]
-        assert number_of(found) == pytest.approx(summary["test/accuracy"], abs=1e-6)
+        record = read_record(folder.evaluation)
+        assert record is not None
+        assert record.evaluated[judge].findings.numbers["accuracy"] == pytest.approx(summary["test/accuracy"], abs=1e-6)
     check_resumed_run(folder, lambda: quick(output_path=tmp_path / "resumed", **changes))
-
-
-def number_of(found: Any) -> float:
-    """Return a finding's value, whether it stands alone or with its unit and interval."""
-    return float(getattr(found, "value", found))
 
 
 def check_selected_weights(folder: RunFolder, select_on: str) -> None:

@@ -80,7 +80,8 @@ def test_every_evaluation_of_a_bf16_run_works(quick):
         folder, _ = runner.train(quick(num_epochs=1, precision=precision, image_size=32, **SMALL))
         subject = open_subject(folder.path)
         record = evaluate(subject, only=["classification", "grad_cam", "attacks"], tell=lambda text: None)
-        assert record.numbers()["attacks/accuracy"] == record.numbers()["classification/accuracy"]
+        found = {name: record.evaluated[name].findings.numbers["accuracy"] for name in ("attacks", "classification")}
+        assert found["attacks"] == found["classification"]
 
 
 @pytest.mark.parametrize("script", ["evaluate", "predict"])

@@ -93,6 +93,7 @@ def test_thesis_file_means_what_it_meant(tmp_path):
     assert config.lr_scheduler is None
     assert config.lr_scheduler_params == {}
     assert config.loss_params == {}
+    assert isinstance(config.image_augmentations, dict)
     assert config.image_augmentations["RandomResizedCrop"] == {"size": [227, 227]}
     assert config.crop_to_bboxes is True
 

@@ -92,8 +92,8 @@ def test_elsewhere_a_long_silence_is_broken_by_where_the_runs_are(capsys, monkey
 def test_where_lines_come_in_time_nothing_else_is_told(capsys):
     waits = []
 
-    def wait(seconds):  # a line has come before the silence was over
-        waits.append(seconds)
+    def wait(timeout=None):  # a line has come before the silence was over
+        waits.append(timeout)
         alive._over = len(waits) == 5
         return True
 
