@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from utils.configuration.catalogue import LISTS, NAME_CHECKS, list_names, optimizers, schedulers, transforms
-from utils.configuration.reading import read_configuration
+from utils.configuration.reading import ELSEWHERE, read_configuration
 from utils.configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Normalization
 from utils.types import ConfigError
 
@@ -382,6 +382,27 @@ def test_names_read_from_the_libraries_sources_are_what_they_export():
         assert issubclass(getattr(torch.optim.lr_scheduler, name), torch.optim.lr_scheduler.LRScheduler)
     for name in transforms():
         assert callable(getattr(tv, name))
+
+
+@pytest.mark.parametrize("word", sorted(ELSEWHERE))
+def test_other_programs_words_for_a_key_are_answered_with_the_key_here(word):
+    assert word not in KEYS
+    with pytest.raises(
+        ConfigError, match=rf"command line: {word}: unknown key; here it is {re.escape(ELSEWHERE[word])}"
+    ):
+        read_configuration(None, [f"{word}=1"])
+    meant = ELSEWHERE[word].partition(".")[0]
+    assert meant in KEYS or " " in meant
+
+
+def test_rules_between_keys_are_told_together_with_types(tmp_path):
+    text = "batch_size: abc\npretrained: true\nweights_path: x.pt\nnormalization_params_rgb: {mean: 0.5, std: [1]}\n"
+    with pytest.raises(ConfigError) as error:
+        read_configuration(write(tmp_path, text + "image_augmentations:\n  RandomHorizontalFlip:\n"))
+    lines = str(error.value).splitlines()
+    assert [line.partition("config.yml:")[2].partition(": ")[0] for line in lines] == ["1", "3", "4", "6"]
+    assert lines[2].endswith("got 0.5; write [0.5], or [0.5, 0.5, 0.5] for three")
+    assert lines[3].endswith("got nothing; write {} for none")
 
 
 # ------------------------------------------------------------------------------------------------------- start-up

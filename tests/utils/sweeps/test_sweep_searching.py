@@ -306,3 +306,25 @@ def test_the_best_values_are_told_at_the_end(read):
     jobs = SearchJobs(lost)
     do_all(jobs, lost, judge=lambda job: None)
     assert jobs.findings() == ["best of all: no trial has a result"]
+
+
+@pytest.mark.parametrize("keep", ["best", "all"])
+def test_trials_that_lost_keep_no_checkpoints_unless_all_are_kept(read, tmp_path, keep):
+    sweep = read(f"keep_checkpoints={keep}")
+    jobs, folders = SearchJobs(sweep), {}
+    for job in iter(jobs.next, None):
+        if job.trial is None:
+            break
+        folder = RunFolder(tmp_path / "output" / f"run-{len(folders)}")
+        folder.best.parent.mkdir(parents=True)
+        for path in (folder.best, folder.last):
+            path.write_text("weights")
+        folder.write_trial(TrialRecord(job.trial.study, job.trial.number, job.drawn))
+        folders[folder.path] = job
+        jobs.end(job, outcome(job, sweep, judge(job)))
+    assert len(folders) == 8
+    for loss in ("CrossEntropyLoss", "FocalLoss"):
+        mine = {path: job for path, job in folders.items() if job.cell(sweep).config.loss_function == loss}
+        best = max(mine, key=lambda path: judge(mine[path]))
+        kept = [path for path in mine if RunFolder(path).best.exists()]
+        assert kept == ([best] if keep == "best" else [*mine])
