@@ -57,7 +57,7 @@ def write_configuration(source: str, pretrained: str | None, data_path: str | No
         raise ConfigError(f"--pretrained: there are no published weights of {pretrained}; leave --pretrained out")
     settings = _data_settings(source, data_path)
     data = load_data_set(read_configuration(None, [f"{key}={value}" for key, value in settings.items()], NAME_CHECKS))
-    text = _text(settings, data, pretrained)
+    text = _text(settings, data, pretrained, file)
     write_atomically(file, text)
     return data
 
@@ -82,7 +82,8 @@ def _data_settings(source: str, data_path: str | None) -> dict[str, str]:
     return {"dataset": table, "data_path": source}
 
 
-def _text(settings: dict[str, str], data: DataSet, pretrained: str | None) -> str:
+def _text(settings: dict[str, str], data: DataSet, pretrained: str | None, file: Path) -> str:
+    command = "python train.py" if str(file) == "config.yml" else f"python train.py {file}"
     table, rows = data.train, np.linspace(0, len(data.train) - 1, min(SAMPLE, len(data.train))).astype(int)
     images = [table.pixels(int(row)) for row in rows]
     gray = all(image.shape[-1] == 1 or (image[..., :3] == image[..., :1]).all() for image in images)
@@ -94,7 +95,7 @@ def _text(settings: dict[str, str], data: DataSet, pretrained: str | None) -> st
     small = max(size) <= SMALL
     architecture = pretrained or ("lprnet" if texts else "resnet20_basic" if small else "resnet18")
     epochs, rate = (10, 0.0005) if pretrained else (30, 0.002)
-    flip = "RandomHorizontalFlip: {}   # leave it out where left and right mean something, as in digits and texts"
+    flip = "RandomHorizontalFlip: {}   # leave it out where left and right mean something"
     if texts:
         augmentation = "RandomAffine: {degrees: 3, translate: [0.02, 0.05]}"
     elif small:
@@ -104,7 +105,7 @@ def _text(settings: dict[str, str], data: DataSet, pretrained: str | None) -> st
     lines = [
         f"# {len(data.train):,} training and {len(data.test):,} test images in {len(data.classes)} "
         f"{'characters' if texts else 'classes'}, about {height} x {width} px, {'gray' if gray else 'colour'}.",
-        "#   python train.py --check       then     python train.py",
+        f"#   {command} --check       then     {command}",
         "# config_template.yml explains every key; what is left out here has the default that it gives.",
         "",
         write_yaml(dict(settings)).rstrip(),
@@ -118,7 +119,7 @@ def _text(settings: dict[str, str], data: DataSet, pretrained: str | None) -> st
         f"valid_fraction: {0.1 if len(table) >= 1000 else 0.2}   # held out of training to select the checkpoint",
         "augment_images: true",
         "image_augmentations:",
-        *([] if texts or grayscale else [f"  {flip}"]),
+        *([] if texts or gray else [f"  {flip}"]),
         f"  {augmentation}",
         "",
         f"architecture: {architecture}",

@@ -27,7 +27,7 @@ from utils.signatures import read_attribute
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("losses", "models", "datasets", "utils/metrics")
-"""Where imports are followed; packages' own files are tables of names, which grow without changing a run."""
+"""Where imports are followed; their own files are tables of names, which grow without changing a run."""
 OF_EVERY_RUN = (
     *("models.classifier", "datasets.data_module", "utils.seeding"),
     *("utils.training.building", "utils.training.networks", "utils.training.optimization"),
@@ -212,8 +212,7 @@ def _without_influence(config: Configuration) -> Iterator[str]:
 
 
 def _is_file(module: str) -> bool:
-    file = _file_of(module)
-    return file is not None and file.name != "__init__.py"
+    return _file_of(module) is not None and module.replace(".", "/") not in FOLDERS
 
 
 def _file_of(module: str) -> Path | None:
@@ -239,8 +238,10 @@ def _imports_of(file: Path, changed: int, size: int) -> frozenset[str]:
     for node in ast.walk(_parsed(file, changed, size)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.ImportFrom):
+            package = file.parents[node.level - 1].relative_to(ROOT).parts if node.level else ()
+            source = ".".join((*package, *filter(None, [node.module])))
+            found |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
     return frozenset(found)
 
 

@@ -104,7 +104,7 @@ def check(config: Configuration, *keys: str, **changes: Any) -> None:
 @cases(normal=60, torture=3_000)
 @given(loss=named([*LOSSES, *TORCH_LOSSES], loss_class))
 def test_any_parameters_of_a_loss_are_taken_or_refused_by_name(config: Configuration, loss) -> None:
-    check(config, "loss_params", loss_function=loss[0], loss_params=loss[1])
+    check(config, "loss_params", "loss_function", loss_function=loss[0], loss_params=loss[1])
 
 
 @cases(normal=60, torture=3_000)

@@ -24,6 +24,10 @@ from utils.evaluation.predicting import predict
 from utils.evaluation.record import read_record
 from utils.evaluation.subject import Subject, open_subject
 from utils.runs import RunFolder
+from utils.sweeps.cells import load_sweep
+from utils.sweeps.pruning import Pruning
+from utils.sweeps.running import Shard, run_here, train_cell
+from utils.sweeps.searching import SearchJobs
 from utils.training import runner
 from utils.types import REJECTED, Sequences
 
@@ -81,10 +85,19 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
     "schedule": {
         "none": {},
         "per epoch": {"lr_scheduler": "StepLR", "lr_scheduler_params": "{step_size: 1, gamma: 0.5}"},
-        "per step": {"lr_scheduler": "OneCycleLR", "lr_scheduler_params": "{max_lr: 0.01}"},
+        "in turn": {
+            "lr_scheduler": "SequentialLR",
+            "lr_scheduler_params": "{schedulers: [{CosineWarmupRestarts: {period: 1}}, {OneCycleLR: {max_lr: 0.02}}], "
+            "milestones: [1]}",
+        },
         "plateau": {"lr_scheduler": "ReduceLROnPlateau", "lr_scheduler_params": "{patience: 0, threshold: 0.5}"},
     },
-    "mixing": {"none": {}, "MixUp": {"mixing": "MixUp"}, "CutMix": {"mixing": "CutMix"}},
+    "mixing": {
+        "none": {},
+        "MixUp": {"mixing": "MixUp"},
+        "CutMix": {"mixing": "CutMix"},
+        "either": {"mixing": "[CutMix, MixUp]"},
+    },
     "noise": {"none": {}, "drawn": {"label_noise": "0.2"}},
     "selection": {"valid": {}, "test": {"select_on": "test"}},
     "monitor": {"accuracy": {}, "cross entropy": {"monitor": "valid/cross_entropy"}, "loss": {"monitor": "valid/loss"}},
@@ -113,6 +126,13 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
     "seed": {"zero": {}, "one": {"seed": "1"}},
     "validation": {"tenth": {"valid_fraction": "0.1"}, "third": {"valid_fraction": "0.3"}},
     "trackers": {"none": {}, "tensorboard": {"trackers": "[tensorboard]"}},
+    "run": {
+        "alone": {},
+        "in a sweep": {"sweep": "{seeds: [3]}"},
+        "as a trial": {
+            "sweep": "{seeds: [3], search: {ranges: {optimizer_params.weight_decay: {uniform: [0, 0.1]}}, trials: 1}}"
+        },
+    },
     "end": {"plain": {}, "evaluated": {"evaluate": "[classification]"}},
 }
 HARD_LABELS = ("head", "balanced", "wrapped head", "texts", "texts, lowest score")
@@ -171,7 +191,7 @@ def test_promises_hold(row: dict[str, str], quick: Callable[..., Configuration],
         changes |= SETTINGS[name][value]
     judge = "reading" if row["loss"].startswith("texts") else "classification"
     changes = {key: value.replace("classification", judge) for key, value in changes.items()}
-    folder, summary = runner.train(quick(output_path=tmp_path / "whole", **changes))
+    folder, summary = train(quick(output_path=tmp_path / "whole", **changes))
     check_selected_weights(folder, changes.get("select_on", "valid"))
     check_recorded_test(folder, summary)
     check_predicted_images(folder, tmp_path)
@@ -181,6 +201,23 @@ def test_promises_hold(row: dict[str, str], quick: Callable[..., Configuration],
         assert record is not None
         assert record.evaluated[judge].findings.numbers["accuracy"] == pytest.approx(summary["test/accuracy"], abs=1e-6)
     check_resumed_run(folder, lambda: quick(output_path=tmp_path / "resumed", **changes))
+
+
+def train(config: Configuration) -> tuple[RunFolder, dict[str, Any]]:
+    """Train a run, as the one run of a sweep or as a trial of a search where the configuration has such."""
+    if config.sweep is None:
+        return runner.train(config)
+    sweep = load_sweep(config)
+    if "search" in config.sweep:
+        job = SearchJobs(sweep).next()
+        assert job is not None
+        assert job.trial is not None
+        outcome = train_cell(job.cell(sweep), callbacks=[Pruning(sweep, job.trial)])
+    else:
+        (outcome,) = run_here(sweep, Shard())
+    assert outcome.folder is not None, outcome.reason
+    assert outcome.summary is not None
+    return RunFolder(outcome.folder), outcome.summary
 
 
 def check_selected_weights(folder: RunFolder, select_on: str) -> None:
@@ -262,6 +299,6 @@ def check_resumed_run(whole: RunFolder, read: Callable[[], Configuration]) -> No
     with pytest.MonkeyPatch.context() as patch:
         after_each_save(patch, die)
         with pytest.raises(Died):
-            runner.train(read())
-    resumed, _ = runner.train(read())
+            train(read())
+    resumed, _ = train(read())
     assert differences(whole, resumed) == []

@@ -106,6 +106,29 @@ def test_every_network_s_own_file_counts(name):
     assert file in code_of(read(f"architecture={name}"))
 
 
+@pytest.mark.parametrize(
+    ("line", "file"),
+    [
+        ("from .weights import scale", "losses/weights.py"),
+        ("from . import weights", "losses/weights.py"),
+        ("from losses.mine import scale", "losses/mine/__init__.py"),
+        ("from .mine.inner import scale", "losses/mine/inner.py"),
+        ("import losses.mine.inner", "losses/mine/inner.py"),
+    ],
+)
+def test_helpers_of_a_loss_count_however_they_are_imported(line, file, code):
+    (code.root / "losses" / "mine").mkdir()
+    for name in ("weights.py", "mine/__init__.py", "mine/inner.py"):
+        (code.root / "losses" / name).write_text("def scale(x):\n    return 2 * x\n")
+    code.edit(
+        "losses/focal.py", "from __future__ import annotations\n", f"from __future__ import annotations\n\n{line}\n"
+    )
+    before = code_of(read("loss_function=FocalLoss"))
+    code.edit(file, "2 * x", "3 * x")
+    after = code_of(read("loss_function=FocalLoss"))
+    assert [name for name in after if after[name] != before[name]] == [file]
+
+
 @pytest.mark.parametrize("folder", run_code.FOLDERS)
 def test_modules_without_influence_are_there(folder):
     assert (ROOT / folder).is_dir()

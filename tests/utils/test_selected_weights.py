@@ -69,7 +69,7 @@ def test_pictures_have_the_classes_of_the_test_and_the_report_names_the_precisio
     assert [each.guess.name for each in pictures] == [subject.classes[k] for k in table["prediction"][:60]]
     record = evaluate(subject, only=["classification"], tell=lambda text: None)
     assert record.facts["precision"] == "bf16-mixed"
-    assert "precision bf16-mixed" in (folder.evaluation / "report.html").read_text()
+    assert ", bf16-mixed, " in (folder.evaluation / "report.html").read_text()
     other = open_subject(folder.path, "test", ["precision=32-true"])
     assert evaluate(other, only=["classification"], tell=lambda text: None).facts["precision"] == "32-true"
     assert not torch.equal(other.answers.scores, answers.scores)

@@ -237,7 +237,7 @@ def _name_in(known: Collection[str], sweep: Sweep, numbers: tuple[int, ...]) -> 
 def _earlier_name(sweep: Sweep, numbers: tuple[int, ...]) -> str | None:
     """Return what the study was called when all keys of then named it, as the user wrote them; None for others."""
     search, config = search_of(sweep), cell(sweep, numbers).config
-    values = config.values()
+    values = config.values() | {"normalize": config.normalize is not False}  # `auto` was `true` then
     if any(
         key.partition(".")[0] not in NAMED_BY and not is_default(key, each) for key, each in settings_of(config).items()
     ):

@@ -33,7 +33,7 @@ from utils.seeding import derive_seed, seed_all
 from utils.training import optimization
 from utils.training.networks import build_network, count_of_an_image, with_own_normalization
 from utils.training.parameter_checks import check_parameters
-from utils.training.remarks import warn_about_weights, warn_before_training
+from utils.training.remarks import warn_about_weights
 from utils.training.trying_out import try_out
 from utils.types import ConfigError, Outputs, Task, first_line
 
@@ -135,7 +135,6 @@ def prepare(config: Configuration) -> Preparation:
     if classifier.own_head is not None:
         multiply_adds = count_multiply_adds(Scorer(network, classifier.own_head), size, config.in_channels)
     example = _located(config, try_out, config, data, classifier)
-    warn_before_training(config, data)
     if (unknown := data.train_stream.not_fused) is not None:
         place = config.place(("image_augmentations" if config.augment_images else "tensor_augmentations",))
         LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)

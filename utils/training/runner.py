@@ -49,6 +49,7 @@ from utils.training.neighbours import describe_nearest
 from utils.training.out_of_memory import is_out_of_memory, out_of_memory
 from utils.training.progress import EpochLines, TerminalProgress
 from utils.training.rehearsal import rehearse
+from utils.training.remarks import warn_before_training
 from utils.training.save_points import SavePoints
 from utils.training.step_loop import StepLoop
 from utils.training.tracking import catch_up, close_trackers, open_trackers
@@ -65,6 +66,7 @@ class GivenUp(Exception):
 def check(config: Configuration) -> str:
     """Return what a run would do, after checking all that can be checked without training."""
     prepared = prepare(config)
+    warn_before_training(config, prepared.data)
     prepared.data.check()
     folder = run_folder(config, prepared.data.fingerprint)
     if not folder.is_finished:
@@ -104,6 +106,7 @@ def train(
         selected checkpoint is damaged; Interrupted after a signal.
     """
     prepared = prepare(config)
+    warn_before_training(config, prepared.data)
     command = command_to_go_on(fresh)
     is_child = "LOCAL_RANK" in os.environ and FOLDER_VARIABLE in os.environ  # the first process has looked
     folder = _choose_folder(config, prepared.data.fingerprint, fresh)
@@ -170,6 +173,8 @@ def _has_other_code(config: Configuration, folder: RunFolder, on_change: OnChang
             raise ConfigError(refusal(folder, changes, facts, config))
         elif changes and on_change == "keep" and rank_zero_only.rank == 0:
             accept(folder, changes)
+        if on_change != "retrain" and (kept := code_changes(facts, config, accepted=False)):
+            LOG.warning("%s: kept, though code has changed since it was trained: %s", folder.path, ", ".join(kept))
         return bool(changes) and on_change == "retrain"
     return False
 

@@ -92,7 +92,7 @@ def test_parameters_in_a_list_are_placed(tmp_path, text, key):
 
 @pytest.mark.parametrize("text", [LIST, TWICE])
 def test_sweeps_reach_into_a_list(tmp_path, text):
-    sweep = "sweep: {grid: {image_augmentations.0.RandomCrop.padding: [2, 6]}}\n"
+    sweep = "augment_images: true\nsweep: {grid: {image_augmentations.0.RandomCrop.padding: [2, 6]}}\n"
     found = []
     for cell in expand(load_sweep(read(tmp_path, text + sweep))):
         chain = cell.config.image_augmentations
@@ -102,7 +102,7 @@ def test_sweeps_reach_into_a_list(tmp_path, text):
 
 def test_sweeps_vary_whole_lists(tmp_path):
     twice = "[RandomGrayscale: {}, RandomGrayscale: {p: 1.0}]"
-    sweep = f"sweep: {{grid: {{image_augmentations: [{twice}, {{Pad: {{padding: 1}}}}]}}}}\n"
+    sweep = f"augment_images: true\nsweep: {{grid: {{image_augmentations: [{twice}, {{Pad: {{padding: 1}}}}]}}}}\n"
     chains = [cell.config.image_augmentations for cell in expand(load_sweep(read(tmp_path, sweep)))]
     assert chains == [[{"RandomGrayscale": {}}, {"RandomGrayscale": {"p": 1.0}}], {"Pad": {"padding": 1}}]
 

@@ -88,7 +88,7 @@ def test_numbers_beyond_64_bits_are_refused_with_their_line(text: str) -> None:
 def test_a_configuration_means_what_it_says() -> None:
     config = read_configuration(None, ["seed=010", "classes=[no, yes, 0224, 12:30]", "valid_fraction=1e-1"])
     assert (config.seed, config.classes, config.valid_fraction) == (10, ["no", "yes", 224, "12:30"], 0.1)
-    with pytest.raises(ConfigError, match="normalize: must be true or false, got 'no'"):
+    with pytest.raises(ConfigError, match="normalize: must be true, false or 'auto', got 'no'"):
         read_configuration(None, ["normalize=no"])
 
 

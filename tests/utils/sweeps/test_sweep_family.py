@@ -111,7 +111,7 @@ def test_runs_of_a_sweep_are_children_of_one_run_also_when_it_is_resumed(file, t
         ("loss_function=FocalLoss", name, parent.info.run_id),
     }
     assert not {"paper", "table"} & parent.data.tags.keys()
-    assert capsys.readouterr().out.splitlines()[-1].endswith(f"viewStateShareKey={name}")
+    assert capsys.readouterr().out.splitlines()[-1].endswith(f", which prints the address of sweep {name}")
     assert train.main([str(file), "sweep.seeds=[0, 1]", *HERE]) == 0  # the one that it had was of seed 0
     (parent,), children = stored(tmp_path / "output")
     assert (parent.info.run_name, parent.info.status) == (name, "FINISHED")

@@ -49,9 +49,9 @@ class Holder(ClassificationLoss):
 
     def __init__(self, task: Task | None = None) -> None:
         super().__init__(task)
-        self.start()
+        self.begin()
 
-    def start(self) -> None:
+    def begin(self) -> None:
         raise NotImplementedError
 
     def forward(self, scores: Tensor, target: Any) -> Tensor:
@@ -59,7 +59,7 @@ class Holder(ClassificationLoss):
 
 
 class WeightOfAnEpoch(Holder):
-    def start(self) -> None:
+    def begin(self) -> None:
         self.weight = torch.ones(10)
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
@@ -74,7 +74,7 @@ class SumOfSteps(Holder):
 
     weight: Tensor
 
-    def start(self) -> None:
+    def begin(self) -> None:
         self.register_buffer("weight", torch.ones(()))
         self.sums: list[float] = []
 
@@ -88,7 +88,7 @@ class SumOfSteps(Holder):
 
 
 class Counter(Holder):
-    def start(self) -> None:
+    def begin(self) -> None:
         self.steps = 0
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
@@ -97,12 +97,12 @@ class Counter(Holder):
 
 
 class NotPersistent(Counter):
-    def start(self) -> None:
+    def begin(self) -> None:
         self.register_buffer("steps", torch.zeros(()), persistent=False)
 
 
 class OwnGenerator(Holder):
-    def start(self) -> None:
+    def begin(self) -> None:
         self.generator = torch.Generator().manual_seed(0)
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
@@ -110,7 +110,7 @@ class OwnGenerator(Holder):
 
 
 class KeptGraph(Holder):
-    def start(self) -> None:
+    def begin(self) -> None:
         self.register_buffer("mean", torch.zeros(()))
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
@@ -119,7 +119,7 @@ class KeptGraph(Holder):
 
 
 class LateBuffer(Counter):
-    def start(self) -> None:
+    def begin(self) -> None:
         pass
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
@@ -129,7 +129,7 @@ class LateBuffer(Counter):
 
 
 class Unreduced(Holder):
-    def start(self) -> None:
+    def begin(self) -> None:
         pass
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
@@ -139,7 +139,7 @@ class Unreduced(Holder):
 class Cache(Holder):
     """What is made anew in every step is no state."""
 
-    def start(self) -> None:
+    def begin(self) -> None:
         self.last: Tensor | None = None
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ def lite(tmp_path):
 
 def warnings_of(caplog, config) -> str:
     with caplog.at_level(logging.INFO, "lossbench"):
-        prepare(config)
+        runner.check(config)
     return caplog.text
 
 
