@@ -328,7 +328,7 @@ def test_an_evaluation_by_other_code_is_warned_of(quick, code, caplog):
     caplog.clear()
     assert evaluate.main([str(folder.path), "--only", "cost"]) == 0
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert f"{folder.path}: the code is not what this run was trained with: losses/focal.py" in told
+    assert f"{folder.path}: code has changed since this run was trained: losses/focal.py" in told
 
 
 # -------------------------------------------------------------------------------------------------- of a sweep

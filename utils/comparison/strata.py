@@ -80,7 +80,7 @@ class Facts(Struct, frozen=True):
 def check_pooled(names: Iterable[str]) -> None:
     """Raises: ConfigError for what is no stratum."""
     lines = [
-        f"--pool: {name!r} is none of {', '.join(STRATA)}{did_you_mean(name, STRATA)}"
+        f"--pool: {name!r} is not one of {', '.join(STRATA)}{did_you_mean(name, STRATA)}"
         for name in names
         if name not in STRATA
     ]

@@ -67,14 +67,11 @@ def run_problem(path: Path) -> str | None:
     folder = RunFolder(path)
     if not path.is_dir():
         return f"{path}: no such folder"
-    if not folder.config.is_file():
-        return f"{path}: no run: it holds no config.yml; runs lie in the folder output"
+    if not folder.config.exists():
+        return f"{path}: not a run folder (no config.yml); runs are in output/"
     if not folder.best.is_file():
-        state = (
-            "it was deleted, or keep_checkpoints: none"
-            if folder.is_finished
-            else "train.py has not ended an epoch of it yet"
-        )
+        finished = "it was deleted, or the run had keep_checkpoints: none"
+        state = finished if folder.is_finished else "train.py has not ended an epoch of it yet"
         return f"{path}: no checkpoint {folder.best.relative_to(path)}: {state}"
     return None
 

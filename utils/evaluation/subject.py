@@ -167,7 +167,7 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     if recorded not in (None, prepared.data.fingerprint):
         LOG.warning("%s: the data is not what this run was trained on: images, labels or boxes differ", folder.path)
     if changes := code_changes(facts, config, accepted=False):
-        LOG.warning("%s: the code is not what this run was trained with: %s", folder.path, in_words(changes))
+        LOG.warning("%s: code has changed since this run was trained: %s", folder.path, in_words(changes))
     _refuse_other_classes(folder, prepared.data.data.classes)
     epoch = _load(prepared.classifier, folder.best)
     if not folder.is_finished:

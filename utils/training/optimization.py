@@ -94,7 +94,7 @@ def _try_step(key: str, stepped: Any, *args: Any) -> None:
     try:
         stepped.step(*args)
     except refusals(type(stepped)) as error:
-        raise ConfigError(f"{key}: {type(stepped).__name__} fails on them: {error}") from None
+        raise ConfigError(f"{key}: {type(stepped).__name__} rejects these parameters: {error}") from None
 
 
 def _constructor(name: str) -> Callable[..., LRScheduler]:

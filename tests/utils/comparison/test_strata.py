@@ -216,7 +216,7 @@ def test_a_run_that_was_resumed_elsewhere_is_named(tmp_path):
 
 def test_what_cannot_be_pooled_is_told_with_the_nearest(tmp_path):
     leave(tmp_path)
-    with pytest.raises(ConfigError, match=r"--pool: 'devise' is none of device, .*; did you mean 'device'\?"):
+    with pytest.raises(ConfigError, match=r"--pool: 'devise' is not one of device, .*; did you mean 'device'\?"):
         study(tmp_path, pool=("devise",))
 
 

@@ -204,7 +204,7 @@ def test_parameters_of_what_says_nothing_about_the_data_are_told(run, capsys):
             "evaluate_params.classification.pairs: must be a whole number >= 0 and <= 100, got 101",
         ),
         (["{run}", "batchsize=3"], "batchsize: unknown key; did you mean 'batch_size'?"),
-        (["{run}/checkpoints"], "no run: it holds no config.yml"),
+        (["{run}/checkpoints"], "not a run folder (no config.yml)"),
         (["{run}", "--only", ""], "--only: names no evaluation"),
         (["{run}", "--also", ","], "--also: names no evaluation"),
         (

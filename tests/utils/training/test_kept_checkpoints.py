@@ -24,7 +24,7 @@ def test_a_run_that_keeps_no_weights_is_finished_and_is_not_evaluated(quick, qui
     assert list(folder.best.parent.iterdir()) == []
     assert runner.train(quick(keep_checkpoints="none"))[1] == summary
     assert runner.train(quick(keep_checkpoints="all"))[0] == folder  # the same run
-    with pytest.raises(ConfigError, match=r"no checkpoint .*: it was deleted, or keep_checkpoints: none"):
+    with pytest.raises(ConfigError, match=r"no checkpoint .*: it was deleted, or the run had keep_checkpoints: none"):
         open_subject(folder.path)
 
 

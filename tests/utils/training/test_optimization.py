@@ -239,7 +239,9 @@ def test_one_cycle_of_epochs_gets_the_steps_of_an_epoch():
 @pytest.mark.parametrize("name", ["SGD", "AdamW"])
 def test_a_learning_rate_beyond_float32_is_refused_before_training(name):
     optimizer = build_optimizer(name, [nn.Parameter(torch.ones(2, 2))], lr=1e300)
-    with pytest.raises(ConfigError, match=f"optimizer_params: {name} fails on them: value cannot be converted"):
+    with pytest.raises(
+        ConfigError, match=f"optimizer_params: {name} rejects these parameters: value cannot be converted"
+    ):
         try_out(None, optimizer)
 
 

@@ -598,7 +598,10 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
             },
             r"command line: lr_scheduler_params.schedulers: OneCycleLR counts optimizer steps, LinearLR epochs: ",
         ),
-        ({"optimizer_params.lr": "1e300"}, r"command line: optimizer_params: AdamW fails on them: value cannot be"),
+        (
+            {"optimizer_params.lr": "1e300"},
+            r"command line: optimizer_params: AdamW rejects these parameters: value cannot be",
+        ),
         (
             {"augment_images": "true", "image_augmentations": "{RandomCrop: {size: 100}}"},
             r"command line: image_augmentations.RandomCrop: a training image cannot be augmented so: Required",
