@@ -91,6 +91,7 @@ def test_an_accelerator_that_is_not_there_is_refused_as_in_training(quick, tmp_p
         runner.train(quick(num_epochs=1, **SMALL, accelerator="tpu", seed=1))
     Image.new("L", (8, 8)).save(tmp_path / "picture.png")
     words = [str(folder.path)] if script == "evaluate" else [str(tmp_path / "picture.png"), "--run", str(folder.path)]
+    capsys.readouterr()  # what training warned of
     assert importlib.import_module(script).main([*words, "accelerator=tpu"]) == 2
     assert capsys.readouterr().err.strip() == str(refusal.value).strip()
     assert not folder.evaluation.exists()
