@@ -176,6 +176,7 @@ def test_at_most_eighty_rows_hold_all_pairs_that_are_allowed() -> None:
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out pictures; compile by tracing alone, which is where a compiled network's answers could differ."""
     hurry(monkeypatch)
+    torch.compiler.reset()  # what other rows have compiled
     compile_network = Classifier.compile
     monkeypatch.setattr(Classifier, "compile", lambda self: compile_network(self, backend="eager"))
 
