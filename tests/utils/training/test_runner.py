@@ -581,7 +581,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
         ),
         (
             {"lr_scheduler": "StepLR", "lr_scheduler_params": "{step_size: 0}"},
-            r"lr_scheduler_params: StepLR fails",
+            r"lr_scheduler_params: StepLR rejects these parameters",
         ),
         (
             {"lr_scheduler": "MultiStepLR", "lr_scheduler_params": "{milestones: [a]}"},
