@@ -25,7 +25,7 @@ torture: install ## the tests that take minutes, and 10,000 inputs for each part
 	FUZZ=torture $(PYTHON) -m pytest tests/fuzz
 
 dashboard:       ## the runs in a browser, on this machine and for you only
-	@$(PYTHON) -m utils.trackers.dashboard "$$OUTPUT" "$$PORT"
+	@$(PYTHON) -m tracking.dashboard "$$OUTPUT" "$$PORT"
 
 lock:            ## requirements.lock anew, by uv, without releases younger than a week
 	uv pip compile requirements.txt --universal --python-version 3.11 --upgrade --exclude-newer "7 days" \

@@ -15,17 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from utils.comparison.building import Options, compare
-from utils.comparison.formats import to_latex, to_markdown, to_terminal
-from utils.comparison.notes import notes
-from utils.comparison.page.writing import write_page
-from utils.comparison.reading import find_runs
-from utils.comparison.records import group_records, run_records
-from utils.comparison.strata import STRATA
-from utils.comparison.tables import build_tables
+from comparison.building import Options, compare
+from comparison.formats import to_latex, to_markdown, to_terminal
+from comparison.notes import notes
+from comparison.page.writing import write_page
+from comparison.reading import find_runs
+from comparison.records import group_records, run_records
+from comparison.strata import STRATA
+from comparison.tables import build_tables
+from runs.folder import write_csv
 from utils.files import write_atomically
 from utils.logs import presentable
-from utils.runs import write_csv
 from utils.scripts import Parser, exit_status, leave, output_problems, show
 from utils.types import ConfigError
 

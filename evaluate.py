@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from utils.evaluation import list_evaluations
-from utils.evaluation.requests import Request
+from evaluation import list_evaluations
+from evaluation.requests import Request
 from utils.scripts import Parser, exit_status, leave
 from utils.types import ConfigError, UserError
 
@@ -39,9 +39,9 @@ def run(options: argparse.Namespace) -> None:
         return
     request = Request.of(options.words, options.on, options.only, options.also)
     request.check()
+    from evaluation.evaluating import evaluate
+    from evaluation.subject import open_subject
     from utils import logs  # torch takes seconds: not for --help, --list or a mistyped name
-    from utils.evaluation.evaluating import evaluate
-    from utils.evaluation.subject import open_subject
 
     logs.configure("WARNING", "logs")
     mistakes = []

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.evaluation.finding_pictures import find_pictures
-from utils.evaluation.requests import run_problem
+from evaluation.finding_pictures import find_pictures
+from evaluation.requests import run_problem
 from utils.logs import presentable
 from utils.scripts import Parser, exit_status, leave, output_problems
 from utils.types import ConfigError, DataError
@@ -52,10 +52,10 @@ def run(options: argparse.Namespace) -> int:
         mistakes += str(error).splitlines()
     if mistakes:
         raise ConfigError("\n".join(mistakes))
+    from evaluation.predicting import predict
+    from evaluation.predictions import as_table, write_csv, write_json
+    from evaluation.subject import open_subject
     from utils import logs  # torch takes seconds: not for --help or a mistake
-    from utils.evaluation.predicting import predict
-    from utils.evaluation.predictions import as_table, write_csv, write_json
-    from utils.evaluation.subject import open_subject
 
     logs.configure("WARNING", "logs")
     changes = [word for word in options.words if is_change(word)]

@@ -38,7 +38,7 @@ def folders(options: argparse.Namespace) -> tuple[Path, Path]:
     """Return source and destination, from the options where given, else from the configuration."""
     if options.source and options.dest and not options.configuration:
         return options.source, options.dest
-    from utils.configuration.reading import read_configuration
+    from configuration.reading import read_configuration
     from utils.types import ConfigError
 
     file = options.files[0] if options.files else "config.yml" if Path("config.yml").is_file() else None
@@ -56,7 +56,7 @@ def main(arguments: list[str]) -> int:
 
     try:
         source, dest = folders(options)
-        from datasets.stanford.preparation import prepare_stanford
+        from datasets.sets.stanford.preparation import prepare_stanford
 
         done = prepare_stanford(source.expanduser(), dest.expanduser(), allow_partial=options.allow_partial)
     except UserError as error:

@@ -15,13 +15,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from utils.configuration.catalogue import LISTS, NAME_CHECKS, list_names
+from evaluation.catalogue import LISTS, NAME_CHECKS, list_names
 from utils.scripts import Parser, choose_file, exit_status, leave
 from utils.signals import Interrupted, raise_on_signals
 from utils.types import ConfigError
 
 if TYPE_CHECKING:
-    from utils.configuration.schema import Configuration
+    from configuration.schema import Configuration
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -46,8 +46,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def read(options: argparse.Namespace) -> Configuration:
-    from utils.configuration.reading import read_configuration
-    from utils.sweeps.reading import find_mistakes
+    from configuration.reading import read_configuration
+    from sweeps.reading import find_mistakes
 
     overrides = [word for word in options.words if "=" in word]
     if options.data_path is not None:
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> None:
         print(list_names(options.list))
         return
     if options.new is not None:
-        from utils.new_configuration import write_new
+        from training.new_configuration import write_new
 
         print(write_new(options.new, options.pretrained, options.data_path, options.words))
         return
@@ -70,22 +70,23 @@ def run(options: argparse.Namespace) -> None:
     config = read(options)
     again: dict[str, Any] = {"fresh": options.fresh, "changed_code": options.changed_code}
     if config.sweep is not None:
-        from utils.sweeps.command import Shard, run_sweep
+        from sweeps.command import Shard, run_sweep
 
         run_sweep(config, Shard.parse(options.shard), check=options.check, **again)
         return
     if options.shard is not None:
         raise ConfigError("--shard: there is one run only, the configuration has no sweep")
+    from evaluation.after_training import AFTER_TRAINING
+    from training import runner  # torch and Lightning take seconds: not for --help, --list or a mistyped key
     from utils import logs
-    from utils.training import runner  # torch and Lightning take seconds: not for --help, --list or a mistyped key
 
     logs.configure(config.loglevel, config.logging_dir)
     if options.check:
-        found = runner.check(config)  # before anything is printed: a mistake stands alone
+        found = runner.check(config, AFTER_TRAINING)  # before anything is printed: a mistake stands alone
         print(config.to_yaml())
         print(found)
     else:
-        runner.train(config, **again)
+        runner.train(config, sequel=AFTER_TRAINING, **again)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,13 +18,13 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # else benchmarks/losses.py is what `import losses` finds
 
+from configuration.reading import read_configuration
+from evaluation.catalogue import NAME_CHECKS
 from losses import LOSSES, TORCH_LOSSES
-from utils.configuration.catalogue import NAME_CHECKS
-from utils.configuration.reading import read_configuration
+from runs.folder import environment
+from training import runner
 from utils.files import write_atomically
 from utils.lookup import load_entry
-from utils.runs import environment
-from utils.training import runner
 from utils.types import ConfigError, TrainingError, UserError
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "config_template.yml"

@@ -15,8 +15,8 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler says on 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from utils.runs import processor_name
-from utils.training.memory import keep_freed_memory
+from runs.folder import processor_name
+from training.memory import keep_freed_memory
 
 Step = Callable[[], Any]
 

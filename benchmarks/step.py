@@ -38,18 +38,18 @@ from torch.utils.data import DataLoader
 from torchmetrics.classification import MulticlassAccuracy
 
 from benchmarks.measuring import environment, prepare, table
+from configuration.reading import read_configuration
 from datasets.base import DataSet, ImageTable
 from datasets.data_module import DataModule
-from datasets.stream import Loaded
+from datasets.stream.image_stream import Loaded
+from evaluation.catalogue import NAME_CHECKS
 from losses import build_loss
 from models import build_model
 from models.classifier import Classifier
-from utils.configuration.catalogue import NAME_CHECKS
-from utils.configuration.reading import read_configuration
-from utils.runs import RunFolder
-from utils.trackers import build_trackers
-from utils.trackers.base import TrackedRun
-from utils.training.runner import build_trainer
+from runs.folder import RunFolder
+from tracking import build_trackers
+from tracking.base import TrackedRun
+from training.runner import build_trainer
 from utils.types import Batch, Task
 
 CLASSES = 10
@@ -255,7 +255,7 @@ def fit_usual(case: Case, rounds: Rounds, number: int, folder: Path) -> None:
 
 
 def fit_ours(case: Case, rounds: Rounds, number: int, folder: Path) -> None:
-    """Train as `utils.training.runner` does: its Trainer and callbacks, all metrics, metrics.csv and MLflow."""
+    """Train as `training.runner` does: its Trainer and callbacks, all metrics, metrics.csv and MLflow."""
     changes = [f"output_path={folder}", f"num_epochs={number}", f"batch_size={case.batch}", "accelerator=cpu"]
     config = read_configuration(None, changes, NAME_CHECKS)
     network = case.build()

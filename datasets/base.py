@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datasets.images import EncodedImage, decode, image_size
+from datasets.readers.images import EncodedImage, decode, image_size
 from utils.lookup import did_you_mean
 from utils.types import ConfigError
 

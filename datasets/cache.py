@@ -15,9 +15,9 @@ import numpy as np
 from datasets.cache_files import CacheFiles, CacheUnavailable, Mapped, cache_folder, gigabytes
 from datasets.cache_memory import Memory, TorchMemory, new_memory
 from datasets.cache_room import claim, discard
-from datasets.files import in_threads
-from datasets.files import progress as progress_bar
-from datasets.images import cache_root, refuse_bad_images
+from datasets.readers.files import in_threads
+from datasets.readers.files import progress as progress_bar
+from datasets.readers.images import cache_root, refuse_bad_images
 from utils.files import FULL
 from utils.types import DataError
 

@@ -28,8 +28,8 @@ from typing import IO
 import numpy as np
 from filelock import FileLock, Timeout
 
-from datasets.files import in_threads, some
-from datasets.files import progress as progress_bar
+from datasets.readers.files import in_threads, some
+from datasets.readers.files import progress as progress_bar
 from utils.files import write_atomically
 
 LOG = logging.getLogger("lossbench")

@@ -12,16 +12,19 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from configuration.schema import Configuration
 from datasets import build_mixing
+from datasets.augmentation.mixing import draw_partners
 from datasets.base import DataSet, ImageTable
-from datasets.files import available_cores
-from datasets.images import check_images, name_and_size
 from datasets.kept_images import keep_images
 from datasets.label_noise import symmetric_noise
-from datasets.mixing import draw_partners
 from datasets.noisy_labels import read_noisy_labels
 from datasets.preprocessing import Preprocessing
-from datasets.sampling import (
+from datasets.readers.files import available_cores
+from datasets.readers.images import check_images, name_and_size
+from datasets.sequences import first_labels, text_problems
+from datasets.stream.image_stream import ImageStream, Loaded
+from datasets.stream.sampling import (
     SAMPLINGS,
     ClassBalancedBatches,
     EpochBatches,
@@ -29,10 +32,7 @@ from datasets.sampling import (
     ResumableLoader,
     stratified_split,
 )
-from datasets.sequences import first_labels, text_problems
-from datasets.stream import ImageStream, Loaded
-from datasets.workers import outlast_the_first_sigterm
-from utils.configuration.schema import Configuration
+from datasets.stream.workers import outlast_the_first_sigterm
 from utils.seeding import derive_seed
 from utils.types import Batch, ConfigError, DataError
 

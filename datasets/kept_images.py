@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from configuration.schema import Configuration
 from datasets.base import ImageTable
 from datasets.cache import CachedImages, CacheUnavailable, cached_images
-from datasets.files import in_threads
-from datasets.images import stamp_of
 from datasets.preprocessing import Preprocessing
-from datasets.stream import ImageStream
-from utils.configuration.schema import Configuration
+from datasets.readers.files import in_threads
+from datasets.readers.images import stamp_of
+from datasets.stream.image_stream import ImageStream
 
 LOG = logging.getLogger("lossbench")
 

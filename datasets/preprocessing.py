@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from configuration.schema import Configuration
 from datasets.base import ImageTable
-from utils.configuration.schema import Configuration
 
 
 @dataclass(frozen=True)

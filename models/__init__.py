@@ -65,7 +65,7 @@ _NAMES_BY_FILE = {
     "wide_resnet": {"wrn28_10": "wide ResNet of 28 layers for 32 px (Zagoruyko 2016)"},
 }
 ARCHITECTURES = {
-    name: Entry(f"models.architectures.{file}:{name}", summary)
+    name: Entry(f"models.networks.{file}:{name}", summary)
     for file, names in _NAMES_BY_FILE.items()
     for name, summary in names.items()
 }
@@ -130,9 +130,9 @@ def weights_problem(name: str, pretrained: bool | str) -> str | None:
     if source in ARCHITECTURES:
         return f"there are no published weights of {source}; give a file as weights_path"
     if source.startswith("torchvision/"):
-        from models.architectures.torchvision_models import weights_names
+        from models.torchvision_models import weights_names
     else:
-        from models.architectures.timm_models import weights_names
+        from models.timm_models import weights_names
     base, _, tag = source.removeprefix("torchvision/").partition(".")
     if tag and isinstance(pretrained, str):
         return f"{name} names its weights already; set pretrained: true, or leave .{tag} out of the architecture"
@@ -164,9 +164,9 @@ def weights_normalization(name: str) -> tuple[Sequence[float], Sequence[float]] 
     if source in ARCHITECTURES:
         return None
     if source.startswith("torchvision/"):
-        from models.architectures.torchvision_models import normalization
+        from models.torchvision_models import normalization
     else:
-        from models.architectures.timm_models import normalization
+        from models.timm_models import normalization
     return normalization(source.removeprefix("torchvision/"))
 
 
@@ -225,9 +225,9 @@ def build_model(
             raise ConfigError(f"architecture_params: {source} refuses them: {error}") from None
     else:
         if source.startswith("torchvision/"):
-            from models.architectures import torchvision_models as library
+            from models import torchvision_models as library
         else:
-            from models.architectures import timm_models as library
+            from models import timm_models as library
         network, drops = library.build(
             source.removeprefix("torchvision/"),
             num_classes,

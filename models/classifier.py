@@ -14,9 +14,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from losses.base import ClassificationLoss, full_float
+from metrics import tally_for
+from metrics.tally import BaseTally
 from models.single_sample import running_statistics_for_single_values
-from utils.metrics import tally_for
-from utils.metrics.tally import BaseTally
 from utils.types import Batch, ConfigError, Outputs, Sequences, Task
 
 

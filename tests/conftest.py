@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from utils.configuration.catalogue import NAME_CHECKS
-from utils.configuration.reading import read_configuration
-from utils.configuration.schema import Configuration
+from configuration.reading import read_configuration
+from configuration.schema import Configuration
+from evaluation.catalogue import NAME_CHECKS
+from utils import logs
 
 SAMPLES = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
@@ -47,3 +49,37 @@ def quick(tmp_path) -> Callable[..., Configuration]:
         return read_configuration(None, [f"{name}={value}" for name, value in values.items()], NAME_CHECKS)
 
     return read
+
+
+@pytest.fixture
+def plain_log():
+    """Let pytest see the project's log; Lightning's advice is not the test's matter."""
+    log = logging.getLogger("lossbench")
+    log.propagate, level = True, log.level
+    log.setLevel(logging.INFO)
+    logs.ignore_expected()
+    yield
+    log.setLevel(level)
+
+
+class RayStarts(Exception):
+    """Ray would be started."""
+
+
+@pytest.fixture
+def no_ray(monkeypatch):
+    """Ray is not started: the exception that this gives is raised instead."""
+
+    def start(sweep):
+        raise RayStarts
+
+    monkeypatch.setattr("sweeps.on_ray._ray", start)
+    return RayStarts
+
+
+@pytest.fixture
+def quiet_runs(monkeypatch):
+    """Pictures take longer than training in tests, and have tests of their own; the log stays pytest's."""
+    monkeypatch.setattr("training.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("training.report.draw_augmentations", lambda *arguments: None)
+    monkeypatch.setattr("utils.logs.configure", lambda *args, **kwargs: None)

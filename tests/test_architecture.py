@@ -8,67 +8,51 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = {"datasets", "losses", "models", "utils"}
-LIGHTEST = {"utils.types", "utils.lookup", "utils.files", "utils.secrets", "utils.seeding"}
-LEAVES = LIGHTEST | {f"utils.configuration.{name}" for name in ("schema", "smoke", "reading", "yaml_text", "chains")}
-SCRIPTS = {path.stem for path in ROOT.glob("*.py")} - {"conftest"}
-MODULES = sorted(path for folder in OURS for path in (ROOT / folder).rglob("*.py"))
+BELOW: dict[str, tuple[str, ...]] = {
+    "utils": (),
+    "configuration": ("utils",),
+    "losses": ("utils",),
+    "metrics": ("losses", "utils"),
+    "datasets": ("configuration", "utils"),
+    "models": ("losses", "metrics", "utils"),
+}
+"""Folder -> the folders that it may import, besides itself; of those in a row, all that stand before it."""
+ROW = ("runs", "tracking", "training", "evaluation", "sweeps", "comparison")
+for folder in ROW:
+    BELOW[folder] = tuple(BELOW)
+MODULES = sorted(path for folder in BELOW for path in (ROOT / folder).rglob("*.py"))
 
 
 def imported(path: Path) -> set[str]:
-    """Return the modules of ours that a file imports, wherever in it."""
-    found = set()
+    """Return the modules that a file imports, wherever in it."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            found |= {node.module}
-            if node.module in OURS:
-                found |= {f"{node.module}.{alias.name}" for alias in node.names if is_module(node.module, alias.name)}
-    return {name for name in found if name.partition(".")[0] in OURS | SCRIPTS}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
 
 
-def is_module(package: str, name: str) -> bool:
-    return (ROOT / package / f"{name}.py").is_file() or (ROOT / package / name).is_dir()
+@pytest.mark.parametrize("folder", BELOW)
+def test_imports_point_one_way(folder):
+    scripts = {path.stem for path in ROOT.glob("*.py")}
+    forbidden = {*BELOW, *scripts, "benchmarks", "docs", "tests"} - {folder, *BELOW[folder]}
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in (ROOT / folder).rglob("*.py")
+        for name in imported(path)
+        if name.partition(".")[0] in forbidden
+    ]
+    assert wrong == []
 
 
-def name_of(path: Path) -> str:
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def test_every_folder_of_the_program_has_its_place():
+    assert {path.parent.name for path in ROOT.glob("*/__init__.py")} == set(BELOW)
 
 
-def allowed(module: str) -> set[str]:
-    """Return the prefixes of what a module may import."""
-    if module in LIGHTEST:
-        return set()
-    if module == "utils.configuration.yaml_text":
-        return {"utils.types"}
-    if module in ("utils.configuration.schema", "utils.configuration.smoke", "utils.configuration.reading"):
-        return LEAVES - {"utils.configuration.reading"}
-    if module.startswith("losses"):
-        return {"losses", *LEAVES}
-    if module.startswith("datasets"):
-        return {"datasets", *LEAVES}
-    if module == "models.classifier":
-        return {"losses.base", "models.single_sample", "utils.metrics", *LEAVES}
-    if module.startswith("models"):
-        return {"models.architectures", "models.weights", "models.flops", "models", *LEAVES}
-    return OURS
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_imports_point_one_way(path):
-    module = name_of(path)
-    prefixes = allowed(module)
-    for name in imported(path):
-        assert name.partition(".")[0] not in SCRIPTS, f"{module} imports the script {name}"
-        assert any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes), f"{module} imports {name}"
-        if module.startswith("models.") and module != "models.classifier":
-            assert name != "models.classifier"
-
-
-@pytest.mark.parametrize("package", sorted(OURS))
+@pytest.mark.parametrize("package", BELOW)
 def test_packages_are_ours_and_not_namesakes_from_an_index(package):
     module = __import__(package)
     assert module.__file__ is not None
@@ -96,8 +80,8 @@ def test_the_light_modules_import_nothing_heavy():
     import sys
 
     code = (
-        "import sys, utils.types, utils.lookup, utils.configuration.reading, utils.configuration.catalogue\n"
-        "import losses, datasets, models, utils.trackers, utils.metrics\n"
+        "import sys, utils.types, utils.lookup, configuration.reading, evaluation.catalogue\n"
+        "import losses, datasets, models, tracking, metrics\n"
         "print(sorted({'torch', 'numpy', 'PIL', 'timm', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -11,7 +11,7 @@ import pytest
 
 from datasets.noisy_labels import read_noisy_labels
 from models.weights import load_weights
-from utils.checkpoints import DamagedCheckpoint, load_checkpoint
+from runs.checkpoints import DamagedCheckpoint, load_checkpoint
 from utils.types import ConfigError
 
 CUT = [b"\x80\x02}q\x00X", b"\x80\x02.", b"", b"\x80\x02a", b"\x80\x02q\x00", pickle.dumps([1.5], 2)[:-5]]
@@ -39,7 +39,7 @@ def test_labels(file):
 
 def test_checkpoints_whose_checksum_is_right(file, tmp_path):
     """No accident makes such a one."""
-    from utils.checkpoints import MARK
+    from runs.checkpoints import MARK
 
     content = file.read_bytes()
     checkpoint = tmp_path / "last.ckpt"

@@ -20,8 +20,8 @@ from losses.competing_ratio import CompetingRatioLoss
 from losses.label_smoothing import LabelSmoothingCrossEntropy
 from losses.negative_log_likelihood_ratio import NegativeLogLikelihoodRatioLoss
 from losses.one_sided_margin import OneSidedMarginLoss
+from sweeps.reference import read_reference
 from tests.losses.cases import make
-from utils.reference import read_reference
 from utils.types import Batch, Outputs
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from configuration.schema import Configuration
 from datasets import build_dataset, data_module
 from datasets.base import DataSet, ImageTable
 from datasets.data_module import DataModule
 from losses.torch_losses import TorchLoss
-from utils.configuration.schema import Configuration
-from utils.training import building, networks
+from training import building, networks
 from utils.types import ConfigError, DataError
 
 

@@ -32,40 +32,31 @@ from packaging.version import Version
 from PIL import Image
 
 import train
-from datasets import (
-    cifar,
-    class_names,
-    csv_files,
-    csv_table,
-    fashion_mnist,
-    files,
-    images,
-    matlab,
-    parquet,
-    parquet_files,
-)
-from datasets.archives import extract
-from datasets.cifar import cifar10
-from datasets.images import decode, open_image
+from configuration.reading import read_configuration
+from configuration.schema import KEYS, Configuration
 from datasets.noisy_labels import read_noisy_labels
+from datasets.readers import class_names, csv_files, files, images, matlab, parquet_files
+from datasets.readers.archives import extract
+from datasets.readers.images import decode, open_image
+from datasets.sets import cifar, csv_table, fashion_mnist, parquet
+from datasets.sets.cifar import cifar10
+from evaluation import human_agreement
+from evaluation.catalogue import NAME_CHECKS
 from models import build_model
+from runs.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, load_checkpoint, save_checkpoint
+from runs.figures import plot_augmentations, plot_confusion
+from runs.folder import PACKAGES, RunFolder, environment, run_folder
 from tests.code_rules import offences, sources
 from tests.conftest import QUICK
 from tests.datasets.official_layouts import write_cifar
 from tests.fuzz.fuzzing import within
-from utils.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, load_checkpoint, save_checkpoint
-from utils.configuration.catalogue import NAME_CHECKS, optimizers, schedulers
-from utils.configuration.reading import read_configuration
-from utils.configuration.schema import KEYS, Configuration
-from utils.evaluation import human_agreement
+from tracking import build_trackers, dashboard, dashboard_command
+from tracking.base import TrackedRun
+from tracking.mlflow_store import store_uri
+from training import building, optimization, runner
+from training.names import optimizers, schedulers
 from utils.files import remove_leftovers
 from utils.logs import presentable
-from utils.pictures import plot_augmentations, plot_confusion
-from utils.runs import PACKAGES, RunFolder, environment, run_folder
-from utils.trackers import build_trackers, dashboard, dashboard_command
-from utils.trackers.base import TrackedRun
-from utils.trackers.mlflow_store import store_uri
-from utils.training import building, optimization, runner
 from utils.types import ConfigError, DataError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -409,7 +400,7 @@ def test_archives_may_not_be_larger_than_allowed(tmp_path: Path) -> None:
 def test_an_image_of_too_many_pixels_is_refused_in_one_line(tmp_path: Path) -> None:
     Image.new("1", (10_000, 9_500)).save(tmp_path / "bomb.png")  # 95 million, of 89 allowed
     code = (
-        "import sys; from datasets.images import open_image; from utils.types import DataError\n"
+        "import sys; from datasets.readers.images import open_image; from utils.types import DataError\n"
         "try: open_image(sys.argv[1])\nexcept DataError as error: print(error)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "bomb.png")]
@@ -683,7 +674,7 @@ def test_the_dashboard_answers_below_a_secret_path_that_no_command_line_shows(
 def test_other_users_cannot_reach_the_dashboard(finished: Finished) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "utils.trackers.dashboard", f"{finished.parent}/output", str(port)]
+    command = [sys.executable, "-m", "tracking.dashboard", f"{finished.parent}/output", str(port)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -777,7 +768,7 @@ def test_yaml_makes_no_objects(tag: str, tmp_path: Path, marker: Path) -> None:
 NAMED = {key for key in NAME_CHECKS if isinstance(Configuration.default(key), (str, type(None)))}
 
 
-@pytest.mark.parametrize("name", ["os.system", "__class__", "../models/x", "utils.runs:RunFolder", "builtins.eval"])
+@pytest.mark.parametrize("name", ["os.system", "__class__", "../models/x", "runs.folder:RunFolder", "builtins.eval"])
 @pytest.mark.parametrize("key", sorted(NAMED))
 def test_names_are_looked_up_and_never_imported(key: str, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"command line: {key}: "):

@@ -24,9 +24,9 @@ import yaml
 
 from tests.conftest import QUICK
 from tests.fuzz.fuzzing import within
+from tracking import TRACKERS
 from utils import secrets
 from utils.secrets import redact, remember_secrets, without_password
-from utils.trackers import TRACKERS
 
 ROOT = Path(__file__).resolve().parents[1]
 MARK = "Mark3d+T0ken/{}=="

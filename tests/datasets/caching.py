@@ -47,9 +47,9 @@ PROGRAM = """
 import logging, os, sys, time
 from pathlib import Path
 sys.path[:0] = [{root!r}, {root!r} + "/tests/datasets"]
-import datasets.files
+import datasets.readers.files
 from caching import *
-datasets.files.available_cores = lambda: 2
+datasets.readers.files.available_cores = lambda: 2
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 logging.getLogger("filelock").setLevel(logging.WARNING)
 folder, calls = Path(sys.argv[1]), open(sys.argv[2], "a")

@@ -8,7 +8,7 @@ import pytest
 from official_layouts import ADIENCE_HEAD, write_adience, write_lines
 
 from datasets import build_dataset
-from datasets.adience import adience
+from datasets.sets.adience import adience
 from utils.types import ConfigError, DataError
 
 

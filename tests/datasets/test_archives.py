@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from datasets.archives import extract
+from datasets.readers.archives import extract
 from utils.types import DataError
 
 FILES = {"a/one.txt": b"one", "a/b/two.bin": bytes(3_000_000), "empty": b""}

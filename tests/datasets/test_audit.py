@@ -13,8 +13,8 @@ from official_layouts import draw, encoded, write_rows
 
 from datasets.audit import audit, shared_rows
 from datasets.base import DataSet, ImageTable
-from datasets.parquet import parquet
-from utils.training import building
+from datasets.sets.parquet import parquet
+from training import building
 
 SHADES = {"train": (0, 50, 100, 150), "test": (200, 100, 50)}
 SHARED = [(1, 2), (2, 1)]

@@ -9,7 +9,7 @@ import pytest
 from official_layouts import draw
 
 from datasets.base import ImageTable
-from datasets.boxes import clip_boxes, clipping_note
+from datasets.readers.boxes import clip_boxes, clipping_note
 from utils.types import DataError
 
 BOXES = np.array([[0, 0, 30, 16], [2, 3, 8, 9]])

@@ -11,10 +11,10 @@ from official_layouts import CCPD_2019, ccpd_name, draw, write_ccpd, write_ccpd_
 
 from datasets import build_dataset
 from datasets.base import DataSet, ImageTable
-from datasets.ccpd import COUNTS_2019, ccpd, read_name
 from datasets.sequences import label_in_words
-from datasets.stream import ImageStream, Preprocessing
-from utils.training.building import prepare
+from datasets.sets.ccpd import COUNTS_2019, ccpd, read_name
+from datasets.stream.image_stream import ImageStream, Preprocessing
+from training.building import prepare
 from utils.types import ConfigError, DataError
 
 OFFICIAL = "025-95_113-154&383_386&473-386&473_177&454_154&383_363&402-0_0_22_27_27_33_16-37-15.jpg"

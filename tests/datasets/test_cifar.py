@@ -13,7 +13,7 @@ from official_layouts import write_cifar
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from datasets.base import keep_classes
-from datasets.cifar import cifar10, cifar10_pair, cifar100
+from datasets.sets.cifar import cifar10, cifar10_pair, cifar100
 from utils.types import ConfigError, DataError
 
 FOLDER = "cifar-10-batches-py"

@@ -16,13 +16,13 @@ from torchvision import transforms as T
 from torchvision.transforms import functional as tf
 
 from datasets import build_dataset
+from datasets.augmentation.fused.cropping import most_pixels
+from datasets.augmentation.fused.geometry import TRIES, draw_crops
 from datasets.base import ImageTable
 from datasets.data_module import DataModule
-from datasets.draws import Draws
-from datasets.fused.cropping import most_pixels
-from datasets.fused.geometry import TRIES, draw_crops
 from datasets.preprocessing import Preprocessing
-from datasets.stream import ImageStream
+from datasets.stream.draws import Draws
+from datasets.stream.image_stream import ImageStream
 from utils.seeding import derive_seed, seed_cpu
 
 CROP = {"RandomResizedCrop": {"size": [32, 24]}}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from official_layouts import draw
 
-from datasets.class_names import natural_order
-from datasets.csv_table import csv_table
-from datasets.images import is_image_name
+from datasets.readers.class_names import natural_order
+from datasets.readers.images import is_image_name
+from datasets.sets.csv_table import csv_table
 from utils.types import ConfigError, DataError
 
 HEADER = "path,label,split"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from official_layouts import BIRDS, write_cub, write_lines
 
-from datasets import cub200 as module
-from datasets.cub200 import cub200
+from datasets.sets import cub200 as module
+from datasets.sets.cub200 import cub200
 from utils.types import DataError
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.augmentation import build_transforms
+from datasets.augmentation.cutout import CutOut
+from datasets.augmentation.transforms import build_transforms
 from datasets.base import ImageTable
-from datasets.cutout import CutOut
 from datasets.preprocessing import Preprocessing
-from datasets.stream import ImageStream
+from datasets.stream.image_stream import ImageStream
 from utils.types import ConfigError
 
 

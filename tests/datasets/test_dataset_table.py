@@ -32,7 +32,7 @@ import datasets
 from datasets import DATASETS, build_dataset
 from datasets.base import DataSet, ImageTable
 from datasets.sequences import first_labels, text_problems
-from datasets.stanford.preparation import prepare_stanford
+from datasets.sets.stanford.preparation import prepare_stanford
 from utils.lookup import load_entry
 from utils.types import ConfigError
 

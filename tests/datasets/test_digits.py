@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.datasets import load_digits
 
-from datasets.digits import digits
+from datasets.sets.digits import digits
 
 
 def test_a_fifth_of_every_class_is_the_test_part() -> None:

@@ -7,8 +7,8 @@ import pickle
 import numpy as np
 import pytest
 
-from datasets import draws
-from datasets.draws import Draws, philox
+from datasets.stream import draws
+from datasets.stream.draws import Draws, philox
 
 ROWS, VIEWS = np.array([5, 7, 999, 5, 0]), np.array([0, 1, 0, 2, 0])
 

@@ -9,7 +9,7 @@ import pytest
 from official_layouts import write_fashion_mnist
 from torchvision.datasets import FashionMNIST
 
-from datasets.fashion_mnist import fashion_mnist
+from datasets.sets.fashion_mnist import fashion_mnist
 from utils.types import DataError
 
 IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"

@@ -8,9 +8,9 @@ import pytest
 from official_layouts import write_aircraft, write_lines
 
 from datasets import build_dataset
-from datasets import fgvc_aircraft as module
 from datasets.base import keep_classes
-from datasets.fgvc_aircraft import fgvc_aircraft
+from datasets.sets import fgvc_aircraft as module
+from datasets.sets.fgvc_aircraft import fgvc_aircraft
 from utils.types import ConfigError, DataError
 
 

@@ -10,7 +10,7 @@ from official_layouts import write_flowers
 from scipy.io import savemat
 from torchvision.datasets import Flowers102
 
-from datasets.flowers102 import flowers102
+from datasets.sets.flowers102 import flowers102
 from utils.types import ConfigError, DataError
 
 

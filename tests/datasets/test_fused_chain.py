@@ -13,10 +13,10 @@ from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tf
 
-from datasets.cutout import CutOut
-from datasets.draws import Draws
-from datasets.fused.chain import FusedChain
-from datasets.fused.operation import NotFusable
+from datasets.augmentation.cutout import CutOut
+from datasets.augmentation.fused.chain import FusedChain
+from datasets.augmentation.fused.operation import NotFusable
+from datasets.stream.draws import Draws
 
 SIZE: tuple[int, int] = (48, 60)
 NUMBER = 24

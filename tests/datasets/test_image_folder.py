@@ -8,7 +8,7 @@ import pytest
 from official_layouts import draw
 
 from datasets.audit import audit
-from datasets.image_folder import image_folder
+from datasets.sets.image_folder import image_folder
 from utils.types import ConfigError, DataError
 
 

@@ -7,7 +7,7 @@ import pytest
 from official_layouts import SYNSETS, annotation_table, draw, write_imagenet, write_lines
 from scipy.io import savemat
 
-from datasets.imagenet import imagenet
+from datasets.sets.imagenet import imagenet
 from utils.types import DataError
 
 KIT = Path("ILSVRC2012_devkit_t12", "data")

@@ -12,8 +12,8 @@ import pytest
 from official_layouts import draw
 from PIL import Image
 
-from datasets import images
-from datasets.images import bad_images, check_images, image_size, open_image, refuse_bad_images
+from datasets.readers import images
+from datasets.readers.images import bad_images, check_images, image_size, open_image, refuse_bad_images
 from utils.types import DataError
 
 # left half red, right half blue; the top row white
@@ -222,7 +222,7 @@ def test_a_check_that_passed_is_not_repeated_until_a_file_changes(
     def count(path: Path) -> None:
         decoded.append(path)
 
-    monkeypatch.setattr("datasets.images._fault", count)
+    monkeypatch.setattr("datasets.readers.images._fault", count)
     check_images(paths)
     assert sorted(decoded) == paths
     check_images(paths)

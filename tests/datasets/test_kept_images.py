@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from configuration.schema import Configuration
 from datasets import build_dataset, data_module
 from datasets.data_module import DataModule
 from datasets.preprocessing import Preprocessing
-from utils.configuration.schema import Configuration
 from utils.types import ConfigError
 
 AUGMENTED = {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 25}, ColorJitter: {hue: 0.1}}"}

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from datasets import matlab
-from datasets.matlab import read_matlab
+from datasets.readers import matlab
+from datasets.readers.matlab import read_matlab
 from tests.conftest import SAMPLES
 from utils.types import DataError
 

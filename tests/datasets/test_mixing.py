@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datasets import MIXINGS, build_mixing
-from datasets.mixing import draw_partners
+from datasets.augmentation.mixing import draw_partners
 from utils.types import Batch, ConfigError
 
 K = 5

@@ -15,9 +15,9 @@ from official_layouts import encoded, write_parquet, write_rows
 from PIL import Image
 
 from datasets.data_module import DataModule, common_size
-from datasets.images import EncodedImage, check_images, image_size
-from datasets.parquet import parquet
-from datasets.parquet_files import read_part
+from datasets.readers.images import EncodedImage, check_images, image_size
+from datasets.readers.parquet_files import read_part
+from datasets.sets.parquet import parquet
 from utils.types import ConfigError, DataError
 
 

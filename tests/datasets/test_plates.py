@@ -11,9 +11,9 @@ import pytest
 from official_layouts import PLATES, draw, write_plates
 
 from datasets.base import ImageTable
-from datasets.plate_characters import CHINESE, DIGITS, LETTERS, PROVINCES, plate_order
-from datasets.plates import plates
 from datasets.sequences import label_in_words
+from datasets.sets.plate_characters import CHINESE, DIGITS, LETTERS, PROVINCES, plate_order
+from datasets.sets.plates import plates
 from utils.types import ConfigError, DataError
 
 

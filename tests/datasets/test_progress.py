@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from datasets.files import at_work
+from datasets.readers.files import at_work
 
 
 def test_work_that_does_not_tell_how_far_it_is_has_its_seconds_counted(capsys: pytest.CaptureFixture[str]) -> None:

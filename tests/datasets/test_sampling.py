@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets.sampling import (
+from datasets.stream.sampling import (
     SAMPLINGS,
     ClassBalancedBatches,
     EpochBatches,

@@ -15,7 +15,6 @@ import train
 from datasets.audit import audit
 from datasets.base import DataSet, ImageTable, keep_classes
 from datasets.data_module import DataModule
-from datasets.sampling import ClassBalancedBatches, ResumableLoader
 from datasets.sequences import (
     encode_texts,
     example_targets,
@@ -25,8 +24,9 @@ from datasets.sequences import (
     targets,
     text_problems,
 )
+from datasets.stream.sampling import ClassBalancedBatches, ResumableLoader
 from losses.base import ClassificationLoss
-from utils.training import building, parameter_checks, report
+from training import building, parameter_checks, report
 from utils.types import Batch, ConfigError, DataError, Sequences
 
 LPRNET = ("architecture=lprnet_small", "loss_function=ConnectionistTemporalLoss", "select_on=test", "batch_size=2")

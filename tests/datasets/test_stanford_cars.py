@@ -9,7 +9,7 @@ import pytest
 from official_layouts import CARS, NAMES, draw, write_older
 from PIL import Image
 
-from datasets.stanford_cars import COLUMNS, stanford_cars
+from datasets.sets.stanford_cars import COLUMNS, stanford_cars
 from utils.types import DataError
 
 ROWS = {

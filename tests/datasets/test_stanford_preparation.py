@@ -32,9 +32,9 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 
 from datasets.base import DataSet
-from datasets.stanford.preparation import prepare_stanford
-from datasets.stanford.prepared import Prepared
-from datasets.stanford_cars import COLUMNS, OFFICIAL_COUNTS, stanford_cars
+from datasets.sets.stanford.preparation import prepare_stanford
+from datasets.sets.stanford.prepared import Prepared
+from datasets.sets.stanford_cars import COLUMNS, OFFICIAL_COUNTS, stanford_cars
 from utils.types import DataError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from PIL import Image
 from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.statistics import channel_statistics
-from datasets.stream import ImageStream
+from datasets.stream.image_stream import ImageStream
 
 RNG = np.random.default_rng(0)
 

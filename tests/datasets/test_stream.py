@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from datasets.augmentation import build_transforms
+from datasets.augmentation.transforms import build_transforms
 from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
-from datasets.stream import ImageStream
-from utils.configuration.catalogue import transforms
+from datasets.stream.image_stream import ImageStream
+from training.names import transforms
 from utils.types import ConfigError
 
 IMAGE_CHAIN = {

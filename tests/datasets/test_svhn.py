@@ -10,7 +10,7 @@ from official_layouts import write_svhn
 from scipy.io import savemat
 from torchvision.datasets import SVHN
 
-from datasets.svhn import svhn
+from datasets.sets.svhn import svhn
 from utils.types import DataError
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from torchvision import transforms
 
-from datasets.augmentation import build_transforms
-from utils.training import building
+from datasets.augmentation.transforms import build_transforms
+from training import building
 from utils.types import ConfigError
 
 SENSELESS = {

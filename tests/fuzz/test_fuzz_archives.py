@@ -17,7 +17,7 @@ from fuzzing import cases, damaged, outcome, within
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.archives import extract
+from datasets.readers.archives import extract
 
 MAX_BYTES = 1 << 20
 FILES = {"a/one.txt": b"one" * 50, "a/b/two.bin": bytes(3_000), "empty": b"", "a/three.txt": bytes(range(256))}

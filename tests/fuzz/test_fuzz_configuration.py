@@ -12,9 +12,9 @@ from fuzzing import cases, damaged, outcome, within
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from utils.configuration.catalogue import NAME_CHECKS
-from utils.configuration.reading import read_configuration
-from utils.configuration.schema import KEYS, Configuration
+from configuration.reading import read_configuration
+from configuration.schema import KEYS, Configuration
+from evaluation.catalogue import NAME_CHECKS
 from utils.types import ConfigError
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "config_template.yml"

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from datasets import images
 from datasets.base import ImageTable
-from datasets.images import EncodedImage, bad_images, image_size, open_image
 from datasets.preprocessing import Preprocessing
+from datasets.readers import images
+from datasets.readers.images import EncodedImage, bad_images, image_size, open_image
 
 MODES = {
     "JPEG": ("L", "RGB", "CMYK"),

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from msgspec import structs
 from torchvision import transforms as torchvision_transforms
 
+from configuration.schema import Configuration
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_LOSSES
-from utils.configuration.catalogue import optimizers, schedulers, tensor_transforms, transforms
-from utils.configuration.schema import Configuration
+from training import schedules
+from training.building import prepare
+from training.names import optimizers, schedulers, tensor_transforms, transforms
+from training.parameter_checks import check_parameters
 from utils.lookup import keywords, load_entry
-from utils.training import schedules
-from utils.training.building import prepare
-from utils.training.parameter_checks import check_parameters
 
 
 def scheduler_class(name: str) -> Any:

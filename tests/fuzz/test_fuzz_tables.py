@@ -35,7 +35,7 @@ from official_layouts import (
 from datasets import build_dataset
 from datasets.base import DataSet, ImageTable
 from datasets.noisy_labels import read_noisy_labels
-from datasets.stanford.preparation import prepare_stanford
+from datasets.sets.stanford.preparation import prepare_stanford
 
 IMAGES = (".jpg", ".jpeg", ".png")
 TEXTS = [

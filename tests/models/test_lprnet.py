@@ -9,9 +9,9 @@ from torch import nn
 
 import train
 from models import build_model
-from models.architectures.base import Network
-from models.architectures.lprnet import _Pool
 from models.flops import count_parameters
+from models.networks.base import Network
+from models.networks.lprnet import _Pool
 from models.single_sample import running_statistics_for_single_values
 from utils.types import ConfigError
 

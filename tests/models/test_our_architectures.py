@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from models import ARCHITECTURES, build_model
-from models.architectures.base import Network, pool_to_vector
 from models.flops import count_parameters, meta_copy
+from models.networks.base import Network, pool_to_vector
 from models.single_sample import running_statistics_for_single_values
 from utils.types import ConfigError
 
@@ -233,7 +233,7 @@ def test_width_scales_ghostnet_in_steps_of_four():
 
 
 def test_harmonic_layers_are_linked_at_powers_of_two():
-    from models.architectures.hardnet import _HarmonicBlock
+    from models.networks.hardnet import _HarmonicBlock
 
     block = _HarmonicBlock(10, 8, 1.6, 8, separable=False)
     assert block.links == [[0], [1, 0], [2], [3, 2, 0], [4], [5, 4], [6], [7, 6, 4, 0]]

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from models import build_model
-from models.architectures.san import _PairwiseAttention, _reflected, _san
 from models.flops import count_multiply_adds, count_parameters
+from models.networks.san import _PairwiseAttention, _reflected, _san
 
 
 def attention(channels, kernel):

@@ -5,8 +5,7 @@ import timm
 import torch
 from torch import nn
 
-from models import build_model
-from models.architectures import timm_models
+from models import build_model, timm_models
 from utils.types import ConfigError
 
 SUPPORTED = ["test_resnet", "test_efficientnet", "test_vit", "test_convnext", "test_byobnet", "ghostnet_050"]

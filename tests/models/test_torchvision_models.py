@@ -10,8 +10,7 @@ from torchvision import models as tv
 from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.vgg import make_layers
 
-from models import build_model
-from models.architectures import torchvision_models
+from models import build_model, torchvision_models
 from utils.types import ConfigError
 
 

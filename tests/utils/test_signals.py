@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 
 import train
+from runs.folder import RunFolder
 from tests.conftest import QUICK
+from tracking.base import Tracker
+from training import finishing, runner, tracking
+from training.callbacks import RunRecord
+from training.save_points import SavePoints
 from utils import signals
 from utils.files import CannotWrite
-from utils.runs import RunFolder
 from utils.signals import STATUS, Interrupted, raise_if_due, raise_on_signals
-from utils.trackers.base import Tracker
-from utils.training import finishing, runner, tracking
-from utils.training.callbacks import RunRecord
-from utils.training.save_points import SavePoints
 from utils.types import TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")

@@ -1,0 +1,136 @@
+"""Tables as a terminal shows them, in Markdown and in LaTeX (booktabs)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from comparison.latex_text import in_latex
+from comparison.table import Table, Text
+from utils.types import printable
+
+MOST_ROWS, MOST_TABLES = 60, 12
+"""What a terminal shows; files have everything."""
+PREAMBLE = ("\\usepackage[T1]{fontenc}", "\\usepackage{booktabs}", "\\usepackage{graphicx}")
+"""What a document with our LaTeX needs."""
+GAP = "  "
+"""Between two columns in a terminal."""
+FLOATS = 24
+"""Tables after which LaTeX places them; it can hold back 52."""
+_MARKDOWN = str.maketrans({"|": r"\|", "\\": r"\\", "*": r"\*", "_": r"\_", "`": r"\`", "<": "&lt;"})
+
+
+def to_terminal(tables: Sequence[Table], notes: Sequence[str], width: int | None = None) -> str:
+    """Return aligned columns; the best of a column bears a *.
+
+    Args: width: characters of a line; columns that find no room stand in a block below. None for lines of any length.
+    """
+    results = [table for table in tables if not table.of_all]
+    shown = [_terminal(table, width) for table in results[:MOST_TABLES]]
+    if len(results) > MOST_TABLES:
+        shown.append(f"and {len(results) - MOST_TABLES:,} more tables: --markdown FILE or --csv FILE has all")
+    shown += [_terminal(table, width) for table in tables if table.of_all]
+    return "\n".join([*map(printable, notes), "", "\n\n".join(shown)])
+
+
+def _terminal(table: Table, width: int | None) -> str:
+    rows = [[printable(each.text) + ("*" if each.bold else "") for each in row] for row in table.rows[:MOST_ROWS]]
+    header = [printable(each) for each in table.header]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    blocks = [
+        _block(header, rows, widths, chosen, table.rule_before) for chosen in _columns_of_blocks(table, widths, width)
+    ]
+    notes = list(table.notes)
+    if len(table.rows) > MOST_ROWS:
+        notes.insert(0, f"and {len(table.rows) - MOST_ROWS:,} more rows: --markdown FILE or --csv FILE has all")
+    if any(each.bold for row in table.rows for each in row):
+        notes.append("* the best of its column")
+    return "\n".join([printable(table.title), "\n\n".join(blocks), *map(printable, notes)])
+
+
+def _columns_of_blocks(table: Table, widths: Sequence[int], width: int | None) -> list[list[int]]:
+    """Return the columns of each block: all say what their rows are about; one that is too wide has a block alone."""
+    first = list(range(table.places))
+    blocks = [[*first]]
+    for column in range(table.places, len(widths)):
+        needed = sum(widths[each] + len(GAP) for each in blocks[-1]) + widths[column]
+        if width is not None and needed > width and len(blocks[-1]) > table.places:
+            blocks.append([*first])
+        blocks[-1].append(column)
+    return blocks
+
+
+def _block(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    widths: Sequence[int],
+    columns: Sequence[int],
+    rule_before: Iterable[int],
+) -> str:
+    def line(texts: Sequence[str]) -> str:
+        return GAP.join(texts[column].ljust(widths[column]) for column in columns).rstrip()
+
+    lines = [line(row) for row in rows]
+    rule = "-" * (sum(widths[column] for column in columns) + len(GAP) * (len(columns) - 1))
+    for place in sorted(rule_before, reverse=True):
+        lines.insert(place, rule)
+    return "\n".join([rule, line(header), rule, *lines, rule])
+
+
+def to_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    parts = ["\n".join(f"- {_plain(note)}" for note in notes), *map(_markdown, tables)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(table: Table) -> str:
+    lines = [f"### {_plain(table.title)}", "", _markdown_row(table.header), "|---" * len(table.header) + "|"]
+    lines += [_markdown_row([_bold(each) for each in row], escaped=True) for row in table.rows]
+    return "\n".join([*lines, *(f"\n{_plain(note)}" for note in table.notes)])
+
+
+def _markdown_row(texts: Sequence[str], escaped: bool = False) -> str:
+    return f"| {' | '.join(texts if escaped else map(_plain, texts))} |"
+
+
+def _plain(text: str) -> str:
+    return printable(text).translate(_MARKDOWN)
+
+
+def _bold(text: Text) -> str:
+    return f"**{_plain(text.text)}**" if text.bold else _plain(text.text)
+
+
+def to_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
+    """Return table environments, none wider than a line, for a document with `PREAMBLE`; notes are comments above."""
+    parts = [f"% needs {', '.join(PREAMBLE)}", *(f"% {printable(note)}" for note in notes)]
+    for number, table in enumerate(tables):
+        parts += ["\\clearpage"] if number and number % FLOATS == 0 else []
+        parts.append(_latex(table))
+    return "\n".join(parts) + "\n"
+
+
+def _latex(table: Table) -> str:
+    rows = [_latex_row([_emphasised(each) for each in row]) for row in table.rows]
+    for place in sorted(table.rule_before, reverse=True):
+        rows.insert(place, "\\midrule")
+    notes = [f"\\par\\footnotesize {in_latex(note)}" for note in table.notes]
+    return "\n".join(
+        [
+            "\\begin{table}\n\\centering",
+            f"\\caption{{{in_latex(table.title)}}}\\smallskip",
+            "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
+            f"\\begin{{tabular}}{{l{'c' * (len(table.header) - 1)}}}",
+            *("\\toprule", _latex_row([in_latex(each) for each in table.header]), "\\midrule"),
+            *rows,
+            "\\bottomrule\n\\end{tabular}}\\smallskip",
+            *notes,
+            "\\end{table}",
+        ]
+    )
+
+
+def _latex_row(texts: Sequence[str]) -> str:
+    return f"{' & '.join(texts)} \\\\"
+
+
+def _emphasised(text: Text) -> str:
+    return f"\\textbf{{{in_latex(text.text)}}}" if text.bold else in_latex(text.text)

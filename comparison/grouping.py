@@ -1,0 +1,72 @@
+"""Runs that differ in their seed only are one group; which keys tell the groups apart."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from comparison.reading import Run
+from configuration.settings import shown
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """The runs of one configuration, in the order of their seeds."""
+
+    settings: dict[str, Any]
+    runs: tuple[Run, ...]
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Return seed -> number, of the runs that have it."""
+        return {run.seed: float(run.summary[metric]) for run in self.runs if is_number(run.summary.get(metric))}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean, standard deviation (of a sample, n - 1; None for one) and number of some values."""
+
+    mean: float
+    std: float | None
+    count: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Spread | None:
+        known = list(values)
+        if not known:
+            return None
+        return cls(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def group_runs(runs: Iterable[Run]) -> list[Group]:
+    """Return the groups in an order that depends on their settings alone."""
+    same: dict[frozenset[tuple[str, Any]], list[Run]] = {}
+    for run in runs:
+        same.setdefault(frozenset(run.settings.items()), []).append(run)
+    groups = [Group(each[0].settings, tuple(sorted(each, key=lambda run: run.seed))) for each in same.values()]
+    varied = varied_keys(groups)
+    return sorted(groups, key=lambda group: [order(group.settings.get(key)) for key in varied])
+
+
+def varied_keys(groups: Sequence[Group]) -> list[str]:
+    """Return the keys in which groups differ, in the order of the schema; having a parameter or not is a difference."""
+    keys = list(dict.fromkeys(key for group in groups for key in group.settings))
+    ranks = {key: rank for rank, key in enumerate(dict.fromkeys(key.partition(".")[0] for key in keys))}
+    varied = [key for key in keys if len({group.settings.get(key, _ABSENT) for group in groups}) > 1]
+    return sorted(varied, key=lambda key: (ranks[key.partition(".")[0]], key))
+
+
+_ABSENT = object()
+
+
+def order(value: Any) -> tuple[int, float, str]:
+    """Return what sorts values of several types: numbers by size, then all else by its text."""
+    if is_number(value):
+        return 0, float(value), ""
+    return (1, 0.0, "") if value is None else (2, 0.0, shown(value))

@@ -1,0 +1,69 @@
+"""A `Comparison` as rows of numbers, for files that other programs read: unrounded, shares as shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from comparison.building import Cell, Comparison, Panel
+from comparison.grouping import Group, Spread, is_number, varied_keys
+from comparison.strata import CODE, pooled_facts
+from configuration.settings import shown
+
+
+def group_records(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a row a group: where it stands, what differs, every number's mean and spread, its test, its paper."""
+    varied = varied_keys(comparison.groups)
+    return [_record(panel, cell, comparison, varied) for panel in comparison.panels for cell in panel.cells.values()]
+
+
+def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[str]) -> dict[str, Any]:
+    group = cell.group
+    record: dict[str, Any] = {"table": panel.title, "row": cell.row, "column": cell.column}
+    record |= _settings(group.settings, varied)
+    record |= {"seeds": " ".join(str(run.seed) for run in group.runs), "best_of_column": cell.best}
+    for name in _metrics(group, comparison.options.metric):
+        spread = Spread.of(group.values(name).values())
+        if spread is not None:
+            record |= {f"{name} mean": spread.mean, f"{name} std": spread.std, f"{name} n": spread.count}
+    if cell.reached is not None:
+        record |= {"epochs_to_reach": cell.reached.median, "runs_that_reached": cell.reached.runs}
+    if cell.contrast is not None:
+        record |= {"baseline": panel.baseline, "verdict": cell.contrast.verdict}
+        record |= {"no_image_test": cell.contrast.detail or cell.contrast.reason}
+        if (seeds := cell.contrast.over_seeds) is not None:
+            record |= {"difference": seeds.difference, "p_seeds": seeds.p_value, "p_seeds_holm": seeds.adjusted}
+        if (images := cell.contrast.over_images) is not None:
+            record |= {"interval_low": images.low, "interval_high": images.high}
+            record |= {"p_images": images.p_value, "p_images_holm": images.adjusted, "images": images.images}
+    record["warnings"] = "; ".join(panel.warnings)
+    for number, paper in enumerate(cell.papers):
+        name = "paper" if number == 0 else f"paper {number + 1}"
+        record |= {name: paper.value, f"{name} std": paper.spread, f"{name} table": paper.table}
+    return record
+
+
+def _metrics(group: Group, first: str) -> list[str]:
+    known = dict.fromkeys(name for run in group.runs for name, value in run.summary.items() if is_number(value))
+    return [first, *(name for name in known if name not in (first, "seed"))]
+
+
+def run_records(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return a row a run: folder, seed, what differs, and every number of its summary."""
+    varied = varied_keys(comparison.groups)
+    pooled = [name for name in pooled_facts(comparison.groups) if not name.startswith(f"{CODE}.")]
+    return [
+        {
+            "folder": str(run.folder.path),
+            "seed": run.seed,
+            **_settings(run.settings, varied),
+            **{name: run.facts.text(name) for name in pooled},
+            **{name: value for name, value in run.summary.items() if is_number(value) and name != "seed"},
+        }
+        for group in comparison.groups
+        for run in group.runs
+    ]
+
+
+def _settings(settings: dict[str, Any], varied: Sequence[str]) -> dict[str, Any]:
+    return {key: shown(settings[key]) if key in settings else "" for key in varied}

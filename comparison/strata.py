@@ -1,0 +1,180 @@
+"""Strata: how runs of one configuration were trained, so that no mean is over different devices or versions unsaid.
+
+What decides numbers splits the groups, unless it is pooled on request; what seldom does is named where it differs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from runs.folder import DamagedFile
+from utils.lookup import did_you_mean
+from utils.types import ConfigError
+
+if TYPE_CHECKING:
+    from comparison.grouping import Group
+    from comparison.reading import Found, Run
+
+CODE, COMMIT, PRECISION = "code", "commit", "precision"
+POOLED = "pooled"
+SPLITTING = ("device", PRECISION, "torch", "torchvision", "timm")
+"""Facts whose difference splits a group."""
+STRATA = (*SPLITTING, CODE, COMMIT)
+"""What can be pooled on request."""
+NAMED_ONLY = ("processor", "threads", "python", "cuda", "numpy", "pillow", "pytorch-lightning", "scikit-learn")
+"""Facts whose difference is named below a table."""
+NOT_RECORDED = "not recorded"
+RECORDED = "code recorded instead"
+"""The commit of a run that recorded the code itself, beside runs that did not."""
+
+
+class Continued(Struct, frozen=True):
+    """Args: changes: fact -> before and now, of a run that was resumed."""
+
+    changes: dict[str, Any] = {}
+
+
+class Facts(Struct, frozen=True):
+    """What environment.json says of a run; older ones lack some of it.
+
+    Args: code: file -> digest of its parsed code, of all files that decide the result.
+    """
+
+    device: str | None = None
+    precision: str | None = None
+    packages: dict[str, str | None] = {}
+    processor: str | None = None
+    threads: int | None = None
+    python: str | None = None
+    cuda: str | None = None
+    git_commit: str | None = None
+    git_changed: bool | None = None
+    code: dict[str, str] | None = None
+    data_fingerprint: str | None = None
+    continued: tuple[Continued, ...] = ()
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Facts:
+        """Raises: DamagedFile."""
+        try:
+            return msgspec.convert(values, cls)
+        except msgspec.ValidationError as error:
+            raise DamagedFile(f"environment.json is not of a run: {error}") from None
+
+    def text(self, name: str) -> str:
+        """Return a fact, a package's version or the commit, in words."""
+        if name == COMMIT and self.code is not None:
+            return RECORDED
+        if name == COMMIT and self.git_commit is not None:
+            return f"{self.git_commit[:10]}{' with changes' if self.git_changed else ''}"
+        value = getattr(self, name) if name in self.__struct_fields__ else self.packages.get(name)
+        return NOT_RECORDED if value is None else str(value)
+
+
+def check_pooled(names: Iterable[str]) -> None:
+    """Raises: ConfigError for what is no stratum."""
+    lines = [
+        f"--pool: {name!r} is not one of {', '.join(STRATA)}{did_you_mean(name, STRATA)}"
+        for name in names
+        if name not in STRATA
+    ]
+    if lines:
+        raise ConfigError("\n".join(lines))
+
+
+def with_strata(found: Found, metric: str, pooled: Collection[str]) -> Found:
+    """Return runs whose settings also say how they were trained; what is pooled is left out.
+
+    Of the code, only files that differ between runs: each loss has its own. Where some run recorded no code, the commit
+    stands for it. A number of an evaluation has the device that it was evaluated on, too.
+    """
+    facts = [run.facts for run in found.runs]
+    hashes: dict[str, set[str]] = {}
+    for each in facts:
+        for file, digest in (each.code or {}).items():
+            hashes.setdefault(file, set()).add(digest)
+    differing = {file for file, known in hashes.items() if len(known) > 1 and CODE not in pooled}
+    by_commit = COMMIT not in pooled and any(each.code is None for each in facts)
+    names = [name for name in SPLITTING if name not in (*pooled, PRECISION)]
+    evaluation = metric.partition("/")[0]
+
+    def strata(run: Run) -> dict[str, Any]:
+        values = {name: run.facts.text(name) for name in names}
+        values |= {PRECISION: POOLED} if PRECISION in pooled else {}  # by itself the settings' own, `auto` resolved
+        values |= {f"{CODE}.{file}": text for file, text in (run.facts.code or {}).items() if file in differing}
+        if by_commit:
+            values[COMMIT] = run.facts.text(COMMIT)
+        if evaluation in run.conditions and "device" not in pooled:
+            values[f"{evaluation}.device"] = run.conditions[evaluation].device or NOT_RECORDED
+        return values
+
+    return replace(found, runs=tuple(replace(run, settings=run.settings | strata(run)) for run in found.runs))
+
+
+def is_stratum(key: str) -> bool:
+    return key in STRATA or key.startswith(f"{CODE}.") or key.endswith(".device")
+
+
+def kept_apart(groups: Sequence[Group]) -> list[str]:
+    """Return the strata that keep groups apart which are alike in all else."""
+    alike: dict[frozenset[tuple[str, Any]], list[Group]] = {}
+    for group in groups:
+        settings = frozenset((key, value) for key, value in group.settings.items() if not is_stratum(key))
+        alike.setdefault(settings, []).append(group)
+    keys = (key for each in alike.values() if len(each) > 1 for group in each for key in group.settings)
+    return [
+        key
+        for key in dict.fromkeys(filter(is_stratum, keys))
+        if any(len({group.settings.get(key) for group in each}) > 1 for each in alike.values())
+    ]
+
+
+def pooled_facts(groups: Sequence[Group]) -> dict[str, list[str]]:
+    """Return the facts that differ within a group and their values; of code, those of each file."""
+    differing: dict[str, set[str]] = {}
+    for group in groups:
+        facts = [run.facts for run in group.runs]
+        pairs = {pair for each in facts for pair in (each.code or {}).items()}
+        number = Counter(file for file, _ in pairs)
+        known = {name: {each.text(name) for each in facts} for name in (*SPLITTING, COMMIT, *NAMED_ONLY)}
+        known |= {
+            f"{CODE}.{file}": {text for name, text in pairs if name == file} for file in number if number[file] > 1
+        }
+        for name, values in known.items():
+            if len(values) > 1:
+                differing.setdefault(name, set()).update(values)
+    return {name: sorted(values) for name, values in differing.items()}
+
+
+def pooled_differences(groups: Sequence[Group]) -> list[str]:
+    """Return what means are over beside seeds: facts that differ within a group, and those that are not known."""
+    many = [[run.facts for run in group.runs] for group in groups if len(group.runs) > 1]
+    lines = []
+    if differing := pooled_facts(groups):
+        told = [f"{name} ({' | '.join(values)})" for name, values in differing.items()]
+        lines.append(f"means are over runs that differ in {', '.join(told)}")
+    unknown = [
+        name
+        for name in (*SPLITTING, COMMIT)
+        if any(each.text(name) == NOT_RECORDED for facts in many for each in facts)
+    ]
+    if unknown:
+        lines.append(f"some runs recorded no {', '.join(unknown)}: whether they are alike in it is not known")
+    every = [run.facts for group in groups for run in group.runs]
+    if changed := sum(each.code is None and bool(each.git_changed) for each in every):
+        lines.append(f"{_runs(changed)} trained by code that is not that of its commit and was not recorded")
+    moved = [{name for part in each.continued for name in part.changes} for each in every]
+    if any(moved):
+        names = sorted(set().union(*moved))
+        lines.append(f"{_runs(sum(map(bool, moved)))} resumed elsewhere: {', '.join(names)} changed on the way")
+    return lines
+
+
+def _runs(number: int) -> str:
+    return f"{number:,} {'run was' if number == 1 else 'runs were'}"

@@ -1,0 +1,217 @@
+"""A group beside the baseline of its column: the same seeds, the same test images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from comparison.grouping import Group
+from comparison.reading import Run
+from comparison.statistics import bootstrap_interval, holm, over_images, over_seeds
+from utils.types import first_line
+
+METRIC_OF_IMAGES = "test/accuracy"
+"""What predictions say image by image."""
+LEVEL = 0.05
+MOST_AUTOMATIC = 200
+"""Comparisons up to which predictions are read unasked."""
+
+
+@dataclass(frozen=True)
+class ImageTest:
+    """Over the test images, of the networks that were trained.
+
+    Args:
+        difference: of the accuracies, a share. low, high: its 95 % interval.
+        p_value: of McNemar's test, mid-p unless the exact one is asked for; images with all their seeds are one draw.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+    images: int
+    adjusted: float = 1.0
+
+
+@dataclass(frozen=True)
+class SeedDifference:
+    """Over trainings: the metric's mean difference, and its test where there are two seeds.
+
+    Args:
+        smallest: the least p that so many seeds can give. least: the same, corrected as `adjusted` is.
+    """
+
+    difference: float
+    p_value: float | None
+    method: str
+    smallest: float
+    adjusted: float | None = None
+    least: float = 1.0
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A group against the baseline.
+
+    Args:
+        seeds: those that both have.
+        over_seeds, over_images: None where there is no such test.
+        reason: why there is no test over images, in a few words. detail: of which runs that is so.
+    """
+
+    group: Group
+    baseline: Group
+    seeds: tuple[int, ...]
+    over_seeds: SeedDifference | None
+    over_images: ImageTest | None
+    reason: str = ""
+    detail: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """What both tests together say, after Holm's correction.
+
+        "images only" is: these networks differ, but whether others of other seeds would is not known. "not testable":
+        no test could have come out otherwise; `obstacle` says why.
+        """
+        images = self.over_images is not None and self.over_images.adjusted < LEVEL
+        adjusted = None if self.over_seeds is None else self.over_seeds.adjusted
+        seeds = adjusted is not None and adjusted < LEVEL
+        if self.over_images is None and (self.over_seeds is None or self.over_seeds.least >= LEVEL):
+            return "not testable"
+        if seeds and (images or self.over_images is None):
+            return "more than noise"
+        if seeds:
+            return "seeds only"
+        if images:
+            return "images only"
+        return "within noise"
+
+    @property
+    def obstacle(self) -> str:
+        """What stands in the way of any test, in a few words."""
+        if self.over_seeds is None:
+            return self.reason
+        few = f"n = {len(self.seeds)}"
+        if self.over_seeds.smallest < LEVEL:
+            few += " for so many comparisons"
+        return f"{few}, {self.reason}" if self.detail else few
+
+
+def contrast_all(
+    pairs: Iterable[tuple[Group, Group]], metric: str, with_images: bool, exact: bool = False
+) -> list[Contrast]:
+    """Test groups against their baselines, and correct for the number of comparisons, seeds and images apart.
+
+    Args: exact: McNemar's exact test over images instead of its mid-p.
+    """
+    read = lru_cache(maxsize=64)(read_rightness)  # a baseline is needed again in its column
+    found = [_contrast(group, baseline, metric, with_images, exact, read) for group, baseline in pairs]
+    images = iter(holm([each.over_images.p_value for each in found if each.over_images is not None]))
+    trainings = [each.over_seeds.p_value for each in found if each.over_seeds is not None]
+    seeds = iter(holm([p_value for p_value in trainings if p_value is not None]))
+    least = iter(holm([each.over_seeds.smallest for each in found if each.over_seeds and each.over_seeds.method]))
+    corrected = []
+    for each in found:
+        tested, trained = each.over_images, each.over_seeds
+        if tested is not None:
+            tested = dataclasses.replace(tested, adjusted=next(images))
+        if trained is not None and trained.p_value is not None:
+            trained = dataclasses.replace(trained, adjusted=next(seeds), least=next(least))
+        corrected.append(dataclasses.replace(each, over_images=tested, over_seeds=trained))
+    return corrected
+
+
+class NotPaired(Exception):
+    """Runs that cannot be compared image by image.
+
+    Args: reason: in a few words. detail: which runs.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, exact: bool, read) -> Contrast:
+    ours, theirs = group.values(metric), baseline.values(metric)
+    seeds = tuple(sorted(ours.keys() & theirs.keys()))
+    if not seeds:
+        lacking = not ours or not theirs
+        return Contrast(group, baseline, (), None, None, f"no {metric} on one side" if lacking else "no seed in common")
+    differences = [ours[seed] - theirs[seed] for seed in seeds]
+    test = over_seeds(differences)
+    trained = SeedDifference(
+        float(np.mean(differences)), *((None, "", 1.0) if test is None else (test.p_value, test.method, test.smallest))
+    )
+    if metric != METRIC_OF_IMAGES:
+        return Contrast(group, baseline, seeds, trained, None, f"images are compared by {METRIC_OF_IMAGES} only")
+    if not with_images:
+        return Contrast(group, baseline, seeds, trained, None, "predictions not read")
+    runs, others = ({run.seed: run for run in each.runs} for each in (group, baseline))
+    try:
+        tested = _over_images([(runs[seed], others[seed]) for seed in seeds], exact, read)
+    except NotPaired as problem:
+        return Contrast(group, baseline, seeds, trained, None, problem.reason, str(problem))
+    return Contrast(group, baseline, seeds, trained, tested)
+
+
+def _over_images(pairs: Sequence[tuple[Run, Run]], exact: bool, read) -> ImageTest:
+    index, target, _ = read(pairs[0][0])
+    total = np.zeros(len(index), dtype=np.int64)
+    for pair in pairs:
+        for each in pair:
+            if not (np.array_equal(read(each)[0], index) and np.array_equal(read(each)[1], target)):
+                ours, theirs = each.folder.path.name, pairs[0][0].folder.path.name
+                raise NotPaired("other test images", f"{ours} has other test images than {theirs}")
+        total += read(pair[0])[2].astype(np.int64) - read(pair[1])[2]
+    means = total / len(pairs)
+    low, high = bootstrap_interval(means)
+    return ImageTest(float(means.mean()), low, high, over_images(total, exact), len(total))
+
+
+def read_rightness(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return index, target and whether the prediction is right, of each test image: [N] int, [N] int, [N] bool.
+
+    Raises: NotPaired, as `read_predictions`.
+    """
+    index, target, prediction = read_predictions(run)
+    return index, target, prediction == target
+
+
+def read_predictions(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return index, target and prediction of each test image: [N] int, the last two a class each, or a text each.
+
+    Raises: NotPaired if the run has no predictions.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = run.folder.predictions
+    try:
+        table = pq.read_table(path, columns=["index", "target", "prediction"], use_threads=False)
+    except FileNotFoundError:
+        raise NotPaired("no predictions", f"{path.parent.name} has no predictions") from None
+    except (OSError, pa.ArrowException) as error:
+        raise NotPaired("unreadable predictions", f"{path}: cannot be read: {first_line(error)}") from None
+    index_type, *types = (column.type for column in table.columns)
+    alike = all(map(pa.types.is_integer, types)) or all(map(pa.types.is_string, types))
+    whole = all(column.null_count == 0 for column in table.columns)
+    if not (pa.types.is_integer(index_type) and alike and whole) or table.num_rows == 0:
+        raise NotPaired("unreadable predictions", f"{path}: no predictions of classes or texts")
+    index, target, prediction = (_as_array(table[name]) for name in ("index", "target", "prediction"))
+    if len(np.unique(index)) < len(index):
+        raise NotPaired("unreadable predictions", f"{path}: an image stands twice")
+    return index, target, prediction
+
+
+def _as_array(column: Any) -> np.ndarray:
+    """Return a column of whole numbers, or of texts as NumPy's own, which have bytes to compare."""
+    values = column.to_numpy()
+    return values.astype(np.str_) if values.dtype == object else values

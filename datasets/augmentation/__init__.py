@@ -1,0 +1,1 @@
+"""Transforms of one image, and mixings of two."""

@@ -1,0 +1,126 @@
+"""CSV files with a header, read so that a wrong one is told by its name, its columns and its lines."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import os
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from datasets.readers.files import listing, read_bytes
+from datasets.readers.images import bad_images
+from utils.lookup import did_you_mean
+from utils.types import DataError
+
+DELIMITERS = ",;\t"
+"""What may stand between the fields of a user's own table."""
+
+
+class CsvRows(NamedTuple):
+    """What a CSV file holds.
+
+    Args:
+        columns: their names, in lower case.
+        rows: the number of each line in the file and its values by column.
+        problems: what is wrong with the lines whose number of fields is not the header's; they are not among `rows`.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[int, dict[str, str]]]
+    problems: list[str]
+
+
+def read_csv(path: Path, required: Sequence[str] = (), delimiters: str = ",") -> CsvRows:
+    """Read a CSV file whose first line names its columns, in capitals or not.
+
+    Args:
+        required: columns that it must have, in lower case.
+        delimiters: what may stand between fields; the one that finds most columns in the header does.
+
+    Raises: DataError if the file cannot be read, is no CSV file in UTF-8, lacks a column, names one twice or has no
+        rows.
+    """
+    lines = read_fields(path, delimiters)
+    header = [name.strip().lower() for name in lines[0][1]] if lines else []
+    if lacking := [name for name in required if name not in header]:
+        near = did_you_mean(lacking[0], set(header) - set(required)) if len(lacking) == 1 else ""
+        found = ", ".join(header) or "none"
+        raise DataError(f"{path}: lacks the columns {', '.join(lacking)} (found: {found}){near}")
+    if doubled := [name for name in dict.fromkeys(header) if name and header.count(name) > 1]:
+        raise DataError(f"{path}: columns that stand twice: {', '.join(doubled)}")
+    if not lines[1:]:
+        raise DataError(f"{path}: holds no rows")
+    rows, problems = [], []
+    for number, fields in lines[1:]:
+        while len(fields) > len(header) and not fields[-1].strip():  # spreadsheets add empty ones
+            fields = fields[:-1]
+        if len(fields) != len(header):
+            problems.append(f"line {number}: {len(fields)} fields where the header has {len(header)}")
+        else:
+            rows.append((number, dict(zip(header, map(str.strip, fields), strict=True))))
+    return CsvRows(tuple(header), rows, problems)
+
+
+def read_fields(path: Path, delimiters: str = ",") -> list[tuple[int, list[str]]]:
+    """Return the number and the fields of each line that is not empty, the header, if there is one, like any other.
+
+    Raises: DataError if the file cannot be read or is no CSV file in UTF-8.
+    """
+    try:
+        text = read_bytes(path).removeprefix(codecs.BOM_UTF8).decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
+        raise DataError(f"{path}: not a CSV file in UTF-8: line {line}: {found}") from None
+    file = io.StringIO(text, newline="")
+    first = file.readline()
+    delimiter = max(delimiters, key=first.count)
+    file.seek(0)
+    reader = csv.reader(file, delimiter=delimiter)
+    try:
+        return [(reader.line_num, fields) for fields in reader if fields]
+    except csv.Error as error:
+        raise DataError(f"{path}: not a CSV file: line {reader.line_num}: {error}") from None
+
+
+def unused_columns(path: Path, columns: Sequence[str], used: Collection[str]) -> list[str]:
+    """Return the note that tells of columns without a use, or none."""
+    unused = [name for name in columns if name not in used]
+    return [f"{path.name}: columns that are not used: {', '.join(map(repr, unused))}"] if unused else []
+
+
+def refuse_wrong_lines(path: Path, problems: Sequence[str], images: Collection[Path] = ()) -> None:
+    """Raise the DataError that lists, line after line, what is wrong with a table, if there is anything.
+
+    Args:
+        problems: each begins with the number of its line.
+        images: those of the lines that are right. They are looked at too where the table is refused anyhow, so that
+            nobody mends the table only to be told of the images then.
+    """
+    if problems:
+        ordered = sorted(problems, key=lambda text: int(re.findall(r"\d+", text)[0]))
+        told = [f"{path}: {len(problems):,} wrong line{'s'[: len(problems) - 1]}:\n{listing(ordered)}"]
+        if bad := bad_images(images):
+            told.append(f"of the other lines' {len(images):,} images, {len(bad):,} cannot be used:\n{listing(bad)}")
+        raise DataError("\n".join(told))
+
+
+def image_path(folder: Path, text: str, allow_outside: bool = False) -> Path:
+    """Return where an image lies that a table in this folder names.
+
+    Raises: ValueError if it leaves the folder, unless that is allowed, or is not there.
+    """
+    name = text.replace("\\", "/")
+    if not name:
+        raise ValueError("no path")
+    leaves = name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/")
+    if leaves and not allow_outside:
+        raise ValueError(f"{text!r} leaves the folder of the table; data_params: {{allow_outside: true}} allows it")
+    path = folder / name
+    if not os.path.isfile(path):
+        raise ValueError(f"{text!r}: no such file")
+    return path

@@ -1,0 +1,310 @@
+"""Images from files that may be damaged or hostile: opened under limits, every fault told with the file's name."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from datasets.readers.files import listing
+from datasets.readers.files import progress as progress_bar
+from utils.files import write_atomically
+from utils.types import DataError
+
+try:
+    import simplejpeg
+except ImportError:  # Pillow gives the same pixels
+    simplejpeg = None
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+MAX_FILE_BYTES = 400_000_000
+"""More than Pillow's limit of 89 million pixels takes in four bytes each."""
+
+# Pillow raises beyond twice its limit and warns up to there, where `_open` raises.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What undoes each EXIF orientation."""
+SIDEWAYS = {TURNS[orientation] for orientation in (5, 6, 7, 8)}
+
+# What Pillow's decoders raise on damaged files, beside OSError; a warning where warnings are errors.
+DAMAGED = (
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    MemoryError,
+    Warning,
+)
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """An image file's content that lies inside another file, such as a row of a table.
+
+    Args:
+        file: the file that holds it.
+        row: which of its rows.
+        content: the bytes, or what offers them without a copy, such as pyarrow's buffers.
+    """
+
+    file: Path
+    row: int
+    content: Any
+
+    def __str__(self) -> str:
+        return f"{self.file}, row {self.row}"
+
+    def __len__(self) -> int:
+        return len(memoryview(self.content))
+
+
+ImageFile = str | os.PathLike[str] | EncodedImage
+
+
+def name_and_size(image: Path | EncodedImage) -> str:
+    """Return what identifies an image wherever its file lies: the name and how many bytes it has."""
+    if isinstance(image, EncodedImage):
+        return f"{image.file.name}[{image.row}] {len(image)}"
+    return f"{image.name} {image.stat().st_size}"
+
+
+def is_image_name(path: Path) -> bool:
+    """Tell by the ending, in capitals or not, whether a file should be an image."""
+    return path.suffix.lower() in ENDINGS
+
+
+def open_image(path: ImageFile) -> Image.Image:
+    """Decode an image file, or what another file holds of one.
+
+    The format is told by the content, not by the ending. The EXIF orientation is applied. Gray images come as L, all
+    others as RGB: 16-bit values keep their high byte, as Pillow does with 16-bit colour, and transparent pixels show
+    white, the page behind them.
+
+    Returns: an image of mode L or RGB.
+    Raises: DataError naming the file, if it is missing, unreadable, empty, damaged, of another format than JPEG, PNG,
+        WebP and BMP, or of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+    """
+    image, turn = _load(path, read="all")
+    return image if turn is None else image.transpose(turn)
+
+
+def decode(path: ImageFile) -> np.ndarray:
+    """Decode as `open_image`, most JPEGs in half of its time: by the library that Pillow has, with fewer copies.
+
+    Returns: uint8 [H, W], [H, W, 3], or [H, W, 4] with nothing in the fourth: so JPEGs in colour come, since four bytes
+        a pixel are resized in two thirds of the time of three.
+    Raises: DataError as `open_image`.
+    """
+    image, turn = _open(path, read="head")
+    if simplejpeg is not None and image.format == "JPEG" and image.mode in ("L", "RGB") and turn is None:
+        content = path.content if isinstance(path, EncodedImage) else Path(path).read_bytes()
+        try:
+            pixels = simplejpeg.decode_jpeg(content, "GRAY" if image.mode == "L" else "RGBX")
+            return pixels.squeeze(-1) if image.mode == "L" else pixels
+        except ValueError:
+            pass  # damaged, which Pillow tells in words, or a kind that only Pillow reads
+    return np.array(open_image(path))
+
+
+def image_size(path: ImageFile) -> tuple[int, int]:
+    """Return width and height of `open_image(path)`, read from the file's head only.
+
+    Raises: DataError as `open_image`, as far as the head tells.
+    """
+    image, turn = _open(path, read="head")
+    width, height = image.size
+    return (height, width) if turn in SIDEWAYS else (width, height)
+
+
+def check_images(paths: Iterable[Path | EncodedImage], progress: bool | None = None) -> None:
+    """Decode every image once, so that a bad one is told before training and not in its tenth hour.
+
+    A check that passed is remembered under the user's cache folder, by the names, sizes and times of the files, and not
+    repeated; a cache folder that cannot be written only costs the repetition.
+
+    Args:
+        paths: files, or what other files hold of some.
+        progress: show a progress bar; None shows it where stderr is a terminal.
+
+    Raises: DataError that lists the bad images.
+    """
+    paths = list(paths)
+    stamp = stamp_of(paths, "checked")
+    if stamp.exists():
+        return
+    refuse_bad_images(bad_images(paths, progress), len(paths))
+    remember(stamp, f"{len(paths)} images decode\n")
+
+
+def refuse_bad_images(bad: list[str], total: int) -> None:
+    """Raise the DataError that lists images that cannot be used, if there are any.
+
+    Args:
+        bad: a line for each.
+        total: images that were tried.
+    """
+    if bad:
+        raise DataError(
+            f"{len(bad):,} of {total:,} images cannot be used:\n{listing(bad)}\n"
+            "Restore them from the original archive, or remove them together with their labels."
+        )
+
+
+def bad_images(paths: Iterable[Path | EncodedImage], progress: bool | None = None) -> list[str]:
+    """Decode every image and return what is wrong, a line for each bad one, in the order of the paths."""
+    paths = list(paths)
+    bad = []
+    with ThreadPoolExecutor() as pool, progress_bar(len(paths), "checking", shown=progress) as bar:
+        try:
+            for fault in pool.map(_fault, paths):
+                bar.update()
+                if fault is not None:
+                    bad.append(fault)
+        finally:  # when the user interrupts, the images not yet begun are dropped
+            pool.shutdown(cancel_futures=True)
+    return bad
+
+
+def _fault(path: Path | EncodedImage) -> str | None:
+    try:
+        _load(path, read="small")
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _load(path: ImageFile, read: Literal["small", "all"]) -> tuple[Image.Image, Image.Transpose | None]:
+    """Open a file as mode L or RGB: some damage, as to a palette, shows only then."""
+    image, turn = _open(path, read)
+    try:
+        return _to_gray_or_rgb(image), turn
+    except DAMAGED as error:
+        raise DataError(f"{path}: damaged: {error}") from None
+
+
+def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tuple[Image.Image, Image.Transpose | None]:
+    """Open a file and decode it: not at all, or every byte but small where JPEG allows it, or in full.
+
+    Returns: the image as stored and what sets it upright.
+    """
+    try:
+        source = io.BytesIO(path.content) if isinstance(path, EncodedImage) else path
+        _refuse_odd_file(path)
+        with Image.open(source, formats=FORMATS) as image:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                raise DataError(f"{path}: {image.width} x {image.height} pixels, more than the {limit:,} allowed")
+            if read == "small":
+                image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
+            if read != "head":
+                image.load()
+            return image, _turn(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise DataError(f"{path}: more than the {Image.MAX_IMAGE_PIXELS:,} pixels allowed") from None
+    except Image.UnidentifiedImageError:
+        empty = (len(path) if isinstance(path, EncodedImage) else os.path.getsize(path)) == 0
+        what = "the file is empty" if empty else f"damaged, or not one of {', '.join(FORMATS)}"
+        raise DataError(f"{path}: {what}") from None
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except OSError as error:
+        # an operating system's error carries a number, a decoder's does not
+        what = f"cannot be read: {error.strerror}" if error.errno else f"damaged: {error}"
+        raise DataError(f"{path}: {what}") from None
+    except DAMAGED as error:
+        raise DataError(f"{path}: damaged: {error}") from None
+
+
+def _refuse_odd_file(image: ImageFile) -> None:
+    """Raise DataError for a file too large for an image, and for a pipe or device, which might never end."""
+    if isinstance(image, EncodedImage):
+        size = len(image)
+    else:
+        about = os.stat(image)
+        size = about.st_size
+        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
+            raise DataError(f"{image}: no regular file")
+    if size > MAX_FILE_BYTES:
+        raise DataError(f"{image}: {size:,} bytes, more than the {MAX_FILE_BYTES:,} allowed")
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """Return what sets an image upright; None when its EXIF data are damaged, as viewers do."""
+    try:
+        return TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except (OSError, *DAMAGED):
+        return None
+
+
+def _to_gray_or_rgb(image: Image.Image) -> Image.Image:
+    mode = image.mode
+    if mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        colours = image.convert("RGBA")
+        flat = Image.alpha_composite(Image.new("RGBA", image.size, "white"), colours).convert("RGB")
+        return flat.convert("L") if mode in ("1", "L", "LA", "La") else flat
+    if mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if mode == "1" else "RGB")
+
+
+def stamp_of(images: Iterable[Path | EncodedImage], kind: str) -> Path:
+    """Return the file that remembers what was found out of images, told by names, sizes and times of their files.
+
+    Args:
+        kind: the folder for what was found out, under lossbench in the user's cache folder.
+    """
+    digest = hashlib.sha256()
+    for image in images:
+        file, row = (image.file, image.row) if isinstance(image, EncodedImage) else (image, "")
+        try:
+            status = os.stat(file)
+            told = f"{os.path.abspath(file)}\0{row}\0{status.st_size}\0{status.st_mtime_ns}\n"
+        except OSError:
+            told = f"{os.path.abspath(file)}\0missing\n"
+        digest.update(told.encode(errors="replace"))
+    return cache_root() / kind / digest.hexdigest()
+
+
+def cache_root() -> Path:
+    """Return the project's folder in the user's cache folder."""
+    # a relative $XDG_CACHE_HOME is to be ignored, says its specification
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(cache if os.path.isabs(cache) else os.path.expanduser("~/.cache"), "lossbench")
+
+
+def remember(stamp: Path, text: str) -> None:
+    """Write what was found out; a cache folder that cannot be written only costs the repetition."""
+    try:
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(stamp, text)
+    except OSError:
+        return

@@ -1,0 +1,189 @@
+"""CCPD: Chinese licence plates, photographed on parking lots; what is known of an image is its file's name."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from datasets.base import DataSet, ImageTable
+from datasets.readers.boxes import clip_boxes, clipping_note
+from datasets.readers.files import leads_out, list_folder, listing, read_list, some
+from datasets.readers.images import is_image_name
+from datasets.sequences import encode_texts
+from datasets.sets.plate_characters import CHINESE, DIGITS, LETTERS, PROVINCES
+from utils.types import ConfigError, DataError
+
+Subset = Literal["test", "val", "ccpd_blur", "ccpd_challenge", "ccpd_db", "ccpd_fn", "ccpd_rotate", "ccpd_tilt"]
+COUNTS_2019 = {
+    "train": 100_000,
+    "val": 99_996,
+    "test": 141_982,
+    "ccpd_blur": 20_611,
+    "ccpd_challenge": 50_003,
+    "ccpd_db": 10_132,
+    "ccpd_fn": 20_967,
+    "ccpd_rotate": 10_053,
+    "ccpd_tilt": 30_216,
+}
+COUNTS_2020 = {"train": 5_769, "val": 1_001, "test": 5_006}
+LAYOUT = "splits/train.txt and the images that it names (CCPD2019), or ccpd_green/train and test (CCPD2020)"
+WITHOUT_PLATE = "ccpd_np/"
+FIELDS = 7  # area, tilt, box, corners, plate, brightness, blurriness
+
+
+class Entry(NamedTuple):
+    """An image that a part holds: where it is said, for messages, and its path below the root."""
+
+    place: str
+    name: str
+
+
+class Plate(NamedTuple):
+    """What an image's name says."""
+
+    text: str
+    box: tuple[int, ...]
+
+
+def ccpd(*, data_path: str | None = None, subset: Subset = "test", skip_bad: bool = False) -> DataSet:
+    """Read photographs of 720 x 1160 pixels with a plate each, its box and its 7 or, in CCPD2020, 8 characters.
+
+    Which of the two it is, is told by the folders. Training images are those of splits/train.txt or ccpd_green/train;
+    validation images are held out of them by valid_fraction, so that val is not used unless it is the subset.
+    `crop_to_bboxes: all` cuts the plate out of every image. Classes are the 67 characters of Chinese plates in the
+    order of CCPD's own tables, whichever of them occur. The images without a plate, ccpd_np, are not used.
+
+    Args:
+        data_path: folder CCPD2019 (with splits/) or CCPD2020 (with ccpd_green/) or the one around it; by default
+            input/ccpd.
+        subset: what is tested on. "test" is splits/test.txt, six kinds of difficult images; each can be had alone by
+            the name of its folder. "val" is the other half of ccpd_base, as easy as the training images, on which
+            papers often report. CCPD2020 has "test" and "val".
+        skip_bad: leave out the images that are missing, stand twice or have a name that says no plate, and say which.
+
+    Raises: ConfigError for a subset that CCPD2020 has not; DataError listing those images, unless they are skipped, and
+        boxes without a pixel inside their image.
+    Source: Xu et al. 2018, "Towards End-to-End License Plate Detection and Recognition: A Large Dataset and Baseline",
+        ECCV; github.com/detectRecog/CCPD for the meaning of names and the tables of characters.
+    Deviations: an index of the tables' last entry, O, means no character: the text is one shorter. The right lower
+        corner of a box is taken as exclusive; the source does not say.
+    """
+    root, lists = _find(Path(data_path or "input/ccpd").expanduser())
+    counts = COUNTS_2019 if lists else COUNTS_2020
+    if subset not in counts:
+        raise ConfigError(f"data_params.subset: {subset} is a part of CCPD2019; {root} is CCPD2020 with test and val")
+    parts = [_entries(root, part, lists) for part in ("train", subset)]
+    plates, skipped = _read_names(root, parts)
+    if skipped and not skip_bad:
+        told = f"{len(skipped):,} images cannot be used; data_params: {{skip_bad: true}} leaves them out"
+        raise DataError(f"{root}: {told}:\n{listing(list(skipped.values()))}")
+    parts = [[entry for entry in entries if entry not in skipped] for entries in parts]
+    if not all(parts):
+        raise DataError(f"{root}: every image of a part was skipped:\n{listing(list(skipped.values()))}")
+    tables, clipped = [], []
+    for entries in parts:
+        boxes = [plates[entry.name].box for entry in entries]
+        labels = encode_texts([plates[entry.name].text for entry in entries], CHINESE)
+        table = ImageTable([root / entry.name for entry in entries], labels, np.array(boxes, dtype=np.int64))
+        table, reaching = clip_boxes(table, boxes)
+        tables.append(table)
+        clipped += reaching
+    notes = [*_protocol(subset), *clipping_note(clipped, len(plates))]
+    if skipped:
+        notes.append(f"{len(skipped):,} images were skipped (skip_bad): {some(list(skipped.values()))}")
+    train, test = map(len, parts)
+    if (train, test) != (counts["train"], counts[subset]):
+        notes.append(f"a sample: {train:,} + {test:,} of {counts['train']:,} + {counts[subset]:,} images")
+    return DataSet(tuple(CHINESE), *tables, notes=tuple(notes), kind="sequence")
+
+
+def _find(path: Path) -> tuple[Path, bool]:
+    """Return the folder that images' paths begin in, and whether lists say which there are (2019) or folders (2020)."""
+    with_lists = [folder for folder in (path, path / "CCPD2019") if (folder / "splits" / "train.txt").is_file()]
+    around = (path, path / "ccpd_green", path / "CCPD2020", path / "CCPD2020" / "ccpd_green")
+    green = [folder for folder in around if all((folder / part).is_dir() for part in ("train", "test"))]
+    if len(found := with_lists + green) != 1:
+        several = f"holds several sets, name one as data_path: {', '.join(map(str, found))}"
+        raise DataError(f"{path}: {several if found else f'holds no CCPD; expected {LAYOUT}'}")
+    return found[0], bool(with_lists)
+
+
+def _entries(root: Path, part: str, lists: bool) -> list[Entry]:
+    """Return the images of a part. Raises: DataError if there are none."""
+    if lists:
+        name = f"splits/{part if part in ('train', 'val') else 'test'}.txt"
+        lines = [Entry(f"{name} line {n}", fields[0].strip()) for n, fields in read_list(root / name, 1)]
+        folder = f"{part}/" if part.startswith("ccpd_") else ""
+        found = [entry for entry in lines if entry.name.startswith(folder) and not entry.name.startswith(WITHOUT_PLATE)]
+    else:
+        name = part
+        found = [Entry(part, f"{part}/{path.name}") for path in list_folder(root / part) if is_image_name(path)]
+    if not found:
+        raise DataError(f"{root / name}: names no image of {part}")
+    return found
+
+
+def _read_names(root: Path, parts: Sequence[list[Entry]]) -> tuple[dict[str, Plate], dict[Entry, str]]:
+    """Return what each image's name says, and which entries cannot be used and why."""
+    plates: dict[str, Plate] = {}
+    first: dict[str, str] = {}
+    problems: dict[Entry, str] = {}
+    for entry in (entry for entries in parts for entry in entries):
+        place, name = entry
+        try:
+            if name in first:
+                raise ValueError(f"stands in {first[name]} too")
+            first[name] = place
+            plate = read_name(name)
+            if not os.path.isfile(f"{root}/{name}"):
+                raise ValueError("no such file")
+            plates[name] = plate
+        except ValueError as error:
+            problems[entry] = f"{place}: {name}: {error}"
+    return plates, problems
+
+
+def read_name(name: str) -> Plate:
+    """Read what is known of an image from its name.
+
+    Raises: ValueError if it has not seven fields, its box has no area or its plate is none.
+    """
+    if leads_out(name):
+        raise ValueError("leads out of the folder")
+    fields = os.path.splitext(os.path.basename(name))[0].split("-")
+    if len(fields) != FIELDS:
+        raise ValueError(f"{len(fields)} fields between hyphens, expected {FIELDS}")
+    corners, indices = fields[2], fields[4]
+    if not re.fullmatch(r"\d{1,6}&\d{1,6}_\d{1,6}&\d{1,6}", corners, re.ASCII):
+        raise ValueError(f"box {corners!r} must be x1&y1_x2&y2")
+    x1, y1, x2, y2 = map(int, re.split("[&_]", corners))
+    if x1 >= x2 or y1 >= y2:
+        raise ValueError(f"box {corners!r} has no area")
+    return Plate(_text(indices), (x1, y1, x2, y2))
+
+
+def _text(indices: str) -> str:
+    """Return the text that indices into the tables of provinces, letters and, from the third on, both mean."""
+    if not re.fullmatch(r"\d{1,3}(_\d{1,3}){6,7}", indices, re.ASCII):
+        raise ValueError(f"plate {indices!r} must be 7 or 8 numbers between underscores")
+    numbers = list(map(int, indices.split("_")))
+    tables = [PROVINCES, LETTERS, *[LETTERS + DIGITS] * (len(numbers) - 2)]
+    for place, (number, table) in enumerate(zip(numbers, tables, strict=True), start=1):
+        if number > len(table):  # the entry behind the last character is O, for none
+            raise ValueError(f"plate {indices!r}: number {place} must be 0 to {len(table)}, got {number}")
+    text = "".join(table[number : number + 1] for number, table in zip(numbers, tables, strict=True))
+    if not text:
+        raise ValueError(f"plate {indices!r} has no character")
+    return text
+
+
+def _protocol(subset: str) -> list[str]:
+    """Return what a reader of the results must know of what was tested on."""
+    if subset == "test":
+        return ["val is not used: valid_fraction holds images out of train; data_params: {subset: val} tests on it"]
+    return [f"tested on {subset}, not on the official test part as a whole"]

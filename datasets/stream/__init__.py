@@ -1,0 +1,1 @@
+"""The samples that a step sees, in a fixed order, and their pixels."""

@@ -1,0 +1,188 @@
+"""report.html: one page with all that evaluations found in a run, which asks for nothing from anywhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from evaluation import in_yaml
+from evaluation.findings import Findings, Picture, Table
+from evaluation.glossary import INTERVAL, meaning
+from evaluation.record import Conditions, Evaluated, Record
+from runs.folder import RunFolder
+from utils.files import DamagedFile, read_regular, write_atomically
+from utils.html import allowed_text, list_notes, page_style, safe
+
+FILE = "report.html"
+MOST_ROWS = 300
+MOST_PICTURE_BYTES = 1 << 25
+PNG = b"\x89PNG\r\n\x1a\n"
+"""What every PNG begins with."""
+PARAMS_OF = {"dataset": "data", "loss_function": "loss"}
+"""Settings whose parameters stand under another name than their own."""
+ALWAYS_TOLD = ("lr_scheduler",)
+"""Settings that are told where they are null, too."""
+POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
+STYLE = """
+figure { margin: 14px 0; } figure .wide { margin: 6px 0; max-height: none; }
+figure img { width: auto; max-width: max(min(100%, 1000px), 680px); height: auto; background: #fff; }
+figure input:checked ~ .wide img { max-width: none; }
+figure label { font-size: .82rem; cursor: pointer; }
+figcaption { color: var(--muted); font-size: .9rem; }
+.numbers td.meaning { white-space: normal; min-width: 16em; color: var(--muted); }
+.run td { white-space: normal; overflow-wrap: anywhere; } pre { margin: 0; font-size: .82rem; }
+@media (max-width: 700px) {
+  .numbers tr { display: grid; grid-template-columns: 1fr auto; } .numbers tr > * { border: 0; padding-bottom: 0; }
+  .numbers thead { display: none; } .numbers td { white-space: normal; text-align: right; padding-right: 0; }
+  .numbers td.better { grid-column: 1 / -1; text-align: left; } .numbers td.better:empty { display: none; }
+  .numbers td.meaning { grid-column: 1 / -1; text-align: left; padding: 0 0 8px; border-bottom: 1px solid var(--line); }
+}
+@media print { figure label, figure input { display: none; } }
+details { margin: 12px 0; } summary { cursor: pointer; font-weight: 600; font-size: .95rem; }
+"""
+
+
+def write_report(record: Record, folder: Path) -> Path:
+    """Write the page of a record beside its evaluation.json and return its path."""
+    facts = record.facts
+    style = page_style() + STYLE
+    names = list(record.evaluated)
+    several = len({_versions(each.conditions) for each in record.evaluated.values()}) > 1
+    text = Template((Path(__file__).parent / FILE).read_text(encoding="utf-8")).substitute(
+        policy=f"{POLICY}; style-src {allowed_text(style)}",
+        title=safe(f"{facts['run']}: {facts['on']}"),
+        style=style,
+        notes=list_notes(_introduction(record)),
+        run=_run(record, RunFolder(folder.parent)),
+        links=" ".join(f'<a href="#{safe(name)}">{safe(_heading(name))}</a>' for name in names),
+        sections="\n".join(_section(name, record.evaluated[name], several) for name in names),
+    )
+    path = folder / FILE
+    write_atomically(path, text)
+    return path
+
+
+def _introduction(record: Record) -> list[str]:
+    facts = record.facts
+    selected = f"weights of epoch {facts['epoch']} (counted from 0), selected on {facts['selected_on']}"
+    lines = [
+        f"{facts['images']:,} images of {facts['on']}; {facts['loss_function']}; {selected}; one seed",
+        *facts["notes"],
+        *(f"left out: {line}" for line in facts.get("left_out", ())),
+    ]
+    if any(number.low is not None for each in record.evaluated.values() for number in each.findings.found.values()):
+        lines.append(INTERVAL)
+    if not facts["finished"]:
+        lines.insert(0, "warning: the run is not finished; these are its best weights so far")
+    if not facts["calibrated"]:
+        lines.insert(0, "warning: the probabilities of this loss are a convention, not a posterior; see its card")
+    return lines
+
+
+def _run(record: Record, folder: RunFolder) -> str:
+    """Return what was trained and how, and the whole configuration."""
+    settings = record.facts["settings"]
+    rows = {
+        key.replace("_", " "): f"{in_yaml(value)}{_with(params)}"
+        for key, value in settings.items()
+        if not key.endswith("_params") and (value is not None or key in ALWAYS_TOLD)
+        for params in [settings.get(f"{PARAMS_OF.get(key, key)}_params")]
+    }
+    rows["versions"] = "; ".join(dict.fromkeys(_versions(each.conditions) for each in record.evaluated.values()))
+    body = "".join(f"<tr><th scope=row>{safe(name)}</th><td>{safe(text)}</td></tr>" for name, text in rows.items())
+    whole = ""
+    if folder.config.is_file():
+        text = safe(folder.config.read_text(encoding="utf-8"))
+        whole = f"<details><summary>config.yml, as it ran</summary><div class=wide><pre>{text}</pre></div></details>"
+    return f"<section id=run><h2>The run</h2><table class=run><tbody>{body}</tbody></table>{whole}</section>"
+
+
+def _with(params: Mapping[str, Any] | None) -> str:
+    """Return the parameters of a setting behind its name; those that are not given have their defaults."""
+    if params is None:
+        return ""
+    return f" ({in_yaml(params)[1:-1] or 'no parameters given'})"
+
+
+def _versions(conditions: Conditions) -> str:
+    return ", ".join(f"{name} {version}" for name, version in conditions.packages.items() if version)
+
+
+def _section(name: str, evaluated: Evaluated, versions: bool) -> str:
+    """Args: versions: name those of this evaluation, as others were done with other ones."""
+    found, at = evaluated.findings, evaluated.conditions
+    where = [at.device, at.precision, at.evaluated, _versions(at) if versions else ""]
+    given = ", ".join(f"{key}: {in_yaml(value)}" for key, value in evaluated.params.items())
+    told = "; ".join(filter(None, (", ".join(filter(None, where)), given)))
+    lead = f"<p class=lead>took {evaluated.seconds:.1f} s{safe(f'; {told}') if told else ''}</p>"
+    parts = [
+        _numbers(name, found),
+        list_notes(found.notes),
+        *(_picture(each, name) for each in found.pictures),
+        *map(_table, found.tables),
+    ]
+    return f'<section id="{safe(name)}"><h2>{safe(_heading(name))}</h2>{lead}{"".join(parts)}</section>'
+
+
+def _heading(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _numbers(evaluation: str, found: Findings) -> str:
+    """Return each number with what it means; one of an older version may have no meaning any more."""
+    if not found.found:
+        return ""
+    rows = []
+    for name, number in found.found.items():
+        known = meaning(evaluation, name)
+        rows.append(
+            f"<tr><th scope=row>{safe(name)}</th><td>{safe(number.text)}</td>"
+            f"<td class=better>{f'{number.better} is better' if number.better else ''}</td>"
+            f"<td class=meaning>{safe(known.text) if known else ''}</td></tr>"
+        )
+    head = "".join(f"<th scope=col>{each}</th>" for each in ("number", "value", "", "what it is"))
+    table = f"<table class=numbers><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f"<div class=wide>{table}</div>"
+
+
+def _picture(picture: Picture, section: str) -> str:
+    """Return a picture in a box that it is scrolled in, where it is wider; a tick shows it in its full size."""
+    try:
+        content = _read_png(picture.path)
+    except (OSError, DamagedFile) as error:
+        reason = "is missing" if isinstance(error, FileNotFoundError) else "is no picture of this evaluation"
+        return f"<p class=warning>{safe(picture.path.name)} {reason}</p>"
+    caption = safe(picture.caption)
+    data = base64.b64encode(content).decode("ascii")
+    image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
+    box = f"<div class=wide tabindex=0 role=region aria-label='{caption}'>{image}</div>"
+    name = f"full-{safe(section)}-{safe(picture.path.stem)}"
+    full = f"<input type=checkbox id={name}> <label for={name}>full size</label>"
+    return f"<figure><figcaption>{caption}</figcaption>{full}{box}</figure>"
+
+
+def _read_png(path: Path) -> bytes:
+    """Return a picture that lies in the evaluation's own folder: the page is meant to be sent to someone.
+
+    Raises: OSError; DamagedFile for a link, which may lead to any file, and for what is no PNG.
+    """
+    if path.is_symlink() or path.parent.is_symlink():
+        raise DamagedFile(f"{path.name} is a link")
+    content = read_regular(path, MOST_PICTURE_BYTES)
+    if not content.startswith(PNG):
+        raise DamagedFile(f"{path.name} is no PNG")
+    return content
+
+
+def _table(table: Table) -> str:
+    head = "".join(f"<th scope=col>{safe(each)}</th>" for each in table.header)
+    cells = ("".join(f"<td>{safe(each)}</td>" for each in row) for row in table.rows[:MOST_ROWS])
+    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    more = len(table.rows) - MOST_ROWS
+    rest = f"<p class=lead>and {more:,} more rows: evaluation.json has all</p>" if more > 0 else ""
+    whole = f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{rest}"
+    opened = " open" if len(table.rows) <= 20 else ""
+    return f"<details{opened}><summary>{safe(table.title)} ({len(table.rows):,})</summary>{whole}</details>"

@@ -1,0 +1,1 @@
+"""A run on disk: its folder, its identity, the code that decides it, checkpoints, lock, figures, predictions."""

@@ -1,0 +1,294 @@
+"""The code that decides a run's result: which files, what they said when it was trained, what has changed since.
+
+Code is recorded in environment.json, and is no part of a run's identity: a run whose code has changed is the same run,
+which nobody may pass over or go on with unasked.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from configuration.schema import Configuration
+from datasets import DATASETS, MIXINGS, TRANSFORMS
+from losses import LOSSES, TORCH_LOSSES
+from models import ARCHITECTURES, resolve_architecture
+from runs.folder import RunFolder, write_json
+from runs.identity import CHAINS, resolved_parameters
+from utils.lookup import Entry
+from utils.signatures import read_attribute
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("losses", "models", "datasets", "metrics")
+"""Where imports are followed; their own files are tables of names, which grow without changing a run."""
+OF_EVERY_RUN = (
+    *("models.classifier", "datasets.data_module", "utils.seeding"),
+    *("training.building", "training.networks", "training.optimization"),
+    *("training.callbacks", "training.step_loop", "training.finishing"),
+)
+"""What leads every run from its configuration to its numbers."""
+ONLY_WITH = {
+    "datasets.label_noise": "label_noise",
+    "datasets.noisy_labels": "noisy_labels",
+    "datasets.augmentation.mixing": "mixing",
+    "training.averaging": "ema_decay",
+    "training.schedules": "lr_scheduler",
+}
+"""Modules that count only where a key is set."""
+AUGMENTATION = (
+    "datasets.augmentation.transforms",
+    "datasets.augmentation.one_by_one",
+    "datasets.augmentation.fused.chain",
+    "datasets.augmentation.fused.operation",
+)
+"""Modules that count only where training images are augmented."""
+WITHOUT_INFLUENCE = (
+    *("datasets.audit", "datasets.cache", "datasets.cache_files", "datasets.cache_memory", "datasets.cache_room"),
+    *(
+        "datasets.readers.files",
+        "datasets.readers.archives",
+        "datasets.kept_images",
+        "datasets.stream.workers",
+        "datasets.statistics",
+    ),
+    *("datasets.augmentation.transform_parameters", "models.flops", "models.sizes"),
+)
+"""Modules that what decides a result imports and that change none: checks, caches, downloads, counts."""
+
+Changes = dict[str, tuple[str | None, str | None]]
+"""File -> what stands for its code before and now, None where it is no part of the run."""
+
+
+def code_of(config: Configuration) -> dict[str, str]:
+    """Return, for each of our files that decides a run's result, twelve hexadecimal digits of its code.
+
+    Comments, docstrings and layout do not count. Nothing is imported.
+    """
+    return dict(_code(frozenset(_roots(config)), frozenset(_without_influence(config))))
+
+
+@functools.lru_cache(maxsize=1000)  # as a process imports each module once
+def _code(roots: frozenset[str], without: frozenset[str]) -> dict[str, str]:
+    modules, ahead = set[str](), list(roots)
+    while ahead:
+        module = ahead.pop()
+        if module in modules or module in without or not _is_file(module):
+            continue
+        modules.add(module)
+        ahead += [other for other in _imported(module) if other.replace(".", "/").startswith(FOLDERS)]
+    files = sorted(file for module in modules if (file := _file_of(module)) is not None)
+    return {file.relative_to(ROOT).as_posix(): _digest(file, *_state(file)) for file in files}
+
+
+def code_changes(facts: Mapping[str, Any], config: Configuration, accepted: bool = True) -> Changes | None:
+    """Return what has changed in the code of a run since it was trained; None if it is not recorded.
+
+    Args:
+        facts: what its environment.json says.
+        accepted: leave out changes that were accepted.
+    """
+    before, now = facts.get("code"), code_of(config)
+    if not isinstance(before, dict):
+        return None
+    known = {str(file): str(digest).rpartition("+")[2] for file, digest in before.items()}
+    if accepted:
+        for each in _accepted(facts):
+            known |= {file: str(after) for file, (_, after) in each["files"].items()}
+    files = sorted({*known, *now})
+    return {file: (known.get(file), now.get(file)) for file in files if known.get(file) != now.get(file)}
+
+
+def changed_parameters(facts: Mapping[str, Any], config: Configuration) -> list[str]:
+    """Return which parameters have another value than the run was trained with, such as by a default that changed."""
+    before, now = facts.get("resolved"), resolved_parameters(config)
+    if not isinstance(before, dict):
+        return []
+    pairs = [
+        (f"{key}.{name}", values.get(name), now[key].get(name))
+        for key, values in before.items()
+        if isinstance(values, dict) and isinstance(now.get(key), dict)
+        for name in {**values, **now[key]}
+        if name in values and name in now[key]
+    ]
+    return [f"{name} {old} -> {new}" for name, old, new in pairs if _listed(old) != _listed(new)]
+
+
+def accept(folder: RunFolder, changes: Changes) -> None:
+    """Record in a run's environment.json that somebody goes on with it though its code has changed."""
+    facts = folder.read_environment()
+    entry = {"accepted": datetime.now().astimezone().isoformat(timespec="seconds"), "files": changes}
+    write_json(folder.environment, facts | {"code_accepted": [*_accepted(facts), entry]})
+
+
+def _accepted(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the changes that were accepted; none where the record is no such list, as folders come from elsewhere."""
+    try:
+        return [msgspec.to_builtins(each) for each in msgspec.convert(facts.get("code_accepted", []), list[_Accepted])]
+    except msgspec.ValidationError:
+        return []
+
+
+def continued_code(before: Mapping[str, Any], now: Mapping[str, str]) -> dict[str, str]:
+    """Return the code of a run that goes on: of a file that has changed, all that it was, joined by "+".
+
+    Args: before: its facts until now; without a record of code, "?" stands for what it was.
+    """
+    known = before.get("code")
+    if not isinstance(known, dict):
+        return {file: f"?+{digest}" for file, digest in now.items()}
+    joined = {file: str(known.get(file, digest)) for file, digest in now.items()}
+    return {
+        file: text if text.rpartition("+")[2] == now[file] else f"{text}+{now[file]}" for file, text in joined.items()
+    }
+
+
+class _Accepted(msgspec.Struct):
+    accepted: str
+    files: dict[str, tuple[str | None, str | None]]
+
+
+OnChange = Literal["keep", "retrain"] | None
+"""What becomes of a run whose code has changed since; None to refuse it."""
+
+
+def refusal(folder: RunFolder, changes: Changes, facts: Mapping[str, Any], config: Configuration) -> str:
+    """Return why a run is neither passed over nor resumed: its code has changed, and what can be done."""
+    finished = folder.is_finished
+    keep = "keeps its result" if finished else "resumes it under the new code"
+    return (
+        f"{folder.path}: this run is {'finished' if finished else 'interrupted'}, and code that decides its result has "
+        f"changed since: {in_words(changes, changed_parameters(facts, config))}\n"
+        "  --fresh retrains it in a folder beside it\n"
+        f"  --changed-code keep {keep}; environment.json records that"
+    )
+
+
+def in_words(changes: Changes, parameters: Iterable[str] = ()) -> str:
+    """Return the files that changed, and the parameters."""
+    return ", ".join([*changes, *parameters])
+
+
+def _roots(config: Configuration) -> Iterator[str]:
+    """Yield the modules of what a configuration names, and those of every run."""
+    yield from OF_EVERY_RUN
+    yield from (module for module, key in ONLY_WITH.items() if getattr(config, key))
+    losses = set(_names(config.loss_function, resolved_parameters(config)["loss_params"]))  # one within another, too
+    yield from (_module(LOSSES[name]) for name in losses if name in LOSSES)
+    if losses & TORCH_LOSSES.keys():
+        yield "losses.torch_losses"
+    entry = LOSSES.get(config.loss_function)
+    kind = None if entry is None else read_attribute(*entry.location.split(":"), "kind")
+    yield "metrics.sequences" if kind == "sequence" else "metrics.classification"
+    architecture = resolve_architecture(config.architecture)
+    library = "torchvision_models" if architecture.startswith("torchvision/") else "timm_models"
+    ours = ARCHITECTURES.get(architecture)
+    yield f"models.networks.{library}" if ours is None else _module(ours)
+    if config.weights_path or config.pretrained:
+        yield "models.weights"
+    yield _module(DATASETS[config.dataset])
+    if config.mixing is not None:
+        names = [config.mixing] if isinstance(config.mixing, str) else config.mixing
+        yield from (_module(MIXINGS[name]) for name in names)
+    for chain in (config.image_augmentations, config.tensor_augmentations):
+        yield from (_module(TRANSFORMS[name]) for name in _names(chain) if name in TRANSFORMS)
+
+
+def _module(entry: Entry) -> str:
+    return entry.location.partition(":")[0]
+
+
+def _names(*values: Any) -> Iterator[str]:
+    """Yield all texts within values, keys too: among them are the names of losses within losses."""
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from _names(*value, *value.values())
+        elif isinstance(value, (list, tuple)):
+            yield from _names(*value)
+
+
+def _without_influence(config: Configuration) -> Iterator[str]:
+    yield from WITHOUT_INFLUENCE
+    yield from (module for module, key in ONLY_WITH.items() if not getattr(config, key))
+    if not any(getattr(config, switch) and getattr(config, chain) for chain, switch in CHAINS.items()):
+        yield from AUGMENTATION
+
+
+def _is_file(module: str) -> bool:
+    return _file_of(module) is not None and module.replace(".", "/") not in FOLDERS
+
+
+def _file_of(module: str) -> Path | None:
+    path = ROOT.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return file if file.is_file() else None
+
+
+def _imported(module: str) -> frozenset[str]:
+    file = _file_of(module)
+    return frozenset() if file is None else _imports_of(file, *_state(file))
+
+
+def _state(file: Path) -> tuple[int, int]:
+    facts = file.stat()
+    return facts.st_mtime_ns, facts.st_size
+
+
+@functools.lru_cache(maxsize=1000)
+def _imports_of(file: Path, changed: int, size: int) -> frozenset[str]:
+    """Return the modules that a file names in its imports, wherever in it; some of these names are no module's."""
+    found = set()
+    for node in ast.walk(_parsed(file, changed, size)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = file.parents[node.level - 1].relative_to(ROOT).parts if node.level else ()
+            source = ".".join((*package, *filter(None, [node.module])))
+            found |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
+    return frozenset(found)
+
+
+@functools.lru_cache(maxsize=1000)
+def _digest(file: Path, changed: int, size: int) -> str:
+    text = "".join(_written(_parsed(file, changed, size)))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@functools.lru_cache(maxsize=1000)
+def _parsed(file: Path, changed: int, size: int) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def _written(node: Any) -> Iterator[str]:
+    """Yield a tree's text without texts that do nothing, the same in every version of Python.
+
+    `ast.dump` writes fields that only some versions have, so what is empty is left out.
+    """
+    if isinstance(node, ast.AST):
+        yield f"{type(node).__name__}("
+        for name, value in ast.iter_fields(node):
+            constant = isinstance(node, ast.Constant) and name == "value"
+            if constant or not (value is None or value == [] or name in ("ctx", "kind", "type_comment")):
+                yield f"{name}="
+                yield from _written(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for each in node:
+            if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)):
+                yield from _written(each)
+        yield "]"
+    else:
+        yield f"{type(node).__name__} {node!r},"
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(each) for each in value] if isinstance(value, (list, tuple)) else value

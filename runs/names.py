@@ -1,0 +1,56 @@
+"""The canonical names of what a configuration names, and the parameters of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from datasets import DATASETS, MIXINGS, TRANSFORMS
+from losses import LOSSES, TORCH_DEFAULTS
+from models import ALIASES, ARCHITECTURES, resolve_architecture
+from utils.lookup import Entry
+from utils.signatures import UNKNOWN, Signature, read_signature
+
+DERIVED: Any = object()
+SCHEDULER_DEFAULTS = {"ReduceLROnPlateau": {"monitor": "valid/loss", "mode": DERIVED}}
+"""Defaults that the bench itself gives to a library's parameters; `DERIVED` follows from other settings."""
+SCHEDULERS_FILE = "training.schedules"
+"""Schedulers of our own."""
+
+
+def canonical_name(key: str, name: str) -> str:
+    """Return the one name of what several names stand for, such as an architecture's short name."""
+    return resolve_architecture(name) if key == "architecture" else name
+
+
+def names_of(key: str, name: str) -> list[str]:
+    """Return all names of what a name stands for, the canonical one first."""
+    canonical = canonical_name(key, name)
+    others = ALIASES if key == "architecture" else ()
+    return [canonical, *(other for other in others if canonical_name(key, other) == canonical)]
+
+
+def signature_of(key: str, name: str) -> Signature:
+    """Return the parameters of what a configuration names under a key; `UNKNOWN` where only an import would tell."""
+    ours = {
+        "dataset": DATASETS,
+        "architecture": ARCHITECTURES,
+        "loss_function": LOSSES,
+        "mixing": MIXINGS,
+        "image_augmentations": TRANSFORMS,
+        "tensor_augmentations": TRANSFORMS,
+    }
+    entry: Entry | None = ours.get(key, {}).get(canonical_name(key, name))
+    if entry is not None:
+        return read_signature(*entry.location.split(":"))
+    places = {
+        "loss_function": ("torch.nn.modules.loss",),
+        "optimizer": ("torch.optim", "timm.optim"),
+        "lr_scheduler": (SCHEDULERS_FILE, "torch.optim.lr_scheduler"),
+        "image_augmentations": ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment"),
+        "tensor_augmentations": ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment"),
+    }
+    found = (read_signature(module, name) for module in places.get(key, ()))
+    signature = next((each for each in found if each != UNKNOWN), UNKNOWN)
+    changed = {"loss_function": TORCH_DEFAULTS, "lr_scheduler": SCHEDULER_DEFAULTS}.get(key, {}).get(name, {})
+    defaults = {param: value for param, value in (signature.defaults | changed).items() if value is not DERIVED}
+    return Signature(signature.names | changed.keys(), defaults)

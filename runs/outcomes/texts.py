@@ -1,0 +1,94 @@
+"""Predictions that are texts."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+
+from datasets.sequences import decode_texts
+from losses.base import ClassificationLoss
+from losses.ctc import text_costs
+from runs.figures import plot_confusion, plot_places
+from runs.folder import RunFolder, write_csv
+from runs.outcomes import Guess
+from utils.types import REJECTED, Sequences
+
+LOG = logging.getLogger("lossbench")
+LARGEST_SCORES = 2**28
+"""Bytes of the scores that predictions.parquet takes in: a text has as many as it has steps times characters."""
+Pairs = list[tuple[int, int, int]]
+"""Place in the text, counted from 0, its character and what is read for it; REJECTED on either side is nothing."""
+
+
+class _Texts:
+    def columns(
+        self, loss: ClassificationLoss, outputs: dict[str, Tensor], classes: tuple[str, ...]
+    ) -> dict[str, pa.Array]:
+        """Return the texts, the probability of the one that is read, and the scores [T, K] if they fit."""
+        scores, prediction = outputs["scores"].float(), outputs["prediction"]
+        costs = text_costs(loss.log_probabilities(scores), Sequences.of(prediction))
+        found = {
+            "target": pa.array(decode_texts(outputs["target"].numpy(), classes)),
+            "prediction": pa.array(decode_texts(prediction.numpy(), classes)),
+            "probability": pa.array((-costs).exp().numpy()),
+        }
+        size = scores.numel() * scores.element_size()
+        if size > LARGEST_SCORES:
+            LOG.info("predictions.parquet holds no scores: they would be %.1f GB", size / 1e9)
+            return found
+        steps = pa.FixedSizeListArray.from_arrays(pa.array(scores.flatten().numpy()), scores.shape[2])
+        return found | {"scores": pa.FixedSizeListArray.from_arrays(steps, scores.shape[1])}
+
+    def guesses(self, loss: ClassificationLoss, scores: Tensor, classes: tuple[str, ...], top: int) -> list[Guess]:
+        """Return the text that is read of each image and its probability, no others."""
+        prediction = loss.predict(scores)
+        probabilities = (-text_costs(loss.log_probabilities(scores), Sequences.of(prediction))).exp().tolist()
+        texts = decode_texts(prediction.cpu().numpy(), classes)
+        return [Guess(text or None, ((text, value),)) for text, value in zip(texts, probabilities, strict=True)]
+
+    def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:
+        """Draw the characters' confusions, those of each place of the text, and write the latter."""
+        pairs = character_pairs(outputs["target"].numpy(), outputs["prediction"].numpy())
+        written = np.array([pair for pair in pairs if pair[1] != REJECTED]).reshape(-1, 3)
+        plot_confusion(written[:, 1], written[:, 2], classes, folder.picture("confusion"), nothing="not read")
+        plot_places(pairs, classes, folder.picture("places"))
+        write_csv(folder.confusions, list(_rows(pairs, classes)))
+
+
+def character_pairs(targets: np.ndarray, predictions: np.ndarray) -> Pairs:
+    """Return what is read for what in all texts. Shapes: targets [N, L], predictions [N, T], REJECTED behind each."""
+    texts = zip(*(map(_without_padding, rows) for rows in (targets, predictions)), strict=True)
+    return [pair for target, prediction in texts for pair in align(target, prediction)]
+
+
+def align(target: Sequence[int], prediction: Sequence[int]) -> Pairs:
+    """Match what is read with what is written: place by place if they are as long, else around their common parts."""
+    if len(target) == len(prediction):
+        return [(place, *pair) for place, pair in enumerate(zip(target, prediction, strict=True))]
+    pairs: Pairs = []
+    for _, start, end, read_start, read_end in SequenceMatcher(None, target, prediction, autojunk=False).get_opcodes():
+        for shift in range(max(end - start, read_end - read_start)):
+            character = target[start + shift] if start + shift < end else REJECTED
+            read = prediction[read_start + shift] if read_start + shift < read_end else REJECTED
+            pairs.append((min(start + shift, len(target) - 1), character, read))
+    return pairs
+
+
+def _without_padding(row: np.ndarray) -> list[int]:
+    return row[row != REJECTED].tolist()
+
+
+def _rows(pairs: Pairs, classes: tuple[str, ...]) -> Iterator[dict[str, object]]:
+    """Yield what is taken for what at each place, right readings too, the most frequent first."""
+    names = (*classes, "")  # REJECTED is -1, the last
+    for (place, character, read), count in sorted(Counter(pairs).items(), key=lambda item: (item[0][0], -item[1])):
+        yield {"place": place + 1, "character": names[character], "read": names[read], "count": count}
+
+
+TEXTS = _Texts()

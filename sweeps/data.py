@@ -1,0 +1,115 @@
+"""The data of a sweep's runs, read to be checked: what is wrong with it, and whether losses and networks take it."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from configuration.schema import Configuration
+from datasets import DATASETS
+from datasets.base import DataSet
+from datasets.noisy_labels import read_noisy_labels
+from losses import loss_kind
+from models import architecture_kind
+from training import networks
+from training.data_sets import READ_BY, load_data_set, other_kind, other_network, reading
+from utils.lookup import keywords, load_entry
+from utils.types import DataError, UserError
+
+MOST = 20
+"""How many data sets are read, and how many networks are built; their runs tell what is wrong with further ones."""
+
+
+class Facts(NamedTuple):
+    """What is kept of data.
+
+    Args:
+        training_images: how many, some of them perhaps held out.
+        size: height and width of the first one, px; None where that cannot be told.
+    """
+
+    kind: str
+    training_images: int
+    size: tuple[int, int] | None
+
+
+class SweepData:
+    """Reads data sets, and keeps their facts alone."""
+
+    KEYS = (*READ_BY, "noisy_labels", "noisy_labels_name", "smoke")
+    """What is looked at."""
+
+    def __init__(self) -> None:
+        self._facts: dict[str, Facts] = {}
+        self._seen: dict[str, list[str]] = {}
+        self._left = MOST
+
+    def problems(self, config: Configuration) -> list[str]:
+        """Return what is wrong with the data of a run, in the words of that run."""
+        if self._left == 0 or _cannot_fail(config):
+            return []
+        self._left -= 1
+        try:
+            data = self._read(config)
+            if config.noisy_labels is not None and data.kind == "image":
+                path, name = config.noisy_labels, config.noisy_labels_name
+                read_noisy_labels(path, name, data.train.labels, len(data.classes))
+        except UserError as error:
+            return str(error).splitlines()
+        return []
+
+    def loss_problems(self, config: Configuration) -> list[str]:
+        """Return whether the loss judges something else than what the data holds."""
+        judged = loss_kind(config.loss_function)
+        held = self._kind(config, judged)
+        return [] if held == judged else [f"loss_function: {other_kind(config, judged, held)}"]
+
+    def network_problems(self, config: Configuration) -> list[str]:
+        """Return whether the network reads something else than what the data holds, or cannot take the images."""
+        read = architecture_kind(config.architecture)
+        held = self._kind(config, read)
+        if held != read:
+            return [f"architecture: {other_network(config, read, held)}"]
+        facts = self._facts_of(config) if config.size is None else None
+        size = facts.size if facts is not None else config.size
+        if size is None:
+            return []
+        identity = json.dumps([getattr(config, key) for key in networks.SHAPED_BY] + [size], default=str)
+        if identity not in self._seen:
+            room = len(self._seen) < MOST
+            self._seen[identity] = networks.network_problems(config, size) if room else []
+        return self._seen[identity]
+
+    def size(self, config: Configuration) -> int | None:
+        """Return how many images the training part has, some of them perhaps held out; None if it was not read."""
+        facts = self._facts.get(reading(config))
+        return facts and facts.training_images
+
+    def _kind(self, config: Configuration, expected: str) -> str:
+        """Return what the data holds, as expected where it was not read; data of a package is read for texts alone."""
+        facts = self._facts.get(reading(config)) if expected == "image" else self._facts_of(config)
+        return expected if facts is None else facts.kind
+
+    def _facts_of(self, config: Configuration) -> Facts | None:
+        """Return what is known of the data; that of a package is read where it was not, and None is of all other."""
+        if reading(config) not in self._facts and _cannot_fail(config):
+            self._read(config)
+        return self._facts.get(reading(config))
+
+    def _read(self, config: Configuration) -> DataSet:
+        data = load_data_set(config)
+        self._facts[reading(config)] = Facts(data.kind, len(data.train), _size_of_first(data))
+        return data
+
+
+def _size_of_first(data: DataSet) -> tuple[int, int] | None:
+    try:
+        return data.train.size(0) if len(data.train) else None
+    except DataError:  # told with all others by the run
+        return None
+
+
+def _cannot_fail(config: Configuration) -> bool:
+    """Tell whether the data comes with a package and is wanted as it is: scikit-learn's takes seconds to import."""
+    asked = keywords(load_entry(DATASETS[config.dataset]))
+    return not asked and all(getattr(config, key) is None for key in ("classes", "noisy_labels"))

@@ -1,0 +1,303 @@
+"""The mistakes of a `sweep:` block, each with its place, every value checked as if it stood in the file itself."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from configuration.chains import entry
+from configuration.reading import NameChecks, check_names, check_types, is_mapping, show
+from configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Key, Mistake
+from runs.identity import settings_of
+from sweeps.axes import LABEL, Axis, Point, as_key, build_axes, is_group
+from sweeps.block import KINDS, PRUNERS, SAMPLERS, Block, Search
+from utils.lookup import did_you_mean
+
+VARYING = tuple(key for key in KEYS if key != "sweep")
+HERE = "sweep"
+MOST_TRIED = 500
+"""Combinations of the other axes with which values of an axis are tried for being the same."""
+IDLE = WITHOUT_INFLUENCE - {
+    *("data_path", "stanford_data_path", "stanford_raw_data_path", "noisy_labels", "noisy_labels_name"),
+    *("output_path", *SECRETS),
+}
+"""Keys whose values do not tell runs apart, in their folders either."""
+
+
+def find_mistakes(values: dict[str, Any], name_checks: NameChecks) -> list[Mistake]:
+    """Find all that is wrong in `values["sweep"]`; the other values are what its runs have in common."""
+    for key in [key for key, value in values[HERE].items() if value is None and key in ("grid", "exclude")]:
+        del values[HERE][key]  # `grid:` with nothing behind it is empty
+    misfits, block = _fitting_part(values[HERE])
+    if block is None:
+        return misfits
+    found = [*_grid_mistakes(block, values, name_checks), *_search_mistakes(block, values, name_checks)]
+    found += [
+        Mistake((HERE, "seeds"), f"{text}, got {block.seeds}")
+        for text, wrong in {
+            "must name at least one seed": block.seeds == [],
+            "must name each seed once": len(set(block.seed_list)) < len(block.seed_list),
+            "must hold whole numbers >= 0 and < 4294967296": any(not 0 <= seed < 2**32 for seed in block.seed_list),
+        }.items()
+        if wrong
+    ]
+    found = [*misfits, *(each for each in found if each.key not in {misfit.key for misfit in misfits})]
+    if not found:
+        found += [*_exclude_mistakes(block, values), *_doubled_points(block, values)]
+    if not found and not block.grid and not block.seed_list and block.search is None:
+        found.append(Mistake((HERE,), "is empty: give a grid, seeds or a search, or leave it out"))
+    return found
+
+
+def _fitting_part(given: Any) -> tuple[list[Mistake], Block | None]:
+    """Return what does not fit its type, and the block without it, so that the rest can be checked; None for none."""
+    found = misfits = check_types(Block, given, (HERE,))
+    while misfits:
+        for misfit in misfits:
+            if misfit.key == (HERE,):
+                return found, None
+            given = _without(given, misfit.key[1:])
+        misfits = check_types(Block, given, (HERE,))
+    return found, msgspec.convert(given, Block)
+
+
+def _without(values: dict[Any, Any], path: Key) -> dict[Any, Any]:
+    if len(path) == 1:
+        return {key: value for key, value in values.items() if str(key) != path[0]}
+    return {key: _without(value, path[1:]) if str(key) == path[0] else value for key, value in values.items()}
+
+
+def _grid_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks) -> Iterator[Mistake]:
+    owners: dict[Key, str] = {("seed",): "sweep.seeds"} if block.seed_list else {}
+    for name, items in block.grid.items():
+        place = (HERE, "grid", name)
+        if not items:
+            yield Mistake(place, "is empty: give at least one value, or leave it out")
+        keys: dict[Key, None] = {}
+        for number, item in enumerate(items):
+            here = (*place, str(number))
+            if not is_group(name):
+                keys[as_key(name)] = None
+                yield from _value_mistakes(as_key(name), item, here, values, name_checks)
+            elif not isinstance(item, dict):
+                near = did_you_mean(name, VARYING)
+                text = f"unknown key{near}" if near else "unknown key; a name of your own takes a list of mappings"
+                yield Mistake(place, text)
+                break
+            else:
+                yield from _group_mistakes(item, here, values, name_checks)
+                keys |= dict.fromkeys(as_key(str(key)) for key in item if key != LABEL)
+        called = [show(item.get(LABEL, item) if isinstance(item, dict) and is_group(name) else item) for item in items]
+        if len(set(called)) < len(called):
+            yield Mistake(place, f"holds {next(each for each in called if called.count(each) > 1)} twice")
+        if len(items) > 1 and keys and all(key[0] in IDLE for key in keys):
+            yield Mistake(place, "changes no result: the runs of all its values are the same one, which is done once")
+        for key in keys:
+            other = owners.setdefault(key, f"sweep.grid.{name}")
+            if other != f"sweep.grid.{name}":
+                yield Mistake(place, f"{'.'.join(key)} is varied by {other} already")
+
+
+def _group_mistakes(
+    item: dict[str, Any], here: Key, values: dict[str, Any], name_checks: NameChecks
+) -> Iterator[Mistake]:
+    if LABEL in item and not isinstance(item[LABEL], (str, int, float)):
+        yield Mistake((*here, LABEL), f"must be a text, got {show(item[LABEL])}")
+    for key, value in item.items():
+        if key != LABEL:
+            yield from _value_mistakes(as_key(str(key)), value, (*here, str(key)), values, name_checks)
+
+
+def _value_mistakes(
+    key: Key, value: Any, here: Key, values: dict[str, Any], name_checks: NameChecks
+) -> Iterator[Mistake]:
+    """Find what is wrong with one value of one key, as the configuration's own check finds it."""
+    top = key[0]
+    if top in (*SECRETS, "mlflow_uri"):  # the name of a run says what varies
+        yield Mistake(here, "may hold a secret and cannot vary: set it outside of the sweep")
+        return
+    if top not in VARYING:
+        yield Mistake(here, f"unknown key {'.'.join(key)!r}{did_you_mean(top, VARYING)}")
+        return
+    common = values.get(top, Configuration().values()[top])
+    try:
+        given = put(common, key[1:], value)
+    except KeyError as error:
+        yield Mistake(here, f"{error.args[0]} holds no parameters")
+        return
+    if given is None and is_mapping(top):
+        given = {}
+    hint = Configuration.__annotations__[top]
+    before = set(check_types(hint, common, (top,)))
+    for mistake in check_types(hint, given, (top,)):
+        if mistake not in before:
+            yield Mistake(_joined(here, mistake.key[len(key) :]), mistake.text)
+    if top in name_checks and len(key) == 1:
+        for mistake in check_names(top, value, name_checks[top]):
+            yield Mistake(_joined(here, mistake.key[1:]), mistake.text)
+
+
+def _joined(here: Key, below: Key) -> Key:
+    return (*here, *below)
+
+
+def put(value: Any, path: Key, new: Any) -> Any:
+    """Return a value of YAML's with one entry replaced, the old one untouched.
+
+    Raises: KeyError with the name of what holds no entries.
+    """
+    if not path:
+        return new
+    if not isinstance(value, (dict, list, type(None))):
+        raise KeyError(show(value))
+    inner = value or {}
+    part, rest = entry(inner, path)
+    if isinstance(inner, list):
+        return [*inner[:part], put(inner[part], rest, new), *inner[part + 1 :]]
+    return inner | {part: put(inner.get(part), rest, new)}
+
+
+def _exclude_mistakes(block: Block, values: dict[str, Any]) -> Iterator[Mistake]:
+    axes = build_axes(block)
+    for number, rule in enumerate(block.exclude):
+        here = (HERE, "exclude", str(number))
+        if not rule:
+            yield Mistake(here, "is empty: it would leave out every run")
+        for name, wanted in rule.items():
+            known = _values_of(name, axes, values)
+            if known is None:
+                varied = dict.fromkeys(name for axis in axes for name in (axis.name, *map(".".join, sorted(axis.keys))))
+                yield Mistake((*here, name), f"is not varied{did_you_mean(name, varied)} (varied: {', '.join(varied)})")
+            elif unknown := [each for each in wished(wanted, known) if each not in known]:
+                had = ", ".join(map(show, known))
+                yield Mistake((*here, name), f"no run has {', '.join(map(show, unknown))}; one of {had}")
+
+
+def wished(wanted: Any, known: list[Any]) -> list[Any]:
+    """Return the values that an entry of a rule names: itself, or those in a list that is no value itself."""
+    return wanted if isinstance(wanted, list) and wanted not in known else [wanted]
+
+
+def _doubled_points(block: Block, values: Mapping[str, Any]) -> Iterator[Mistake]:
+    """Find values of the grid that mean the same runs, such as two names of one network, whatever the other axes."""
+    axes = [axis for axis in build_axes(block) if axis.name != "seed"]
+    for axis in axes:
+        others = itertools.product(*(other.points for other in axes if other is not axis))
+        same = [list(axis.points)]
+        for number, chosen in enumerate(others):
+            same = [part for points in same for part in _same_points(values, points, chosen) if len(part) > 1]
+            if not same:
+                break
+            if number == MOST_TRIED:  # of so many, those that are the same are found when they are run
+                return
+        for points in same:
+            text = f"{' and '.join(point.label for point in points)} are the same run: leave one of them"
+            yield Mistake((HERE, "grid", axis.name), text)
+
+
+def _same_points(values: Mapping[str, Any], points: Iterable[Point], chosen: Iterable[Point]) -> Iterator[list[Point]]:
+    """Yield those points together that mean the same with the points that are chosen on the other axes."""
+    found: dict[Any, list[Point]] = {}
+    for point in points:
+        merged = dict(values)
+        for each in (*chosen, point):
+            for key, value in sorted(each.overrides.items(), key=lambda item: len(item[0])):
+                merged[key[0]] = put(merged.get(key[0], Configuration().values()[key[0]]), key[1:], value)
+        merged = {key: value for key, value in merged.items() if not (value is None and is_mapping(key))}
+        config = msgspec.convert(merged | {HERE: None}, Configuration)
+        where = [getattr(config, key) for key in sorted(WITHOUT_INFLUENCE - IDLE - {HERE})]
+        found.setdefault((frozenset(settings_of(config).items()), repr(where)), []).append(point)
+    yield from found.values()
+
+
+def _values_of(name: str, axes: list[Axis], values: Mapping[str, Any]) -> list[Any] | None:
+    """Return the values that a name in a rule can have, None if it does not vary."""
+    found: list[Any] = []
+    for axis in axes:
+        if axis.name == name and is_group(name):
+            found += [point.label for point in axis.points]
+        elif any(name in point.flat for point in axis.points):
+            found += [point.flat.get(name, common_value(values, name)) for point in axis.points]
+    return found or None
+
+
+def common_value(values: Mapping[str, Any], name: str) -> Any:
+    """Return what a dotted key has outside of the sweep, None if nothing."""
+    inner: Any = {**Configuration().values(), **values}
+    path = as_key(name)
+    while path:
+        if not isinstance(inner, (dict, list)):
+            return None
+        try:
+            part, path = entry(inner, path)
+        except KeyError:
+            return None
+        inner = inner.get(part) if isinstance(inner, dict) else inner[part]
+    return inner
+
+
+def _search_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks) -> Iterator[Mistake]:
+    if block.search is None:
+        return
+    place = (HERE, "search")
+    yield from _sampling_mistakes(block.search, place)
+    varied = {key for axis in build_axes(_sound_part(block)) for key in axis.keys}
+    if not block.search.ranges:
+        yield Mistake((*place, "ranges"), "is empty: give at least one key and its range")
+    for name, given in block.search.ranges.items():
+        here = (*place, "ranges", name)
+        if as_key(name)[0] in IDLE:
+            yield Mistake(here, "changes no result: there is nothing to search")
+        if as_key(name) in varied:
+            yield Mistake(here, "is varied by the grid or seeds already")
+        if len(given) != 1 or next(iter(given)) not in KINDS:
+            near = did_you_mean(str(next(iter(given), "")), KINDS)
+            yield Mistake(here, f"must be one of {', '.join(KINDS)} and its values, got {show(given)}{near}")
+            continue
+        ((kind, bounds),) = given.items()
+        if kind == "choice":
+            if not isinstance(bounds, list) or not bounds:
+                yield Mistake((*here, kind), f"must be a list of values, got {show(bounds)}")
+                continue
+        elif problem := _range_problem(kind, bounds):
+            yield Mistake((*here, kind), problem)
+            continue
+        for value in bounds:
+            yield from _value_mistakes(as_key(name), value, (*here, kind), values, name_checks)
+
+
+def _sampling_mistakes(search: Search, place: Key) -> Iterator[Mistake]:
+    for kind, name, known in (("sampler", search.sampler, SAMPLERS), ("pruner", search.pruner, PRUNERS)):
+        if name is None:
+            if search.pruner_params:
+                yield Mistake((*place, f"{kind}_params"), f"is given without a {kind}")
+        elif name not in known:
+            text = f"must be one of {', '.join(known)}, got {show(name)}{did_you_mean(name, known)}"
+            yield Mistake((*place, kind), text)
+    from sweeps.drawing import parameter_mistakes  # with Optuna, which other sweeps do without
+
+    yield from (Mistake((*place, *key), text) for key, text in parameter_mistakes(search))
+
+
+def _sound_part(block: Block) -> Block:
+    """Return the block without what is no mapping where one is needed, which is told elsewhere."""
+    grid = {
+        name: [item for item in items if isinstance(item, dict) or not is_group(name)]
+        for name, items in block.grid.items()
+    }
+    return msgspec.structs.replace(block, grid=grid)
+
+
+def _range_problem(kind: str, bounds: Any) -> str | None:
+    number = int if kind == "int" else (int, float)
+    fits = isinstance(bounds, list) and len(bounds) == 2
+    if not fits or any(isinstance(each, bool) or not isinstance(each, number) for each in bounds):
+        return f"must be [lowest, highest], two {'whole ' if kind == 'int' else ''}numbers, got {show(bounds)}"
+    if not bounds[0] < bounds[1]:
+        return f"must rise from the lowest to the highest, got {show(bounds)}"
+    if kind == "log" and bounds[0] <= 0:
+        return f"must be > 0, got {show(bounds)}"
+    return None

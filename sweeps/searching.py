@@ -1,0 +1,299 @@
+"""A sweep's search: Optuna draws values for each combination of the grid, and the best ones are trained on all seeds.
+
+Each combination has a study of its own, so that each loss gets the values that suit it and the same number of trials.
+Trials train on the first seed and are judged by `monitor`, never by test images. Studies live in a file in the output
+folder, so that a search that was killed goes on, and any number of processes take part in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from configuration.schema import KEYS, Configuration
+from configuration.settings import flatten, show
+from metrics import lower_is_better
+from runs.folder import DamagedFile, RunFolder
+from runs.identity import identity, is_default, settings_of
+from sweeps.block import Search
+from sweeps.cells import Sweep, by_seed, cell
+from sweeps.drawing import build_pruner, build_sampler, distributions, values_of
+from sweeps.jobs import Job, Trial
+from sweeps.running import Outcome
+
+FILE = "searches.log"
+"""Optuna's journal in the output folder; `optuna-dashboard` shows it."""
+NAMED_BY = (
+    *("dataset", "data_params", "classes", "flowers_train", "valid_fraction", "select_on", "label_noise", "image_size"),
+    *("convert_to_grayscale", "normalize", "normalization_params_rgb", "normalization_params_grayscale"),
+    *("crop_to_bboxes", "erase_background", "augment_images", "image_augmentations", "augment_tensors"),
+    *("tensor_augmentations", "augment_backend", "mixing", "mixing_params", "architecture", "architecture_params"),
+    *("dropout", "output_channels", "pretrained", "weights_path", "loss_function", "loss_params", "seed"),
+    *("batch_size", "num_epochs", "optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params"),
+    *("gradient_clip_norm", "accumulate_batches", "ema_decay", "monitor", "early_stopping_patience", "devices"),
+    *("num_nodes", "precision", "compile", "channels_last", "smoke"),
+)
+"""Keys that named studies as the user wrote them, before they were named by `settings_of`."""
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+
+
+class SearchJobs:
+    """The runs of a search: trials of all combinations in turn, then the best values on the other seeds.
+
+    A trial that failed counts as one: a loss that is not finite is an answer, too.
+    """
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.studies = [_Study(sweep, seeds) for seeds in by_seed(sweep)]
+        self.total = sum(study.left for study in self.studies)
+        self.given_up: Sequence[Outcome] = [outcome for study in self.studies for outcome in study.given_up()]
+        self._given = 0
+
+    def next(self) -> Job | None:
+        ready = [study for study in self.studies if study.is_ready()]
+        if not ready:
+            return None
+        self._given += 1
+        return min(ready, key=lambda study: study.given).next()
+
+    def is_exhausted(self) -> bool:
+        return all(study.is_exhausted() for study in self.studies)
+
+    def findings(self) -> list[str]:
+        """Return a line a combination: the best values, and what they were judged by."""
+        return [study.finding() for study in self.studies]
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        (study,) = (each for each in self.studies if job.numbers in each.seeds)
+        study.end(job, outcome)
+
+
+class _Study:
+    """The trials of one combination.
+
+    Args:
+        seeds: the numbers of its points on each axis, for each seed.
+    """
+
+    def __init__(self, sweep: Sweep, seeds: list[tuple[int, ...]]) -> None:
+        self.sweep, self.seeds, self.given = sweep, seeds, 0
+        self.search = search_of(sweep)
+        file = journal(sweep.base)
+        self.study = load_study(sweep, file, _name_in(_known_names(file), sweep, seeds[0]))
+        trials = self.study.get_trials(deepcopy=False)
+        if trials:  # a sampler begins with its seed again, and would draw what the first trials had
+            self.study.sampler.reseed_rng()
+        self._to_ask = max(0, self.search.trials - len(trials))
+        self._again = deque(trial for trial in trials if trial.state not in ENDED)
+        self._at_work = 0
+        self._seeds_left = deque(seeds[1:])
+        self._after_trials()
+
+    @property
+    def left(self) -> int:
+        return self._to_ask + len(self._again) + len(self._seeds_left)
+
+    def given_up(self) -> Iterator[Outcome]:
+        """Yield what became of the trials that were pruned before."""
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
+            job = Job(self.seeds[0], values_of(trial.params, self.search))
+            yield Outcome(job.cell(self.sweep).name, "pruned", reason="before")
+
+    def is_ready(self) -> bool:
+        if self._to_ask or self._again:
+            return True
+        return not self._at_work and bool(self._seeds_left)
+
+    def is_exhausted(self) -> bool:
+        return not self.left
+
+    def next(self) -> Job:
+        self.given += 1
+        if not self._again and not self._to_ask:
+            return Job(self._seeds_left.popleft(), best_values(self.study, self.search))
+        self._at_work += 1
+        if self._again:
+            trial = self._again.popleft()
+        else:
+            self._to_ask -= 1
+            trial = self.study.ask(distributions(self.search))
+        name = Trial(str(journal(self.sweep.base)), self.study.study_name, trial.number)
+        return Job(self.seeds[0], values_of(trial.params, self.search), name)
+
+    def end(self, job: Job, outcome: Outcome) -> None:
+        if job.trial is None:
+            return
+        self._at_work -= 1
+        number, value = job.trial.number, (outcome.summary or {}).get(self.sweep.base.monitor)
+        if value is not None:
+            self.study.tell(number, value, skip_if_finished=True)
+        else:
+            state = TrialState.PRUNED if outcome.state == "pruned" else TrialState.FAIL
+            self.study.tell(number, state=state, skip_if_finished=True)
+        self._after_trials()
+
+    def finding(self) -> str:
+        name = _without_seed(self.sweep, self.seeds[0]) or "all"
+        if not _has_best(self.study):
+            return f"best of {name}: no trial has a result"
+        values = best_values(self.study, self.search)
+        told = ", ".join(
+            f"{key}={f'{each:.4g}' if isinstance(each, float) else show(each)}" for key, each in values.items()
+        )
+        return f"best of {name}: {told}  {self.sweep.base.monitor} {self.study.best_value:.4f}"
+
+    def _after_trials(self) -> None:
+        """Once all trials have ended: discard the losers' checkpoints; without a result, train no other seed."""
+        if self._at_work or self._to_ask or self._again:
+            return
+        if not _has_best(self.study):
+            self._seeds_left.clear()
+        elif self.sweep.base.keep_checkpoints != "all":
+            self._discard_losers()
+
+    def _discard_losers(self) -> None:
+        """Remove the checkpoints of trials that drew other values than the best; those that failed keep theirs."""
+        best = best_values(self.study, self.search)
+        failed = {trial.number for trial in self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))}
+        for path in Path(self.sweep.base.output_path).glob("*/trial.json"):
+            folder = RunFolder(path.parent)
+            try:
+                record = folder.read_trial()
+            except (DamagedFile, OSError):
+                continue
+            if record is None or record.search != self.study.study_name or record.number in failed:
+                continue
+            if record.drawn != best:
+                folder.discard_checkpoints("none")
+
+
+def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
+    """Yield each combination's name and its result, the runs with the best values on all seeds; none if none is known.
+
+    Nothing is written.
+    """
+    search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
+    known = _known_names(file)
+    for seeds in by_seed(sweep):
+        name = _name_in(known, sweep, seeds[0])
+        study = load_study(sweep, file, name) if name in known else None
+        drawn = best_values(study, search) if study is not None and _has_best(study) else None
+        yield name, [] if drawn is None else [Job(numbers, drawn) for numbers in seeds]
+
+
+def jobs_left(sweep: Sweep, concerned: Callable[[tuple[int, ...]], bool]) -> list[Job] | None:
+    """Return the runs on the other seeds of those combinations whose trials have all ended; None if some have not.
+
+    Args: concerned: tells which runs count, by the numbers of their points.
+    """
+    search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
+    storage = _storage(file) if file.is_file() else None
+    known = _known_names(file)
+    left = []
+    for seeds in by_seed(sweep):
+        if not any(map(concerned, seeds)):
+            continue
+        name = _name_in(known, sweep, seeds[0])
+        if storage is None or name not in known:
+            return None
+        study = optuna.load_study(study_name=name, storage=storage)  # which writes nothing
+        trials = study.get_trials(deepcopy=False)
+        if len(trials) < search.trials or any(trial.state not in ENDED for trial in trials):
+            return None
+        left += [Job(numbers, best_values(study, search)) for numbers in seeds[1:] if _has_best(study)]
+    return left
+
+
+def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:
+    """Return what the study of a combination is called: it changes with all that can change its results."""
+    search = search_of(sweep)
+    settings = settings_of(cell(sweep, numbers).config)
+    kept = {key: value for key, value in settings.items() if key not in search.ranges}
+    return f"{_without_seed(sweep, numbers)} {identity(kept, _spoken(search))}".strip()
+
+
+def _name_in(known: Collection[str], sweep: Sweep, numbers: tuple[int, ...]) -> str:
+    """Return what the study of a combination is called in a file: one that is there keeps its name.
+
+    That may have another name of a network, or be of before settings had one definition.
+    """
+    name = study_name(sweep, numbers)
+    if alike := [other for other in known if other.rpartition(" ")[2] == name.rpartition(" ")[2]]:
+        return min(alike)
+    earlier = _earlier_name(sweep, numbers)
+    return name if earlier is None or earlier not in known else earlier
+
+
+def _earlier_name(sweep: Sweep, numbers: tuple[int, ...]) -> str | None:
+    """Return what the study was called when all keys of then named it, as the user wrote them; None for others."""
+    search, config = search_of(sweep), cell(sweep, numbers).config
+    values = config.values() | {"normalize": config.normalize is not False}  # `auto` was `true` then
+    if any(
+        key.partition(".")[0] not in NAMED_BY and not is_default(key, each) for key, each in settings_of(config).items()
+    ):
+        return None
+    flat = flatten({key: values[key] for key in KEYS if key in NAMED_BY})
+    settings = {key: value for key, value in flat.items() if key not in search.ranges}
+    text = json.dumps([settings, msgspec.to_builtins(search)], sort_keys=True, default=str)
+    return f"{_without_seed(sweep, numbers)} {hashlib.sha256(text.encode()).hexdigest()[:10]}".strip()
+
+
+def _spoken(search: Search) -> str:
+    return json.dumps(msgspec.to_builtins(search), sort_keys=True, default=str)
+
+
+def _known_names(file: Path) -> frozenset[str]:
+    return frozenset(optuna.get_all_study_names(_storage(file)) if file.is_file() else ())
+
+
+def load_study(sweep: Sweep, file: Path, name: str) -> optuna.Study:
+    """Return a study by its name in a file, empty if it is new."""
+    base, search = sweep.base, search_of(sweep)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna.create_study(
+        storage=_storage(file),
+        sampler=build_sampler(search, base.seed),
+        pruner=build_pruner(search),
+        study_name=name,
+        direction="minimize" if lower_is_better(base.monitor) else "maximize",
+        load_if_exists=True,
+    )
+
+
+def journal(base: Configuration) -> Path:
+    path = Path(base.output_path).absolute()
+    path.mkdir(parents=True, exist_ok=True)
+    return path / FILE
+
+
+def _storage(file: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(file)))
+
+
+def best_values(study: optuna.Study, search: Search) -> dict[str, Any]:
+    return values_of(study.best_trial.params, search)
+
+
+def _has_best(study: optuna.Study) -> bool:
+    return any(trial.state == TrialState.COMPLETE for trial in study.get_trials(deepcopy=False))
+
+
+def search_of(sweep: Sweep) -> Search:
+    search = sweep.block.search
+    assert search is not None
+    return search
+
+
+def _without_seed(sweep: Sweep, numbers: tuple[int, ...]) -> str:
+    told = [axis.points[number].label for axis, number in zip(sweep.axes, numbers, strict=True) if axis.name != "seed"]
+    return ", ".join(told)

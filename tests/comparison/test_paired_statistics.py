@@ -1,0 +1,124 @@
+"""The paired tests: against scipy's, closed forms and enumeration."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from comparison.grouping import Spread
+from comparison.statistics import EXACT_IMAGES, EXACT_SEEDS, bootstrap_interval, holm, over_images, over_seeds
+
+
+def images(*counts: tuple[int, int]) -> np.ndarray:
+    """(difference, number of images) -> [N]."""
+    return np.concatenate([np.full(number, difference) for difference, number in counts])
+
+
+@pytest.mark.parametrize(("plus", "minus"), [(0, 1), (1, 0), (3, 3), (12, 2), (1, 25), (40, 60), (500, 420)])
+def test_one_seed_is_the_mid_p_mcnemar_test(plus, minus):
+    exact = stats.binomtest(plus, plus + minus, 0.5).pvalue
+    expected = exact - stats.binom.pmf(min(plus, minus), plus + minus, 0.5)
+    if plus == minus:
+        expected = 1 - stats.binom.pmf(plus, plus + minus, 0.5) / 2
+    assert over_images(images((1, plus), (-1, minus), (0, 50))) == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_value_of_mcnemars_mid_p_from_the_literature():
+    # Fagerland et al. 2013, table 1 (Bentur et al. 2009): 1 against 7 of 21; exact 0.0703, mid-p 0.0391
+    assert over_images(images((1, 1), (-1, 7), (0, 13))) == pytest.approx(0.0391, abs=5e-5)
+    assert over_images(images((1, 1), (-1, 7), (0, 13)), exact=True) == pytest.approx(0.0703, abs=5e-5)
+
+
+@pytest.mark.parametrize(("plus", "minus"), [(5, 0), (9, 2), (3, 3), (0, 0), (500, 420)])
+def test_the_exact_test_of_one_seed_is_the_binomial_one(plus, minus):
+    expected = stats.binomtest(plus, plus + minus, 0.5).pvalue if plus + minus else 1.0
+    found = over_images(images((1, plus), (-1, minus), (0, 50)), exact=True)
+    assert found == pytest.approx(expected, rel=1e-9)
+    assert found >= over_images(images((1, plus), (-1, minus), (0, 50)))
+
+
+def test_several_seeds_are_the_enumeration_of_all_signs():
+    differences = np.array([2, 1, -1, 3, 1, 0, 2, -2, 1, 1])
+    moved = differences[differences != 0]
+    sums = [
+        abs(sum(s * d for s, d in zip(signs, moved, strict=True))) for signs in itertools.product((1, -1), repeat=9)
+    ]
+    seen = abs(differences.sum())
+    expected = np.mean([(each > seen) + (each == seen) / 2 for each in sums])
+    assert over_images(differences) == pytest.approx(expected, rel=1e-12)
+
+
+def test_very_many_images_are_tested_by_the_limit_of_the_exact_test():
+    below, above = (images((1, half + 150), (-1, half - 150)) for half in (EXACT_IMAGES // 2, EXACT_IMAGES // 2 + 1))
+    assert len(below) == EXACT_IMAGES < len(above)
+    assert over_images(above) == pytest.approx(over_images(below), rel=0.01)
+
+
+def test_methods_that_are_right_on_the_same_images_do_not_differ():
+    assert over_images(np.zeros(100, dtype=int)) == 1.0
+    assert bootstrap_interval(np.zeros(100)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("number", [2, 3, 5, 8])
+def test_few_seeds_are_scipys_exact_permutation_test(number):
+    values = np.random.default_rng(number).normal(0.5, 1, number)
+    found = over_seeds(values.tolist())
+    expected = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=2**number).pvalue
+    assert found is not None
+    assert found.p_value == pytest.approx(expected, rel=1e-9)
+    assert found.method == "exact sign-flip"
+
+
+def test_the_least_p_of_few_seeds_is_that_of_all_differences_of_one_sign():
+    for number in range(2, EXACT_SEEDS + 1):
+        found = over_seeds([0.1 + 0.01 * k for k in range(number)])
+        assert found is not None
+        assert found.p_value == found.smallest == 2 / 2**number
+    assert over_seeds([0.1]) is None
+
+
+def test_more_seeds_are_students_paired_t():
+    values = np.random.default_rng(0).normal(0.3, 1, EXACT_SEEDS + 1)
+    found = over_seeds(values.tolist())
+    t = values.mean() / (values.std(ddof=1) / np.sqrt(len(values)))
+    assert found is not None
+    assert found.p_value == pytest.approx(2 * stats.t.sf(abs(t), len(values) - 1), rel=1e-9)
+    assert [over_seeds([x] * 13).p_value for x in (0.0, 0.1)] == [1.0, 0.0]  # type: ignore[union-attr]
+
+
+def test_signs_and_order_do_not_matter():
+    values = [0.3, -0.1, 0.25, 0.4]
+    assert over_seeds(values) == over_seeds([-x for x in reversed(values)])
+    differences = images((2, 5), (-1, 9), (1, 3))
+    assert over_images(differences) == over_images(-differences[::-1])
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.6]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_the_interval_is_seeded_and_close_to_that_of_the_normal_distribution():
+    differences = images((1, 120), (-1, 60), (0, 820)).astype(float)
+    low, high = bootstrap_interval(differences)
+    half = 1.96 * differences.std() / np.sqrt(len(differences))
+    assert (low, high) == pytest.approx((0.06 - half, 0.06 + half), abs=0.003)
+    assert bootstrap_interval(differences[::-1]) == (low, high)
+
+
+def test_95_percent_of_the_intervals_hold_the_truth():
+    random = np.random.default_rng(1)
+    chances = [0.15, 0.75, 0.1]  # of -1, 0 and 1: the truth is -0.05
+    samples = (random.choice([-1.0, 0.0, 1.0], size=300, p=chances) for _ in range(300))
+    held = sum(low <= -0.05 <= high for low, high in map(bootstrap_interval, samples))
+    assert 0.91 <= held / 300 <= 0.98
+
+
+def test_spread_is_of_a_sample():
+    assert Spread.of([0.9, 0.92, 0.94]) == Spread(pytest.approx(0.92), pytest.approx(0.02), 3)  # type: ignore[arg-type]
+    assert Spread.of([0.9]) == Spread(0.9, None, 1)
+    assert Spread.of([]) is None

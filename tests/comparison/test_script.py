@@ -1,0 +1,366 @@
+"""compare.py as it is called: which runs it finds, what it says of the others."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from leaving import leave
+
+import compare
+from evaluation.findings import Findings
+from runs.folder import without_formula
+
+ROOT = Path(__file__).resolve().parents[2]
+SWEEP = """\
+dataset: digits
+architecture: resnet10t
+trackers: []
+num_epochs: 3
+sweep:
+  grid:
+    loss_function: [CrossEntropyLoss, FocalLoss]
+  seeds: 2
+"""
+OF_A_RUN = b"dataset: digits\narchitecture: test_resnet\nloss_function: FocalLoss\nnum_epochs: 1\n"
+
+
+def evaluated(ece: float) -> list[Findings]:
+    calibration, cost, judged = Findings("calibration"), Findings("cost"), Findings("classification")
+    calibration.add("ece", ece)
+    calibration.add("nll", 1.5)
+    cost.add("parameters", 64)
+    cost.add("latency_ms", 12.345)
+    judged.add_share("accuracy", 1 - ece, 200)
+    return [calibration, cost, judged]
+
+
+def said(capsys, *words: object, status: int = 0) -> str:
+    assert compare.main([str(word) for word in words]) == status
+    captured = capsys.readouterr()
+    assert (captured.err == "") == (status == 0)
+    return captured.out + captured.err
+
+
+def test_copies_that_mlflow_keeps_are_no_runs(tmp_path, capsys):
+    run = leave(tmp_path, "seed=0")
+    shutil.copytree(run.path, tmp_path / "mlartifacts" / "0f" / "artifacts")
+    assert "trained more than once" not in said(capsys, tmp_path)
+    assert "1 run in" in said(capsys, tmp_path / "mlartifacts" / "0f")
+
+
+def test_folders_patterns_and_single_runs_are_found_once(tmp_path, capsys):
+    first = leave(tmp_path / "a", "seed=0")
+    leave(tmp_path / "b" / "deeper", "seed=1")
+    assert "2 runs in 1 group;" in said(capsys, tmp_path, first.path, tmp_path / "*")
+    assert "1 run in" in said(capsys, first.path)
+    assert "1 run in" in said(capsys, f"{tmp_path}/b/*/*-s1-*")
+
+
+def test_the_output_folder_is_the_default(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "output: no such folder or file" in said(capsys, status=2)
+    leave(Path("output"))
+    assert "1 run in" in said(capsys)
+
+
+def test_files_that_could_not_be_written_are_told_before_anything_is_compared(tmp_path, capsys):
+    leave(tmp_path / "some")
+    told = said(capsys, tmp_path / "some", "--html", tmp_path / "no" / "x.html", "--runs-csv", tmp_path, status=2)
+    assert told.splitlines() == [
+        f"--runs-csv {tmp_path}: is a folder, not a file",
+        f"--html {tmp_path}/no/x.html: no such folder: {tmp_path}/no",
+    ]
+    table, page = tmp_path / "table.md", tmp_path / "page.html"
+    told = said(capsys, tmp_path / "some", "--html", page, "--markdown", table)
+    assert told.endswith(f"\nwritten: {table}, {page}\n")
+
+
+def test_a_share_to_reach_is_no_percentage(tmp_path, capsys):
+    leave(tmp_path, epochs=[0.5])
+    told = said(capsys, tmp_path, "--reach", "90", status=2)
+    assert told == "--reach: valid/accuracy is a share of 1, so 0.9 means 90 %, got 90\n"
+    leave(tmp_path / "loss", "monitor=valid/loss", epochs=[0.5])
+    assert "epoch at 90" in said(capsys, tmp_path / "loss", "--reach", "90")
+
+
+def test_what_was_chosen_and_what_was_asked_for_are_told_apart(tmp_path, capsys):
+    for loss in ("CrossEntropyLoss", "FocalLoss"):
+        leave(tmp_path, f"loss_function={loss}")
+    assert "rows and columns were chosen from what differs; --rows KEY --columns KEY choose" in said(capsys, tmp_path)
+    told = said(capsys, tmp_path, "--rows", "loss_function")
+    assert "\ncolumns were chosen from what differs; --columns KEY chooses others\n" in told
+    told = said(capsys, tmp_path, "--rows", "loss_function", "--columns", "architecture")
+    assert "chosen from what differs" not in told
+
+
+def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
+    leave(tmp_path / "some", accuracy=None)
+    (tmp_path / "none").mkdir()
+    (tmp_path / "x.txt").touch()
+    assert f"no finished run in {tmp_path}/some; 1 unfinished" in said(capsys, tmp_path / "some", status=2)
+    assert "no finished run in" in said(capsys, tmp_path / "none", status=2)
+    told = said(capsys, tmp_path / "x.txt", "gone", "seed=1", status=2)
+    assert [line.partition(": ")[2].split(",")[0] for line in told.splitlines()] == [
+        "neither a folder nor a configuration file (.yml)",
+        "no such folder or file",
+        "changes a sweep's configuration file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("summary.json", b"{", "summary.json is not JSON"),
+        ("summary.json", b"[]", "summary.json holds no mapping"),
+        ("summary.json", b"\xff\xfe", "summary.json is not text"),
+        ("summary.json", b"", "summary.json is not JSON: Expecting value in line 1"),
+        ("environment.json", b"nothing", "environment.json is not JSON"),
+        ("environment.json", b"[]", "environment.json holds no mapping"),
+        ("config.yml", None, "config.yml is missing"),
+        ("config.yml", b"a: [", "config.yml is not YAML"),
+        ("config.yml", b"- 1", "config.yml cannot be read: no configuration"),
+        ("config.yml", b"", "config.yml cannot be read: no configuration"),
+        (
+            "config.yml",
+            b"seed: 1\ndataset: digits",
+            "config.yml cannot be read: it lacks architecture, loss_function, n",
+        ),
+        ("config.yml", OF_A_RUN + b"seed: x", "config.yml cannot be read: seed: must be a whole number >= 0"),
+        ("config.yml", b"\xff\xfe", "config.yml is not text"),
+        ("config.yml", b"\x00", "config.yml is not YAML"),
+    ],
+)
+def test_a_damaged_folder_is_named_and_left_out(tmp_path, capsys, name, content, reason):
+    leave(tmp_path, "seed=0")
+    damaged = leave(tmp_path, "seed=1").path
+    (damaged / name).unlink() if content is None else (damaged / name).write_bytes(content)
+    told = said(capsys, tmp_path)
+    assert "1 run in" in told
+    assert f"left out, damaged: {damaged}: {reason}" in told
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"epoch\nx\n", "is no table of numbers"),
+        (b"epoch,a\n0\n", "is no table of numbers"),
+        (b"epoch\n0,1\n", "is no table of numbers"),
+        (b"\x93\xff\x00\x80", "is not text"),
+        (b"\x00\x01\x02", "has no rows"),
+        (b"", "has no rows"),
+        (b"epoch,a\n", "has no rows"),
+        (b"a\n0\n", "has rows without an epoch"),
+        (None, "is missing"),
+    ],
+)
+def test_a_record_of_epochs_that_is_damaged_counts_where_it_is_needed(tmp_path, capsys, content, reason):
+    leave(tmp_path, "seed=0", epochs=[0.5])
+    damaged = leave(tmp_path, "seed=1", epochs=[0.5])
+    damaged.metrics.unlink() if content is None else damaged.metrics.write_bytes(content)
+    assert "2 runs" in said(capsys, tmp_path)
+    told = said(capsys, tmp_path, "--reach", "0.4")
+    assert f"left out, damaged: {damaged.path}: metrics.csv {reason}\n" in told
+    page = tmp_path / "page.html"
+    said(capsys, tmp_path, "--html", page)
+    assert f"no curves: {damaged.path.name}: metrics.csv {reason}" in page.read_text()
+
+
+def test_unfinished_runs_are_counted_and_named(tmp_path, capsys):
+    leave(tmp_path, "seed=0")
+    folders = [leave(tmp_path, f"seed={seed}", accuracy=None).path for seed in (1, 2)]
+    assert f"left out, unfinished: 2: {', '.join(sorted(map(str, folders)))}" in said(capsys, tmp_path)
+
+
+def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
+    folders = [leave(tmp_path, accuracy=0.1 * k, suffix=suffix).path for k, suffix in enumerate(("", "-2", "-10"))]
+    told = said(capsys, tmp_path)
+    assert f"taken {folders[2]}, the last of them; left out 2: {folders[0]}, {folders[1]}" in told
+    assert "20.00 (1)" in told
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--metric", "test/acuracy"], "--metric: no run has 'test/acuracy'; did you mean 'test/accuracy'?"),
+        (["--metric", "calibration/ece"], "test/cross_entropy, ...; python evaluate.py RUN adds others"),
+        (["--rows", "los_function"], "--rows: no run has the key 'los_function'; did you mean 'loss_function'?"),
+        (["--columns", "seed"], "--columns: a group is the mean over its seeds"),
+        (["--rows", "notes"], "--rows: 'notes' cannot change a result"),
+        (["--rows", "dropout", "--columns", "dropout"], "--columns: dropout is in --rows already"),
+        (["--baseline", "FocalLoss"], "--baseline: no row is called 'FocalLoss'"),
+        (["--rows", "lr"], "--rows: no run has the key 'lr'; did you mean 'optimizer_params.lr'?"),
+        (["--columns", "learning_rate"], "has the key 'learning_rate'; did you mean 'optimizer_params.lr'?"),
+        (["--rows", "epochs"], "--rows: no run has the key 'epochs'; did you mean 'num_epochs'?"),
+        (["--metric", "test acc"], "--metric: no run has 'test acc'; did you mean 'test/accuracy'?"),
+        (["--metric", "val_acc"], "--metric: no run has 'val_acc'; did you mean 'valid/accuracy'?"),
+        (["--metric", "test/accuracy,seconds"], "--metric: must be one, such as test/accuracy, got"),
+        (["--metric", "test/accuracy", "--metric", "seconds"], "--metric: give one, got test/accuracy, seconds; --csv"),
+        (["--reach", "nan"], "--reach: must be a finite number, got nan"),
+        (["--reach", "inf"], "--reach: must be a finite number, got inf"),
+        (["--html", "same.x", "--csv", "./same.x"], "--html and --csv: name one file, same.x"),
+    ],
+)
+def test_what_there_is_not_is_refused(tmp_path, capsys, options, message):
+    leave(tmp_path, "optimizer_params.lr=0.5", summary={"valid/accuracy": 0.8}, epochs=[0.5])
+    assert message in said(capsys, tmp_path, *options, status=2)
+
+
+def test_a_metric_that_there_is_not_is_told_with_those_of_evaluations(tmp_path, capsys):
+    leave(tmp_path, evaluated=evaluated(0.0235))
+    told = said(capsys, tmp_path, "--metric", "calibration/ecce", status=2)
+    assert "no run has 'calibration/ecce'; did you mean 'calibration/ece'?; there are test/accuracy" in told
+    assert told.endswith(
+        "of evaluations calibration/ece, calibration/nll, classification/accuracy, cost/latency_ms, cost/parameters\n"
+    )
+
+
+def test_numbers_of_evaluations_are_written_as_evaluate_writes_them(tmp_path, capsys):
+    output, page, table = tmp_path / "output", tmp_path / "page.html", tmp_path / "table.md"
+    found = [evaluated(0.0235), evaluated(0.03)]
+    for seed, each in enumerate(found):
+        leave(output, f"seed={seed}", evaluated=each)
+    shown = {
+        "calibration/ece": "2.67 ± 0.46 (2)",
+        "calibration/nll": "1.5000 ± 0.0000 (2)",
+        "cost/latency_ms": "12.35 ± 0.00 (2)",
+        "cost/parameters": "64 ± 0 (2)",
+        "classification/accuracy": "97.32 ± 0.46 (2)",
+    }
+    headings = {
+        "calibration/ece": "calibration/ece, %\n",
+        "cost/latency_ms": "cost/latency_ms, ms\n",
+        "classification/accuracy": "classification/accuracy, %\n",
+    }
+    words = {f"{each.evaluation}/{name}": text for each in found[0] for name, text in each.words.items()}
+    assert "95 % interval" in words["classification/accuracy"]
+    for name, text in shown.items():
+        told = said(capsys, output, "--metric", name, "--html", page, "--markdown", table)
+        assert headings.get(name, f"{name}\n") in told
+        assert text in told
+        assert text in page.read_text()
+        assert text in table.read_text()
+        assert f'"{words[name].split()[0]}"' in page.read_text()  # among the numbers of the first run
+
+
+def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):
+    output = tmp_path / "output"
+    file = tmp_path / "sweep.yml"
+    file.write_text(f"output_path: {output}\n{SWEEP}")
+    told = said(capsys, file, status=2)
+    assert f"no finished run in the runs of {file}; " in told
+    assert " are meant (smoke=true after the file means those of made-up images)" in told
+    leave(output, "loss_function=CrossEntropyLoss", "seed=0", "notes=by hand")
+    leave(output, "loss_function=FocalLoss", "seed=1")
+    leave(output, "loss_function=FocalLoss", "seed=0", accuracy=None)
+    leave(output, "loss_function=FocalLoss", "seed=2")
+    leave(output, "loss_function=HingeLoss", "seed=0")
+    told = said(capsys, file)
+    assert "2 runs in 2 groups" in told
+    assert (
+        "not finished yet, of the sweep: 2: loss_function=FocalLoss, seed=0; loss_function=CrossEntropyLoss, seed=1"
+        in (told)
+    )
+    assert "1 run in" in said(capsys, file, "sweep.seeds=[2]", "loss_function=FocalLoss")
+
+
+def test_what_a_sweep_calls_values_that_go_together_can_be_rows(tmp_path, capsys):
+    plain, focused = "loss_function: CrossEntropyLoss", "loss_function: FocalLoss, loss_params.gamma: 3"
+    methods = f"method: [{{name: plain, {plain}}}, {{name: focused, {focused}}}]"
+    text = SWEEP.replace("loss_function: [CrossEntropyLoss, FocalLoss]", methods)
+    (tmp_path / "sweep.yml").write_text(f"output_path: {tmp_path}/runs\n{text}")
+    for seed in (0, 1):
+        leave(tmp_path / "runs", "loss_function=CrossEntropyLoss", f"seed={seed}", accuracy=0.8)
+        leave(tmp_path / "runs", "loss_function=FocalLoss", "loss_params.gamma=3", f"seed={seed}")
+    told = said(capsys, tmp_path / "sweep.yml", "--rows", "method")
+    assert "method (rows)" in told
+    assert "with method differ, too: loss_function, loss_params.gamma" in told
+    rows = [line.split()[0] for line in told.splitlines() if "(2)" in line]
+    assert rows == ["plain", "focused"]
+    assert "less plain" in told
+    near = "--rows: no run has the key 'methods'; did you mean 'method'?"
+    assert near in said(capsys, tmp_path / "sweep.yml", "--rows", "methods", status=2)
+    assert "no run has the key 'method'" in said(capsys, tmp_path / "runs", "--rows", "method", status=2)
+
+
+def test_files_are_written(tmp_path, capsys):
+    leave(tmp_path / "output", "seed=0")
+    files = [tmp_path / name for name in ("a.md", "a.tex", "groups.csv", "runs.csv")]
+    options = zip(("--markdown", "--latex", "--csv", "--runs-csv"), files, strict=True)
+    said(capsys, tmp_path / "output", *(word for pair in options for word in pair))
+    assert "| CrossEntropyLoss | 90.00 (1) |" in files[0].read_text()
+    assert "\\toprule" in files[1].read_text()
+    rows = [list(csv.DictReader(file.read_text().splitlines())) for file in files[2:]]
+    assert [len(each) for each in rows] == [1, 1]
+    assert float(rows[0][0]["test/accuracy mean"]) == float(rows[1][0]["test/accuracy"]) == 0.9
+
+
+def test_torch_is_not_imported(tmp_path):
+    for loss in ("CrossEntropyLoss", "FocalLoss"):
+        leave(tmp_path, f"loss_function={loss}", right=[True, loss == "FocalLoss"])
+    code = (
+        f"import sys, compare; status = compare.main(['{tmp_path}', '--cost'])\n"
+        "print(status, sorted({'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
+    assert "images: these networks on other test images" in done.stdout
+
+
+@pytest.mark.parametrize(("redirected", "status"), [(">&-", 0), ("> /dev/full", 1), ("| head -0", 0)])
+def test_an_output_that_takes_nothing_ends_in_a_line(tmp_path, redirected, status):
+    leave(tmp_path)
+    command = f"{sys.executable} compare.py {tmp_path} {redirected}"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False)
+    full = "standard output: cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (status, full if status else "")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        *[(text, f"'{text}") for text in ("=HYPERLINK(1)", "-2+3", "+1-1", "@SUM(A1)", "\t=1", " =1", "-")],
+        *[(value, value) for value in ("-0.5", "+1e-3", -0.5, 7, None, "", "a=b", "FocalLoss")],
+    ],
+)
+def test_a_text_is_no_formula_and_a_number_stays_one(value, written):
+    assert without_formula(value) == written
+
+
+def test_no_text_in_a_table_is_a_formula(tmp_path, capsys):
+    for name in ("=HYPERLINK(1)", "-2+3"):
+        leave(tmp_path / "runs", f"optimizer={name}")
+    leave(tmp_path / "runs", "optimizer=SGD", "dropout=0.5")
+    files = [tmp_path / "groups.csv", tmp_path / "runs.csv"]
+    said(capsys, tmp_path / "runs", "--rows", "optimizer", "--csv", files[0], "--runs-csv", files[1])
+    for file in files:
+        rows = list(csv.DictReader(file.read_text().splitlines()))
+        assert {"'=HYPERLINK(1)", "'-2+3", "SGD"} == {row["optimizer"] for row in rows}
+        assert not any(text.startswith(("=", "@", "+", "-")) for row in rows for text in row.values())
+
+
+def copy(first: Path, output: Path, number: int, seeds: int) -> None:
+    """Write `number` runs like a first one, each with a seed and a learning rate of its own."""
+    text, rest = (first / "config.yml").read_text(), ("summary.json", "environment.json")
+    contents = {name: (first / name).read_bytes() for name in rest}
+    for run in range(number):
+        folder = output / f"run-{run}"
+        folder.mkdir(parents=True)
+        changed = text.replace("seed: 0", f"seed: {run % seeds}").replace("lr: 0.001", f"lr: 0.{run // seeds + 1:04}")
+        (folder / "config.yml").write_text(changed)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+
+
+@pytest.mark.torture
+def test_ten_thousand_runs_take_less_than_a_gigabyte(tmp_path, capsys):
+    import resource
+
+    copy(leave(tmp_path / "first").path, tmp_path / "output", 10_000, seeds=10)
+    assert compare.main([str(tmp_path / "output")]) == 0
+    assert "10,000 runs in 1,000 groups" in capsys.readouterr().out
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000

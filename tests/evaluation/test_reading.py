@@ -1,0 +1,82 @@
+"""What is read of texts, against texts by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+
+import numpy as np
+import pytest
+
+from datasets.sequences import decode_texts
+from evaluation.evaluating import evaluate
+from evaluation.predicting import predict
+from evaluation.reading import reading
+from evaluation.subject import Subject, open_subject
+from training import runner
+
+pytestmark = pytest.mark.usefixtures("plain_log")
+
+
+@pytest.fixture
+def subject(quick, monkeypatch) -> Subject:
+    """A run of a moment on made-up texts."""
+    monkeypatch.setattr("training.report.draw_results", lambda *arguments, **options: None)
+    monkeypatch.setattr("training.report.draw_augmentations", lambda *arguments: None)
+    config = quick(
+        dataset="made_up",
+        data_params="{like: plates}",
+        image_size="[24, 94]",
+        architecture="lprnet_small",
+        loss_function="ConnectionistTemporalLoss",
+        convert_to_grayscale="false",
+        batch_size="8",
+        num_epochs="1",
+    )
+    return open_subject(runner.train(config)[0].path)
+
+
+def test_numbers_are_those_of_the_texts(subject):
+    target = subject.answers.target
+    prediction = target.clone()
+    prediction[0, 0] = (prediction[0, 0] + 1) % len(subject.classes)
+    subject.output.mkdir(parents=True)
+    vars(subject)["answers"] = dataclasses.replace(subject.answers, prediction=prediction)
+    found = reading(subject)
+    characters = int((target >= 0).sum())
+    assert found.numbers["accuracy"] == 1 - 1 / len(target)
+    assert found.numbers["character_error_rate"] == pytest.approx(1 / characters)
+    (misread,) = (table for table in found.tables if table.title == "Misread")
+    assert [row[4] for row in misread.rows] == ["1"]
+    written, read = misread.rows[0][2:4]
+    assert difflib.SequenceMatcher(None, written, read).ratio() >= 1 - 1 / len(written)
+    assert {picture.path.name for picture in found.pictures} == {"places.png", "misread.png"}
+    assert all(picture.path.is_file() for picture in found.pictures)
+
+
+def test_a_run_on_texts_is_judged_as_its_test_judged_it_and_by_nothing_for_classes(subject):
+    record = evaluate(subject, also=["classification"], tell=lambda text: None)
+    summary = subject.folder.read_summary()
+    numbers = record.evaluated["reading"].findings.numbers
+    assert numbers["accuracy"] == pytest.approx(summary["test/accuracy"])
+    assert numbers["character_error_rate"] == pytest.approx(summary["test/character_error_rate"])
+    assert "classification" not in record.evaluated
+    assert "classification: it says nothing about sequences" in record.facts["left_out"]
+
+
+def test_one_beam_of_all_texts_reads_no_worse_than_chance_of_its_own(subject):
+    subject.output.mkdir(parents=True)
+    found = reading(subject, beams=4, shown=0)
+    assert np.isfinite(found.numbers["character_error_rate_by_beams"])
+    assert "accuracy_by_beams" in found.words
+
+
+def test_pictures_are_read_as_the_test_images_were(subject, tmp_path):
+    paths = []
+    for row in range(5):
+        paths.append(tmp_path / f"{row}.png")
+        subject.part.stream.table.load(row).save(paths[-1])
+    told = predict(subject, paths, top=3)
+    texts = decode_texts(subject.answers.prediction.numpy()[:5], subject.classes)
+    assert [each.guess.name or "" for each in told.pictures] == texts
+    assert all(0 < each.guess.likeliest[0][1] <= 1 for each in told.pictures)

@@ -1,0 +1,343 @@
+"""The runs of a sweep, one after the other in this process."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+import train
+from configuration.reading import read_configuration
+from configuration.smoke import shrink
+from evaluation.catalogue import NAME_CHECKS
+from runs.identity import fingerprint
+from sweeps import running
+from sweeps.cells import load_sweep
+from sweeps.cost import estimate
+from sweeps.describing import describe
+from sweeps.reading import find_mistakes
+from sweeps.running import Outcome, Shard, raise_failures
+from training import runner
+from training.data_sets import load_data_set
+from utils.types import TrainingError
+
+pytestmark = pytest.mark.usefixtures("plain_log", "quiet_runs")
+
+HERE = ("--shard", "1/1")
+"""All runs, one after the other in this process, without Ray."""
+TEXT = """\
+dataset: digits
+convert_to_grayscale: true
+image_size: null
+architecture: test_resnet
+num_epochs: 1
+batch_size: 128
+optimizer_params: {lr: 0.01}
+trackers: []
+accelerator: cpu
+sweep:
+  grid:
+    loss_function: [CrossEntropyLoss, FocalLoss]
+  seeds: 2
+"""
+
+
+@pytest.fixture
+def file(tmp_path) -> Path:
+    path = tmp_path / "sweep.yml"
+    path.write_text(f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{TEXT}")
+    return path
+
+
+def told(capsys) -> list[str]:
+    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
+
+
+def accuracies(folder: Path) -> dict[str, float]:
+    found = (json.loads(path.read_text()) for path in folder.glob("output/*/summary.json"))
+    return {each["fingerprint"]: each["test/accuracy"] for each in found}
+
+
+def test_a_signal_between_two_runs_stops_the_sweep_with_its_status_and_the_same_command_goes_on(
+    file, monkeypatch, capsys
+):
+    unhandled, places = [], iter([False, True])
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: unhandled.append(number))  # would end the tests
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(running.gc, "collect", lambda: next(places) and signal.raise_signal(signal.SIGUSR1))
+            assert train.main([str(file), *HERE]) == 75
+        assert unhandled == []
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["finished"]
+    assert train.main([str(file), *HERE]) == 0
+    assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["skipped"] + ["finished"] * 3
+
+
+def test_parts_make_the_whole_and_finished_runs_are_skipped(file, tmp_path, capsys):
+    assert train.main([str(file), "--shard", "2/2"]) == 0
+    lines = told(capsys)
+    assert [line.split(": ")[1].split()[0] for line in lines] == ["finished"] * 2
+    assert [line.partition("loss_function=")[2].split("  ")[0] for line in lines] == [
+        "FocalLoss, seed=0",
+        "FocalLoss, seed=1",
+    ]
+    first = accuracies(tmp_path)
+    assert train.main([str(file), *HERE]) == 0
+    assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["finished", "skipped"] * 2
+    whole = accuracies(tmp_path)
+    assert len(whole) == 4
+    assert {key: whole[key] for key in first} == first
+
+
+def test_a_run_of_a_sweep_is_the_run_by_itself(file, tmp_path):
+    assert train.main([str(file), "seed=1", *HERE]) == 0
+    alone = read_configuration(str(file), ["sweep=null", "seed=1", "loss_function=FocalLoss"])
+    (swept,) = (tmp_path / "output").glob("*FocalLoss-s1-*")
+    folder, summary = runner.train(alone, fresh=True)
+    assert folder.path.name == f"{swept.name}-2"
+    assert summary["test/accuracy"] == json.loads((swept / "summary.json").read_text())["test/accuracy"]
+    scores = [pq.read_table(path / "predictions.parquet")["scores"] for path in (swept, folder.path)]
+    assert scores[0].equals(scores[1])
+
+
+def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, capsys, monkeypatch):
+    real = runner.train
+
+    def fails_once(config, fresh=False, family=None, callbacks=()):
+        if (config.loss_function, config.seed) == ("CrossEntropyLoss", 1):
+            raise RuntimeError("out of memory\nand more")
+        return real(config, fresh, family, callbacks)
+
+    monkeypatch.setattr("training.runner.train", fails_once)
+    assert train.main([str(file), "smoke=true", *HERE]) == 1
+    captured = capsys.readouterr()
+    assert "run 3 of 4: failed    loss_function=CrossEntropyLoss, seed=1: RuntimeError: out of memory" in captured.out
+    assert "run 4 of 4: finished  loss_function=FocalLoss, seed=1" in captured.out
+    assert captured.err.splitlines()[-2:] == [
+        "1 of 4 runs failed:",
+        "  loss_function=CrossEntropyLoss, seed=1: RuntimeError: out of memory",
+    ]
+    assert len(accuracies(tmp_path)) == 3
+
+
+def buggy(self, outputs, batch):
+    return {"main": {}["gama"]}
+
+
+def test_a_bug_is_named_once_where_it_ends_every_run_and_leaves_its_traceback(
+    file, tmp_path, capsys, monkeypatch, caplog
+):
+    monkeypatch.setattr("losses.base.ClassificationLoss.terms", buggy)
+    assert train.main([str(file), "smoke=true", *HERE]) == 1
+    place = f"tests/sweeps/test_sweep_running.py:{buggy.__code__.co_firstlineno + 1}"
+    expected = f"a bug, KeyError: 'gama' ({place}; traceback in {tmp_path}/logs/lossbench.log)"
+    assert capsys.readouterr().err.splitlines()[-1] == f"all 4 runs failed of the same: {expected}"
+    bugs = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert [type(record.exc_info[1]) for record in bugs if record.exc_info] == [KeyError] * 4
+
+
+def test_a_bug_that_ends_every_run_is_said_once():
+    outcomes = [Outcome(str(number), "failed", reason="a bug, KeyError: 'x' (losses/x.py:3)") for number in range(1000)]
+    with pytest.raises(
+        TrainingError, match=r"^all 1,000 runs failed of the same: a bug, KeyError: 'x' \(losses/x.py:3"
+    ):
+        raise_failures(outcomes, 1000)
+
+
+def test_runs_that_failed_of_the_same_are_named_together():
+    outcomes = [
+        Outcome(name, "failed", reason=why) for name, why in [("a", "no data"), ("b", "died"), ("c", "no data")]
+    ]
+    with pytest.raises(TrainingError) as failure:
+        raise_failures([*outcomes, Outcome("d", "finished")], 4)
+    assert str(failure.value).splitlines() == ["3 of 4 runs failed:", "  a; c: no data", "  b: died"]
+
+
+def test_schedules_that_cannot_stand_together_are_told_before_any_run(file, tmp_path, capsys):
+    both = ("[{OneCycleLR: {max_lr: 0.1}}, {CosineWarmupRestarts: {}}]", "[{OneCycleLR: {}}, {StepLR: {}}]")
+    values = ", ".join(f"{{schedulers: {parts}, milestones: [1]}}" for parts in both)
+    assert train.main([str(file), "lr_scheduler=SequentialLR", f"sweep.grid={{lr_scheduler_params: [{values}]}}"]) == 2
+    message = "2 of 4 runs cannot be trained: lr_scheduler_params.schedulers: OneCycleLR counts optimizer steps, StepLR"
+    assert message in capsys.readouterr().err
+    assert accuracies(tmp_path) == {}
+
+
+def test_mistakes_are_told_before_any_run(file, tmp_path, capsys):
+    assert train.main([str(file), "loss_params.gamma=3"]) == 2
+    assert "2 of 4 runs cannot be trained: loss_params.gamma: unknown parameter" in capsys.readouterr().err
+    assert accuracies(tmp_path) == {}
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/2/3", "-1/2"])
+def test_a_part_that_is_none_is_refused(file, capsys, text):
+    assert train.main([str(file), f"--shard={text}"]) == 2
+    assert "--shard: must be i/n, the i-th of n parts, 1 <= i <= n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("total", [1, 5, 12])
+@pytest.mark.parametrize("parts", [1, 2, 5, 7])
+def test_every_run_is_in_exactly_one_part(total, parts):
+    found = [run for number in range(1, parts + 1) for run in Shard(number, parts).of(range(total))]
+    assert sorted(found) == list(range(total))
+
+
+def test_a_part_of_a_single_run_is_refused(file, capsys):
+    assert train.main([str(file), "sweep=null", "--shard=1/2"]) == 2
+    assert "--shard: there is one run only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("devices=2", "devices: runs of a sweep take one device each"),
+        ("sweep.search={ranges: {dropout: {uniform: [0, 0.5]}}}", "sweep.search: its trials learn of one another"),
+    ],
+)
+def test_what_this_way_of_running_cannot_do_is_refused(file, capsys, change, message):
+    assert train.main([str(file), change, *HERE]) == 2
+    assert message in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------- what --check says
+
+
+def test_check_counts_names_and_weighs_the_runs(file, tmp_path, capsys):
+    assert train.main([str(file), "--check", "architecture=resnet10t", "image_size=32"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["4 runs", "  loss_function=CrossEntropyLoss, seed=0"]
+    assert lines[5:8] == ["varied", "  seed: 0 | 1", "  loss_function: CrossEntropyLoss | FocalLoss"]
+    assert lines[8].startswith("cost: about ")
+    assert not (tmp_path / "output").exists()
+
+
+def read(file: Path, *changes: str):
+    return load_sweep(read_configuration(str(file), changes, NAME_CHECKS, find_mistakes))
+
+
+def test_cost_is_epochs_times_images_times_multiply_adds_times_three(file):
+    changes = ["architecture=resnet34_cifar", "image_size=16", "dataset=cifar10", "select_on=test", "num_epochs=7"]
+    cost = estimate(read(file, *changes), [(0, 0), (0, 1)], lambda name, params: 1)
+    assert cost.multiply_adds == pytest.approx(2 * 3 * 7 * 50_000 * 1_159_909_376 / 4)
+    held_out = estimate(read(file, *changes, "select_on=valid"), [(0, 0)], lambda name, params: 4)
+    assert held_out.multiply_adds == pytest.approx(4 * 0.9 * cost.multiply_adds / 2)
+
+
+def test_views_of_a_loss_cost_as_many_images(file):
+    text = describe(read(file, "loss_function=LossTransform", "loss_params.views=4", "sweep.seeds=1"), Shard())
+    once = describe(read(file, "loss_function=CrossEntropyLoss", "sweep.seeds=1"), Shard())
+    values = [float(each.partition("about ")[2].split()[0]) for each in (text, once)]
+    assert values[0] / values[1] == pytest.approx(4, rel=0.3)
+
+
+def test_what_costs_are_unknown_is_said(file):
+    def told(*changes: str) -> str:
+        return str(estimate(read(file, *changes), [(0, 0)], lambda name, params: 1))
+
+    assert told("dataset=image_folder") == "cost: not known: the data's size is not known (image_folder)"
+    assert (
+        told("architecture_params.width=8") == "cost: not known: the network was not counted (test_resnet of width 8)"
+    )
+    both = told("dataset=image_folder", "architecture_params.width=8")
+    assert both == (
+        "cost: not known: the data's size is not known (image_folder); "
+        "the network was not counted (test_resnet of width 8)"
+    )
+
+
+def test_runs_of_unknown_cost_are_counted_with_the_reason_beside_what_is_known(file):
+    sweep = read(file, "sweep.grid={dataset: [digits, image_folder, csv]}", "sweep.seeds=1")
+    cost = str(estimate(sweep, [(0, 0), (0, 1), (0, 2)], lambda name, params: 1))
+    assert cost.endswith("; without 2 runs of unknown cost: the data's size is not known (image_folder, csv)")
+
+
+def test_what_the_command_line_takes_from_the_grid_is_told(tmp_path):
+    file = tmp_path / "sweep.yml"
+    file.write_text(
+        "dataset: digits\nsweep:\n  grid:\n    loss:\n      - {name: a, loss_function: FocalLoss}\n"
+        "      - {name: b, loss_function: HingeLoss}\n      - {name: c, loss_function: HingeLoss, dropout: 0.5}\n"
+        "    batch_size: [4, 8]\n  seeds: 2\n"
+    )
+    assert "command line" not in describe(read(file), Shard())
+    told = describe(read(file, "batch_size=8", "seed=5"), Shard()).splitlines()
+    assert told[:3] == [
+        "3 runs",
+        "seed: not varied, as the command line gives seed",
+        "batch_size: not varied, as the command line gives batch_size",
+    ]
+    told = describe(read(file, "loss_function=MSELoss"), Shard()).splitlines()
+    assert told[1] == "loss: 1 of 3 are left, as the command line gives loss_function"
+
+
+@pytest.mark.torture
+def test_a_hundred_thousand_runs_are_checked(tmp_path):
+    from sweeps.checking import check_parameters, check_together
+
+    rates = [round(0.001 * k, 3) for k in range(1, 101)]
+    file = tmp_path / "big.yml"
+    file.write_text(
+        "dataset: cifar10\narchitecture: resnet34_cifar\nsweep:\n  grid:\n"
+        f"    optimizer_params.lr: {rates}\n    dropout: [0.0, 0.1, 0.2, 0.3, 0.4]\n    batch_size: [16, 32, 64, 128]\n"
+        "    loss_function: [CrossEntropyLoss, FocalLoss, HingeLoss, OneSidedMarginLoss, FocalLoss]\n  seeds: 10\n"
+        "  exclude: [{loss_function: HingeLoss, dropout: 0.4}]\n".replace(", FocalLoss]", ", CompetingRatioLoss]")
+    )
+    sweep = read(file)
+    check_together(sweep)
+    check_parameters(sweep)
+    text = describe(sweep, Shard())
+    assert text.startswith("96,000 runs; 4,000 combinations left out by exclude")
+
+
+# ------------------------------------------------------------------------------------------------------------- smoke
+
+
+def test_smoke_is_another_run_and_changes_nothing_when_false(quick):
+    plain, smoke = quick(), quick(smoke="true")
+    assert plain.values() == quick(smoke="false").values()
+    assert smoke.values(without={"smoke"}) != plain.values(without={"smoke"})
+    assert fingerprint(plain, "x") != fingerprint(smoke, "x")
+
+
+def test_smoke_keeps_all_but_size_length_data_and_weights(quick):
+    augmentations = "{RandomCrop: {size: [224, 112], padding: 4}, RandomHorizontalFlip: {}}"
+    full = {"dataset": "cifar100", "image_size": "[256, 128]", "num_epochs": 300, "batch_size": 128}
+    full |= {"pretrained": "true"}
+    plain = quick(**full, image_augmentations=augmentations, mixing="CutMix")
+    smoke = quick(**full, image_augmentations=augmentations, mixing="CutMix", smoke="true")
+    changed = {key for key, value in plain.values().items() if smoke.values()[key] != value}
+    assert changed == {
+        *("dataset", "data_params", "image_size", "image_augmentations", "batch_size", "num_epochs", "pretrained"),
+        *("gradient_clip_norm", "smoke"),
+    }
+    assert [quick(smoke="true", gradient_clip_norm=norm).gradient_clip_norm for norm in (0.5, 5)] == [0.5, 1]
+    assert (smoke.dataset, smoke.data_params) == ("made_up", {"like": "cifar100"})
+    assert (smoke.image_size, smoke.batch_size, smoke.num_epochs) == ([32, 16], 16, 2)
+    assert smoke.image_augmentations == {
+        "RandomCrop": {"size": [28, 14], "padding": 1},
+        "RandomHorizontalFlip": {},
+    }
+    assert shrink(smoke) == smoke
+
+
+@pytest.mark.parametrize(("kept", "expected"), [("[0, 3, 5]", [0]), ("all", "all"), ("null", None)])
+def test_smoke_keeps_no_epoch_that_it_does_not_reach(quick, kept, expected):
+    assert shrink(quick(smoke="true", num_epochs=6, keep_epochs=kept)).keep_epochs == expected
+
+
+def test_smoke_cells_of_different_data_stay_different_runs(file):
+    cells = read(file, "smoke=true", "sweep.grid={dataset: [cifar10, cifar100]}")
+    from sweeps.cells import expand
+
+    assert len({fingerprint(cell.config, "x") for cell in expand(cells)}) == 4
+
+
+def test_smoke_of_texts_keeps_the_size_of_plates_and_gives_texts(quick):
+    config = quick(dataset="ccpd", image_size="[24, 94]", crop_to_bboxes="all", smoke="true")
+    assert (config.dataset, config.data_params, config.size) == ("made_up", {"like": "ccpd"}, (24, 94))
+    data = load_data_set(config)
+    assert (data.kind, len(data.classes), data.train.labels.shape) == ("sequence", 10, (40, 5))
+    assert data.train.size(0) == (24, 94)

@@ -1,0 +1,775 @@
+"""A run from its configuration to what it leaves on the disk."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from torch.utils.data import default_collate
+
+import train
+from configuration.reading import read_configuration
+from datasets import build_dataset, data_module
+from datasets.stream.sampling import EpochBatches
+from losses.torch_losses import TorchLoss
+from models.classifier import Classifier
+from runs.checkpoints import load_checkpoint
+from runs.folder import RunFolder, run_folder
+from training import building, callbacks, data_sets, runner
+from training.callbacks import RunRecord
+from utils.types import Batch, ConfigError, DataError, TrainingError
+
+pytestmark = pytest.mark.usefixtures("plain_log")
+
+ROOT = Path(__file__).resolve().parents[2]
+SUMMARY = {
+    *("test/accuracy", "test/loss", "test/cross_entropy", "valid/accuracy", "selected_epoch", "selected_on"),
+    *("num_parameters", "multiply_adds", "seconds", "images_per_second", "waiting_share", "seed", "fingerprint"),
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[RunFolder, dict]:
+    """One run of the digits, three epochs, with everything on."""
+    folder = tmp_path_factory.mktemp("finished")
+    overrides = [
+        *("dataset=digits", "convert_to_grayscale=true", "image_size=null", "architecture=test_resnet"),
+        *("num_epochs=3", "batch_size=128", "optimizer_params.lr=0.01", "accelerator=cpu", "trackers=[mlflow]"),
+        *("augment_images=true", "image_augmentations={RandomAffine: {degrees: 5}}", "dropout=0.1"),
+        *("lr_scheduler=StepLR", "lr_scheduler_params={step_size: 2}", "tags=[a, b]", "notes=a test"),
+        *(f"output_path={folder}/output", f"logging_dir={folder}/logs"),
+    ]
+    secret = folder / "secret.yml"
+    secret.write_text("neptune_api_token: marked-secret-token\n")
+    return runner.train(read_configuration(str(secret), overrides))
+
+
+# ------------------------------------------------------------------------------------------------ what a run leaves
+
+
+def test_run_folder_holds_what_the_design_says(finished):
+    folder, _ = finished
+    names = {path.relative_to(folder.path).as_posix() for path in folder.path.rglob("*") if path.is_file()}
+    assert names >= {
+        *("config.yml", "classes.json", "environment.json", "metrics.csv", "summary.json", "predictions.parquet"),
+        *("checkpoints/best.ckpt", "curves.png", "augmentations.png", "confusion.png"),
+    }
+    assert not folder.last.exists()
+    assert folder.path.name.startswith("digits-test_resnet-CrossEntropyLoss-s0-")
+    assert not [name for name in names if name.endswith(".tmp")]
+
+
+def test_summary_has_its_keys_and_repeats_the_file(finished):
+    folder, summary = finished
+    assert summary.keys() >= SUMMARY
+    assert json.loads(folder.summary.read_text()) == json.loads(json.dumps(summary))
+    assert summary["selected_on"] == "valid"
+    assert summary["test/accuracy"] > 0.8
+    assert summary["images_per_second"] > 0
+    assert 0 < summary["waiting_share"] < 1
+    assert folder.path.name.endswith(summary["fingerprint"])
+
+
+def test_predictions_agree_with_the_summary_to_the_last_digit(finished):
+    folder, summary = finished
+    table = pq.read_table(folder.predictions).to_pydict()
+    right = sum(p == t for p, t in zip(table["prediction"], table["target"], strict=True))
+    assert summary["test/accuracy"] == right / len(table["target"])
+    assert table["index"] == list(range(359))
+    scores = torch.tensor(table["scores"])
+    assert scores.argmax(dim=-1).tolist() == table["prediction"]
+    target = torch.tensor(table["target"])
+    expected = torch.nn.functional.cross_entropy(scores.double(), target)
+    assert summary["test/cross_entropy"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_metrics_have_one_row_an_epoch_and_the_best_is_selected(finished):
+    folder, summary = finished
+    rows = folder.read_metrics()
+    assert [row["epoch"] for row in rows] == [0, 1, 2]
+    assert rows[0]["learning_rate"] == 0.01
+    assert rows[2]["learning_rate"] == pytest.approx(0.001)
+    best = max(row["valid/accuracy"] for row in rows)
+    last_best = max(row["epoch"] for row in rows if row["valid/accuracy"] == best)
+    assert (summary["valid/accuracy"], summary["selected_epoch"]) == (best, last_best)
+    assert load_checkpoint(folder.best)["epoch"] == last_best
+
+
+def test_saved_configuration_is_the_run_s_and_keeps_no_secret(finished):
+    folder, _ = finished
+    again = read_configuration(str(folder.config))
+    assert again.architecture == "test_resnet"
+    assert again.lr_scheduler_params == {"step_size": 2}
+    for path in folder.path.parent.rglob("*"):
+        if path.is_file():
+            assert b"marked-secret-token" not in path.read_bytes(), path
+
+
+def test_mlflow_shows_the_columns_of_the_thesis(finished):
+    from mlflow.tracking import MlflowClient
+
+    folder, summary = finished
+    client = MlflowClient(f"sqlite:///{folder.path.parent / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("lossbench")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params.keys() >= {
+        *("runtime", "architecture", "image_size", "batch_size", "num_parameters", "convert_to_grayscale"),
+        *("normalize", "crop_to_bboxes", "augment_images", "augment_tensors", "loss_function", "optimizer", "lr"),
+        *("weight_decay", "lr_scheduler", "dropout", "last_layer_size"),
+    }
+    assert run.data.metrics["epochs_run"] == 3
+    assert run.data.metrics["test/accuracy"] == summary["test/accuracy"]
+    for name in ("best/train_loss", "best/valid_loss", "best/train_accuracy", "best/valid_accuracy"):
+        assert run.data.metrics[name] == summary[name]
+    assert run.data.tags["tags"] == "a, b"
+    assert run.data.tags["mlflow.note.content"] == "a test"
+    history = client.get_metric_history(run.info.run_id, "valid/accuracy")
+    assert [(point.step, point.value) for point in history] == [
+        (row["epoch"], row["valid/accuracy"]) for row in folder.read_metrics()
+    ]
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} >= {"summary.json", "curves.png"}
+
+
+# --------------------------------------------------------------------------------------------------------- fairness
+
+
+def first_steps(config) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """Return the initial weights and the first epoch's batches."""
+    prepared = building.prepare(config)
+    weights = [value.clone() for value in prepared.classifier.network.state_dict().values()]
+    stream = prepared.data.train_stream
+    batches = EpochBatches(len(stream), config.batch_size, config.seed)
+    return weights, [stream[key].image for batch in list(batches)[:1] for key in batch]
+
+
+def test_all_losses_see_the_same_weights_batches_and_pixels(quick):
+    augment = {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 25}}"}
+    losses = ("CrossEntropyLoss", "OneSidedMarginLoss", "LabelSmoothingCrossEntropy")
+    runs = [first_steps(quick(loss_function=name, **augment)) for name in losses]
+    for name, (weights, pixels) in zip(losses[1:], runs[1:], strict=True):
+        same = [torch.equal(a, b) for a, b in zip(weights, runs[0][0], strict=True)]
+        assert all(same) or (name == "OneSidedMarginLoss" and same.count(False) == 1)  # its last layer's bias
+        assert all(torch.equal(a, b) for a, b in zip(pixels, runs[0][1], strict=True))
+    other, _ = first_steps(quick(seed=1, **augment))
+    assert not all(torch.equal(a, b) for a, b in zip(other, runs[0][0], strict=True))
+
+
+def test_workers_do_not_change_a_run(quick, tmp_path):
+    weights = []
+    for workers in (0, 2):
+        folder, _ = runner.train(
+            quick(num_workers=workers, num_epochs=1, output_path=tmp_path / str(workers), dropout=0.2)
+        )
+        weights.append(load_checkpoint(folder.best)["state_dict"])
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+# -------------------------------------------------------------------------------------------------- again and again
+
+
+def test_a_finished_run_is_not_trained_again_and_fresh_trains_beside_it(quick, caplog):
+    config = quick(num_epochs=1)
+    first, summary = runner.train(config)
+    made = first.best.stat().st_mtime_ns
+    again, same = runner.train(quick(num_epochs=1, num_workers=1, tags="[x]"))
+    assert (again, same["test/accuracy"]) == (first, summary["test/accuracy"])
+    assert first.best.stat().st_mtime_ns == made
+    assert "this run is finished" in caplog.text
+    fresh, repeated = runner.train(config, fresh=True)
+    assert fresh.path.name == f"{first.path.name}-2"
+    assert repeated["test/loss"] == summary["test/loss"]
+
+
+def test_a_square_by_one_side_or_two_is_the_same_run(quick):
+    folders = {run_folder(quick(image_size=size), "data") for size in ("16", "[16, 16]")}
+    assert len(folders) == 1
+    assert run_folder(quick(image_size="[16, 8]"), "data") not in folders
+
+
+def test_every_key_that_can_change_the_result_changes_the_folder(quick):
+    base = run_folder(quick(), "data")
+    changed = {
+        run_folder(quick(**change), "data")
+        for change in ({"seed": 1}, {"batch_size": 64}, {"loss_params": "{label_smoothing: 0.1}"}, {"num_epochs": 9})
+    }
+    assert len(changed | {base, run_folder(quick(), "other data")}) == 6
+    assert run_folder(quick(notes="x", trackers="[mlflow]", num_workers=2, data_path="y"), "data") == base
+
+
+class Killed(Exception):
+    """Stands for a run that dies."""
+
+
+@pytest.mark.parametrize("died_after", [1, 2])
+def test_an_interrupted_run_goes_on_to_the_result_it_would_have_had(quick, tmp_path, monkeypatch, died_after):
+    changes = {
+        "num_epochs": 3,
+        "dropout": 0.3,
+        "lr_scheduler": "ReduceLROnPlateau",
+        "lr_scheduler_params": "{patience: 0, factor: 0.5, threshold: 10}",
+        "early_stopping_patience": 2,
+    }
+    whole, expected = runner.train(quick(**changes, output_path=tmp_path / "whole"))
+    epochs = []
+
+    def die(self, trainer, pl_module):
+        epochs.append(trainer.current_epoch)
+        if len(epochs) == died_after + 1:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecord, "on_validation_start", die)
+        with pytest.raises(Killed):
+            runner.train(quick(**changes, output_path=tmp_path / "parts"))
+    parts, found = runner.train(quick(**changes, output_path=tmp_path / "parts"))
+    a, b = load_checkpoint(whole.last)["state_dict"], load_checkpoint(parts.last)["state_dict"]
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    timing = {"seconds"}
+    strip = [[{k: v for k, v in row.items() if k not in timing} for row in f.read_metrics()] for f in (whole, parts)]
+    assert strip[0] == strip[1]
+    ignored = {"seconds", "images_per_second", "waiting_share"}
+    assert {k: v for k, v in found.items() if k not in ignored} == {
+        k: v for k, v in expected.items() if k not in ignored
+    }
+
+
+# ----------------------------------------------------------------------------------- mixed, noisy and otherwise drawn
+
+MIXED = {"mixing": "CutMix", "mixing_params": "{probability: 1.0}", "label_noise": 0.2}
+
+
+class Observed(Exception):
+    """Ends a run that has shown what it was to show."""
+
+
+def observe_training(monkeypatch, steps: int) -> list[Batch]:
+    """Return the list that the batches of training steps will stand in."""
+    seen: list[Batch] = []
+
+    def observe(self, batch, batch_idx):
+        seen.append(batch)
+        if len(seen) == steps:
+            raise Observed
+        return original(self, batch, batch_idx)
+
+    original = Classifier.training_step
+    monkeypatch.setattr(Classifier, "training_step", observe)
+    return seen
+
+
+def test_training_batches_are_mixed_and_those_of_evaluation_are_not(quick, monkeypatch):
+    judged = []
+    original = Classifier._judge
+    monkeypatch.setattr(Classifier, "_judge", lambda self, batch: judged.append(batch) or original(self, batch))
+    config = quick(**MIXED)
+    seen = observe_training(monkeypatch, 13)
+    with pytest.raises(Observed):
+        runner.train(config)
+    data = building.prepare(config).data
+    for epoch, step, batch in ((0, 0, seen[0]), (0, 10, seen[10]), (1, 1, seen[12])):
+        batches = data.epoch_batches()
+        batches.epoch = epoch
+        plain = default_collate([data.train_stream[key] for key in list(batches)[step]])
+        expected = data.mix(plain, plain.index, epoch, step)
+        assert torch.equal(expected.image, batch.image)
+        assert torch.equal(expected.target, batch.target)  # type: ignore[arg-type]
+        assert not torch.equal(plain.image, batch.image)
+    assert judged
+    assert all(batch.target.ndim == 1 for batch in judged)
+
+
+@pytest.mark.parametrize("sampling", ["repeated", "class_balanced"])
+def test_a_mixed_noisy_run_drawn_in_groups_goes_on_as_if_it_had_not_died(quick, tmp_path, monkeypatch, sampling):
+    monkeypatch.setattr(TorchLoss, "sampling", sampling)
+    whole, expected = runner.train(quick(**MIXED, output_path=tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        observe_training(patch, 15)  # it dies in the middle of the second epoch
+        with pytest.raises(Observed):
+            runner.train(quick(**MIXED, output_path=tmp_path / "parts"))
+    parts, found = runner.train(quick(**MIXED, output_path=tmp_path / "parts"))
+    a, b = load_checkpoint(whole.last)["state_dict"], load_checkpoint(parts.last)["state_dict"]
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert found["train/loss"] == expected["train/loss"]
+    assert expected["epochs_run"] == 2
+
+
+def test_a_noisy_run_says_which_labels_were_wrong(quick, caplog):
+    folder, summary = runner.train(quick(num_epochs=1, label_noise=0.3))
+    with folder.label_noise.open(newline="") as file:
+        rows = [{name: int(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    data = building.prepare(quick(label_noise=0.3)).data
+    assert [row["index"] for row in rows] == data.wrong_rows.tolist()
+    assert [row["true_label"] for row in rows] == data.data.train.labels[data.wrong_rows].tolist()
+    assert [row["trained_label"] for row in rows] == data.train_table.labels[data.wrong_rows].tolist()
+    assert len(rows) == summary["wrong_labels"] == round(0.3 * 1294)
+    assert summary["label_noise"] == 0.3
+    assert "388 of 1,294 training labels replaced by another class (label_noise: 0.3)" in caplog.text
+
+
+def test_a_run_with_noisy_labels_says_which_were_wrong(quick, tmp_path, caplog):
+    true = building.prepare(quick()).data.data.train.labels
+    np.savez(tmp_path / "human.npz", clean_label=true, worse_label=np.where(np.arange(len(true)) < 100, 9, true))
+    changes = {"noisy_labels": tmp_path / "human.npz", "noisy_labels_name": "worse_label"}
+    folder, summary = runner.train(quick(num_epochs=1, **changes))
+    with folder.label_noise.open(newline="") as file:
+        rows = [{name: int(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert {row["trained_label"] for row in rows} == {9}
+    assert [row["true_label"] for row in rows] == true[[row["index"] for row in rows]].tolist()
+    assert len(rows) == summary["wrong_labels"] > 60
+    assert (summary["label_noise"], summary["noisy_labels"]) == (0.0, "human.npz, worse_label")
+    assert f"{len(rows)} of 1,294 training labels wrong (noisy_labels: human.npz, worse_label)" in caplog.text
+
+
+def test_a_clean_run_leaves_no_list_of_wrong_labels(finished):
+    folder, summary = finished
+    assert not folder.label_noise.exists()
+    assert (summary["label_noise"], summary["wrong_labels"], summary["mixing"]) == (0.0, 0, None)
+
+
+def test_cutout_reaches_the_network(quick):
+    chain = {"augment_tensors": "true", "tensor_augmentations": "{CutOut: {length: 4}}"}
+    image = building.prepare(quick(**chain)).data.train_stream[(0, 0)].image
+    assert 4 <= (image == 0).sum() <= 16
+
+
+def test_too_small_a_batch_for_the_loss_s_groups_is_told_before_training(quick, monkeypatch):
+    monkeypatch.setattr(TorchLoss, "sampling", "class_balanced")
+    monkeypatch.setattr(TorchLoss, "samples_per_class", 8)
+    with pytest.raises(ConfigError, match="command line: batch_size: must be >= 16, got 8"):
+        building.prepare(quick(batch_size=8, devices=2))
+
+
+# ---------------------------------------------------------------------------------------------------------- training
+
+
+def test_scores_are_decoded_by_the_loss(quick):
+    _, summary = runner.train(quick(loss_function="OneSidedMarginLoss", num_epochs=8))
+    assert summary["test/accuracy"] > 0.4  # by argmax it would be near 0
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(quick):
+    with pytest.raises(TrainingError, match=r"not finite in epoch 1, step \d+ of 11 \(step \d+ of the run"):
+        runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}"))
+
+
+def test_a_loss_that_is_not_finite_at_the_first_step_is_not_blamed_on_the_learning_rate(quick, monkeypatch):
+    monkeypatch.setattr(TorchLoss, "terms", lambda self, outputs, batch: {"main": (outputs.scores * 0).sum().log()})
+    with pytest.raises(
+        TrainingError, match=r"step 0 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
+    ):
+        runner.train(quick())
+
+
+def test_a_bug_in_a_loss_ends_with_its_traceback_and_status_1_and_stands_in_the_log(quick, tmp_path):
+    config = quick(loss_function="FocalLoss")
+    (tmp_path / "config.yml").write_text(config.to_yaml())
+    script = (
+        "import sys, train\nfrom losses.focal import FocalLoss\n"
+        "FocalLoss.forward = lambda self, scores, target: self.gama * scores.sum()\n"
+        f"train.leave(train.main([{str(tmp_path / 'config.yml')!r}, '--check']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    bug = "AttributeError: 'FocalLoss' object has no attribute 'gama'"
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == bug
+    assert (tmp_path / "logs" / "lossbench.log").read_text().splitlines()[-1] == bug
+
+
+def test_early_stopping_ends_the_run(quick):
+    _, summary = runner.train(
+        quick(num_epochs=30, early_stopping_patience=1, monitor="train/loss", optimizer_params="{lr: 0.0}")
+    )
+    assert summary["epochs_run"] < 30
+
+
+def test_the_thesis_stops_early_on_the_loss_of_the_test_part(quick):
+    """Its protocol: validation on the test part, the lowest loss selects, some epochs without a lower one stop."""
+    patience = 2
+    changes = {"select_on": "test", "monitor": "valid/loss", "early_stopping_patience": patience, "num_epochs": 30}
+    folder, summary = runner.train(quick(**changes, optimizer_params="{lr: 0.3}"))
+    losses = [row["valid/loss"] for row in folder.read_metrics()]
+    best = losses.index(min(losses))
+    assert len(losses) == summary["epochs_run"] < 30
+    assert len(losses) == best + 1 + patience
+    assert summary["selected_on"] == "test"
+    assert summary["selected_epoch"] == best
+    assert summary["test/loss"] == pytest.approx(losses[best], rel=1e-5)
+    assert summary["test/accuracy"] == pytest.approx(folder.read_metrics()[best]["valid/accuracy"], rel=1e-6)
+
+
+def test_selecting_on_the_test_part_holds_nothing_out_and_says_so(quick, caplog):
+    _, summary = runner.train(quick(select_on="test", num_epochs=1))
+    assert summary["selected_on"] == "test"
+    assert summary["valid/accuracy"] == summary["test/accuracy"]
+    assert "1,438 training" in caplog.text
+    assert "the TEST part itself" in caplog.text
+
+
+def test_accumulation_clipping_and_half_precision_work_together(quick):
+    _, summary = runner.train(
+        quick(accumulate_batches=2, gradient_clip_norm=1.0, precision="bf16-mixed", image_size=32)
+    )
+    assert summary["test/accuracy"] > 0.3
+
+
+def test_settings_that_an_architecture_cannot_take_are_told_and_recorded(quick, caplog):
+    _, summary = runner.train(quick(output_channels=320, num_epochs=1))
+    assert summary["not_applied"] == ["output_channels"]
+    assert "output_channels has no effect on test_resnet" in caplog.text
+
+
+def test_settings_without_effect_earn_a_warning(quick, caplog):
+    useless = {"lr_scheduler_params": "{gamma: 1}", "mixing_params": "{alpha: 1}"}
+    building.prepare(quick(erase_background="true", download="true", **useless))
+    for text in (
+        "erase_background has no effect: crop_to_bboxes is false",
+        "download has no effect on dataset: digits",
+        "lr_scheduler_params has no effect: lr_scheduler is not set",
+        "mixing_params has no effect: mixing is not set",
+    ):
+        assert text in caplog.text
+
+
+def test_a_tracker_that_fails_costs_a_warning_and_not_the_run(quick):
+    with pytest.warns(UserWarning, match="mlflow: .*; the run goes on without it"):
+        _, summary = runner.train(quick(num_epochs=1, trackers="[mlflow]", mlflow_uri="nonsense://x"))
+    assert summary["epochs_run"] == 1
+
+
+def test_a_tracker_that_failed_is_told_the_run_once_it_works(quick, tmp_path):
+    from mlflow.tracking import MlflowClient
+
+    settings = {"num_epochs": 2, "trackers": "[mlflow]"}
+    with pytest.warns(UserWarning, match="once the run is finished, the same command tells it again"):
+        folder, summary = runner.train(quick(**settings, mlflow_uri="nonsense://x"))
+    assert folder.untold.exists()
+    for _ in range(2):
+        assert runner.train(quick(**settings)) == (folder, summary)
+    assert not folder.untold.exists()
+    client = MlflowClient(f"sqlite:///{tmp_path / 'output' / 'mlflow.db'}")
+    (run,) = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test/accuracy"] == summary["test/accuracy"]
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "valid/accuracy")] == [0, 1]
+
+
+def test_a_tracker_that_is_not_installed_is_not_asked_again(quick, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.warns(UserWarning, match="wandb: ModuleNotFoundError.*pip install wandb"):
+        folder, _ = runner.train(quick(num_epochs=1, trackers="[wandb]"))
+    assert not folder.untold.exists()
+
+
+def test_two_devices_take_the_steps_of_one(tmp_path):
+    """Batch normalisation sees half the batch on each device, so a network without it is compared.
+
+    The loss has state: what each device gathers must neither be lost nor be overwritten by the first one's.
+    """
+    changes = [
+        *("dataset=digits", "convert_to_grayscale=true", "image_size=[32, 32]", "architecture=test_vit"),
+        *("num_epochs=1", "batch_size=128", "trackers=[]", "accelerator=cpu", "optimizer=SGD"),
+        *("optimizer_params={lr: 0.05}", f"logging_dir={tmp_path}/logs", "loss_function=OnlineLabelSmoothingLoss"),
+        "keep_checkpoints=all",
+    ]
+    rows, soft_labels = [], []
+    for devices in (1, 2):
+        command = [sys.executable, "train.py", "config_template.yml", *changes, f"devices={devices}"]
+        extra = [f"output_path={tmp_path}/{devices}", "strategy=ddp" if devices == 2 else "strategy=auto"]
+        options = ["lr_scheduler=null", "lr_scheduler_params={}", "augment_images=false"]
+        done = subprocess.run([*command, *extra, *options], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (summary,) = (tmp_path / str(devices)).glob("*/summary.json")
+        rows.append(json.loads(summary.read_text()))
+        soft_labels.append(load_checkpoint(summary.parent / "checkpoints" / "last.ckpt")["state_dict"]["loss.soft"])
+    assert rows[0]["train/accuracy"] == pytest.approx(rows[1]["train/accuracy"], abs=0.002)
+    torch.testing.assert_close(soft_labels[0], soft_labels[1], rtol=0, atol=1e-3)
+    assert soft_labels[0].std() > 0.01
+    assert rows[0]["train/loss"] == pytest.approx(rows[1]["train/loss"], rel=1e-3)
+    assert rows[0]["test/accuracy"] == pytest.approx(rows[1]["test/accuracy"], abs=0.01)
+
+
+# --------------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss_params": "{nonsense: 1}"}, r"command line: loss_params.nonsense: unknown parameter"),
+        ({"optimizer_params": "{momentum: 1}"}, r"command line: optimizer_params.momentum: unknown parameter"),
+        ({"lr_scheduler": "StepLR"}, r"lr_scheduler_params.step_size: missing"),
+        ({"image_augmentations": "{RandomAffine: {degre: 3}}"}, r"image_augmentations.RandomAffine.degre: unknown"),
+        ({"architecture_params": "{widht: 2}"}, r"command line: architecture_params.widht"),
+        (
+            {"architecture_params": "{in_channels: 2}"},
+            r"architecture_params.in_channels: comes from",
+        ),
+        (
+            {"architecture_params": "{dropout: 0.2}"},
+            r"architecture_params.dropout: comes from dropout, a key of its own",
+        ),
+        ({"pretrained": "true", "architecture": "ghostnet"}, r"command line: pretrained: .*weights_path"),
+        ({"pretrained": "IMAGENET1K_V9", "architecture": "torchvision/resnet18"}, r"line: pretrained: .*IMAGENET1K_V1"),
+        ({"weights_path": "nowhere.pt"}, r"command line: weights_path: "),
+        (
+            {"image_size": "[1, 1]", "architecture": "torchvision/alexnet"},
+            r"image_size: torchvision/alexnet cannot take 1x1 images",
+        ),
+        ({"image_size": "1000000"}, r"image_size: images of 1000000 x 1000000 px do not fit into memory: "),
+        ({"monitor": "valid/one_off_accuracy"}, r"command line: monitor: the classes of digits have no order"),
+        (
+            {"lr_scheduler": "ReduceLROnPlateau", "lr_scheduler_params": "{monitor: valid/one_off_accuracy}"},
+            r"command line: lr_scheduler_params.monitor: the classes of digits have no order",
+        ),
+        ({"data_params": "{fold: 1}"}, r"command line: data_params.fold: unknown parameter \(allowed: no parameters\)"),
+        (
+            {"dataset": "svhn", "data_params": "{ekstra: true}"},
+            r"command line: data_params.ekstra: unknown parameter; did you mean 'extra'\? \(allowed: extra\)",
+        ),
+        (
+            {"dataset": "svhn", "data_params": "{extra: 1}", "loss_params": "{reduction: 1}"},
+            r"data_params.extra: must be true or false, got 1\n.*loss_params.reduction: must be a text, got 1",
+        ),
+        (
+            {"dataset": "svhn", "data_params": "{data_path: x}"},
+            r"command line: data_params.data_path: comes from data_path, a key of its own",
+        ),
+        ({"mixing": "MixUp", "mixing_params": "{alpha: 0}"}, r"command line: mixing_params.alpha: must be > 0"),
+        ({"mixing": "CutMix", "mixing_params": "{alfa: 1}"}, r"command line: mixing_params.alfa: unknown parameter"),
+        (
+            {"mixing": "MixUp", "loss_function": "HingeLoss"},
+            r"command line: mixing: HingeLoss takes no soft labels",
+        ),
+        (
+            {"mixing": "MixUp", "loss_function": "MultiMarginLoss"},
+            r"command line: mixing: MultiMarginLoss takes no soft labels",
+        ),
+        (
+            {"augment_tensors": "true", "tensor_augmentations": "{CutOut: {length: 0}}"},
+            r"command line: tensor_augmentations.CutOut: CutOut refuses its parameters",
+        ),
+        (
+            {"architecture": "vgg16_bn_cifar", "image_size": "16"},
+            r"command line: image_size: vgg16_bn_cifar cannot take 16x16 images: images must be at least 32 px high",
+        ),
+        ({"batch_size": "1"}, r"command line: batch_size: each of 1 devices needs 2 images"),
+        ({"accelerator": "tpu"}, r"accelerator: tpu"),
+        ({"devices": "99", "batch_size": "64"}, r"command line: devices: each of 99 devices needs 2 images"),
+        (
+            {"loss_params": "{label_smoothing: abc}"},
+            r"loss_params.label_smoothing: must be a number, got",
+        ),
+        (
+            {"loss_params": "{weight: [1, 2]}"},
+            r"command line: loss_params: CrossEntropyLoss refuses them: .*all 10 classes",
+        ),
+        ({"optimizer_params": "{lr: abc}"}, r"command line: optimizer_params.lr: must be a number, got 'abc'"),
+        (
+            {"lr_scheduler": "StepLR", "lr_scheduler_params": "{step_size: x}"},
+            r"command line: lr_scheduler_params.step_size: must be a whole number, got 'x'",
+        ),
+        (
+            {"lr_scheduler": "StepLR", "lr_scheduler_params": "{step_size: 0}"},
+            r"lr_scheduler_params: StepLR rejects these parameters",
+        ),
+        (
+            {"lr_scheduler": "MultiStepLR", "lr_scheduler_params": "{milestones: [a]}"},
+            r"lr_scheduler_params.milestones: must be a list of whole numbers",
+        ),
+        (
+            {"lr_scheduler": "ReduceLROnPlateau", "lr_scheduler_params": "{monitor: valid/foo}"},
+            r"lr_scheduler_params.monitor: must be one of valid/loss",
+        ),
+        (
+            {
+                "lr_scheduler": "SequentialLR",
+                "lr_scheduler_params": "{schedulers: [{LinearLR: {}}, {OneCycleLR: {max_lr: 1}}], milestones: [1]}",
+            },
+            r"command line: lr_scheduler_params.schedulers: OneCycleLR counts optimizer steps, LinearLR epochs: ",
+        ),
+        (
+            {"optimizer_params.lr": "1e300"},
+            r"command line: optimizer_params: AdamW rejects these parameters: value cannot be",
+        ),
+        (
+            {"augment_images": "true", "image_augmentations": "{RandomCrop: {size: 100}}"},
+            r"command line: image_augmentations.RandomCrop: a training image cannot be augmented so: Required",
+        ),
+    ],
+)
+def test_wrong_parameters_are_told_with_their_place_before_training(quick, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        runner.train(quick(**changes))
+
+
+@pytest.mark.parametrize("backend", ["fused", "torchvision"])
+def test_a_bug_in_an_augmentation_of_ours_is_not_blamed_on_its_parameters(quick, monkeypatch, backend):
+    def buggy(self, *args):
+        return self.gama
+
+    monkeypatch.setattr("datasets.augmentation.fused.chain.FusedChain.on_cpu", buggy)
+    monkeypatch.setattr("datasets.augmentation.cutout.CutOut.__call__", buggy)
+    with pytest.raises(AttributeError, match="has no attribute 'gama'"):
+        building.prepare(quick(augment_tensors="true", tensor_augmentations="{CutOut: {}}", augment_backend=backend))
+
+
+@pytest.mark.parametrize(
+    ("changes", "given"),
+    [
+        ({"dataset": "svhn", "data_params": "{extra: true}"}, {"extra": True}),
+        ({"dataset": "cifar10_pair", "classes": "[cat, dog]"}, {"classes": ["cat", "dog"]}),
+    ],
+)
+def test_a_data_set_gets_the_keys_and_parameters_that_it_takes(quick, monkeypatch, changes, given):
+    found = {}
+
+    def build_dataset(name, **params):
+        found.update(params)
+        raise DataError("enough")
+
+    monkeypatch.setattr(data_sets, "build_dataset", build_dataset)
+    with pytest.raises(DataError, match="enough"):
+        building.prepare(quick(data_path="here", **changes))
+    assert found == {"data_path": "here", "download": False, "verify_checksums": True, **given}
+
+
+def test_ordered_classes_are_judged_one_off_too(quick, monkeypatch):
+    digits = dataclasses.replace(build_dataset("digits"), ordered=True)
+    monkeypatch.setattr(data_sets, "build_dataset", lambda name: digits)
+    _, summary = runner.train(quick(num_epochs=1, monitor="valid/one_off_accuracy"))
+    assert summary["test/accuracy"] < summary["test/one_off_accuracy"] <= 1
+
+
+def test_all_wrong_parameters_are_told_at_once(quick):
+    with pytest.raises(ConfigError) as error:
+        building.prepare(
+            quick(
+                loss_params="{a: 1}",
+                optimizer_params="{b: 1}",
+                lr_scheduler="StepLR",
+                lr_scheduler_params="{step_size: 1, d: 1}",
+                tensor_augmentations="{RandomErasing: {c: 1}}",
+            )
+        )
+    assert len(str(error.value).splitlines()) == 4
+
+
+def run_script(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, ROOT / "train.py", *arguments], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no_such.yml"], "no_such.yml: no such file"),
+        (["a.yml", "b.yml"], "one configuration file at a time, got 2 words"),
+        (["output_path=/proc/none"], "command line: output_path: cannot write to '/proc/none'"),
+        (["dataset=image_folder", "data_path=/nowhere"], "/nowhere"),
+        (["loss_params.beta=1"], "command line: loss_params.beta: unknown parameter"),
+    ],
+)
+def test_mistakes_leave_status_2_a_message_and_no_traceback(arguments, message, tmp_path):
+    folders = [f"logging_dir={tmp_path}", *([] if "output_path" in arguments[0] else [f"output_path={tmp_path}"])]
+    done = run_script(*arguments, *folders)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*/*"))
+
+
+def test_a_loss_that_is_not_finite_leaves_status_1(tmp_path):
+    done = run_script(
+        *("optimizer=SGD", "optimizer_params={lr: 1e30}", "lr_scheduler=null", "lr_scheduler_params={}"),
+        *("trackers=[]", f"output_path={tmp_path}", f"logging_dir={tmp_path}"),
+    )
+    assert done.returncode == 1
+    assert "the loss is not finite in epoch 1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_check_prints_the_merged_configuration_sizes_and_costs_and_trains_nothing(tmp_path, capsys):
+    status = train.main(["--check", "seed=7", f"output_path={tmp_path}", f"logging_dir={tmp_path}/logs"])
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert "seed: 7" in printed
+    assert "1,294 training, 144 validation (held out of training), 359 test images; 10 classes" in printed
+    assert "parameters" in printed
+    assert "multiply-adds" in printed
+    assert not list(tmp_path.glob("digits-*"))
+    merged = printed[printed.index("dataset:") : printed.index("\ndata  ")]
+    assert yaml.safe_load(merged)["loss_function"] == "CrossEntropyLoss"
+
+
+@pytest.mark.torture
+def test_what_cannot_be_compiled_is_told_in_a_line(quick, monkeypatch):
+    from torch._inductor.exc import CppCompileError
+
+    def fails(self, *args, **kwargs):
+        raise CppCompileError(["g++", "x.cpp"], "pages\nand pages")
+
+    monkeypatch.setattr(Classifier, "training_step", fails)
+    with pytest.raises(
+        ConfigError, match=r"command line: compile: this machine cannot compile the network: "
+    ) as caught:
+        runner.train(quick(compile="true"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_compiled_network_learns_the_same(quick):
+    """Takes minutes: the compiler builds kernels for training and evaluation."""
+    plain, compiled = (runner.train(quick(compile=flag, image_size=16))[1] for flag in ("false", "true"))
+    assert compiled["train/loss"] == pytest.approx(plain["train/loss"], rel=0.05)
+
+
+# ------------------------------------------------------------------------------------------------ waiting for images
+
+
+def test_a_run_that_waits_for_images_says_so_once_and_what_would_help(quick, monkeypatch, caplog, plain_log):
+    monkeypatch.setattr(callbacks, "WORTH_TELLING", 0.0)
+    monkeypatch.setattr(callbacks, "MUCH", 0.0)
+    monkeypatch.setattr(data_module, "available_cores", lambda: 3)
+    augmented = {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 5}}"}
+    runner.train(quick(augment_backend="torchvision", **augmented))
+    told = [record.message for record in caplog.records if "were spent waiting for images" in record.message]
+    assert len(told) == 1
+    assert told[0].endswith("of epoch 1 were spent waiting for images; set augment_backend: fused, set num_workers: 3")
+
+
+def test_what_cannot_be_fused_is_told_at_the_start(quick, caplog, plain_log):
+    unknown = {"augment_images": "true", "image_augmentations": "{RandomPosterize: {bits: 4}}"}
+    building.prepare(quick(**unknown))
+    assert "augment_backend: fused cannot do RandomPosterize; torchvision does the chain one by one" in caplog.text
+    caplog.clear()
+    building.prepare(quick(augment_backend="torchvision", **unknown))
+    assert "cannot do" not in caplog.text
+
+
+def test_an_accelerator_s_way_gives_the_result_of_the_cpu_s(quick, tmp_path, monkeypatch):
+    flips = "{RandomHorizontalFlip: {}, RandomCrop: {size: 8, padding: 1}}"
+    settings = {"augment_images": "true", "image_augmentations": flips, "num_epochs": 1}
+    _, expected = runner.train(quick(**settings, output_path=tmp_path / "cpu"))
+    monkeypatch.setattr(data_module.DataModule, "_device_type", lambda self: "accelerator")
+    sent = []
+    finish = data_module.ImageStream.finish
+
+    def observe(self, loaded, *options):
+        sent.append(loaded.image is None)
+        return finish(self, loaded, *options)
+
+    monkeypatch.setattr(data_module.ImageStream, "finish", observe)
+    _, found = runner.train(quick(**settings, output_path=tmp_path / "accelerator"))
+    assert sent.count(True) >= 12  # training, validation and test send no pixels
+    timing = {"seconds", "images_per_second", "waiting_share"}
+    assert {key: found[key] for key in found if key not in timing} == {
+        key: expected[key] for key in expected if key not in timing
+    }

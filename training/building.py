@@ -1,0 +1,252 @@
+"""A configuration -> everything a run needs, built and checked, nothing trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from msgspec import structs
+from torch import nn
+
+from configuration.reading import read_configuration
+from configuration.schema import Configuration
+from datasets import DATASETS
+from datasets.audit import audit
+from datasets.base import DataSet
+from datasets.data_module import DataModule, common_size
+from losses import build_loss
+from metrics import metric_entries
+from models.classifier import Classifier
+from models.flops import count_multiply_adds, count_parameters
+from models.scorer import Scorer
+from training import optimization
+from training.data_sets import DATA_KEYS, load_data_set, other_kind, other_network
+from training.names import NAME_CHECKS
+from training.networks import build_network, count_of_an_image, with_own_normalization
+from training.parameter_checks import check_parameters
+from training.remarks import warn_about_weights
+from training.sequel import NOTHING, Sequel
+from training.trying_out import try_out
+from utils.lookup import keywords, load_entry
+from utils.seeding import derive_seed, seed_all
+from utils.types import ConfigError, Outputs, Task, first_line
+
+T = TypeVar("T")
+LOG = logging.getLogger("lossbench")
+
+UNIVERSAL_KEYS = ("stanford_data_path", "classes")
+"""Those that mean something, or mean no harm, where the function does not take them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Preparation:
+    """A run that is ready to train.
+
+    Args:
+        num_parameters: trainable, loss included. multiply_adds: of one image.
+        not_applied: settings given to an architecture that cannot take them.
+        task: what the loss was built with. example: what the network gives for two images.
+    """
+
+    config: Configuration
+    data: DataModule
+    classifier: Classifier
+    num_parameters: int
+    multiply_adds: int
+    not_applied: tuple[str, ...]
+    task: Task
+    example: Outputs
+
+
+def prepare(config: Configuration, sequel: Sequel = NOTHING) -> Preparation:
+    """Check the parameters of everything named, then build it.
+
+    Args: sequel: what follows training; only checked here.
+    Raises: ConfigError or DataError naming every mistake.
+    """
+    if config.sweep is not None:
+        raise config.error({("sweep",): "describes several runs, this trains one; `python train.py FILE` runs them"})
+    check_parameters(config, sequel.checks)
+    if config.batch_size < 2 * num_devices(config):
+        key = "devices" if config.was_set("devices") else "batch_size"
+        text = f"each of {num_devices(config)} devices needs 2 images a step, batch_size is {config.batch_size}"
+        raise config.error({(key,): text})
+    warn_about_weights(resolved := with_own_normalization(config))
+    data_set = _located(config, _build_data_set, config)
+    _refuse_metrics_without_sense(config, data_set)
+    sequel.refuse(config, data_set.kind)
+    data_set = dataclasses.replace(data_set, notes=(*data_set.notes, *audit(data_set)))
+    _warn_without_effect(config, has_boxes=data_set.train.boxes is not None)
+    for note in data_set.notes:
+        LOG.warning("%s: %s", config.dataset, note)
+
+    seed_all(derive_seed(config.seed, "network"))
+    network = _located(config, build_network, config, len(data_set.classes))
+    kind = getattr(network, "kind", "image")  # the libraries' networks classify images
+    if kind != data_set.kind:
+        raise config.error({("architecture",): other_network(config, kind, data_set.kind)})
+    not_applied: tuple[str, ...] = network.not_applied
+    for key in not_applied:
+        LOG.warning("%s: %s has no effect on %s", config.place((key,)), key, config.architecture)
+    size = _located(config, common_size, config, data_set)
+    multiply_adds = _located(config, count_of_an_image, config, network, size)
+
+    seed_all(derive_seed(config.seed, "loss"))
+    task = Task(
+        len(data_set.classes),
+        len(data_set.train),
+        network.get_classifier(),
+        functools.partial(_stage_channels, network, (1, config.in_channels, *size)),
+        functools.partial(_load_network, config, len(data_set.classes)),
+        data_set.ordered,
+        network.trained_classifier,
+    )
+    loss = _located(config, build_loss, config.loss_function, task, **config.loss_params)
+    if loss.kind != data_set.kind:
+        raise config.error({("loss_function",): other_kind(config, loss.kind, data_set.kind)})
+    corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
+    if corruption and data_set.kind != "image":
+        raise config.error({(corruption,): f"replaces classes, {config.dataset} holds {data_set.kind}s"})
+    groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
+    group_size = groups.get(loss.sampling, 1)
+    data = _located(config, DataModule, resolved, data_set, size, loss.views, loss.sampling, group_size)
+    _located(config, data.epoch_batches, 0, num_devices(config))
+    if config.batch_size > len(data.train_rows):
+        LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
+    classifier = _located(
+        config,
+        Classifier,
+        network,
+        loss,
+        task,
+        functools.partial(_build_optimizer, config),
+        functools.partial(_build_scheduler, config),
+        channels_last=config.channels_last,
+    )
+    if loss.start is not None and classifier.own_head is None and task.trained_classifier:
+        place = config.place(("loss_params", "start"))
+        LOG.warning("%s: start has no effect: the last layer came with weights, its scores start where they are", place)
+    if classifier.own_head is not None:
+        multiply_adds = count_multiply_adds(Scorer(network, classifier.own_head), size, config.in_channels)
+    example = _located(config, try_out, config, data, classifier)
+    if (unknown := data.train_stream.not_fused) is not None:
+        place = config.place(("image_augmentations" if config.augment_images else "tensor_augmentations",))
+        LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)
+    return Preparation(
+        config, data, classifier, count_parameters(classifier), multiply_adds, not_applied, task, example
+    )
+
+
+def num_devices(config: Configuration) -> int:
+    """Return how many devices share a batch; `auto` counts as one, since the machine is not asked before training."""
+    return config.num_nodes * (config.devices if isinstance(config.devices, int) else 1)
+
+
+def _build_data_set(config: Configuration) -> DataSet:
+    taken = keywords(load_entry(DATASETS[config.dataset]))
+    for key in DATA_KEYS:
+        if key not in taken and config.was_set(key) and key not in UNIVERSAL_KEYS:
+            LOG.warning("%s: %s has no effect on dataset: %s", config.place((key,)), key, config.dataset)
+    return load_data_set(config)
+
+
+def _num_stages(network: Any) -> int:
+    """Return how many feature maps a network says that it has, 0 if it does not say."""
+    return len(getattr(network, "feature_info", ()))
+
+
+def _load_network(config: Configuration, num_classes: int, weights_path: str) -> nn.Module:
+    """Return a network as the run's, with the weights of a file, which must hold the last layer too.
+
+    Raises: ConfigError also if a run left the file whose loss does not read the highest score as the likeliest class.
+    """
+    run = Path(weights_path).parent.parent / "config.yml"
+    if run.is_file():
+        try:
+            trained = read_configuration(str(run), (), NAME_CHECKS, of_a_run=True)
+        except ConfigError as error:
+            raise ConfigError(f"weights_path: the run that left it cannot be read: {error}") from None
+        name, params = trained.loss_function, trained.loss_params
+        loss, one_hot = build_loss(name, None, **params), torch.eye(num_classes)
+        if loss.kind != "image":
+            raise ConfigError(f"weights_path: was trained by {name}, which judges {loss.kind}s")
+        if not torch.equal(loss.predict(one_hot), torch.arange(num_classes)):
+            raise ConfigError(f"weights_path: was trained by {name}, whose highest score is not the likeliest class")
+    changes = {"pretrained": False, "weights_path": weights_path, "dropout": None}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="weights_path: .* it stays fresh")
+        try:
+            return build_network(structs.replace(config, **changes), num_classes)
+        except UserWarning as warning:
+            raise ConfigError(str(warning).replace("it stays fresh", "they must be the same")) from None
+
+
+def _build_optimizer(config: Configuration, parameters: Any) -> torch.optim.Optimizer:
+    return optimization.build_optimizer(config.optimizer, parameters, **config.optimizer_params)
+
+
+def _build_scheduler(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
+    params = config.lr_scheduler_params
+    return optimization.build_scheduler(config.lr_scheduler, optimizer, steps, config.num_epochs, **params)
+
+
+@torch.no_grad()
+def _stage_channels(network: Any, image_shape: tuple[int, ...], stages: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the channels of the feature maps at these positions, for which the network sees one image."""
+    was_training = network.training
+    try:
+        _, maps = network.eval().forward_intermediates(torch.zeros(image_shape), indices=list(stages))
+    except (AssertionError, IndexError, ValueError) as error:
+        number = _num_stages(network)
+        allowed = f"; it has {number}: {-number} to {number - 1}" if number else f": {first_line(error)}"
+        text = f"the architecture has no feature maps at {list(stages)}{allowed}"
+        raise ConfigError(f"loss_params.stages: {text}") from None
+    network.train(was_training)
+    return tuple(each.shape[1] for each in maps)
+
+
+def _refuse_metrics_without_sense(config: Configuration, data_set: DataSet) -> None:
+    """Refuse monitors that the data's kind has not, or that only ordered classes have."""
+    monitors = {
+        ("monitor",): config.monitor,
+        ("lr_scheduler_params", "monitor"): config.lr_scheduler_params.get("monitor"),
+    }
+    there, ordered = (metric_entries(data_set.kind, ordered=each) for each in (data_set.ordered, True))
+    wrong = {}
+    for key, monitor in monitors.items():
+        name = str(monitor).rpartition("/")[2]
+        if monitor is not None and name not in there:
+            no_order = f"the classes of {config.dataset} have no order"
+            other_kind = f"{config.dataset} holds {data_set.kind}s, which have {', '.join(there)}"
+            wrong[key] = no_order if name in ordered else other_kind
+    if wrong:
+        raise config.error(wrong)
+
+
+def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:
+    useless = {
+        "crop_to_bboxes": config.crop_to_bboxes and not has_boxes and f"dataset: {config.dataset} has no boxes",
+        "erase_background": config.erase_background and not config.crop_to_bboxes and "crop_to_bboxes is false",
+        "lr_scheduler_params": config.lr_scheduler_params and not config.lr_scheduler and "lr_scheduler is not set",
+        "noisy_labels_name": config.noisy_labels_name and not config.noisy_labels and "noisy_labels is not set",
+        "mixing_params": config.mixing_params and not config.mixing and "mixing is not set",
+        "image_augmentations": config.augment_images and not config.image_augmentations and "it is empty",
+        "tensor_augmentations": config.augment_tensors and not config.tensor_augmentations and "it is empty",
+    }
+    for key, reason in useless.items():
+        if reason:
+            LOG.warning("%s: %s has no effect: %s", config.place((key,)), key, reason)
+
+
+def _located(config: Configuration, build: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Build something; give the mistakes it finds in its parameters their places in the configuration."""
+    try:
+        return build(*args, **kwargs)
+    except ConfigError as error:
+        raise config.located(error) from None

@@ -1,0 +1,89 @@
+"""How a run ends: the selected weights are tested, once, and what the run leaves is written, the summary last."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytorch_lightning as pl
+import torch
+
+from losses.base import ClassificationLoss
+from runs.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of, verify_checkpoint
+from runs.folder import RunFolder, write_json
+from runs.outcomes import outcomes_for
+from training import report
+from training.building import Preparation
+from training.callbacks import RunRecord
+from training.remarks import warn_after_test
+from training.tracking import tell_end
+from utils.files import write_atomically
+from utils.types import TrainingError
+
+LOG = logging.getLogger("lossbench")
+REMEDY = "put a copy of it back and give the same command again, or train anew with --fresh"
+
+
+def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
+    """Test the selected checkpoint once and write what the run leaves; the summary last."""
+    config, folder, classifier = prepared.config, record.folder, prepared.classifier
+    best = _load_best(record)
+    load_weights_of(classifier, best["state_dict"], folder.best)
+    trainer.test(classifier, prepared.data, verbose=False)
+    outputs = _gather(record.test_outputs)
+    summary = report.summarize(prepared, record)
+    if trainer.is_global_zero:
+        _write_predictions(classifier.loss, outputs, prepared.data.data.classes, folder)
+        report.draw_results(record.rows, outputs, prepared.data.data, folder, best_epoch=record.best_epoch)
+        write_json(folder.summary, summary)
+        tell_end(record.trackers, record.rows[-1], summary, folder)
+    LOG.info("%s", report.table(summary, config, folder))
+    if prepared.data.data.kind == "image":
+        warn_after_test(summary["test/accuracy"], outputs["target"].numpy())
+    return summary
+
+
+def warn_of_selected(folder: RunFolder) -> None:
+    """Say at the start, not days later, that the weights which were selected so far cannot be tested at the end."""
+    try:
+        verify_checkpoint(folder.best)
+    except DamagedCheckpoint as damage:
+        LOG.warning("%s; it holds the weights to test unless a later epoch is better: %s", damage, REMEDY)
+
+
+def _load_best(record: RunRecord) -> dict[str, Any]:
+    """Load the selected checkpoint.
+
+    Raises: TrainingError if it is damaged or, after a resume from an earlier epoch, not the selected epoch's.
+    """
+    try:
+        best = load_checkpoint(record.folder.best, "state_dict", "epoch")
+    except DamagedCheckpoint as damage:
+        raise TrainingError(f"{damage}; it holds the weights to test: {REMEDY}") from None
+    if best["epoch"] != record.best_epoch:
+        epochs = f"is of epoch {best['epoch'] + 1}, selected is epoch {record.best_epoch + 1}"
+        raise TrainingError(f"{record.folder.best} {epochs}: {REMEDY}")
+    return best
+
+
+def _gather(batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Join the test's batches, of all ranks, in the order of the data set."""
+    mine = {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    parts = [mine]
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        parts = [mine] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(parts, mine)
+    whole = {name: torch.cat([part[name] for part in parts]) for name in mine}
+    order = whole["index"].argsort()
+    return {name: tensor[order] for name, tensor in whole.items()}
+
+
+def _write_predictions(
+    loss: ClassificationLoss, outputs: dict[str, torch.Tensor], classes: tuple[str, ...], folder: RunFolder
+) -> None:
+    """Write a row a test image: index, target, prediction, probability, and the scores where they are not too many."""
+    columns = outcomes_for(loss.kind).columns(loss.cpu(), outputs, classes)
+    table = pa.table({"index": pa.array(outputs["index"].numpy()), **columns})
+    write_atomically(folder.predictions, lambda file: pq.write_table(table, file, compression="zstd"))

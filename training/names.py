@@ -1,0 +1,98 @@
+"""The names that a run is built of, checked without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from datasets import TRANSFORMS, check_dataset_name, check_mixing_name
+from losses import check_loss_name
+from metrics import MONITORS
+from models import check_architecture_name
+from tracking import TRACKERS
+from utils.lookup import class_names, did_you_mean
+
+UNUSABLE_OPTIMIZERS = {
+    "Adahessian": "it needs second derivatives",
+    "Lookahead": "it wraps another optimizer",
+    "SparseAdam": "it takes sparse gradients only",
+}
+UNUSABLE_TRANSFORMS = {
+    "Compose": "list the transforms one below the other instead",
+    "Lambda": "it needs code",
+    "FiveCrop": "it gives several images",
+    "TenCrop": "it gives several images",
+    "LinearTransformation": "it needs matrices",
+    "Normalize": "normalize and normalization_params_rgb do it",
+    "ToTensor": "images are converted between image_augmentations and tensor_augmentations anyway",
+    "PILToTensor": "images are converted between image_augmentations and tensor_augmentations anyway",
+    "ToPILImage": "images are converted between image_augmentations and tensor_augmentations anyway",
+    "ConvertImageDtype": "images are converted between image_augmentations and tensor_augmentations anyway",
+}
+TENSORS_ONLY = dict.fromkeys(TRANSFORMS, "it works on tensors: give it in tensor_augmentations")
+NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoAugmentPolicy", "InterpolationMode"}
+
+
+def optimizers() -> dict[str, str]:
+    """Return optimizer -> the library it comes from, torch's first."""
+    found = dict.fromkeys(class_names("timm.optim"), "timm.optim")
+    found |= dict.fromkeys(class_names("torch.optim"), "torch.optim")
+    return _without(found, UNUSABLE_OPTIMIZERS)
+
+
+def schedulers() -> dict[str, str]:
+    """Return learning-rate scheduler -> where it comes from."""
+    found = dict.fromkeys(class_names("torch.optim.lr_scheduler"), "torch.optim.lr_scheduler")
+    return _without(found, ()) | {"CosineWarmupRestarts": "warm-up, cosine annealing, restarts (SGDR)"}
+
+
+def transforms() -> dict[str, str]:
+    """Return torchvision's transform -> where it comes from."""
+    modules = ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment")
+    found = {name: "torchvision.transforms" for module in modules for name in class_names(module)}
+    return _without(found, UNUSABLE_TRANSFORMS)
+
+
+def tensor_transforms() -> dict[str, str]:
+    """Return transform of tensors -> where it comes from; ours work on nothing else."""
+    return transforms() | {name: entry.summary for name, entry in TRANSFORMS.items()}
+
+
+def _without(found: Mapping[str, str], unusable: Iterable[str]) -> dict[str, str]:
+    return {name: source for name, source in sorted(found.items()) if name not in unusable and name not in NO_NAMES}
+
+
+def _check(
+    kind: str, names: Callable[[], Iterable[str]], unusable: Mapping[str, str] | None = None
+) -> Callable[[str], str | None]:
+    """Return the function that tells what is wrong with a name of this kind."""
+
+    def check(name: str) -> str | None:
+        known = set(names())
+        if name in known:
+            return None
+        if unusable and name in unusable:
+            return f"{name} cannot be used: {unusable[name]}"
+        return f"unknown {kind} {name!r}{did_you_mean(name, known)} (python train.py --list {kind}s)"
+
+    return check
+
+
+def _check_monitor(name: str) -> str | None:
+    if name in MONITORS:
+        return None
+    return f"unknown metric {name!r}{did_you_mean(name, MONITORS)}; one of {', '.join(MONITORS)}"
+
+
+NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
+    "dataset": check_dataset_name,
+    "architecture": check_architecture_name,
+    "loss_function": check_loss_name,
+    "optimizer": _check("optimizer", optimizers, UNUSABLE_OPTIMIZERS),
+    "lr_scheduler": _check("scheduler", schedulers),
+    "image_augmentations": _check("transform", transforms, UNUSABLE_TRANSFORMS | TENSORS_ONLY),
+    "tensor_augmentations": _check("transform", tensor_transforms, UNUSABLE_TRANSFORMS),
+    "mixing": check_mixing_name,
+    "trackers": _check("tracker", lambda: TRACKERS),
+    "monitor": _check_monitor,
+}
+"""Configuration key -> what is wrong with a name given there, or None."""

@@ -1,0 +1,215 @@
+"""Optimizers and learning-rate schedules by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
+
+from metrics import MONITORS, lower_is_better
+from training import schedules
+from utils.lookup import did_you_mean, parameter_problems, refusals
+from utils.types import ConfigError
+
+EVERY_STEP = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
+OUTER = ("SequentialLR", "ChainedScheduler")
+PARTS = "lr_scheduler_params.schedulers"
+
+STEPS_TRIED = 3
+"""Steps that a schedule is tried with before a run; no epoch is taken to be shorter."""
+
+
+def build_optimizer(name: str, parameters: Iterable[nn.Parameter], /, **params: Any) -> Optimizer:
+    """Build an optimizer of torch.optim, or of timm.optim where torch has none of that name.
+
+    Raises: ConfigError for parameters that it does not take.
+    """
+    constructor = getattr(torch.optim, name, None)
+    if constructor is None:
+        import timm.optim
+
+        constructor = getattr(timm.optim, name)
+    _refuse(parameter_problems(constructor, params, given=("params",)), "optimizer_params")
+    try:
+        return constructor(parameters, **params)
+    except refusals(constructor) as error:
+        raise ConfigError(f"optimizer_params: {name} refuses them: {error}") from None
+
+
+def build_scheduler(
+    name: str | None, optimizer: Optimizer, steps_per_epoch: int, num_epochs: int, /, **params: Any
+) -> dict[str, Any] | None:
+    """Build a scheduler of torch.optim.lr_scheduler or of `training.schedules`.
+
+    What only the run knows is filled in where it is not given: `steps_per_epoch`, and OneCycleLR's `total_steps`: the
+    steps of the run, or inside SequentialLR those between its milestones. SequentialLR and ChainedScheduler take a
+    list of {name: parameters} as `schedulers` and step when these do: every epoch, or every optimizer step.
+    SequentialLR's `milestones` are epochs either way.
+
+    Args:
+        name: class name; None for a constant learning rate.
+        params: its parameters; ReduceLROnPlateau also takes `monitor`, "valid/loss" by default.
+
+    Returns: Lightning's description (scheduler, interval, monitor), or None.
+    Raises: ConfigError for parameters that it does not take.
+    """
+    if name is None:
+        return None
+    monitor = params.pop("monitor", "valid/loss") if name == "ReduceLROnPlateau" else None
+    if monitor is not None and monitor not in MONITORS:
+        raise ConfigError(f"lr_scheduler_params.monitor: must be one of {', '.join(MONITORS)}, got {monitor!r}")
+    if monitor is not None:
+        params.setdefault("mode", "min" if lower_is_better(monitor) else "max")
+    if name in OUTER:
+        parts = _parts(name, params)
+        interval = _interval(parts[0][0])
+        params["schedulers"] = _build_parts(name, parts, optimizer, steps_per_epoch, num_epochs, params)
+        if interval == "step" and "milestones" in params:
+            params["milestones"] = [epoch * steps_per_epoch for epoch in params["milestones"]]
+    else:
+        interval = _interval(name)
+    scheduler = _build(name, optimizer, steps_per_epoch, num_epochs, params)
+    return {"scheduler": scheduler, "interval": interval} | ({"monitor": monitor} if monitor else {})
+
+
+def try_out(schedule: dict[str, Any] | None, optimizer: Optimizer) -> None:
+    """Take a few steps with an optimizer and its schedule: some parameters are refused only then.
+
+    Raises: ConfigError for parameters that either fails on.
+    """
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    for _ in range(STEPS_TRIED):
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        _try_step("optimizer_params", optimizer, lambda: 1.0)
+        if schedule is not None:
+            _try_step("lr_scheduler_params", schedule["scheduler"], *([1.0] if "monitor" in schedule else []))
+
+
+def _try_step(key: str, stepped: Any, *args: Any) -> None:
+    try:
+        stepped.step(*args)
+    except refusals(type(stepped)) as error:
+        raise ConfigError(f"{key}: {type(stepped).__name__} rejects these parameters: {error}") from None
+
+
+def _constructor(name: str) -> Callable[..., LRScheduler]:
+    return getattr(schedules, name, None) or getattr(lr_scheduler, name)
+
+
+def _interval(name: str) -> str:
+    constructor = _constructor(name)
+    return "step" if constructor in EVERY_STEP else getattr(constructor, "interval", "epoch")
+
+
+def _parts(name: str, params: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return the schedules inside another with their parameters.
+
+    Raises: ConfigError for what are none, and for schedules that cannot stand side by side.
+    """
+    _refuse(parameter_problems(_constructor(name), params, given=("optimizer",)), "lr_scheduler_params")
+    listed = params["schedulers"]
+    if not (listed and isinstance(listed, list) and all(isinstance(part, Mapping) for part in listed)):
+        raise ConfigError(f"{PARTS}: must be a list of {{name: parameters}}, got {listed!r}")
+    parts: list[tuple[str, Any]] = [(part, inner or {}) for each in listed for part, inner in each.items()]
+    _refuse(dict(filter(None, (_misplaced(part, inner) for part, inner in parts))), PARTS)
+    steps = {part: _interval(part) == "step" for part, _ in parts}
+    names = [part for part, _ in parts]
+    if any(steps.values()) and not all(steps.values()):
+        by_step, by_epoch = (", ".join(part for part in steps if steps[part] is each) for each in (True, False))
+        raise ConfigError(f"{PARTS}: {by_step} counts optimizer steps, {by_epoch} epochs: {name} cannot hold both")
+    if name == "ChainedScheduler" and len(parts) > 1 and any(steps.values()):
+        text = f"{names[0]} sets the learning rate whatever it was, so it cannot be chained with others"
+        raise ConfigError(f"{PARTS}: {text}")
+    if name == "SequentialLR":
+        milestones = params["milestones"]
+        if len(milestones) != len(parts) - 1 or sorted({0, *milestones}) != [0, *milestones]:
+            text = f"{len(parts)} schedules need {len(parts) - 1}, rising, each an epoch from 1 on, got {milestones}"
+            raise ConfigError(f"lr_scheduler_params.milestones: {text}")
+        if names.count("OneCycleLR") > 1:  # both would keep their peaks in the optimizer, in one place
+            raise ConfigError(f"{PARTS}: SequentialLR can hold one OneCycleLR only")
+    return parts
+
+
+def _misplaced(name: str, params: Any) -> tuple[str, str] | None:
+    """Return a schedule's name and why it cannot stand inside another, or None."""
+    from training.names import schedulers
+
+    if name not in schedulers():
+        return name, f"unknown schedule{did_you_mean(str(name), schedulers())} (python train.py --list schedulers)"
+    if name in (*OUTER, "ReduceLROnPlateau"):
+        return name, "cannot stand inside another schedule"
+    return None if isinstance(params, Mapping) else (name, f"must be a mapping of parameters, got {params!r}")
+
+
+def _build_parts(
+    name: str,
+    parts: Sequence[tuple[str, Any]],
+    optimizer: Optimizer,
+    steps_per_epoch: int,
+    num_epochs: int,
+    params: Mapping[str, Any],
+) -> list[LRScheduler]:
+    """Build the schedules inside another.
+
+    Those of SequentialLR start from the optimizer's own learning rate and momentum, each as if it were alone.
+    OneCycleLR is built last: what it keeps in the optimizer must stay.
+    """
+    if name == "ChainedScheduler":
+        return [_build(part, optimizer, steps_per_epoch, num_epochs, inner, PARTS) for part, inner in parts]
+    keys = ("lr", "momentum", "betas")
+    before = [{key: group[key] for key in keys if key in group} for group in optimizer.param_groups]
+    bounds = [0, *params["milestones"], num_epochs]
+    built: dict[int, LRScheduler] = {}
+    for place in sorted(range(len(parts)), key=lambda place: parts[place][0] == "OneCycleLR"):
+        part, inner = parts[place]
+        for group in optimizer.param_groups:
+            group.pop("initial_lr", None)
+        if part == "OneCycleLR" and not {"total_steps", "epochs"} & inner.keys():
+            epochs = max(bounds[place + 1] - bounds[place], 1)  # one that starts after the run's end is never used
+            inner = {**inner, "total_steps": epochs * steps_per_epoch}
+        built[place] = _build(part, optimizer, steps_per_epoch, num_epochs, inner, PARTS)
+        for group, values in zip(optimizer.param_groups, before, strict=True):
+            group.update(values)
+    return [built[place] for place in range(len(parts))]
+
+
+def _build(
+    name: str,
+    optimizer: Optimizer,
+    steps_per_epoch: int,
+    num_epochs: int,
+    params: Mapping[str, Any],
+    parts: str | None = None,
+) -> LRScheduler:
+    """Build one schedule; `parts` is the key that it stands below if it is inside another."""
+    constructor = _constructor(name)
+    key = "lr_scheduler_params" if parts is None else f"{parts}.{name}"
+    params = dict(params)
+    given = ["optimizer"]
+    if constructor is schedules.CosineWarmupRestarts:
+        given.append("steps_per_epoch")
+    _refuse(parameter_problems(constructor, params, given), key)
+    if "steps_per_epoch" in given:
+        params["steps_per_epoch"] = steps_per_epoch
+    if constructor is lr_scheduler.OneCycleLR and not {"total_steps", "epochs"} & params.keys():
+        params["total_steps"] = steps_per_epoch * num_epochs
+    if constructor is lr_scheduler.OneCycleLR and "epochs" in params:
+        params.setdefault("steps_per_epoch", steps_per_epoch)
+    try:
+        if "lr_lambda" in params:
+            params["lr_lambda"] = schedules.factor_schedule(params["lr_lambda"], num_epochs)
+        if name == "ChainedScheduler":
+            return constructor(**params)
+        return constructor(optimizer, **params)
+    except refusals(constructor) as error:
+        raise ConfigError(f"{key}: {name} refuses them: {error}") from None
+
+
+def _refuse(problems: Mapping[str, str], key: str) -> None:
+    if problems:
+        raise ConfigError("\n".join(f"{key}.{name}: {text}" for name, text in problems.items()))

@@ -1,0 +1,250 @@
+"""What a run says of itself: its description, its summary, its pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from configuration.schema import Configuration
+from configuration.settings import noisy_labels_in_words
+from datasets import mixing_in_words
+from datasets.base import DataSet
+from datasets.data_module import DataModule
+from datasets.sequences import label_in_words
+from metrics import ABSOLUTE_METRICS
+from models import resolve_architecture
+from runs.figures import plot_augmentations, plot_curves
+from runs.folder import RunFolder, runtime, write_csv
+from runs.identity import fingerprint
+from runs.outcomes import outcomes_for
+from tracking import dashboard_command
+from training.callbacks import RunRecord
+from utils.secrets import without_password
+
+if TYPE_CHECKING:
+    from training.building import Preparation
+
+
+def describe(prepared: Preparation) -> str:
+    """Return the data's sizes, the network's parts with their parameters, the loss and the optimizer."""
+    config, data, network = prepared.config, prepared.data, prepared.classifier.network
+    test, held_out = len(data.data.test), "the test part" if config.select_on == "test" else "held out of training"
+    height, width = data.image_size
+    shape = f"{config.in_channels} x {height} x {width}"
+    schedule = "constant learning rate"
+    if config.lr_scheduler is not None:
+        schedule = f"{config.lr_scheduler}{_params(config.lr_scheduler_params)}"
+    lines = [
+        f"data      {config.dataset}: {len(data.train_rows):,} training, {len(data.valid_rows):,} validation "
+        f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {shape}",
+        f"          {_normalization(data)}",
+        *_corruptions(prepared),
+        f"network   {resolve_architecture(config.architecture)}: {prepared.num_parameters:,} parameters, "
+        f"{prepared.multiply_adds / 1e6:,.1f} M multiply-adds an image",
+        *_parts(network),
+        f"loss      {config.loss_function}{_params(config.loss_params)}",
+        f"training  {config.optimizer}{_params(config.optimizer_params)}, "
+        f"{schedule}, "
+        f"{config.num_epochs} epochs of batches of {config.batch_size}, seed {config.seed}",
+    ]
+    return "\n".join(lines)
+
+
+def _normalization(data: DataModule) -> str:
+    params = data.config.normalization
+    return f"normalised by mean {params.mean} and std {params.std}" if params else "not normalised: pixels from 0 to 1"
+
+
+def _corruptions(prepared: Preparation) -> list[str]:
+    """Return a line for each thing that training does to labels."""
+    config, data = prepared.config, prepared.data
+    lines = []
+    wrong = f"{len(data.wrong_rows):,} of {len(data.train_rows):,} training labels"
+    if config.label_noise > 0:
+        lines.append(f"          {wrong} replaced by another class (label_noise: {config.label_noise})")
+    if config.noisy_labels is not None:
+        told = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
+        lines.append(f"          {wrong} wrong (noisy_labels: {told})")
+    if config.mixing is not None:
+        lines.append(f"          batches mixed by {mixing_in_words(config.mixing)}{_params(config.mixing_params)}")
+    return lines
+
+
+def _parts(network: Any, limit: int = 12) -> list[str]:
+    rows = [
+        (name, type(part).__name__, sum(p.numel() for p in part.parameters()))
+        for name, part in network.named_children()
+    ]
+    lines = [f"          {name:<20} {kind:<24} {count:>12,}" for name, kind, count in rows[:limit]]
+    return lines + ([f"          and {len(rows) - limit} more"] if len(rows) > limit else [])
+
+
+def _params(params: dict[str, Any]) -> str:
+    return f"({', '.join(f'{name}={value}' for name, value in params.items())})" if params else ""
+
+
+def flat_parameters(prepared: Preparation) -> dict[str, str | int | float | bool | None]:
+    """Return the configuration, one level deep, and what follows from it: the columns of a dashboard."""
+    config = prepared.config
+    flat: dict[str, str | int | float | bool | None] = {}
+    for key, value in config.values(without={"neptune_api_token", "notes", "tags"}).items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{name}": _scalar(inner) for name, inner in value.items()}
+        else:
+            flat[key] = _scalar(value)
+    classifier = prepared.classifier.network.get_classifier()
+    return flat | {
+        "runtime": runtime(),
+        "lr": _scalar(config.optimizer_params.get("lr")),
+        "weight_decay": _scalar(config.optimizer_params.get("weight_decay")),
+        "dropout": None if "dropout" in prepared.not_applied else config.dropout,
+        "output_channels": None if "output_channels" in prepared.not_applied else config.output_channels,
+        "last_layer_size": getattr(classifier, "in_features", None),
+        "num_parameters": prepared.num_parameters,
+        "multiply_adds": prepared.multiply_adds,
+    }
+
+
+def _scalar(value: Any) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
+    """Return the run's final numbers; every metric is of the selected checkpoint but those that begin with best/."""
+    config, rows = prepared.config, record.rows
+    selected = next(row for row in rows if row["epoch"] == record.best_epoch)
+    tested = {name: value for name, value in prepared.classifier.metrics.items() if name.startswith("test/")}
+    metrics = {name: value for name, value in selected.items() if "/" in name}
+    bests = {
+        f"best/{part}_{name}": pick(row[f"{part}/{name}"] for row in rows)
+        for part in ("train", "valid")
+        for name, pick in (("loss", min), ("accuracy", max))
+    }
+    return {
+        **tested,
+        **metrics,
+        **bests,
+        "selected_epoch": record.best_epoch,
+        "selected_on": config.select_on,
+        "selected_by": config.monitor,
+        "epochs_run": len(rows),
+        "num_parameters": prepared.num_parameters,
+        "multiply_adds": prepared.multiply_adds,
+        "seconds": round(sum(row["seconds"] for row in rows), 3),
+        "images_per_second": round(record.training_images / max(record.training_seconds, 1e-9), 1),
+        "waiting_share": round(record.waiting_seconds / max(record.training_seconds, 1e-9), 4),
+        "dataset": config.dataset,
+        "architecture": resolve_architecture(config.architecture),
+        "loss_function": config.loss_function,
+        "seed": config.seed,
+        "fingerprint": fingerprint(config, prepared.data.fingerprint),
+        "label_noise": config.label_noise,
+        "noisy_labels": noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name),
+        "wrong_labels": len(prepared.data.wrong_rows),
+        "mixing": mixing_in_words(config.mixing),
+        "not_applied": list(prepared.not_applied),
+        "notes": list(prepared.data.data.notes),
+    }
+
+
+HEADLINES = {
+    "accuracy": "accuracy",
+    "one_off_accuracy": "one-off accuracy",
+    "top5_accuracy": "top-5 accuracy",
+    "f1": "macro F1",
+    "character_error_rate": "character errors",
+    "loss": "loss",
+    "cross_entropy": "cross entropy",
+}
+"""Metrics that the table of a run shows, where the data's kind has them."""
+
+
+def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> str:
+    """Return the summary as a person reads it."""
+    split = "the TEST part itself (select_on: test)" if summary["selected_on"] == "test" else "validation"
+    rows = [
+        *(
+            (f"test {title}", _headline(name, summary))
+            for name, title in HEADLINES.items()
+            if f"test/{name}" in summary
+        ),
+        (
+            "selected",
+            f"epoch {summary['selected_epoch'] + 1} of {summary['epochs_run']}, by {config.monitor} on {split}",
+        ),
+        (
+            "training",
+            f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s, "
+            f"{100 * summary['waiting_share']:.0f} % of it waiting for images",
+        ),
+    ]
+    if summary["selected_on"] == "valid":
+        rows.insert(-2, ("validation accuracy", f"{100 * summary['valid/accuracy']:.2f} %"))
+    if summary["test/rejected"] > 0:
+        rows.insert(1, ("test rejected", f"{100 * summary['test/rejected']:.2f} %"))
+    lines = [f"  {name:<21} {value}" for name, value in rows]
+    rule = "-" * max(map(len, lines))
+    return "\n".join(["", rule, *lines, rule, f"run folder  {folder.path}", *_dashboard(config)])
+
+
+def _headline(name: str, summary: dict[str, Any]) -> str:
+    value = summary[f"test/{name}"]
+    if name in ABSOLUTE_METRICS:
+        return f"{value:.4f}"
+    return f"{100 * value:.2f} %{'   (1 seed)' if name == 'accuracy' else ''}"
+
+
+def _dashboard(config: Configuration) -> list[str]:
+    """Return how to open the dashboard, where there is one."""
+    if "mlflow" not in config.trackers:
+        return []
+    if config.mlflow_uri is not None:
+        return [f"dashboard   {without_password(config.mlflow_uri)}"]
+    return [f"dashboard   {dashboard_command(config.output_path)}"]
+
+
+def write_label_noise(data: DataModule, folder: RunFolder) -> None:
+    """Write which images are trained on with a wrong label, if any are: their row, their true label and that one."""
+    true, trained = data.data.train.labels, data.train_table.labels
+    if len(data.wrong_rows):
+        rows = [
+            {"index": row, "true_label": true[row], "trained_label": trained[row]} for row in data.wrong_rows.tolist()
+        ]
+        write_csv(folder.label_noise, rows)
+
+
+def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_views: int = 6) -> None:
+    """Draw what the network sees in its first epochs: a row an image, before it is resized and then augmented."""
+    stream = data.train_stream
+    chosen = np.linspace(0, len(stream) - 1, min(num_samples, len(stream))).astype(int)
+    rows = [int(stream.rows[position]) for position in chosen]
+    views = [
+        [
+            stream.preprocessing.denormalize(stream[(epoch, int(position))].image[0]).clamp(0, 1).numpy()
+            for epoch in range(num_views)
+        ]
+        for position in chosen
+    ]
+    labels = [_label(data, row) for row in rows]
+    plot_augmentations([stream.unresized(int(position)) for position in chosen], views, labels, path)
+
+
+def _label(data: DataModule, row: int) -> str:
+    """Return the class or text that a training image is trained on as and, where that is wrong, which it is."""
+    trained, true = (label_in_words(table, row, data.data.classes) for table in (data.train_table, data.data.train))
+    return trained if trained == true else f"{trained} (noise; truly {true})"
+
+
+def draw_results(
+    rows: list[dict[str, float]],
+    outputs: dict[str, Tensor],
+    data: DataSet,
+    folder: RunFolder,
+    best_epoch: int,
+) -> None:
+    """Draw the curves of the run and the confusions of its test."""
+    plot_curves(rows, folder.picture("curves"), folder.path.name, best_epoch)
+    outcomes_for(data.kind).draw_mistakes(outputs, data.classes, folder)
