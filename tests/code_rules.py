@@ -102,7 +102,7 @@ def sources(root: Path) -> Iterator[tuple[str, str, str | None]]:
     """Yield name, source and module's name of every file of the project that a user runs, notebooks' cells included."""
     import json
 
-    for folder in ("datasets", "losses", "models", "utils", "benchmarks", "docs", "."):
+    for folder in (*sorted(path.parent.name for path in root.glob("*/__init__.py")), "benchmarks", "docs", "."):
         for path in sorted(root.glob("*.py") if folder == "." else (root / folder).rglob("*.py")):
             name = path.relative_to(root)
             yield str(name), path.read_text(encoding="utf-8"), ".".join(name.with_suffix("").parts)

@@ -48,7 +48,7 @@ class Edited:
 @pytest.fixture
 def code(tmp_path, monkeypatch):
     root = tmp_path / "project"
-    for folder in ("losses", "models", "datasets", "utils"):
+    for folder in ("losses", "models", "datasets", "metrics", "training", "utils"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "*.csv"))
     monkeypatch.setattr(run_code, "ROOT", root)
     run_code._code.cache_clear()

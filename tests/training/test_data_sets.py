@@ -27,7 +27,7 @@ def test_as_many_classes_are_known_as_there_are(quick, changes):
 
 
 def test_as_many_cars_are_known_as_have_a_name():
-    names = Path(datasets.__file__).with_name("stanford") / "class_names.txt"
+    names = Path(datasets.__file__).with_name("sets") / "stanford" / "class_names.txt"
     assert NUM_CLASSES["stanford_cars"] == len(names.read_text(encoding="utf-8").splitlines())
 
 
