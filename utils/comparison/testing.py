@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from utils.comparison.grouping import Group
+from utils.comparison.grouping import Difference, Group
 from utils.comparison.reading import Run
 from utils.comparison.statistics import bootstrap_interval, holm, over_images, over_seeds
 from utils.types import first_line
@@ -40,14 +40,14 @@ class ImageTest:
 
 
 @dataclass(frozen=True)
-class SeedDifference:
-    """Over trainings: the metric's mean difference, and its test where there are two seeds.
+class TrainingTest:
+    """Over trainings, one a seed that both groups have.
 
     Args:
+        p_value: None for a single seed. method: "" for a single seed.
         smallest: the least p that so many seeds can give. least: the same, corrected as `adjusted` is.
     """
 
-    difference: float
     p_value: float | None
     method: str
     smallest: float
@@ -60,18 +60,23 @@ class Contrast:
     """A group against the baseline.
 
     Args:
-        seeds: those that both have.
+        difference: of the metric, None where one side has no such number.
         over_seeds, over_images: None where there is no such test.
         reason: why there is no test over images, in a few words. detail: of which runs that is so.
     """
 
     group: Group
     baseline: Group
-    seeds: tuple[int, ...]
-    over_seeds: SeedDifference | None
+    difference: Difference | None
+    over_seeds: TrainingTest | None
     over_images: ImageTest | None
     reason: str = ""
     detail: str = ""
+
+    @property
+    def num_seeds(self) -> int:
+        """How many seeds both have."""
+        return 0 if self.difference is None else len(self.difference.by_seed)
 
     @property
     def verdict(self) -> str:
@@ -98,7 +103,7 @@ class Contrast:
         """What stands in the way of any test, in a few words."""
         if self.over_seeds is None:
             return self.reason
-        few = f"n = {len(self.seeds)}"
+        few = f"n = {self.num_seeds}"
         if self.over_seeds.smallest < LEVEL:
             few += " for so many comparisons"
         return f"{few}, {self.reason}" if self.detail else few
@@ -140,26 +145,22 @@ class NotPaired(Exception):
 
 
 def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, exact: bool, read) -> Contrast:
-    ours, theirs = group.values(metric), baseline.values(metric)
-    seeds = tuple(sorted(ours.keys() & theirs.keys()))
-    if not seeds:
-        lacking = not ours or not theirs
-        return Contrast(group, baseline, (), None, None, f"no {metric} on one side" if lacking else "no seed in common")
-    differences = [ours[seed] - theirs[seed] for seed in seeds]
-    test = over_seeds(differences)
-    trained = SeedDifference(
-        float(np.mean(differences)), *((None, "", 1.0) if test is None else (test.p_value, test.method, test.smallest))
-    )
+    difference = Difference.between(group, baseline, metric)
+    if difference is None or not difference.is_paired:
+        reason = f"no {metric} on one side" if difference is None else "no seed in common"
+        return Contrast(group, baseline, difference, None, None, reason)
+    test = over_seeds(list(difference.by_seed.values()))
+    trained = TrainingTest(*((None, "", 1.0) if test is None else (test.p_value, test.method, test.smallest)))
     if metric != METRIC_OF_IMAGES:
-        return Contrast(group, baseline, seeds, trained, None, f"images are compared by {METRIC_OF_IMAGES} only")
+        return Contrast(group, baseline, difference, trained, None, f"images are compared by {METRIC_OF_IMAGES} only")
     if not with_images:
-        return Contrast(group, baseline, seeds, trained, None, "predictions not read")
+        return Contrast(group, baseline, difference, trained, None, "predictions not read")
     runs, others = ({run.seed: run for run in each.runs} for each in (group, baseline))
     try:
-        tested = _over_images([(runs[seed], others[seed]) for seed in seeds], exact, read)
+        tested = _over_images([(runs[seed], others[seed]) for seed in difference.by_seed], exact, read)
     except NotPaired as problem:
-        return Contrast(group, baseline, seeds, trained, None, problem.reason, str(problem))
-    return Contrast(group, baseline, seeds, trained, tested)
+        return Contrast(group, baseline, difference, trained, None, problem.reason, str(problem))
+    return Contrast(group, baseline, difference, trained, tested)
 
 
 def _over_images(pairs: Sequence[tuple[Run, Run]], exact: bool, read) -> ImageTest:

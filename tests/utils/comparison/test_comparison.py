@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from leaving import leave
+from msgspec import structs
 
 from losses import BASELINES, build_loss, check_loss_name
 from utils.comparison.building import Comparison, Options, compare
@@ -152,7 +153,8 @@ def test_the_best_of_each_column_is_marked_and_the_smaller_one_where_that_is_bet
     for metric in ("test/accuracy", "test/cross_entropy"):
         assert [cell.row for cell in study(tmp_path, metric=metric).cells if cell.best] == ["OneSidedMarginLoss"]
     (panel,) = study(tmp_path).panels
-    assert panel.improvements == {"": ("OneSidedMarginLoss", pytest.approx(0.1))}
+    row, difference = panel.improvements[""]
+    assert (row, difference.value) == ("OneSidedMarginLoss", pytest.approx(0.1))
     assert "**90.00 (1)**" in to_markdown(build_tables(study(tmp_path)), [])
     assert r"\textbf{90.00 (1)}" in to_latex(build_tables(study(tmp_path)), [])
 
@@ -320,7 +322,8 @@ def test_losses_of_each_kind_of_data_have_their_own_default_baseline(tmp_path):
         ("dataset: plates", "ConnectionistTemporalLoss"),
     ]
     assert contrast(found, "OneSidedMarginCTCLoss").baseline.settings["dataset"] == "plates"
-    assert found.panels[1].improvements == {"": ("OneSidedMarginCTCLoss", pytest.approx(-0.5))}
+    row, difference = found.panels[1].improvements[""]
+    assert (row, difference.value) == ("OneSidedMarginCTCLoss", pytest.approx(-0.5))
     assert (found.not_tested, len(found.contrasts)) == ("", 2)
 
 
@@ -435,6 +438,25 @@ def test_improvements_that_a_paper_prints_stand_beside_ours(tmp_path, recipe):
     assert reference.source in " ".join(table.notes)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shown"),
+    [({0: 0.6, 7: 0.1}, {0: 0.5, 8: 0.9}, "+10.00 (1)"), ({0: 0.6, 7: 0.1}, {8: 0.9}, "-55.00 ¶ (1)")],
+)
+def test_improvements_beside_a_papers_are_over_shared_seeds(tmp_path, ours, theirs, shown):
+    recipe = "ols_table6"
+    config = read_configuration(str(ROOT / "experiments" / f"{recipe}.yml"), check_sweep=find_mistakes)
+    configs = [cell.config for cell in expand(load_sweep(config))]
+    number = next(each for each in reference_of(recipe).numbers if each.improvement_over)
+    for cell, accuracies in ((number.cell, ours), (number.improvement_over, theirs)):
+        side = next(each for each in configs if belongs(cell or {}, each.values()))
+        for seed, accuracy in accuracies.items():
+            folder = leave(tmp_path, f"seed={seed}", suffix=f"-{len(list(tmp_path.glob('*'))) + 2}", accuracy=accuracy)
+            folder.config.write_text(structs.replace(side, seed=seed).to_yaml())
+    (table,) = [each for each in build_tables(study(tmp_path, tests="none")) if "papers" in each.title]
+    assert [row[1].text for row in table.rows] == [shown]
+    assert any("¶" in note for note in table.notes) == ("¶" in shown)
+
+
 def test_runs_that_are_no_recipes_have_no_paper(tmp_path):
     leave(tmp_path / "a", "dataset=cifar10", "architecture=torchvision/efficientnet_b0", OSM)
     leave(tmp_path / "b", "experiment_name=osm_table5", "smoke=true", "dataset=cifar10", OSM)
@@ -536,12 +558,52 @@ def test_square_images_are_the_same_by_one_side_and_by_two(tmp_path):
     assert sorted(len(cell.group.runs) for cell in study(tmp_path).cells) == [1, 2]
 
 
-def test_differences_over_shared_seeds_are_told_apart_from_means_over_all(tmp_path):
-    told = "difference: in 1 of 1 over the seeds that both have"
-    leave_losses(tmp_path)
-    assert told not in text_of(study(tmp_path))
-    leave(tmp_path, OSM, "seed=3", right=[k < 30 for k in range(100)])
-    assert told in text_of(study(tmp_path))
+def leave_seeds(output: Path, baseline: dict[int, float], other: dict[int, float]) -> None:
+    for loss, accuracies in ((CE, baseline), (OSM, other)):
+        for seed, accuracy in accuracies.items():
+            leave(output, loss, f"seed={seed}", accuracy=accuracy)
+
+
+SHARED = "difference: in 1 of 1 over the seeds that both groups have"
+UNSHARED = "¶ no seed in common: the difference of two means over different seeds, not paired"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "other", "shown", "seeds", "note"),
+    [
+        ({0: 0.8, 1: 0.9}, {0: 0.81, 1: 0.92}, "+1.50", "0 1", None),
+        ({0: 0.8, 1: 0.9}, {1: 0.92, 0: 0.81, 2: 0.3}, "+1.50", "0 1", SHARED),
+        ({0: 0.8, 1: 0.9, 2: 0.4}, {1: 0.92, 3: 0.1}, "+2.00", "1", SHARED),
+        ({0: 0.8, 1: 0.9}, {2: 0.3, 3: 0.4}, "-50.00 ¶", "none in common", UNSHARED),
+    ],
+    ids=["the same seeds", "one seed more", "one seed shared", "no seed shared"],
+)
+@pytest.mark.parametrize("tests", ["auto", "none"])
+def test_a_difference_is_over_the_seeds_that_both_have_in_every_output(
+    tmp_path, baseline, other, shown, seeds, note, tests
+):
+    leave_seeds(tmp_path, baseline, other)
+    found = study(tmp_path, tests=tests)
+    tables = build_tables(found)
+    assert [row[1].text for row in tables[0].rows][-1] == shown
+    for table in tables:
+        told = [each for each in (SHARED, UNSHARED) if any(line.startswith(each) for line in table.notes)]
+        assert told == [each for each in (SHARED, UNSHARED) if each == note]
+    texts = [text_of(found), to_markdown(tables, []), write_page(found)]
+    texts.append(to_latex(tables, []).replace("$-$", "-"))
+    for text in texts:
+        assert text.count(shown) == len(tables)
+    if tests == "auto":
+        assert tables[1].rows[0][1].text == shown
+        (record,) = [each for each in group_records(found) if each["row"] == "OneSidedMarginLoss"]
+        assert f"{100 * record['difference']:+.2f}" == shown.removesuffix(" ¶")
+        assert record["difference_seeds"] == seeds
+
+
+def test_the_difference_to_the_baseline_is_that_of_the_best_mean_of_its_column(tmp_path):
+    leave_seeds(tmp_path, {0: 0.8, 1: 0.6}, {0: 0.7})
+    leave(tmp_path, FOCAL, accuracy=0.65)
+    assert build_tables(study(tmp_path))[0].rows[-1][1].text == "-10.00 (OneSidedMarginLoss)"
 
 
 def test_columns_say_of_which_key_their_values_are(tmp_path):
