@@ -245,13 +245,14 @@ def check_names(key: str, given: Any, check: Callable[[str], str | None]) -> lis
         ]
         if headed:
             return headed
-    names = [given] if isinstance(given, str) else given if isinstance(given, (list, dict)) else []
-    found = []
-    for name in names:
-        problem = check(name) if isinstance(name, str) else None
-        if problem:
-            found.append(Mistake((key, name) if isinstance(given, dict) else (key,), problem))
-    return found
+    if isinstance(given, str):
+        named = {(key,): given}
+    elif isinstance(given, dict):
+        named = {(key, str(name)): name for name in given}
+    else:
+        named = {(key, str(place)): name for place, name in enumerate(given if isinstance(given, list) else [])}
+    checked = {place: check(name) for place, name in named.items() if isinstance(name, str)}
+    return [Mistake(place, problem) for place, problem in checked.items() if problem]
 
 
 class Rule(NamedTuple):

@@ -247,7 +247,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
         ("monitor: valid/acuracy\n", "config.yml:1: monitor: unknown metric 'valid/acuracy'; did you mean"),
         ("architecture: resnet5O\n", "config.yml:1: architecture: unknown architecture 'resnet5O'; did you mean"),
         ("dataset: cifar\n", "config.yml:1: dataset: unknown data set 'cifar'; did you mean 'cifar10"),
-        ("trackers: [mlfow]\n", "config.yml:1: trackers: unknown tracker 'mlfow'; did you mean 'mlflow'?"),
+        ("trackers: [mlfow]\n", "config.yml:1: trackers.0: unknown tracker 'mlfow'; did you mean 'mlflow'?"),
         ("optimizer: Lookahead\n", "config.yml:1: optimizer: Lookahead cannot be used: it wraps another optimizer"),
         ("tensor_augmentations: {Lambda: {}}\n", "tensor_augmentations.Lambda: Lambda cannot be used: it needs code"),
         ("label_noise: 1.0\n", "config.yml:1: label_noise: must be a number >= 0 and < 1, got 1.0"),
