@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,14 @@ def no_ray(monkeypatch):
 
     monkeypatch.setattr("utils.sweeps.on_ray._ray", start)
     return RayStarts
+
+
+@pytest.fixture
+def file(request, tmp_path) -> Path:
+    """A file of the test module's configuration, `TEXT`, whose runs lie in the test's own folder."""
+    path = tmp_path / "sweep.yml"
+    path.write_text(f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{request.module.TEXT}")
+    return path
 
 
 @pytest.fixture

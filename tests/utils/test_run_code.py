@@ -310,6 +310,12 @@ def test_an_interrupted_run_of_another_loss_is_not_gone_on_with(quick, code, mon
     assert runner.train(config)[0] == folder
 
 
+@pytest.mark.parametrize("choice", ["keep", "retrain"])
+def test_all_runs_anew_and_a_choice_of_runs_exclude_each_other(capsys, choice):
+    assert train.main(["--fresh", "--changed-code", choice]) == 2
+    assert capsys.readouterr().err == f"--fresh retrains whatever is there: leave out --changed-code {choice}\n"
+
+
 def test_further_devices_follow_the_first(quick, code, monkeypatch):
     config = quick(num_epochs=1, **LOSS)
     folder, _ = runner.train(config)
@@ -350,13 +356,6 @@ sweep:
   seeds: 2
 """
 HERE = ("--shard", "1/1")
-
-
-@pytest.fixture
-def file(tmp_path) -> Path:
-    path = tmp_path / "sweep.yml"
-    path.write_text(f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{TEXT}")
-    return path
 
 
 def states(capsys) -> list[str]:

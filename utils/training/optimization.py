@@ -126,38 +126,45 @@ def _parts(name: str, params: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
         for place, each in enumerate(listed)
         for part, inner in each.items()
     ]
-    if problems := [line for part in parts for line in _part_problems(*part)]:
+    problems = [f"{key}: {text}" for part, inner, key in parts if (text := _misplaced(part, inner))]
+    if not problems:
+        problems = _problems_together(name, [part for part, _, _ in parts], params.get("milestones", []))
+        for part, inner, key in parts:
+            unfit = parameter_problems(_constructor(part), inner, _supplied(part))
+            problems += [f"{key}.{param}: {text}" for param, text in unfit.items()]
+    if problems:
         raise ConfigError("\n".join(problems))
-    names = [part for part, _, _ in parts]
-    steps = {part: _interval(part) == "step" for part in names}
-    if any(steps.values()) and not all(steps.values()):
-        by_step, by_epoch = (", ".join(part for part in steps if steps[part] is each) for each in (True, False))
-        raise ConfigError(f"{PARTS}: {by_step} counts optimizer steps, {by_epoch} epochs: {name} cannot hold both")
-    if name == "ChainedScheduler" and len(parts) > 1 and any(steps.values()):
-        text = f"{names[0]} sets the learning rate whatever it was, so it cannot be chained with others"
-        raise ConfigError(f"{PARTS}: {text}")
-    if name == "SequentialLR":
-        milestones = params["milestones"]
-        if len(milestones) != len(parts) - 1 or sorted({0, *milestones}) != [0, *milestones]:
-            text = f"{len(parts)} schedules need {len(parts) - 1}, rising, each an epoch from 1 on, got {milestones}"
-            raise ConfigError(f"lr_scheduler_params.milestones: {text}")
-        if names.count("OneCycleLR") > 1:  # both would keep their peaks in the optimizer, in one place
-            raise ConfigError(f"{PARTS}: SequentialLR can hold one OneCycleLR only")
     return parts
 
 
-def _part_problems(name: str, params: Any, key: str) -> list[str]:
-    """Return what is wrong with one schedule inside another, a line each."""
+def _problems_together(name: str, names: Sequence[str], milestones: Sequence[int]) -> list[str]:
+    """Return why schedules cannot stand side by side in another, a line each."""
+    steps = {part: _interval(part) == "step" for part in names}
+    problems = []
+    if any(steps.values()) and not all(steps.values()):
+        by_step, by_epoch = (", ".join(part for part in steps if steps[part] is each) for each in (True, False))
+        problems.append(f"{PARTS}: {by_step} counts optimizer steps, {by_epoch} epochs: {name} cannot hold both")
+    elif name == "ChainedScheduler" and len(names) > 1 and any(steps.values()):
+        text = f"{names[0]} sets the learning rate whatever it was, so it cannot be chained with others"
+        problems.append(f"{PARTS}: {text}")
+    if name == "SequentialLR":
+        if len(milestones) != len(names) - 1 or sorted({0, *milestones}) != [0, *milestones]:
+            text = f"{len(names)} schedules need {len(names) - 1}, rising, each an epoch from 1 on, got {milestones}"
+            problems.append(f"lr_scheduler_params.milestones: {text}")
+        if names.count("OneCycleLR") > 1:  # both would keep their peaks in the optimizer, in one place
+            problems.append(f"{PARTS}: SequentialLR can hold one OneCycleLR only")
+    return problems
+
+
+def _misplaced(name: str, params: Any) -> str | None:
+    """Return why a schedule cannot stand inside another, or None."""
     from utils.configuration.catalogue import schedulers
 
     if name not in schedulers():
-        return [f"{key}: unknown schedule{did_you_mean(str(name), schedulers())} (python train.py --list schedulers)"]
+        return f"unknown schedule{did_you_mean(str(name), schedulers())} (python train.py --list schedulers)"
     if name in (*OUTER, "ReduceLROnPlateau"):
-        return [f"{key}: cannot stand inside another schedule"]
-    if not isinstance(params, Mapping):
-        return [f"{key}: must be a mapping of parameters, got {params!r}"]
-    problems = parameter_problems(_constructor(name), params, _supplied(name))
-    return [f"{key}.{param}: {text}" for param, text in problems.items()]
+        return "cannot stand inside another schedule"
+    return None if isinstance(params, Mapping) else f"must be a mapping of parameters, got {params!r}"
 
 
 def _build_parts(

@@ -360,14 +360,18 @@ def test_scores_are_decoded_by_the_loss(quick):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(quick):
-    with pytest.raises(TrainingError, match=r"not finite in epoch 1, step \d+ of 11 \(step \d+ of the run"):
+    with pytest.raises(TrainingError, match=r"not finite in epoch 1, step \d+ of 11 \(step \d+ of the run") as stopped:
         runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}"))
+    assert "checkpoints" not in str(stopped.value)  # there are none
+    late = {"lr_scheduler": "LambdaLR", "lr_scheduler_params": "{lr_lambda: {0: 1e-33, 1: 1.0}}"}
+    with pytest.raises(TrainingError, match=r"in epoch 2, .*\n.*The checkpoints of the epochs before are intact\.$"):
+        runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}", **late))
 
 
 def test_a_loss_that_is_not_finite_at_the_first_step_is_not_blamed_on_the_learning_rate(quick, monkeypatch):
     monkeypatch.setattr(TorchLoss, "terms", lambda self, outputs, batch: {"main": (outputs.scores * 0).sum().log()})
     with pytest.raises(
-        TrainingError, match=r"step 0 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
+        TrainingError, match=r"in epoch 1, step 0 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
     ):
         runner.train(quick())
 
