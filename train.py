@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="train.py",
         description="Train one run from one YAML file, or the runs of its sweep.",
-        epilog="example: python train.py config.yml loss_function=OneSidedMarginLoss optimizer_params.lr=1e-3",
+        epilog="example: python train.py config.yml loss_function=OneSidedMarginLoss lr_scheduler_params.max_lr=1e-3",
     )
     parser.add_argument(
         "words", nargs="*", metavar="FILE | key=value", help="the configuration file, and what to change"

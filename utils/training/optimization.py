@@ -223,6 +223,11 @@ def _build(
         if name == "ChainedScheduler":
             return constructor(**params)
         return constructor(optimizer, **params)
+    except ZeroDivisionError:
+        text = (
+            f"{name} cannot divide {steps_per_epoch * num_epochs} steps so: try more epochs, or another share of them"
+        )
+        raise ConfigError(f"{key}: {text}") from None
     except refusals(constructor) as error:
         raise ConfigError(f"{key}: {name} refuses them: {error}") from None
 

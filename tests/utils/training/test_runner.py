@@ -446,6 +446,32 @@ def test_settings_without_effect_earn_a_warning(quick, caplog):
         assert text in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("schedule", "params", "rate", "warned"),
+    [
+        (
+            "OneCycleLR",
+            "{max_lr: 0.05}",
+            0.01,
+            "OneCycleLR sets the learning rate, by lr_scheduler_params.max_lr (0.05)",
+        ),
+        (
+            "CyclicLR",
+            "{base_lr: 0.001, max_lr: 1}",
+            0.01,
+            "CyclicLR sets the learning rate, by lr_scheduler_params.base",
+        ),
+        ("OneCycleLR", "{max_lr: 0.01}", 0.01, None),
+        ("StepLR", "{step_size: 1}", 0.01, None),
+    ],
+)
+def test_a_learning_rate_that_the_schedule_replaces_earns_a_warning(schedule, params, rate, warned, quick, caplog):
+    changes = {"lr_scheduler": schedule, "lr_scheduler_params": params, "optimizer_params": f"{{lr: {rate}}}"}
+    building.prepare(quick(**changes))
+    assert ("optimizer_params.lr has no effect" in caplog.text) == (warned is not None)
+    assert (warned or "") in caplog.text
+
+
 def test_a_tracker_that_fails_costs_a_warning_and_not_the_run(quick):
     with pytest.warns(UserWarning, match="mlflow: .*; the run goes on without it"):
         _, summary = runner.train(quick(num_epochs=1, trackers="[mlflow]", mlflow_uri="nonsense://x"))
