@@ -443,6 +443,7 @@ def test_the_epoch_that_reached_an_accuracy_is_the_median_over_seeds(tmp_path):
     reached = [cell.reached for cell in panel.cells.values()]
     assert [(each.median, each.runs) for each in reached if each] == [(1.0, 3), (None, 1)]
     text = text_of(study(tmp_path, reach=0.9, cost=True))
+    assert "2 (3 of 3)" in text  # the second epoch, 1 in metrics.csv
     assert "not reached (1 of 3)" in text
     assert [word in text for word in ("images/s", "parameters", "multiply-adds")] == [True] * 3
 
