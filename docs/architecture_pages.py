@@ -131,7 +131,7 @@ in their own ways; the tables below name torchvision's. The thesis's short names
   three colours, so that a gray image is seen as before.
 - **`output_channels`** sets the features' width where a network leaves it free (`ghostnet`), **`dropout`** the dropout
   before the last layer; a run warns where one has no effect.
-- **To add one**: a file and a line, see [CONTRIBUTING.md](../CONTRIBUTING.md#add-an-architecture).
+- **To add one**: a file and a line, see [Extending](extending.md#a-network).
 
 `python train.py --list architectures` lists every name with its costs; piped to `grep` it finds one.
 """

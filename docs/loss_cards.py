@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-import re
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT) if __name__ == "__main__" else sys.path[0]
 
-from docs.docstrings import SECTIONS, one_line, sections  # noqa: E402 - the project's root must be found first
+from docs.docstrings import description, entries, one_line, sections  # noqa: E402 - the project's root must be found first
 from losses import LOSSES, TORCH_LOSSES, build_loss  # noqa: E402
 from losses.base import ClassificationLoss  # noqa: E402
 from utils.files import atomic_file, write_atomically  # noqa: E402
@@ -31,6 +29,8 @@ from utils.types import Batch, Outputs, Sequences, Task  # noqa: E402
 PAGE, PICTURES = ROOT / "docs" / "losses.md", ROOT / "docs" / "losses"
 RESULTS = ROOT / "benchmarks" / "results"
 CLASSES = 10
+CARD = ("Shapes", "Use", "Raises", "Source", "Deviations")
+"""Sections of a docstring that a card shows."""
 ERRATA = {
     "arXiv:2206.01002": "one-sided-margin-loss-osm",
     "arXiv:1907.13349": "competing-ratio-loss-crl",
@@ -86,7 +86,7 @@ def card(name: str) -> str:
     parts = [f"## {name}\n", f"![{name}: penalty against the margin](losses/{name}.png)\n", description(text[""])]
     if rows := parameters(constructor, text.get("Args", "")):
         parts += ["| parameter | default | meaning |", "|---|---|---|", *rows, ""]
-    parts += [f"**{heading}:** {one_line(text[heading])}\n" for heading in SECTIONS[1:] if heading in text]
+    parts += [f"**{heading}:** {one_line(text[heading])}\n" for heading in CARD if heading in text]
     parts += [
         f"**Errata:** [errors in the paper](errata.md#{anchor})\n"
         for paper, anchor in ERRATA.items()
@@ -95,27 +95,14 @@ def card(name: str) -> str:
     return "\n".join(parts)
 
 
-def description(text: str) -> str:
-    """Return paragraphs, equations (indented in the docstring) as code."""
-    parts = []
-    for paragraph in re.split(r"\n\s*\n", text):
-        if paragraph.startswith("    "):
-            parts.append(f"```text\n{textwrap.dedent(paragraph)}\n```")
-        else:
-            parts.append(paragraph)
-    return "\n\n".join(parts) + "\n"
-
-
 def parameters(constructor: Any, text: str) -> list[str]:
     """Return a row for each parameter, with the default of the signature."""
     defaults = inspect.signature(constructor).parameters
     rows = []
-    for entry in re.split(r"^    (?=\w)", textwrap.dedent(text).replace("\n    ", " "), flags=re.MULTILINE):
-        for line in filter(None, entry.splitlines()):
-            names, _, meaning = line.partition(": ")
-            given = [defaults[each.strip()].default for each in names.split(",")]
-            shown = ", ".join("null" if value is None else str(value) for value in given)
-            rows.append(f"| `{names}` | `{shown}` | {one_line(meaning)} |".replace("|p", "\\|p"))
+    for names, meaning in entries(text) if text else ():
+        values = [defaults[name.strip()].default for name in names.split(",")]
+        shown = ", ".join("null" if value is None else str(value) for value in values)
+        rows.append(f"| `{names}` | `{shown}` | {meaning} |".replace("|p", "\\|p"))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, written beside their place, then renamed; and files that may be hostile."""
+"""Files written whole or not at all, and the reading of files that may be hostile."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-"""What the system says when there is no room for a file."""
+"""Errors of the system that mean there is no room for a file."""
 
 
 MOST_BYTES = 1 << 28
-"""Of a file of a run's folder: more is not read."""
+"""Largest size of a file in a run's folder that is read."""
 
 
 class DamagedFile(ValueError):
@@ -37,7 +37,7 @@ def read_text(path: Path) -> str:
 
 
 class CannotWrite(OSError):
-    """A file that could not be written; what was there under its name is as it was."""
+    """A file that could not be written; an earlier file of that name is unchanged."""
 
     def __str__(self) -> str:
         return f"{self.filename}: cannot be written: {self.strerror}"
@@ -47,8 +47,8 @@ class CannotWrite(OSError):
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing that takes its name only when it is complete and on the disk.
 
-    The temporary file lies in the same folder: a rename is atomic only within one file system. A file that is there
-    keeps its mode; a new one has what the umask gives.
+    The temporary file lies in the same folder: a rename is atomic only within one file system. An existing file
+    keeps its mode; a new one has the umask's.
 
     Raises: CannotWrite.
     """
@@ -79,9 +79,9 @@ def _renamed_at_the_end(path: Path) -> Iterator[IO[bytes]]:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file from elsewhere for reading; no pipe or device, which might never end.
+    """Open a file from elsewhere for reading, but no pipe or device, which might never end.
 
-    Raises: OSError that says what is wrong.
+    Raises: OSError with the reason.
     """
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     kind = os.fstat(handle).st_mode
@@ -93,7 +93,7 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def read_regular(path: Path, limit: int) -> bytes:
-    """Read a file from elsewhere of at most so many bytes. Raises: OSError that says what is wrong."""
+    """Read a file from elsewhere of at most `limit` bytes. Raises: OSError with the reason."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
@@ -108,7 +108,7 @@ def open_beside(path: Path) -> tuple[int, Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring a new name to the disk too: without it, a power cut can take the rename back."""
+    """Flush a new name to the disk too: otherwise a power cut can undo the rename."""
     if os.name != "posix":
         return  # Windows opens no folders
     handle = os.open(folder, os.O_RDONLY)
@@ -120,9 +120,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes that were killed in the middle of writing left; no other may be writing there."""
+    """Remove temporary files of processes that were killed while writing; nobody else may be writing there."""
     for path in folder.rglob(".*.tmp"):
-        if path.is_symlink() or not path.is_dir():  # a folder is nothing that we left
+        if path.is_symlink() or not path.is_dir():  # we leave no folders
             path.unlink()
 
 
@@ -135,7 +135,7 @@ def rename(path: Path, target: Path) -> None:
 
 
 def write_atomically(path: Path, content: str | Callable[[IO[bytes]], Any]) -> None:
-    """Write a text, or whatever a function writes, to a file."""
+    """Write a text, or the output of a function, to a file."""
     with atomic_file(path) as file:
         if isinstance(content, str):
             file.write(content.encode("utf-8"))

@@ -1,4 +1,4 @@
-"""Parts of HTML pages that need nothing from anywhere: escaped text, notes, style."""
+"""Parts of self-contained HTML pages: escaped text, notes, style."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from utils.logs import presentable
 
 
 def safe(text: str) -> str:
-    """Return a text as markup that shows it as it is, secrets covered."""
+    """Return a text escaped for HTML, with secrets covered."""
     return escape(presentable(text))
 
 
@@ -22,10 +22,10 @@ def list_notes(notes: Sequence[str]) -> str:
 
 
 def page_style() -> str:
-    """Return how pages look, in light and in dark surroundings, on wide and narrow screens and on paper."""
+    """Return the style sheet, for light and dark mode, wide and narrow screens, and paper."""
     return Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
 def allowed_text(text: str) -> str:
-    """Return what allows this very text to a browser, and no other."""
+    """Return the source of a content security policy that allows exactly this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

@@ -1,4 +1,4 @@
-"""Where the runner's words go: plain lines on the screen, dated ones in a file."""
+"""The log: plain lines on the screen, dated lines in a file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from utils.secrets import redact
 from utils.types import printable
 
 EXPECTED = (
-    # Lightning's advice on what this project decides by itself.
+    # Lightning's advice on matters that this project decides itself.
     r".*does not have many workers.*",
     r".*`isinstance\(treespec, LeafSpec\)` is deprecated.*",
     r".*It is recommended to use `self\.log\(.*sync_dist=True\)`.*",
     r".*Using `DistributedSampler` with the dataloaders.*",
     r".*is not recommended to use.*DistributedSampler.*",
-    r"The `srun` command is available.*",  # said outside a Slurm job only, such as on the cluster's login node
+    r"The `srun` command is available.*",  # outside a Slurm job only, such as on the cluster's login node
     r"Found \d+ module\(s\) in eval mode at the start of training.*",  # a loss's teacher
     # Matplotlib has no letters for some class names.
     r"Glyph .* missing from font.*",
@@ -31,7 +31,7 @@ EXPECTED = (
 
 
 def presentable(text: object) -> str:
-    """Return a text as it may be shown: secrets covered, control characters of its lines as escapes."""
+    """Return a text that is safe to show: secrets covered, control characters escaped."""
     return "\n".join(map(printable, redact(str(text)).split("\n")))
 
 
@@ -41,9 +41,9 @@ class _Presentable(logging.Formatter):
 
 
 def say(text: str, stream: IO[str]) -> None:
-    """Print a text at once. Where that cannot be written, such as on a full disk, the rest is dropped and work goes on.
+    """Print and flush a text. If the stream cannot be written, as on a full disk, warn once and drop later output.
 
-    Raises: BrokenPipeError, where nobody reads it any more.
+    Raises: BrokenPipeError if the reader has gone.
     """
     try:
         print(f"{text}\n", end="", file=stream, flush=True)  # a signal splits no line
@@ -57,7 +57,7 @@ def say(text: str, stream: IO[str]) -> None:
 
 
 class _ToScreen(logging.Handler):
-    """Progress to standard output, complaints to standard error, both as they are when used."""
+    """Write progress to standard output and warnings to standard error, whichever streams these are at the time."""
 
     def emit(self, record: logging.LogRecord) -> None:
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
@@ -66,9 +66,9 @@ class _ToScreen(logging.Handler):
 
 
 class _ToFile(logging.FileHandler):
-    """Dated lines; when they cannot be written, such as on a full disk, that is told once and the run goes on."""
+    """Write dated lines; if they cannot be written, as on a full disk, warn once."""
 
-    told = False
+    warned = False
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -77,24 +77,24 @@ class _ToFile(logging.FileHandler):
             self.handleError(record)
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # told when a line could not be written
+        with contextlib.suppress(OSError):  # there was a warning when a line could not be written
             super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:
-        if not self.told:
-            self.told = True
+        if not self.warned:
+            self.warned = True
             error = sys.exc_info()[1]
             reason = getattr(error, "strerror", None) or error
             print(f"warning: {self.baseFilename}: {reason}; the log is not complete", file=sys.stderr)
 
 
 def configure(level: str, folder: str, only_complaints: bool = False) -> None:
-    """Send the project's log to the screen and to <folder>/lossbench.log, and warnings into it as one line each.
+    """Send the project's log to the screen and to <folder>/lossbench.log, with Python's warnings as lines of it.
 
-    Args: only_complaints: the screen shows warnings and errors alone.
+    Args: only_complaints: show only warnings and errors on the screen.
     """
     log = logging.getLogger("lossbench")
-    log.setLevel(level if os.environ.get("LOCAL_RANK", "0") == "0" else logging.ERROR)  # one process speaks for all
+    log.setLevel(level if os.environ.get("LOCAL_RANK", "0") == "0" else logging.ERROR)  # one process reports for all
     log.propagate = False
     for handler in list(log.handlers):
         log.removeHandler(handler)
@@ -114,10 +114,10 @@ def configure(level: str, folder: str, only_complaints: bool = False) -> None:
 
 
 def ignore_expected() -> None:
-    """Drop the libraries' warnings that tell a user of this project nothing."""
+    """Drop warnings of libraries that mean nothing to a user of this project."""
     for text in EXPECTED:
         warnings.filterwarnings("ignore", message=text)
-    # of images that are used as viewers use them (damaged EXIF data), or else refused by their names
+    # of images that are usable all the same (damaged EXIF data), or are rejected by file name later
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -126,7 +126,7 @@ def _as_line(message, category, filename, lineno, file=None, line=None) -> None:
 
 
 def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print as Python does, secrets covered, and write the same into the log's file: made for `sys.excepthook`."""
+    """Print a traceback with secrets covered and write it to the log file; for `sys.excepthook`."""
     print(presentable("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
     log = logging.getLogger("lossbench")
     record = log.makeRecord(log.name, logging.CRITICAL, "", 0, "ended by a bug", (), (kind, error, trace))

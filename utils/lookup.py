@@ -1,4 +1,4 @@
-"""Names: which there are, which one was meant, what stands behind one. Imports nothing heavy."""
+"""Names of things and the parameters that they take, without importing anything heavy."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from msgspec import Meta
 
 
 class Entry(NamedTuple):
-    """One line of a table: where a thing is defined, as "module:name", and what it is in one line."""
+    """A line of a table: where a thing is defined, as "module:name", and a one-line summary."""
 
     location: str
     summary: str
 
 
 def load_entry(entry: Entry) -> Any:
-    """Import what a line of a table names."""
+    """Import the thing that a table's line names."""
     module, _, name = entry.location.partition(":")
     return getattr(importlib.import_module(module), name)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the name nearest to `name`, or "" when none is near."""
-    by_lower = {known.lower(): known for known in sorted(names)}
+    by_lower = {name.lower(): name for name in sorted(names)}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
 
@@ -66,7 +66,7 @@ def source_of(module: str) -> str:
 def exported_names(module: str) -> tuple[str, ...]:
     """Return the public names that a module's `__all__` lists or that it imports, read from its source.
 
-    Not imported, so that a wrong name in a configuration is told before torch is loaded.
+    Not imported, so that a wrong name in a configuration is reported before torch is loaded.
     """
     source = source_of(module)
     listed = re.search(r"^__all__(?:\s*:[^=]*)?\s*=\s*([\[(].*?[\])])", source, re.MULTILINE | re.DOTALL)
@@ -116,7 +116,7 @@ def torchvision_architectures() -> tuple[str, ...]:
 
 
 def without_partial(constructor: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function or class itself where some of its parameters are given by `functools.partial`."""
+    """Return the function or class behind a `functools.partial`."""
     return constructor.func if isinstance(constructor, functools.partial) else constructor
 
 
@@ -133,7 +133,7 @@ def parameter_problems(
     Args:
         constructor: a class or function.
         params: the user's parameters.
-        given: names of parameters that the caller supplies, so neither missing nor the user's to set.
+        given: names of parameters that the caller supplies: neither missing nor for the user to set.
 
     Returns: parameter name -> what is wrong with it; empty when all fit. Values are checked where the signature says
         a plain type.
@@ -178,9 +178,9 @@ REFUSALS_OF_LIBRARIES = (
 
 
 def refusals(constructor: Callable[..., Any]) -> tuple[type[Exception], ...]:
-    """Return the errors by which a constructor, or what it built, refuses parameters.
+    """Return the errors by which a constructor, or the object it built, rejects parameters.
 
-    A library's are of many kinds. Ours is a ValueError: all else that our own code raises is a bug, never the user's.
+    Libraries raise many kinds. Ours raise ValueError: anything else from our own code is a bug, not a user's mistake.
     """
     return REFUSALS_OF_LIBRARIES if _is_of_library(constructor) else (ValueError,)
 
@@ -194,7 +194,7 @@ SEQUENCES = (list, tuple, Iterable, Sequence)
 
 
 def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
-    """Return the types that a signature gives; none where they cannot be resolved."""
+    """Return the types in a signature, or none if they cannot be resolved."""
     try:
         function = without_partial(constructor)
         function = function.__init__ if inspect.isclass(function) else function
@@ -205,14 +205,14 @@ def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _of_default(constructor: Callable[..., Any], default: Any) -> Any:
-    """Return the type that a default stands for where the signature gives none; libraries' stand for others, too."""
+    """Return the type of a default for a parameter without annotation; a library's default allows any type."""
     if _is_of_library(constructor) or not isinstance(default, (bool, int, float, str)):
         return Any
     return float if type(default) is int else type(default)
 
 
 def _fits(hint: Any, value: Any) -> bool:
-    """Tell whether a value of YAML's fits a type; types that are not plain, such as tensors, are not judged."""
+    """Return whether a value from YAML fits a type; any value fits a type that is not plain, such as a tensor."""
     if hint in PLAIN or hint in (bool, type(None)):
         if hint is float:
             return isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -223,14 +223,14 @@ def _fits(hint: Any, value: Any) -> bool:
     if origin in (typing.Union, types.UnionType):
         return any(_fits(part, value) for part in inner)
     if origin is typing.Literal:
-        return any(value == each and type(value) is type(each) for each in inner)  # true is not 1
+        return any(value == choice and type(value) is type(choice) for choice in inner)  # true is not 1
     if origin in SEQUENCES and inner and isinstance(value, (list, str, int, float)):
         return isinstance(value, list) and all(_fits(inner[0], item) for item in value)
     return not isinstance(value, str) if _is_tensor(hint) else True
 
 
 def _is_within(meta: Meta, value: Any) -> bool:
-    """Tell whether a number keeps the bounds that its annotation gives; NaN keeps none."""
+    """Return whether a number is within the bounds of its annotation; NaN never is."""
     bounds = ((meta.ge, operator.ge), (meta.gt, operator.gt), (meta.le, operator.le), (meta.lt, operator.lt))
     return all(keeps(value, bound) for bound, keeps in bounds if bound is not None)
 
@@ -250,7 +250,7 @@ def _either(words: Iterable[str]) -> str:
 
 
 def _alternatives(hint: Any, many: bool = False) -> list[str]:
-    """Return what a value of this type may be; with `many`, what several may be, to stand behind "list of"."""
+    """Return the alternatives of a type in words; with `many`, in the plural, for "list of"."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     article, plural = ("", "s") if many else ("a ", "")
     if origin in (typing.Union, types.UnionType):
@@ -278,12 +278,12 @@ def _alternatives(hint: Any, many: bool = False) -> list[str]:
 
 
 def _bounded(words: str, meta: Any) -> str:
-    """Add how large a number must be, or how long a list; `meta` is a `msgspec.Meta`."""
+    """Add the bounds of a number, or the length of a list; `meta` is a `msgspec.Meta`."""
     if meta.max_length == 1:
         words = words.replace("mappings of parameters", "mappings of one name to its parameters")
         words = words.replace("mapping of parameters", "mapping of one name to its parameters")
     elif meta.min_length is not None:
         words = words.replace("list of", f"list of {meta.min_length}").replace("text", "text that is not empty")
     bounds = {">=": meta.ge, ">": meta.gt, "<=": meta.le, "<": meta.lt}
-    told = [f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None]
-    return f"{words} {' and '.join(told)}".rstrip()
+    limits = [f"{sign} {bound}" for sign, bound in bounds.items() if bound is not None]
+    return f"{words} {' and '.join(limits)}".rstrip()

@@ -1,4 +1,4 @@
-"""How a script at the root ends: what went wrong in a line or a few, and the exit status for it."""
+"""The command line of the root scripts: arguments, error messages, exit statuses."""
 
 from __future__ import annotations
 
@@ -21,41 +21,45 @@ _VALUE_OF_SECRET = re.compile(r"(?i)((?:token|key|password|secret)[\w.-]*)(?:=|:
 
 
 def without_values_of_secrets(text: str) -> str:
-    """Cover what seems to be the value of a token in words that were typed."""
+    """Cover anything in command-line arguments that looks like the value of a token."""
     return _VALUE_OF_SECRET.sub(rf"\1={HIDDEN}", text)
 
 
 class Parser(argparse.ArgumentParser):
-    """Argparse's, whose complaints leave out what may be the value of a token."""
+    """An argument parser whose messages cover anything that may be the value of a token."""
 
     def error(self, message: str) -> NoReturn:
         super().error(without_values_of_secrets(message))
 
 
 def output_problems(outputs: Mapping[str, Path | None]) -> list[str]:
-    """Return which files could not be written, a line each: found before the work whose results go there.
+    """Return the output files that cannot be written, a line for each, before any work is done for them.
 
-    Args: outputs: option -> file, or None where it is not given.
+    Args: outputs: option -> file, or None if the option is not used.
     """
-    given = {option: path for option, path in outputs.items() if path is not None}
+    paths = {option: path for option, path in outputs.items() if path is not None}
     by_file: dict[str, list[str]] = {}
-    for option, path in given.items():
+    for option, path in paths.items():
         by_file.setdefault(os.path.realpath(path), []).append(option)
-    twice = [f"{' and '.join(each)}: name one file, {given[each[0]]}" for each in by_file.values() if len(each) > 1]
-    folders = [f"{option} {path}: is a folder, not a file" for option, path in given.items() if path.is_dir()]
+    twice = [
+        f"{' and '.join(options)}: name one file, {paths[options[0]]}"
+        for options in by_file.values()
+        if len(options) > 1
+    ]
+    folders = [f"{option} {path}: is a folder, not a file" for option, path in paths.items() if path.is_dir()]
     return (
         twice
         + folders
         + [
             f"{option} {path}: no such folder: {path.parent}"
-            for option, path in given.items()
+            for option, path in paths.items()
             if not path.parent.is_dir()
         ]
     )
 
 
 def show(text: str) -> None:
-    """Print a text, and see that it arrived. Raises: CannotWrite if standard output has no room for it."""
+    """Print a text. Raises: CannotWrite if standard output has no room for it."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -66,17 +70,17 @@ def show(text: str) -> None:
 
 
 def _give_up_output() -> None:
-    """Let what is still to be printed vanish: Python would try again when it ends, and fail once more."""
+    """Discard pending output: Python would try to write it again at exit, and fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def choose_file(files: Sequence[str]) -> str:
     """Return the one file named, else config.yml, else the template."""
-    if len(files) > 1:  # which are not told: a word may be the value of a key, such as a token
-        raise ConfigError(f"one configuration file at a time, got {len(files)} words that are no key=value")
+    if len(files) > 1:  # not shown: one may be the value of a key, such as a token
+        raise ConfigError(f"expected one configuration file, got {len(files)} arguments without '='")
     if files:
         if (covered := without_values_of_secrets(files[0])) != files[0] and not Path(files[0]).is_file():
-            raise ConfigError(f"{covered}: no such file; what is to be changed is given as key=value")
+            raise ConfigError(f"{covered}: no such file; to change a setting, write key=value")
         return files[0]
     if os.path.lexists("config.yml"):
         return "config.yml"
@@ -86,18 +90,15 @@ def choose_file(files: Sequence[str]) -> str:
 
 
 def leave(status: int) -> NoReturn:
-    """End a script. A Ctrl-C that comes while Python tidies up ends it there, instead of showing what Python does.
-
-    A SIGUSR1, which asks for a save, then has nothing to save.
-    """
+    """End a script: a Ctrl-C while Python shuts down shows no traceback, and a SIGUSR1 has nothing left to save."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     sys.exit(status)
 
 
-def _open_what_is_closed() -> None:
-    """Let standard streams that a shell has closed lead nowhere: else the next file takes their number, and is hurt."""
+def _open_closed_streams() -> None:
+    """Point closed standard streams at the null device: otherwise the next file opened takes their number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -108,13 +109,13 @@ def _open_what_is_closed() -> None:
 
 
 def exit_status(story: Callable[[], int | None]) -> int:
-    """Do what a script does and return its exit status: the story's own, or 0.
+    """Run a script's story and return its exit status: the story's own, or 0.
 
-    2 for a mistake that the user can mend, 1 for what stopped it otherwise, 130 after Ctrl-C, 141 where nobody reads
-    its output any more. Errors that nobody expected keep their traceback, secrets covered.
+    2 for a mistake that the user can correct, 1 for any other failure, 130 after Ctrl-C, 141 if the reader of the
+    output has gone. Unexpected errors keep their traceback, with secrets covered.
     """
     sys.excepthook = print_traceback
-    _open_what_is_closed()
+    _open_closed_streams()
     try:
         return story() or 0
     except UserError as error:

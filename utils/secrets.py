@@ -1,4 +1,4 @@
-"""What nothing may show: tokens and passwords, and how they are covered in all that is said or written."""
+"""Tokens and passwords, and how they are covered in all output."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from urllib.parse import quote, quote_plus, unquote
 HIDDEN = "***"
 SHORTEST = 8  # characters; covering shorter values would cover ordinary words too
 SECRET_NAMES = re.compile(r"(api_?token|api_?key|access_?key|password|secret)$", re.IGNORECASE)
-"""Of settings and environment variables whose values are secret."""
+"""Names of settings and environment variables whose values are secret."""
 PERHAPS_SECRET = re.compile(r"(^|_)(token|key)$", re.IGNORECASE)
-"""Of environment variables whose values are secret if they look so: SORT_KEY=accuracy is none."""
+"""Names of environment variables whose values are secret if they look random; SORT_KEY=accuracy does not."""
 OF_TRACKERS = re.compile(r"(neptune|mlflow|wandb)_", re.IGNORECASE)
-"""How the environment variables of trackers begin; their tokens are secret however they look."""
+"""Prefixes of trackers' environment variables, whose tokens are always secret."""
 
 # The first // of a word to its last @: people write passwords as they are. The atomic group keeps the time linear.
 _USER_IN_TEXT = re.compile(r"(?<!\S)(?P<before>(?>\S*?//))\S*@")
 _USER_WITHOUT_SLASHES = re.compile(r"^((?:[a-z][\w+.-]*:)?/?)([^/@:]+:[^/\\]*@)", re.IGNORECASE)
-"""Of an address whose slashes were forgotten, or one of them."""
+"""User and password in an address that lacks one or both slashes."""
 _TOKEN_OF_QUERY = (
     r"(?P<before>[?&;#][\w.-]*(?:token|key|auth|bearer|jwt|passw(?:or)?d|pwd|secret|sig|signature|credentials?)=)"
 )
@@ -33,9 +33,9 @@ _remembered: set[str] = set()
 
 
 def remember_secrets(values: Mapping[str, Any]) -> None:
-    """Cover from now on the tokens of a configuration, and the users and tokens in its addresses.
+    """Cover the tokens of a configuration, and the users and tokens in its addresses, from now on.
 
-    Wherever they stand in it, in a sweep or a list by mistake too, and with white space as they may be written.
+    They are found anywhere in it, even in a sweep or, by mistake, in a list.
     """
     for key, text in _texts(values):
         if key == "neptune_api_token":
@@ -45,7 +45,7 @@ def remember_secrets(values: Mapping[str, Any]) -> None:
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield all texts, each with the key that it stands below; one of those that are looked for stays."""
+    """Yield (key, text) for every text; below a secret key, the key stays that one."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, Mapping):
@@ -75,7 +75,7 @@ def _remember(value: str) -> None:
 def redact(text: str) -> str:
     """Cover remembered secrets, those of the environment, and users and tokens in addresses.
 
-    Such as https://me:password@host and https://host/?token=secret. The time is linear in the length of the text.
+    Examples: https://me:password@host, https://host/?token=secret. Takes time linear in the length of the text.
     """
     secrets = _remembered | {value for name, value in os.environ.items() if _is_secret(name, value)}
     forms = {form for value in secrets if len(value) >= SHORTEST for form in _forms(value)}
@@ -85,7 +85,7 @@ def redact(text: str) -> str:
 
 
 def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop what is named like a secret and cover secrets in the other values."""
+    """Drop keys that are named like secrets, and cover secrets in the other values."""
     return {
         name: redact(value) if isinstance(value, str) else value
         for name, value in params.items()
@@ -94,7 +94,7 @@ def without_secrets(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_secret(name: str, value: str) -> bool:
-    """Tell whether an environment variable holds a secret."""
+    """Return whether an environment variable holds a secret."""
     if SECRET_NAMES.search(name):
         return True
     return bool(PERHAPS_SECRET.search(name)) and (bool(OF_TRACKERS.match(name)) or _looks_random(value))
@@ -102,7 +102,7 @@ def _is_secret(name: str, value: str) -> bool:
 
 @functools.lru_cache(maxsize=1000)
 def _looks_random(value: str) -> bool:
-    """Tell a token from a word, a list of words or a path, which are short from one separator to the next."""
+    """Return whether a value looks like a token: words, lists and paths have short parts between separators."""
     longest = max(map(len, re.split(r"[\W_]", value)))
     kinds = sum(bool(re.search(kind, value)) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
     return len(value) >= 16 and len(set(value)) >= 10 and longest >= 8 and kinds >= 2
@@ -110,7 +110,7 @@ def _looks_random(value: str) -> bool:
 
 @functools.lru_cache(maxsize=1000)
 def _forms(secret: str) -> frozenset[str]:
-    """Return a secret as it is, and as addresses, HTTP headers, JSON, YAML and Python's own `repr` write it."""
+    """Return a secret in plain form and as addresses, HTTP headers, JSON, YAML and `repr` write it."""
     content = secret.encode(errors="surrogateescape")
     addresses = quote(content, safe=""), quote(content), quote(content, safe=" +"), quote_plus(content)
     encoded = base64.b64encode(content).decode().rstrip("="), base64.urlsafe_b64encode(content).decode().rstrip("=")
@@ -124,30 +124,30 @@ def _forms(secret: str) -> frozenset[str]:
 
 
 def _escape(text: str, escape: Callable[[str], str]) -> str:
-    return "".join(each if each.isascii() and each.isprintable() else escape(each) for each in text)
+    return "".join(char if char.isascii() and char.isprintable() else escape(char) for char in text)
 
 
 _ESCAPES: tuple[Callable[[str], str], ...] = (
-    lambda each: each,
-    lambda each: repr(each)[1:-1],
-    lambda each: ascii(each)[1:-1],
-    lambda each: json.dumps(each)[1:-1],
-    lambda each: ascii(each)[1:3] + ascii(each)[3:-1].upper(),  # YAML
+    lambda char: char,
+    lambda char: repr(char)[1:-1],
+    lambda char: ascii(char)[1:-1],
+    lambda char: json.dumps(char)[1:-1],
+    lambda char: ascii(char)[1:3] + ascii(char)[3:-1].upper(),  # YAML
 )
-"""How a character that is not printable ASCII may be written."""
+"""Ways to write a character that is not printable ASCII."""
 
 
 def without_password(address: str | None) -> str | None:
-    """Return an address without the user, password and tokens that it may carry."""
+    """Return an address without its user, password and tokens."""
     if not address:
         return address
     return _QUERY_OF_ADDRESS.sub(r"\g<before>", address.replace(_user_of(address), ""))
 
 
 def _user_of(address: str) -> str:
-    """Return "user:password@" of an address, as it stands there; empty where there is none."""
+    """Return the "user:password@" of an address, or ""."""
     if "//" in address:
         behind = address.partition("//")[2]
         return behind[: behind.rfind("@") + 1]
-    found = _USER_WITHOUT_SLASHES.match(address)
-    return found[2] if found else ""
+    match = _USER_WITHOUT_SLASHES.match(address)
+    return match[2] if match else ""

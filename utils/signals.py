@@ -1,6 +1,6 @@
-"""SIGTERM, Ctrl-C and the SIGUSR1 that Slurm sends ahead of a time limit end a run in order, each with its status.
+"""Orderly ends of a run by SIGTERM, Ctrl-C, or the SIGUSR1 that Slurm sends before a time limit.
 
-Standard library only: the script that prints the message must not wait for torch.
+Standard library only, so that the script that prints the message need not wait for torch.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from types import FrameType
 from typing import Any
 
 STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGUSR1": 75}
-"""Exit statuses: 128 + the signal's number, as shells have it; 75, "try again later", where a job is to be requeued."""
+"""Exit statuses: 128 + the signal's number, as in shells; 75, "try again later", for a job to be requeued."""
 
 MOMENT = 0.05
-"""Seconds after which is looked again whether Interrupted can be raised."""
+"""Seconds until the next attempt to raise Interrupted."""
 
 GRACE = 8.0
-"""Seconds in which a run must reach a point where it can be saved; Docker waits 10 before it kills, Slurm 30."""
+"""Seconds in which a run must reach a point where it can be saved; Docker kills after 10, Slurm after 30."""
 
 _IMPORTLIB = "<frozen importlib._bootstrap>"
 _received: list[str] = []
@@ -36,15 +36,15 @@ _owed = False
 
 
 def command_to_go_on(fresh: bool = False) -> str:
-    """Say which command goes on with what this one has begun; with `--fresh` it would begin something else."""
+    """Return the command that resumes this run; with `--fresh` it would start another one."""
     return "the same command without --fresh" if fresh else "the same command"
 
 
 class Interrupted(BaseException):
-    """A run that a signal stopped; the message says where, and how to go on.
+    """A run stopped by a signal; the message says where, and how to resume.
 
-    Not a KeyboardInterrupt, which Lightning turns into an exit of its own with status 1, and not an Exception, which
-    what is interrupted might take for its own.
+    Not a KeyboardInterrupt, which Lightning turns into an exit with status 1, and not an Exception, which the
+    interrupted code might handle as its own.
     """
 
     def __init__(self, name: str, where: str = "before training", onward: str = "the same command goes on") -> None:
@@ -54,14 +54,14 @@ class Interrupted(BaseException):
 
 @contextlib.contextmanager
 def raise_on_signals() -> Iterator[None]:
-    """Raise Interrupted, once, where the main thread stands when a signal comes; put the old handlers back at the end.
+    """Raise Interrupted once, in the main thread, when a signal arrives; restore the old handlers at the end.
 
-    At once, unless `wait_for_save_point` was called: nothing that is written can be left half. Amid an import it is
-    raised behind it, since modules do not survive being imported by half, and again where it was lost in a destructor.
-    A second Ctrl-C ends the process as if there were no handler; a second SIGTERM, which schedulers like to send,
-    leaves the first one time. A signal that the process was started to ignore, as by nohup, stays ignored. Other
-    threads cannot handle signals: there nothing changes. Within another such block neither, and a signal that still
-    waits at its end is kept: the runs of a sweep share one, so that a signal between two of them stops them all.
+    It is raised immediately unless `wait_for_save_point` was called, as files are never left half-written. During an
+    import it is raised afterwards, since a half-imported module is unusable; if a destructor swallows it, it is raised
+    again. A second Ctrl-C ends the process as if there were no handler; a second SIGTERM, which schedulers like to
+    send, is ignored. A signal that the process was started to ignore, as by nohup, stays ignored. In other threads,
+    which cannot handle signals, and within another such block nothing changes. A signal that is pending at the end
+    of the inner block is kept: the runs of a sweep share a block, so that a signal between two runs stops them all.
     """
     global _owner, _active, _waits, _owed
     if _on_request:
@@ -107,23 +107,23 @@ def raise_on_signals() -> Iterator[None]:
 
 
 def take_signals_back() -> None:
-    """Replace the handlers that others set: Lightning, to talk to other devices amid whatever they do, Ray and Tune."""
+    """Replace the handlers that Lightning, Ray and Tune have installed."""
     if _active and threading.current_thread() is threading.main_thread():
         for number in _taken:
             signal.signal(number, _receive)
 
 
 def take_requests() -> None:
-    """Let `request` stand for signals in this process, which trains outside of its main thread."""
+    """Let `request` replace signals in this process, which trains outside its main thread."""
     global _on_request
     _on_request = True
 
 
 def request(name: str) -> None:
-    """Have the run of this process stop as if a signal of this name had come to it; from any thread."""
+    """Stop the run of this process, from any thread, as if a signal of this name had arrived."""
     if not _received:
         _received.append(name)
-        timer = threading.Timer(GRACE, _wait_no_more)  # the run then stops where it next looks
+        timer = threading.Timer(GRACE, _wait_no_more)  # the run then stops at its next check
         timer.daemon = True
         timer.start()
 
@@ -134,11 +134,10 @@ def _wait_no_more() -> None:
 
 
 def wait_for_save_point(patience: float | None = None) -> None:
-    """Only note a signal from now on: who called this saves and then calls `wait_no_longer`.
+    """Only record a signal from now on: the caller saves and then calls `wait_no_longer`.
 
     Args:
-        patience: seconds after a signal from which on Interrupted is raised wherever the process then is; `GRACE`
-            unless given, 0 for never.
+        patience: seconds after a signal until Interrupted is raised all the same; None: `GRACE`, 0: never.
     """
     global _waits, _patience
     _patience = GRACE if patience is None else patience
@@ -147,19 +146,19 @@ def wait_for_save_point(patience: float | None = None) -> None:
 
 
 def is_waiting() -> bool:
-    """Tell whether a signal has come and waits for a point where the run can be saved."""
+    """Return whether a signal has arrived and waits until the run can be saved."""
     return _waits and bool(_received)
 
 
 def wait_no_longer() -> None:
-    """Raise Interrupted if a signal has come, and from now on as soon as one comes."""
+    """Raise Interrupted if a signal has arrived, and from now on as soon as one does."""
     global _waits
     _waits = False
     raise_if_due()
 
 
 def raise_if_due() -> None:
-    """Raise what does not wait and was lost, as in a function that catches all that there is."""
+    """Raise Interrupted if it is due: code that catches everything may have swallowed it."""
     global _owed
     if _received and not _waits:
         _owed = False
@@ -182,7 +181,7 @@ def _receive(number: int, frame: FrameType | None) -> None:
 
 
 def _look_again(number: int, frame: FrameType | None) -> None:
-    """Raise what was put off: until patience was over, or until an import was done."""
+    """Raise Interrupted after patience has run out or an import has ended."""
     global _waits
     if os.getpid() == _owner and (is_waiting() or _owed):
         _waits = False
@@ -209,9 +208,9 @@ def _raise_soon() -> None:
 
 
 def _raise_again(hook: Callable[[Any], Any], lost: Any) -> None:
-    """Raise Interrupted again that was lost in a destructor; what else falls apart as a run is stopped is not told.
+    """Raise Interrupted again if a destructor swallowed it; other errors while a run is being stopped are not reported.
 
-    Args: hook: what tells of other exceptions that were lost.
+    Args: hook: reports exceptions that could not be raised.
     """
     if not _received:
         hook(lost)

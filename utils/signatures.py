@@ -17,7 +17,7 @@ class Signature(NamedTuple):
     Args:
         names: of all parameters.
         defaults: of those whose default is a plain value; one that is computed, or a member of an enumeration, is
-            not known without importing it.
+            unknown without importing it.
     """
 
     names: frozenset[str]
@@ -48,7 +48,7 @@ def read_attribute(module: str, name: str, attribute: str) -> Any:
     """Return the plain value that a class, or the first of its bases that does, gives to an attribute; None if none."""
     for definition in _definitions(module, name):
         for node in definition.body if isinstance(definition, ast.ClassDef) else ():
-            if isinstance(node, ast.Assign) and [getattr(each, "id", "") for each in node.targets] == [attribute]:
+            if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == [attribute]:
                 return ast.literal_eval(node.value)
     return None
 
@@ -86,8 +86,7 @@ def _definition(source: str, name: str) -> ast.stmt | ast.expr | None:
     try:
         (node,) = ast.parse(part).body
     except SyntaxError:  # a text within it begins in the first column
-        found = (node for node in ast.parse(source).body if getattr(node, "name", None) == name)
-        return next(found, None)
+        return next((node for node in ast.parse(source).body if getattr(node, "name", None) == name), None)
     return node.value if isinstance(node, ast.Assign) else node
 
 
@@ -96,8 +95,8 @@ def _of_function(function: ast.FunctionDef) -> Signature:
     positional = [*arguments.posonlyargs, *arguments.args]
     pairs = list(zip(reversed(positional), reversed(arguments.defaults), strict=False))
     pairs += [
-        (each, value)
-        for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+        (argument, value)
+        for argument, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
         if value is not None
     ]
     defaults = {}
@@ -106,7 +105,7 @@ def _of_function(function: ast.FunctionDef) -> Signature:
             defaults[argument.arg] = ast.literal_eval(value)
         except ValueError:
             continue
-    return Signature(frozenset(each.arg for each in (*positional, *arguments.kwonlyargs)), defaults)
+    return Signature(frozenset(argument.arg for argument in (*positional, *arguments.kwonlyargs)), defaults)
 
 
 @functools.cache
@@ -116,10 +115,10 @@ def _imports(module: str) -> dict[str, tuple[str, str]]:
         body = ast.parse(source_of(module)).body
     except ValueError:
         return {}
-    found = {}
+    origins = {}
     for node in body:
         if isinstance(node, ast.ImportFrom):
             above = module.split(".")[: len(module.split(".")) - node.level + is_package(module)] if node.level else []
             origin = ".".join([*above, *filter(None, [node.module])])
-            found |= {alias.asname or alias.name: (origin, alias.name) for alias in node.names}
-    return found
+            origins |= {alias.asname or alias.name: (origin, alias.name) for alias in node.names}
+    return origins

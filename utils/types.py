@@ -1,4 +1,4 @@
-"""What losses, data sets and models hand to one another, and the errors a user can mend."""
+"""Values that data sets, models and losses exchange, and the errors that a user can correct."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 REJECTED = -1
-"""What `predict` gives for a sample that belongs to none of the classes."""
+"""Prediction for a sample that belongs to none of the classes."""
 
 
 def printable(text: str) -> str:
-    """Return a text of one line in which control characters, and what no file can hold, stand as escapes."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+    """Return a one-line text with control characters, and whatever no file can hold, escaped."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 class UserError(Exception):
-    """A mistake of the user's: the scripts print it without a traceback and leave with status 2.
+    """A user's mistake: the scripts print it without a traceback and exit with status 2.
 
-    Names from files and archives stand in it, and a terminal obeys control characters.
+    Control characters are escaped, as a message may hold names from files and archives.
     """
 
     def __init__(self, message: str) -> None:
@@ -50,13 +50,13 @@ DAMAGED_TENSORS = (
     zipfile.BadZipFile,
     zlib.error,
 )
-"""What torch.load and numpy.load raise on files that are damaged, or that hold more than tensors."""
+"""Errors of torch.load and numpy.load for files that are damaged or hold more than tensors."""
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what a library's error says, its kind where it says nothing.
+    """Return the first line of a library's error, or its kind if it has no message.
 
-    Of a pickle that is refused the first sentence: in the second torch advises to switch that check off.
+    Of a refused pickle only the first sentence: in the second torch advises to disable that check.
     """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     line = (lines or [type(error).__name__])[0][:200]
@@ -64,7 +64,7 @@ def first_line(error: BaseException) -> str:
 
 
 class TrainingError(Exception):
-    """A run that must not go on, such as one whose loss is no longer finite; the scripts leave with status 1."""
+    """A run that cannot continue, such as one whose loss is not finite; the scripts exit with status 1."""
 
 
 class Sequences(NamedTuple):
@@ -78,17 +78,17 @@ class Sequences(NamedTuple):
 
     @classmethod
     def of(cls, padded: Tensor) -> Sequences:
-        """Return rows of labels, negative behind each, with 0 there. Shapes: [..., L] int64."""
+        """Build from rows of labels padded with negative numbers. Shapes: [..., L] int64."""
         return cls(padded.clamp_min(0), (padded >= 0).sum(dim=-1))
 
     def padded(self) -> Tensor:
-        """Return the labels with REJECTED behind each. Shapes: [B, L] int64."""
+        """Return the labels padded with REJECTED. Shapes: [B, L] int64."""
         places = self.labels.new_ones(self.labels.shape).cumsum(-1)
         return self.labels.masked_fill(places > self.lengths[:, None], REJECTED)
 
 
 class Batch(NamedTuple):
-    """What a step sees.
+    """The input of a step.
 
     Shapes: image [B, V, C, H, W], V the number of views (1 unless the loss asks for more); target [B] int64 classes,
     [B, K] probabilities or `Sequences`; index [B] int64, the sample's row in its data set.
@@ -100,7 +100,7 @@ class Batch(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What a network gives for B * V images, the views of a sample next to each other.
+    """The output of a network for B * V images, with the views of a sample next to each other.
 
     Shapes: scores [B*V, K]; features [B*V, D], the input of the head; stages, the feature maps a loss asked for.
     """
@@ -112,7 +112,7 @@ class Outputs(NamedTuple):
 
 @dataclass(frozen=True)
 class Task:
-    """What a loss may know before training.
+    """Facts about a run that a loss may use before training.
 
     Args:
         num_classes: K.

@@ -702,7 +702,7 @@ def run_script(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess
     ("arguments", "message"),
     [
         (["no_such.yml"], "no_such.yml: no such file"),
-        (["a.yml", "b.yml"], "one configuration file at a time, got 2 words"),
+        (["a.yml", "b.yml"], "expected one configuration file, got 2 arguments"),
         (["output_path=/proc/none"], "command line: output_path: cannot write to '/proc/none'"),
         (["dataset=image_folder", "data_path=/nowhere"], "/nowhere"),
         (["loss_params.beta=1"], "command line: loss_params.beta: unknown parameter"),
