@@ -47,7 +47,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def read(options: argparse.Namespace) -> Configuration:
     from configuration.reading import read_configuration
-    from sweeps.reading import find_mistakes
+    from sweeps.mistakes import find_mistakes
 
     overrides = [word for word in options.words if "=" in word]
     if options.data_path is not None:
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> None:
     config = read(options)
     again: dict[str, Any] = {"fresh": options.fresh, "changed_code": options.changed_code}
     if config.sweep is not None:
-        from sweeps.command import Shard, run_sweep
+        from sweeps.execution import Shard, run_sweep
 
         run_sweep(config, Shard.parse(options.shard), check=options.check, **again)
         return

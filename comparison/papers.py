@@ -15,7 +15,7 @@ from configuration.settings import read_values, shown
 from evaluation.catalogue import NAME_CHECKS
 from runs.identity import ENTERING, fill_in, settings_of
 from sweeps.cells import expand, load_sweep
-from sweeps.reading import find_mistakes
+from sweeps.mistakes import find_mistakes
 from sweeps.reference import REFERENCES, Number, Reference, belongs, from_printed, recipes, reference_of
 
 

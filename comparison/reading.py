@@ -20,7 +20,7 @@ from evaluation.record import Conditions, read_record
 from runs.folder import MLFLOW_COPIES, DamagedFile, FolderName, RunFolder, TrialRecord
 from runs.identity import content_of, fill_in, read_settings, settings_of
 from sweeps.cells import Cell, Sweep, expand, load_sweep
-from sweeps.reading import find_mistakes
+from sweeps.mistakes import find_mistakes
 from utils.types import ConfigError
 
 DEEPEST = 3
@@ -300,10 +300,10 @@ def _known(cell: Cell) -> tuple[str, Configuration, dict[str, str]]:
 
 def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration, dict[str, str]]], list[str]]:
     """Return the runs with the best values that a search has found, and the combinations for which it has none."""
-    from sweeps.searching import found_jobs  # with Optuna, which other sweeps do without
+    from sweeps.search import best_jobs  # with Optuna, which other sweeps do without
 
     cells, unknown = [], []
-    for name, jobs in found_jobs(sweep):
+    for name, jobs in best_jobs(sweep):
         cells += [_known(job.cell(sweep)) for job in jobs]
         unknown += [] if jobs else [f"{name} (no trial has a result)"]
     return cells, unknown

@@ -1,5 +1,7 @@
-"""Many runs from one file: what its `sweep:` says, the runs that it means, and how they are run here.
+"""Many runs from one file: what its `sweep:` means, and how the runs are executed.
 
-A sweep is read with the file (`reading`, `block`), has axes (`axes`) whose combinations are its cells (`cells`), is
-checked as a whole before anything is trained (`checking`, `cost`, `describing`), and run cell by cell (`running`).
+Planned: the `block` with its axes, its `mistakes`, the `cells` that it means, `checks` of all of them with their `data`, a
+`description` with the costs, and the `earlier_runs` that are there.
+Executed: `jobs` in their order, or drawn by a `search`; `execution` has a `worker` do each, in `processes` of this machine
+or on a `ray_cluster`, whose `resources` they share, and shows them on a `board`.
 """

@@ -1,13 +1,19 @@
-"""What may stand in `sweep:`: types and ranges, checked as those of a configuration are."""
+"""The block `sweep:` of a file, with the types and ranges of its keys, and the axes that it means."""
 
 # Without `from __future__ import annotations`: the annotations are the types that values are checked against.
 
+import functools
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
-from configuration.schema import Params, Positive
+from configuration.schema import KEYS, Key, Params, Positive
+from configuration.settings import show
 
+LABEL = "name"
+"""The entry of a mapping of values that go together by which it is called; no configuration key."""
 KINDS = ("log", "uniform", "int", "choice")
 """How a value is drawn: from a range, evenly in its logarithm or in itself, a whole number, or one of a list."""
 
@@ -43,3 +49,82 @@ class Block(Struct, frozen=True, forbid_unknown_fields=True):
     def seed_list(self) -> list[int]:
         """The seeds of each combination; empty for the one that stands outside of the sweep."""
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds or ())
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of an axis.
+
+    Args:
+        label: how it is called in a cell's name.
+        overrides: key -> value, for all keys that it sets.
+    """
+
+    label: str
+    overrides: dict[Key, Any]
+
+    @functools.cached_property
+    def flat(self) -> dict[str, Any]:
+        """Dotted key -> value, of the overrides and of all that lies in them."""
+        return dict(_flatten(self.overrides))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A key that varies, or several that vary together.
+
+    Args:
+        name: a configuration key, or what a list of values that go together is called.
+        points: its values, in the order of the file.
+    """
+
+    name: str
+    points: tuple[Point, ...]
+
+    @property
+    def keys(self) -> frozenset[Key]:
+        return frozenset(key for point in self.points for key in point.overrides)
+
+    def without(self, fixed: Collection[Key]) -> "Axis":
+        """Return what is left of the axis where some keys are set from outside: no point twice, perhaps none."""
+        kept: dict[str, Point] = {}
+        for point in self.points:
+            overrides = {key: value for key, value in point.overrides.items() if not is_within(key, fixed)}
+            if overrides:
+                kept.setdefault(repr(overrides), Point(point.label, overrides))
+        return Axis(self.name, tuple(kept.values()))
+
+
+def build_axes(block: Block) -> list[Axis]:
+    """Return the axes of a checked block; seeds first, so that a whole table is there after one seed."""
+    axes = [Axis("seed", tuple(Point(str(seed), {("seed",): seed}) for seed in block.seed_list))]
+    axes += [Axis(name, tuple(_point(name, value) for value in values)) for name, values in block.grid.items()]
+    return [axis for axis in axes if axis.points]
+
+
+def is_group(name: str) -> bool:
+    """Tell whether an entry of the grid is a name for values that go together, not a key."""
+    return name.partition(".")[0] not in KEYS
+
+
+def _point(name: str, value: Any) -> Point:
+    if not is_group(name):
+        return Point(show(value), {as_key(name): value})
+    overrides = {as_key(key): inner for key, inner in value.items() if key != LABEL}
+    label = ", ".join(f"{'.'.join(key)}={show(inner)}" for key, inner in overrides.items())
+    return Point(str(value.get(LABEL, label)), overrides)
+
+
+def as_key(name: str) -> Key:
+    return tuple(name.split("."))
+
+
+def is_within(key: Key, fixed: Collection[Key]) -> bool:
+    return any(key[:depth] in fixed for depth in range(1, len(key) + 1))
+
+
+def _flatten(values: Mapping[Key, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        yield ".".join(key), value
+        if isinstance(value, dict):
+            yield from _flatten({(*key, str(name)): inner for name, inner in value.items()})

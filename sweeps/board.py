@@ -1,9 +1,11 @@
-"""How the runs of a sweep do: a live table in a terminal, elsewhere a line for each that has ended."""
+"""The state of a sweep's runs: a live table in a terminal, elsewhere a line for each that has ended."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
@@ -11,49 +13,46 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.running import Outcome
-from sweeps.sign_of_life import SignOfLife
+from sweeps.jobs import Outcome
+from sweeps.worker import Progress
 from utils.logs import presentable
 
 SHOWN, LAST = 20, 8
-"""Runs at work, and ended ones, that the live table shows."""
+"""Active runs, and ended ones, in the live table."""
 NAMED = 3
-"""Runs at work that a line names."""
+"""Active runs that a line names."""
+SILENCE = 30.0
+"""Seconds without a line after which one says where the runs are."""
 
 
 @dataclass
-class AtWork:
-    """A run that is being done.
-
-    Args:
-        epoch: how many are done. value: the monitor's, of the last one.
-    """
+class ActiveRun:
+    """A run that is being done."""
 
     name: str
-    began: float = field(default_factory=time.monotonic)
-    epoch: int = 0
-    epochs: int | None = None
-    monitor: str = ""
-    value: float | None = None
     attempt: int = 1
+    began: float = field(default_factory=time.monotonic)
+    progress: Progress | None = None
 
     def row(self) -> tuple[str, ...]:
-        value = "" if self.value is None else f"{self.monitor} {self.value:.4f}"
+        value = (
+            ""
+            if self.progress is None or self.progress.value is None
+            else (f"{self.progress.monitor} {self.progress.value:.4f}")
+        )
         again = f" (attempt {self.attempt})" if self.attempt > 1 else ""
         return self.name + again, self.position, value, _duration(time.monotonic() - self.began)
 
     @property
     def position(self) -> str:
-        return f"{self.epoch} of {self.epochs}" if self.epochs else "starts"
+        return "starts" if self.progress is None else f"{self.progress.epoch} of {self.progress.epochs}"
 
 
 class Board:
-    """Keeps what is known of the runs and shows it, between `with` and its end.
-
-    Elsewhere than in a terminal a line is told after each long silence, too.
+    """Shows the runs between `with` and its end: outside a terminal a line for each end, and one after each silence.
 
     Args:
-        total: how many there will be.
+        total: how many runs there will be.
 
     Attributes:
         outcomes: of the runs that have ended, in the order in which they did.
@@ -62,68 +61,91 @@ class Board:
     def __init__(self, total: int, console: Console | None = None) -> None:
         self.total = total
         self.outcomes: list[Outcome] = []
-        self.at_work: dict[str, AtWork] = {}
+        self.active: dict[int, ActiveRun] = {}
         self._console = console or Console()
         self._live: Live | None = None
-        self._alive: SignOfLife | None = None
+        self._heartbeat: Heartbeat | None = None
 
     def __enter__(self) -> Board:
         if self._console.is_terminal:
             self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2)
             self._live.start()
         else:
-            self._alive = SignOfLife(self.in_a_line).__enter__()
+            self._heartbeat = Heartbeat(self.in_a_line)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.stop()
-        if self._alive is not None:
-            self._alive.__exit__()
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
 
-    def start(self, key: str, name: str, attempt: int = 1) -> None:
-        self.at_work[key] = AtWork(name, attempt=attempt)
+    def start(self, key: int, name: str, attempt: int = 1) -> None:
+        self.active[key] = ActiveRun(name, attempt)
 
-    def hear(self, key: str, epoch: int, epochs: int, monitor: str, value: float | None) -> None:
-        run = self.at_work[key]
-        run.epoch, run.epochs, run.monitor, run.value = epoch, epochs, monitor, value
+    def show(self, key: int, progress: Progress) -> None:
+        self.active[key].progress = progress
 
-    def leave(self, key: str) -> None:
-        """A run is not being done any more, for now."""
-        self.at_work.pop(key, None)
+    def leave(self, key: int) -> None:
+        """Remove a run that is no longer being done."""
+        del self.active[key]
 
-    def end(self, key: str, outcome: Outcome) -> None:
-        self.leave(key)
-        self.tell(outcome)
-
-    def tell(self, outcome: Outcome) -> None:
-        """A run has ended, now or long ago."""
+    def add(self, outcome: Outcome) -> None:
+        """Show how a run has ended, now or long ago."""
         self.outcomes.append(outcome)
         if self._live is None:
             print(f"run {len(self.outcomes)} of {self.total}: {presentable(outcome)}", flush=True)
-        if self._alive is not None:
-            self._alive.heard()
+        if self._heartbeat is not None:
+            self._heartbeat.reset()
 
     def in_a_line(self) -> str:
-        """Return how many runs have ended and where those at work are."""
-        at_work = list(self.at_work.values())
-        named = [f"{presentable(run.name)} ({run.position})" for run in at_work[:NAMED]]
-        more = f" and {len(at_work) - NAMED:,} more" if len(at_work) > NAMED else ""
-        told = f"at work: {'; '.join(named)}{more}" if at_work else "Ray starts their processes"
-        return f"{len(self.outcomes):,} of {self.total:,} runs have ended; {told}"
+        """Return how many runs have ended and where the active ones are."""
+        active = list(self.active.values())
+        named = [f"{presentable(run.name)} ({run.position})" for run in active[:NAMED]]
+        more = f" and {len(active) - NAMED:,} more" if len(active) > NAMED else ""
+        return f"{len(self.outcomes):,} of {self.total:,} runs have ended; active: {'; '.join(named)}{more}"
 
     def _table(self) -> Group:
         counts = Counter(outcome.state for outcome in self.outcomes)
-        told = ", ".join(f"{number:,} {state}" for state, number in counts.items())
-        left = self.total - len(self.outcomes) - len(self.at_work)
-        head = f"{self.total:,} runs: {told or 'none has ended'}, {len(self.at_work)} at work, {left:,} to come"
+        states = ", ".join(f"{number:,} {state}" for state, number in counts.items())
+        left = self.total - len(self.outcomes) - len(self.active)
+        head = f"{self.total:,} runs: {states or 'none has ended'}, {len(self.active)} active, {left:,} to come"
         ended = [Text(presentable(outcome)) for outcome in self.outcomes[-LAST:]]
         table = Table(box=None, pad_edge=False)
         for name in ("run", "epoch", "", "time"):
             table.add_column(name, no_wrap=name != "run")
-        for run in list(self.at_work.values())[:SHOWN]:
+        for run in list(self.active.values())[:SHOWN]:
             table.add_row(*(Text(presentable(text)) for text in run.row()))
         return Group(*ended, Text(head), table)
+
+
+class Heartbeat:
+    """Prints a line after each silence until it is stopped, so that whoever waits sees that something happens.
+
+    Args:
+        line: returns it. seconds: how long a silence may be.
+    """
+
+    def __init__(self, line: Callable[[], str], seconds: float = SILENCE) -> None:
+        self._line, self._seconds = line, seconds
+        self._event, self._over = threading.Event(), False
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    def reset(self) -> None:
+        """Begin the silence again: a line was printed."""
+        self._event.set()
+
+    def stop(self) -> None:
+        self._over = True
+        self._event.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._over:
+            if not self._event.wait(self._seconds):
+                print(self._line(), flush=True)
+            self._event.clear()
 
 
 def _duration(seconds: float) -> str:

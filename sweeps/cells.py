@@ -15,9 +15,8 @@ from configuration.reading import is_mapping
 from configuration.schema import COMMAND_LINE, Configuration, Key
 from configuration.settings import show
 from configuration.smoke import shrink
-from sweeps.axes import Axis, Point, as_key, build_axes, is_group
-from sweeps.block import Block
-from sweeps.reading import common_value, put, wished
+from sweeps.block import Axis, Block, Point, as_key, build_axes, is_group
+from sweeps.mistakes import common_value, put, wished
 
 Rule = dict[int, frozenset[int]]
 """What is left out: axis -> the numbers of its points, all axes together."""

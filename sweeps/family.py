@@ -1,4 +1,4 @@
-"""A sweep as dashboards show it: its name, what varies in it, the table of a paper that it is."""
+"""A sweep as dashboards show it: its name, what varies in it, the paper's table that it reproduces."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 from configuration.schema import WITHOUT_INFLUENCE
 from configuration.settings import show
 from sweeps.cells import Cell, Sweep, planned
-from sweeps.reading import common_value
+from sweeps.mistakes import common_value
 from sweeps.reference import recipes, reference_of
 from tracking import close_family, open_family
 from tracking.family import Family, Results
 
 if TYPE_CHECKING:
-    from sweeps.running import Outcome
+    from sweeps.jobs import Outcome
 
 
 def family_of_sweep(sweep: Sweep) -> Family:
-    """Return what a sweep is in dashboards.
+    """Return the family that a sweep is in dashboards.
 
     Its name is that of its file, and ten hexadecimal digits of all that its runs have in common and that can change a
     result: more values or seeds are the same sweep, another number of epochs on the command line is another.
@@ -47,16 +47,15 @@ def family_of_sweep(sweep: Sweep) -> Family:
 
 
 def family_of(cell: Cell) -> Family:
-    """Return what a run's sweep is in dashboards, and which of its runs it is. Small, for any process."""
+    """Return the family of a run's sweep, and which of its runs it is. Small, for any process."""
     return replace(family_of_sweep(cell.sweep), cell=cell.name)
 
 
 @contextmanager
 def shown_as_one(sweep: Sweep, outcomes: Iterable[Outcome]) -> Iterator[None]:
-    """Show a sweep in its trackers around the runs of a part of it, whatever ends them.
+    """Show a sweep in its trackers around some of its runs, whatever ends them.
 
-    Args:
-        outcomes: what became of them, known at the end.
+    Args: outcomes: of these runs, read at the end.
     """
     family, config = family_of_sweep(sweep), sweep.base
     shown = open_family(config.trackers, family, config)

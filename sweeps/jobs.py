@@ -1,14 +1,68 @@
-"""Which run of a sweep comes next, and who wants to know how it ended."""
+"""The runs of a sweep as work to be done: which one comes next, and what became of each."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
 
 from sweeps.cells import Cell, Sweep, cell, combinations, count
-from sweeps.running import Outcome
+from utils.types import ConfigError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several parts of the runs: every `parts`-th, from the `number`-th on, 1 to `parts`."""
+
+    number: int = 1
+    parts: int = 1
+
+    @classmethod
+    def parse(cls, text: str | None) -> Shard | None:
+        """Read "2/5", the second of five parts.
+
+        Raises: ConfigError for anything else.
+        """
+        if text is None:
+            return None
+        match = re.fullmatch(r"(\d+)/(\d+)", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise ConfigError(f"--shard: must be i/n, the i-th of n parts, 1 <= i <= n, got {text!r}")
+        return cls(int(match[1]), int(match[2]))
+
+    def of(self, runs: Iterable[T]) -> Iterator[T]:
+        return itertools.islice(runs, self.number - 1, None, self.parts)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Args:
+        state: "finished" now, "skipped" as it was finished before, "failed", or "pruned" by a search.
+        folder: where it lies; None if it has no result.
+        summary: its final numbers; None if it has no result.
+        reason: why it failed, in a line.
+    """
+
+    name: str
+    state: Literal["finished", "skipped", "failed", "pruned"]
+    folder: Path | None = None
+    summary: dict[str, Any] | None = None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        if self.summary is None:
+            return f"{self.state:<9} {self.name}: {self.reason}"
+        accuracy = self.summary.get("test/accuracy")
+        shown = "" if accuracy is None else f"test/accuracy {100 * accuracy:.2f} %  "
+        return f"{self.state:<9} {self.name}  {shown}{self.folder}"
 
 
 @dataclass(frozen=True)
@@ -39,30 +93,26 @@ class Job:
 
 
 class Jobs(Protocol):
-    """The runs of a sweep, which need not be known from the start.
+    """The runs of a sweep; those of a search depend on how others end.
 
     Attributes:
         total: how many there will be.
-        given_up: what became of those that were given up before, and are not among them.
+        given_up: what became of those that were pruned before, and are not among them.
     """
 
     total: int
     given_up: Sequence[Outcome]
 
     def next(self) -> Job | None:
-        """Return the next run; None while there is none, or none any more."""
-        ...
-
-    def is_exhausted(self) -> bool:
-        """Tell whether there will be no further run, however those end that are being done."""
+        """Return the next run; None if there is none until another one ends, or none any more."""
         ...
 
     def end(self, job: Job, outcome: Outcome) -> None:
-        """Hear how a run has ended."""
+        """Record how a run has ended."""
         ...
 
     def findings(self) -> list[str]:
-        """Return what is to be told when all have ended."""
+        """Return the lines to print when all have ended."""
         ...
 
 
@@ -73,57 +123,13 @@ class EveryCombination:
         self.total = count(sweep)
         self.given_up: Sequence[Outcome] = ()
         self._left: Iterator[tuple[int, ...]] = combinations(sweep)
-        self._given = 0
 
     def next(self) -> Job | None:
-        if self.is_exhausted():
-            return None
-        self._given += 1
-        return Job(next(self._left))
-
-    def is_exhausted(self) -> bool:
-        return self._given == self.total
+        numbers = next(self._left, None)
+        return None if numbers is None else Job(numbers)
 
     def end(self, job: Job, outcome: Outcome) -> None:
         pass
 
     def findings(self) -> list[str]:
         return []
-
-
-class Unfinished:
-    """Those of some runs that are left to be done: the others end, skipped, when their turn comes.
-
-    Args:
-        find: tells what became of a run that is finished.
-        skipped: hears of each that is.
-    """
-
-    def __init__(
-        self, jobs: Jobs, sweep: Sweep, find: Callable[[Cell], Outcome | None], skipped: Callable[[Outcome], None]
-    ) -> None:
-        self.total, self.given_up = jobs.total, jobs.given_up
-        self._jobs, self._sweep, self._find, self._skipped = jobs, sweep, find, skipped
-        self._ahead = self._next()
-
-    def next(self) -> Job | None:
-        job, self._ahead = self._ahead, None
-        return self._next() if job is None else job
-
-    def is_exhausted(self) -> bool:
-        return self._ahead is None and self._jobs.is_exhausted()
-
-    def end(self, job: Job, outcome: Outcome) -> None:
-        self._jobs.end(job, outcome)
-
-    def findings(self) -> list[str]:
-        return self._jobs.findings()
-
-    def _next(self) -> Job | None:
-        while (job := self._jobs.next()) is not None:
-            outcome = self._find(job.cell(self._sweep))
-            if outcome is None:
-                return job
-            self._skipped(outcome)
-            self._jobs.end(job, outcome)
-        return None

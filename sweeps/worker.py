@@ -1,133 +1,168 @@
-"""What a process of Ray's does: one run after the other, each until it ends or all are to stop."""
+"""One run of a sweep, in whichever process: trained, resumed or skipped, with what went wrong as its outcome."""
 
 from __future__ import annotations
 
-import asyncio
+import gc
+import logging
 import os
-import threading
 import time
-from typing import Any
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-import pytorch_lightning as pl
-import ray
-from pytorch_lightning.callbacks import Callback, Checkpoint
-from ray import tune
-
+from datasets.readers.files import CORES_VARIABLE
 from runs.lock import Busy
 from sweeps.cells import Cell, Sweep
-from sweeps.jobs import Job
-from sweeps.pruning import Pruned, Pruning
-from sweeps.running import Outcome, train_cell
-from training.callbacks import RunRecord
-from utils import logs, signals
+from sweeps.family import family_of
+from sweeps.jobs import Job, Outcome
+from sweeps.resources import Share
+from utils import logs
+from utils.lookup import ROOT
 from utils.secrets import remember_secrets
+from utils.signals import Interrupted, raise_on_signals
+from utils.types import TrainingError, UserError
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+
+LOG = logging.getLogger("lossbench")
+OF_THE_MACHINE = (OSError, MemoryError, ImportError, RuntimeError)
+"""Errors that end one run and no other, and that another attempt may mend."""
+BUGS = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, NameError, AssertionError)
+"""Errors that end one run and no other, and would come again."""
+PATIENCE = 60.0
+"""Seconds to wait for a process that still trains the run, such as one on a node that is being lost."""
 
 
-class Switch:
-    """Stops all runs at once, wherever they are. An actor: its calls wait beside one another."""
+class Progress(NamedTuple):
+    """The last epoch of a run: how many are done, of how many, and the monitor's value."""
 
-    def __init__(self) -> None:
-        self._name = ""
-        self._turned = asyncio.Event()
-        self._at_work = 0
-
-    async def wait(self) -> str:
-        """Return the name of the signal that is to stop the runs, once there is one."""
-        await self._turned.wait()
-        return self._name
-
-    async def enter(self) -> None:
-        """A run begins."""
-        self._at_work += 1
-
-    async def leave(self) -> None:
-        """A run has ended, however."""
-        self._at_work -= 1
-
-    async def turn(self, name: str) -> None:
-        self._name = name
-        self._turned.set()
-
-    async def at_work(self) -> int:
-        """Return how many runs have not ended yet."""
-        return self._at_work
+    epoch: int
+    epochs: int
+    monitor: str
+    value: float | None
 
 
-class Progress(Checkpoint):
-    """Tells Tune of each epoch.
+class Crash(NamedTuple):
+    """An attempt that failed, which another one may mend."""
 
-    A `Checkpoint` as is `RunRecord`, whose rows it reads, so that Lightning calls it after that one.
-    """
-
-    def __init__(self, monitor: str) -> None:
-        self.monitor = monitor
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        (record,) = (each for each in trainer.callbacks if isinstance(each, RunRecord))  # type: ignore[attr-defined]
-        row = record.rows[-1]
-        done = {"epoch": int(row["epoch"]) + 1, "epochs": trainer.max_epochs}
-        tune.report({**done, "monitor": self.monitor, "value": row.get(self.monitor)})
+    reason: str
 
 
-def work(
-    config: dict[str, Any],
-    sweep: Sweep,
-    switch: Any,
-    place: str,
-    fresh: bool,
-    patience: float,
-    environment: dict[str, str],
-) -> None:
-    """Do one run and tell Tune how it ended.
+class Stopped(NamedTuple):
+    """A run that was saved because the sweep is to end."""
+
+
+Report = Progress | Crash | Stopped | Outcome
+"""A process tells of its run: `Progress` while it lasts, anything else when it ends."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that all runs of a sweep have in common.
 
     Args:
-        config: the job under "job".
-        place: the folder in which the user stands; paths in configurations start there.
-        patience: seconds for which a run that another process trains is waited for.
-
-    Raises: what another attempt may mend.
+        folder: where the user stands; paths in configurations start there.
+        environment: variables of each run's process.
+        threads: of torch in each run; None where OMP_NUM_THREADS says it.
     """
-    os.chdir(place)
-    os.environ.update(environment)
-    job: Job = config["job"]
-    cell = job.cell(sweep)
-    remember_secrets(sweep.base.values())
+
+    sweep: Sweep
+    fresh: bool
+    folder: str
+    environment: dict[str, str]
+    threads: int | None = None
+
+
+def set_up(sweep: Sweep, share: Share, fresh: bool) -> Setup:
+    """Return what all runs have in common that start from where the user stands."""
+    cores = max(1, int(share.cores))
+    threads = None if "OMP_NUM_THREADS" in os.environ else cores
+    return Setup(sweep, fresh, os.getcwd(), {CORES_VARIABLE: str(cores)}, threads)
+
+
+def work(setup: Setup, job: Job, send: Callable[[Report], None]) -> Report:
+    """Do one run in a process for it, tell of each epoch and return how it ended. A SIGTERM has it saved first."""
+    os.chdir(setup.folder)
+    os.environ.update(setup.environment)
+    cell = job.cell(setup.sweep)
+    remember_secrets(setup.sweep.base.values())
     logs.configure(cell.config.loglevel, cell.config.logging_dir)
-    _obey(switch)
-    ray.get(switch.enter.remote())
     try:
-        outcome = _train(sweep, job, cell, fresh, patience)
-    except signals.Interrupted:
-        return
-    finally:
-        switch.leave.remote()
-    tune.report({"outcome": outcome})
+        with raise_on_signals():
+            import torch
+
+            from sweeps.callbacks import Pruned, Pruning, Reporting  # with Lightning
+
+            if setup.threads is not None:
+                torch.set_num_threads(setup.threads)
+            callbacks: list[Callback] = [Reporting(cell.config.monitor, send)]
+            if job.trial is not None:
+                callbacks.append(Pruning(setup.sweep, job.trial))
+            end = time.monotonic() + PATIENCE
+            while True:
+                try:
+                    return train_cell(cell, setup.fresh, callbacks)
+                except Pruned as pruned:
+                    return Outcome(cell.name, "pruned", reason=str(pruned))
+                except Busy:
+                    if time.monotonic() > end:
+                        raise
+                    time.sleep(1)
+    except Interrupted:
+        return Stopped()
+    except (Busy, *OF_THE_MACHINE) as error:
+        LOG.warning("%s: %s", cell.name, in_a_line(error), exc_info=None if isinstance(error, Busy) else error)
+        return Crash(in_a_line(error))
 
 
-def _train(sweep: Sweep, job: Job, cell: Cell, fresh: bool, patience: float) -> Outcome:
-    callbacks: list[Callback] = [Progress(cell.config.monitor)]
-    if job.trial is not None:
-        callbacks.append(Pruning(sweep, job.trial))
-    end = time.monotonic() + patience
-    while True:
-        try:
-            return train_cell(cell, fresh, callbacks)
-        except Pruned as pruned:
-            return Outcome(cell.name, "pruned", reason=str(pruned))
-        except Busy:
-            if time.monotonic() > end:
-                raise
-            time.sleep(1)
+def run_cell(cell: Cell, fresh: bool = False) -> Outcome:
+    """Train one run, or resume it; leave it if it is finished. An error becomes its outcome.
+
+    Raises: Interrupted after a signal.
+    """
+    try:
+        return train_cell(cell, fresh)
+    except (Busy, *OF_THE_MACHINE) as error:
+        LOG.error("%s: %s", cell.name, error, exc_info=None if isinstance(error, Busy) else error)
+        return Outcome(cell.name, "failed", reason=in_a_line(error))
 
 
-_obeys = False
+def train_cell(cell: Cell, fresh: bool = False, callbacks: Sequence[Callback] = ()) -> Outcome:
+    """Train one run as `run_cell` does, but raise what another attempt may mend: `Busy` and `OF_THE_MACHINE`.
+
+    The traceback of a bug goes into the log's file.
+    """
+    from evaluation.after_training import AFTER_TRAINING
+    from training import runner
+
+    gc.collect()  # the network of the run before lies in cycles, on the device too
+    began = time.time()
+    try:
+        folder, summary = runner.train(cell.config, fresh, family_of(cell), callbacks, sequel=AFTER_TRAINING)
+    except Busy:
+        raise
+    except (UserError, TrainingError) as error:
+        LOG.error("%s: %s", cell.name, error)
+        return Outcome(cell.name, "failed", reason=in_a_line(error))
+    except BUGS as error:
+        reason = f"a bug, {in_a_line(error)} ({_place(error)}; traceback in {cell.config.logging_dir}/lossbench.log)"
+        LOG.critical("%s: %s", cell.name, reason, exc_info=error)
+        return Outcome(cell.name, "failed", reason=reason)
+    skipped = folder.summary.stat().st_mtime < began
+    return Outcome(cell.name, "skipped" if skipped else "finished", folder.path, summary)
 
 
-def _obey(switch: Any) -> None:
-    """Listen to the switch, once a process."""
-    global _obeys
-    if _obeys:
-        return
-    _obeys = True
-    signals.take_requests()
-    threading.Thread(target=lambda: signals.request(ray.get(switch.wait.remote())), daemon=True).start()
+def in_a_line(error: BaseException) -> str:
+    """Return the kind and the first line of an unexpected error, only the words of one that is explained."""
+    reason = (str(error).splitlines() or [""])[0]
+    return reason if isinstance(error, (UserError, TrainingError)) else f"{type(error).__name__}: {reason}"
+
+
+def _place(error: BaseException) -> str:
+    """Return the last line of this project's that an error went through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if frame.filename.startswith(str(ROOT)) and "site-packages" not in frame.filename]
+    return f"{Path(ours[-1].filename).relative_to(ROOT)}:{ours[-1].lineno}"

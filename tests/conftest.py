@@ -62,19 +62,20 @@ def plain_log():
     log.setLevel(level)
 
 
-class RayStarts(Exception):
-    """Ray would be started."""
+class Started(Exception):
+    """A process would be started for a run."""
 
 
 @pytest.fixture
-def no_ray(monkeypatch):
-    """Ray is not started: the exception that this gives is raised instead."""
+def no_processes(monkeypatch):
+    """Runs side by side are not started: the exception that this gives is raised instead."""
 
-    def start(sweep):
-        raise RayStarts
+    def start(sweep, fresh):
+        raise Started
 
-    monkeypatch.setattr("sweeps.on_ray._ray", start)
-    return RayStarts
+    monkeypatch.setattr("sweeps.execution.start_executor", start)
+    monkeypatch.setattr("sweeps.processes.import_ahead", lambda: None)
+    return Started
 
 
 @pytest.fixture

@@ -24,10 +24,12 @@ from evaluation.record import read_record
 from evaluation.subject import Subject, open_subject
 from models.classifier import Classifier
 from runs.folder import RunFolder
+from sweeps.callbacks import Pruning
 from sweeps.cells import load_sweep
-from sweeps.pruning import Pruning
-from sweeps.running import Shard, run_here, train_cell
-from sweeps.searching import SearchJobs
+from sweeps.execution import run_here
+from sweeps.jobs import Shard
+from sweeps.search import SearchJobs
+from sweeps.worker import train_cell
 from tests.training.resuming import Died, after_each_save, differences, hurry
 from training import runner
 from utils.types import REJECTED, Sequences

@@ -18,10 +18,11 @@ from configuration.chains import steps
 from configuration.reading import read_configuration
 from evaluation.catalogue import NAME_CHECKS
 from sweeps.cells import Sweep, count, expand, load_sweep
-from sweeps.checking import check_parameters, check_together
-from sweeps.reading import find_mistakes
+from sweeps.checks import check_parameters, check_together
+from sweeps.jobs import Shard
+from sweeps.mistakes import find_mistakes
 from sweeps.reference import Number, as_printed, belongs, read_reference
-from sweeps.running import Shard, run_cell
+from sweeps.worker import run_cell
 from training.optimization import build_scheduler
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -30,7 +30,7 @@ from losses import BASELINES, build_loss, check_loss_name
 from metrics import KINDS
 from runs.identity import content_of
 from sweeps.cells import expand, load_sweep
-from sweeps.reading import find_mistakes
+from sweeps.mistakes import find_mistakes
 from sweeps.reference import belongs, recipes, reference_of
 from utils.types import ConfigError
 

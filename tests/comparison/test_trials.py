@@ -14,10 +14,9 @@ from configuration.reading import read_configuration
 from evaluation.catalogue import NAME_CHECKS
 from runs.folder import RunFolder, TrialRecord
 from sweeps.cells import load_sweep
-from sweeps.jobs import Job
-from sweeps.reading import find_mistakes
-from sweeps.running import Outcome
-from sweeps.searching import SearchJobs
+from sweeps.jobs import Job, Outcome
+from sweeps.mistakes import find_mistakes
+from sweeps.search import SearchJobs
 
 RATES = (0.03, 0.001234567890123, 0.01)
 """Of the trials of a loss, the second of them the best."""

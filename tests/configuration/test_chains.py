@@ -13,7 +13,7 @@ from datasets.stream.image_stream import ImageStream
 from evaluation.catalogue import NAME_CHECKS
 from runs.folder import fingerprint
 from sweeps.cells import expand, load_sweep
-from sweeps.reading import find_mistakes
+from sweeps.mistakes import find_mistakes
 from training.parameter_checks import check_parameters
 from utils.types import ConfigError
 

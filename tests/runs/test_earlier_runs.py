@@ -96,8 +96,8 @@ def test_a_search_of_before_is_finished(output, capsys):
     before = sorted(path.name for path in output.iterdir())
     assert train.main(["search.yml"]) == 0
     said = capsys.readouterr().out
-    assert "3 runs that are there do not record their code" in said
-    assert "Ray starts" not in said
+    assert "3 existing runs do not record their code" in said
+    assert "training run" not in said
     assert "best of CrossEntropyLoss: optimizer_params.lr=" in said
     assert [name for name in sorted(path.name for path in output.iterdir()) if name not in before] == []
     added = (output / "searches.log").read_bytes().removeprefix(journal)
@@ -118,10 +118,9 @@ def test_a_search_whose_trials_are_of_other_code_is_kept_or_made_elsewhere(outpu
     for option in ((), ("--changed-code", "retrain")):
         assert train.main(["search.yml", *option]) == 2
         lines = capsys.readouterr().err.splitlines()
-        assert "of 3 runs that are there, 3 were trained by other code than is here now" in lines[0]
+        assert "3 of 3 existing runs were trained by other code than is here now" in lines[0]
         assert lines[1].startswith("  losses/torch_losses.py: loss_function=CrossEntropyLoss, seed=")
         assert lines[2].startswith("  --changed-code keep ")
-        assert lines[3:] == ["  another output_path searches anew"]
+        assert lines[3:] == ["  another output_path searches again"]
     assert train.main(["search.yml", "--changed-code", "keep"]) == 0
-    assert "Ray starts" not in capsys.readouterr().out
     assert sorted(path.name for path in output.iterdir()) == before

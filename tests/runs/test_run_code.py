@@ -373,20 +373,20 @@ def test_a_sweep_names_all_runs_of_other_code_in_one_message(file, code, capsys,
     said = capsys.readouterr()
     assert "training run" not in said.out
     message = [
-        f"{file}:13: sweep: of 4 runs that are there, 2 were trained by other code than is here now",
+        f"{file}:13: sweep: 2 of 4 existing runs were trained by other code than is here now",
         "  losses/focal.py: loss_function=FocalLoss, seed=0; loss_function=FocalLoss, seed=1",
-        "  --changed-code retrain trains these runs anew, each in a folder beside it; --fresh all of them",
+        "  --changed-code retrain retrains these runs, each in a folder beside it; --fresh all of them",
         "  --changed-code keep keeps what is finished, and resumes what is not; environment.json records that",
     ]
     assert [line.replace(":12:", ":13:").replace(":11:", ":13:") for line in said.err.splitlines()] == message
     assert train.main([str(file), "--check"]) == 0
-    assert "2 were trained by other code than is here now" in capsys.readouterr().out
+    assert "2 of 4 existing runs were trained by other code than is here now" in capsys.readouterr().out
 
     code.edit("training/optimization.py", "return constructor", "return  constructor")
     code.edit("datasets/stream/sampling.py", "def __len__", "def unused(self): ...\n\n    def __len__")
     assert train.main([str(file), *HERE]) == 2  # grouped by what changed
     lines = capsys.readouterr().err.splitlines()
-    assert "4 were trained by other code" in lines[0]
+    assert "4 of 4 existing runs were trained by other code" in lines[0]
     assert [line.partition(": ")[0].strip() for line in lines[1:3]] == [
         "datasets/stream/sampling.py",
         "datasets/stream/sampling.py, losses/focal.py",

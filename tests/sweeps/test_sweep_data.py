@@ -13,17 +13,18 @@ from configuration.reading import read_configuration
 from evaluation.catalogue import NAME_CHECKS
 from sweeps import data as sweep_data
 from sweeps.cells import Sweep, load_sweep
-from sweeps.checking import check_data, check_parameters, check_together
+from sweeps.checks import check_data, check_parameters, check_together
 from sweeps.data import SweepData
-from sweeps.describing import describe
-from sweeps.reading import find_mistakes
-from sweeps.running import Shard, train_cell
-from sweeps.searching import SearchJobs
+from sweeps.description import describe
+from sweeps.jobs import Shard
+from sweeps.mistakes import find_mistakes
+from sweeps.search import SearchJobs
+from sweeps.worker import train_cell
 from training import networks
 from training.data_sets import load_data_set
 from utils.types import ConfigError, DataError
 
-pytestmark = pytest.mark.usefixtures("plain_log", "no_ray", "quiet_runs")
+pytestmark = pytest.mark.usefixtures("plain_log", "no_processes", "quiet_runs")
 
 HERE = ("--shard", "1/1")
 MISSING = "{folder}: no folder train; expected data_path/train/<class>/<image> and data_path/test/<class>/<image>, "

@@ -19,11 +19,11 @@ import train
 from configuration.reading import read_configuration
 from evaluation.catalogue import NAME_CHECKS
 from runs.identity import fingerprint
-from sweeps import running
+from sweeps import execution
 from sweeps.cells import expand, load_sweep
 from sweeps.family import family_of, family_of_sweep
-from sweeps.reading import find_mistakes
-from sweeps.running import Outcome
+from sweeps.jobs import Outcome
+from sweeps.mistakes import find_mistakes
 from tracking import build_trackers, close_family, open_family
 from tracking.base import TrackedRun
 from tracking.dashboard import addresses
@@ -151,10 +151,10 @@ def test_two_parts_in_two_processes_at_once_make_one_parent(file, tmp_path):
 def test_a_sweep_that_is_not_finished_says_so(file, tmp_path, monkeypatch, error, status, failed):
     real = runner.train
 
-    def fails_once(config, fresh=False, family=None, callbacks=()):
+    def fails_once(config, fresh=False, family=None, callbacks=(), **more):
         if config.loss_function == "FocalLoss":
             raise error
-        return real(config, fresh, family, callbacks)
+        return real(config, fresh, family, callbacks, **more)
 
     monkeypatch.setattr("training.runner.train", fails_once)
     assert train.main([str(file), *HERE]) > 0
@@ -191,8 +191,8 @@ def test_a_parent_is_created_once_however_many_ask_for_it_at_once(file, tmp_path
 
 
 def test_the_driver_opens_a_store_before_any_run(file, tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "run_cell", lambda cell, fresh: found.append(stored(tmp_path / "output")) or outcome)
-    outcome = running.Outcome("a run", "failed")
+    monkeypatch.setattr(execution, "run_cell", lambda cell, fresh: found.append(stored(tmp_path / "output")) or outcome)
+    outcome = Outcome("a run", "failed")
     found = []
     assert train.main([str(file), *HERE]) == 1
     assert [len(parents) for parents, _ in found] == [1, 1]
@@ -287,8 +287,8 @@ def test_trials_that_were_given_up_are_ends_like_others(file, tmp_path, monkeypa
         outcome = real(cell, fresh)
         return Outcome(cell.name, "pruned", reason="worse") if "FocalLoss" in cell.name else outcome
 
-    real = running.run_cell
-    monkeypatch.setattr("sweeps.running.run_cell", give_up_one)
+    real = execution.run_cell
+    monkeypatch.setattr("sweeps.execution.run_cell", give_up_one)
     assert train.main([str(file), *HERE]) == 0
     (parent,), _ = stored(tmp_path / "output")
     assert parent.info.status == "FINISHED"

@@ -11,15 +11,15 @@ import train
 from configuration.reading import read_configuration
 from evaluation.catalogue import NAME_CHECKS
 from runs.folder import RunFolder
-from sweeps import finished
+from sweeps import earlier_runs
 from sweeps.cells import Sweep, expand, load_sweep
-from sweeps.finished import FinishedRuns
-from sweeps.jobs import EveryCombination, Unfinished
-from sweeps.reading import find_mistakes
-from sweeps.running import Outcome, train_cell
-from sweeps.searching import SearchJobs
+from sweeps.earlier_runs import FinishedRuns
+from sweeps.jobs import EveryCombination, Outcome
+from sweeps.mistakes import find_mistakes
+from sweeps.search import SearchJobs
+from sweeps.worker import train_cell
 
-pytestmark = pytest.mark.usefixtures("plain_log", "no_ray", "quiet_runs")
+pytestmark = pytest.mark.usefixtures("plain_log", "no_processes", "quiet_runs")
 
 TEXT = """\
 dataset: digits
@@ -48,7 +48,7 @@ def folder(outcome: Outcome | None) -> RunFolder:
     return RunFolder(outcome.folder)
 
 
-def test_a_finished_sweep_is_told_a_line_a_run_without_ray(file, capsys, caplog, no_ray):
+def test_a_finished_sweep_is_told_a_line_a_run_without_ray(file, capsys, caplog, no_processes):
     assert train.main([str(file), "--shard", "1/1"]) == 0
     done = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
     caplog.clear()
@@ -57,9 +57,9 @@ def test_a_finished_sweep_is_told_a_line_a_run_without_ray(file, capsys, caplog,
         told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
         assert told == [line.replace(": finished", ": skipped ") for line in done]
     assert caplog.records == []
-    with pytest.raises(no_ray):
+    with pytest.raises(no_processes):
         train.main([str(file), "--fresh"])
-    with pytest.raises(no_ray):
+    with pytest.raises(no_processes):
         train.main([str(file), "sweep.seeds=3"])
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
     assert [line.split(": ")[0] for line in told] == [f"run {number} of 6" for number in range(1, 5)]
@@ -97,8 +97,8 @@ def test_data_that_are_not_here_leave_it_to_the_run(file, tmp_path):
 
 def test_data_are_read_once_and_not_where_no_run_can_be_finished(file, monkeypatch):
     loaded = []
-    real = finished.load_data_set
-    monkeypatch.setattr(finished, "load_data_set", lambda config: loaded.append(config) or real(config))
+    real = earlier_runs.load_data_set
+    monkeypatch.setattr(earlier_runs, "load_data_set", lambda config: loaded.append(config) or real(config))
     runs = FinishedRuns()
     cells = list(expand(read(file)))
     assert [runs.find(cell) for cell in cells] == [None] * 4
@@ -113,10 +113,9 @@ def test_data_are_read_once_and_not_where_no_run_can_be_finished(file, monkeypat
 def do_all(jobs: SearchJobs | EveryCombination, sweep: Sweep) -> None:
     while (job := jobs.next()) is not None:
         jobs.end(job, train_cell(job.cell(sweep)))
-    assert jobs.is_exhausted()
 
 
-def test_a_finished_search_is_told_without_ray_with_what_it_found(file, capsys, no_ray):
+def test_a_finished_search_is_told_without_ray_with_what_it_found(file, capsys, no_processes):
     words = ["sweep.grid=null", f"sweep.search={SEARCH}"]
     sweep = read(file, *words)
     jobs = SearchJobs(sweep)
@@ -127,23 +126,22 @@ def test_a_finished_search_is_told_without_ray_with_what_it_found(file, capsys, 
     assert lines[0] == "1 run to be looked at"
     assert lines[1].startswith("run 1 of 1: skipped   seed=1, optimizer_params.lr=")
     assert lines[2:] == jobs.findings()
-    with pytest.raises(no_ray):
+    with pytest.raises(no_processes):
         train.main([str(file), *words, "sweep.seeds=3"])
 
 
-def test_a_trial_that_was_finished_but_not_told_is_told_when_its_turn_comes(file):
-    sweep = read(file, "sweep.grid=null", f"sweep.search={SEARCH}")
+def test_a_trial_that_finished_unheard_counts_when_its_turn_comes(file, capsys, no_processes):
+    words = ["sweep.grid=null", f"sweep.search={SEARCH}"]
+    sweep = read(file, *words)
     job = SearchJobs(sweep).next()
     assert job is not None
     outcome = train_cell(job.cell(sweep))
     assert outcome.summary is not None
-    passed: list[Outcome] = []
-    again = SearchJobs(sweep)
-    assert again.total == 3
-    left = Unfinished(again, sweep, FinishedRuns().find, passed.append)
-    assert [each.folder for each in passed] == [outcome.folder]
-    assert not left.is_exhausted()
-    (study,) = again.studies
+    assert SearchJobs(sweep).total == 3
+    with pytest.raises(no_processes):
+        train.main([str(file), *words])
+    assert f"run 1 of 3: skipped   {outcome.name}" in capsys.readouterr().out
+    (study,) = SearchJobs(sweep).studies
     assert study.study.best_value == outcome.summary["valid/accuracy"]
 
 
@@ -165,6 +163,6 @@ def test_trials_that_were_given_up_before_are_shown_as_ends_by_a_search_that_goe
         yield
         shown.extend((each.name, each.state) for each in outcomes)
 
-    monkeypatch.setattr("sweeps.on_ray.shown_as_one", keep)
+    monkeypatch.setattr("sweeps.execution.shown_as_one", keep)
     assert train.main([str(file), *words]) == 0
     assert shown == [(name, "pruned")]

@@ -12,10 +12,10 @@ from configuration.schema import KEYS, Configuration
 from evaluation.catalogue import NAME_CHECKS
 from sweeps.block import Block
 from sweeps.cells import Sweep, expand, load_sweep
-from sweeps.checking import check_parameters, check_ranges, check_together
-from sweeps.describing import describe
-from sweeps.reading import find_mistakes
-from sweeps.running import Shard
+from sweeps.checks import check_parameters, check_ranges, check_together
+from sweeps.description import describe
+from sweeps.jobs import Shard
+from sweeps.mistakes import find_mistakes
 from training.building import prepare
 from utils.types import ConfigError
 

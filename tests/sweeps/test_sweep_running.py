@@ -14,12 +14,12 @@ from configuration.reading import read_configuration
 from configuration.smoke import shrink
 from evaluation.catalogue import NAME_CHECKS
 from runs.identity import fingerprint
-from sweeps import running
+from sweeps import worker
 from sweeps.cells import load_sweep
-from sweeps.cost import estimate
-from sweeps.describing import describe
-from sweeps.reading import find_mistakes
-from sweeps.running import Outcome, Shard, raise_failures
+from sweeps.description import describe, estimate
+from sweeps.execution import raise_failures
+from sweeps.jobs import Outcome, Shard
+from sweeps.mistakes import find_mistakes
 from training import runner
 from training.data_sets import load_data_set
 from utils.types import TrainingError
@@ -61,7 +61,7 @@ def test_a_signal_between_two_runs_stops_the_sweep_with_its_status_and_the_same_
     before = signal.signal(signal.SIGUSR1, lambda number, frame: unhandled.append(number))  # would end the tests
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(running.gc, "collect", lambda: next(places) and signal.raise_signal(signal.SIGUSR1))
+            patch.setattr(worker.gc, "collect", lambda: next(places) and signal.raise_signal(signal.SIGUSR1))
             assert train.main([str(file), *HERE]) == 75
         assert unhandled == []
     finally:
@@ -101,10 +101,10 @@ def test_a_run_of_a_sweep_is_the_run_by_itself(file, tmp_path):
 def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, capsys, monkeypatch):
     real = runner.train
 
-    def fails_once(config, fresh=False, family=None, callbacks=()):
+    def fails_once(config, fresh=False, family=None, callbacks=(), **more):
         if (config.loss_function, config.seed) == ("CrossEntropyLoss", 1):
             raise RuntimeError("out of memory\nand more")
-        return real(config, fresh, family, callbacks)
+        return real(config, fresh, family, callbacks, **more)
 
     monkeypatch.setattr("training.runner.train", fails_once)
     assert train.main([str(file), "smoke=true", *HERE]) == 1
@@ -129,7 +129,7 @@ def test_a_bug_is_named_once_where_it_ends_every_run_and_leaves_its_traceback(
     assert train.main([str(file), "smoke=true", *HERE]) == 1
     place = f"tests/sweeps/test_sweep_running.py:{buggy.__code__.co_firstlineno + 1}"
     expected = f"a bug, KeyError: 'gama' ({place}; traceback in {tmp_path}/logs/lossbench.log)"
-    assert capsys.readouterr().err.splitlines()[-1] == f"all 4 runs failed of the same: {expected}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"all 4 runs failed for the same reason: {expected}"
     bugs = [record for record in caplog.records if record.levelname == "CRITICAL"]
     assert [type(record.exc_info[1]) for record in bugs if record.exc_info] == [KeyError] * 4
 
@@ -137,7 +137,7 @@ def test_a_bug_is_named_once_where_it_ends_every_run_and_leaves_its_traceback(
 def test_a_bug_that_ends_every_run_is_said_once():
     outcomes = [Outcome(str(number), "failed", reason="a bug, KeyError: 'x' (losses/x.py:3)") for number in range(1000)]
     with pytest.raises(
-        TrainingError, match=r"^all 1,000 runs failed of the same: a bug, KeyError: 'x' \(losses/x.py:3"
+        TrainingError, match=r"^all 1,000 runs failed for the same reason: a bug, KeyError: 'x' \(losses/x.py:3"
     ):
         raise_failures(outcomes, 1000)
 
@@ -188,7 +188,7 @@ def test_a_part_of_a_single_run_is_refused(file, capsys):
     ("change", "message"),
     [
         ("devices=2", "devices: runs of a sweep take one device each"),
-        ("sweep.search={ranges: {dropout: {uniform: [0, 0.5]}}}", "sweep.search: its trials learn of one another"),
+        ("sweep.search={ranges: {dropout: {uniform: [0, 0.5]}}}", "sweep.search: its trials learn from one another"),
     ],
 )
 def test_what_this_way_of_running_cannot_do_is_refused(file, capsys, change, message):
@@ -259,16 +259,16 @@ def test_what_the_command_line_takes_from_the_grid_is_told(tmp_path):
     told = describe(read(file, "batch_size=8", "seed=5"), Shard()).splitlines()
     assert told[:3] == [
         "3 runs",
-        "seed: not varied, as the command line gives seed",
-        "batch_size: not varied, as the command line gives batch_size",
+        "seed: not varied, as the command line sets seed",
+        "batch_size: not varied, as the command line sets batch_size",
     ]
     told = describe(read(file, "loss_function=MSELoss"), Shard()).splitlines()
-    assert told[1] == "loss: 1 of 3 are left, as the command line gives loss_function"
+    assert told[1] == "loss: 1 of 3 are left, as the command line sets loss_function"
 
 
 @pytest.mark.torture
 def test_a_hundred_thousand_runs_are_checked(tmp_path):
-    from sweeps.checking import check_parameters, check_together
+    from sweeps.checks import check_parameters, check_together
 
     rates = [round(0.001 * k, 3) for k in range(1, 101)]
     file = tmp_path / "big.yml"

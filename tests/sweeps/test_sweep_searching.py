@@ -14,13 +14,12 @@ from configuration.reading import read_configuration
 from evaluation.catalogue import NAME_CHECKS
 from runs.folder import RunFolder, TrialRecord
 from sweeps.block import PRUNERS, SAMPLERS
+from sweeps.callbacks import Pruned, Pruning
 from sweeps.cells import Sweep, load_sweep, planned
-from sweeps.describing import describe
-from sweeps.jobs import EveryCombination, Job
-from sweeps.pruning import Pruned, Pruning
-from sweeps.reading import find_mistakes
-from sweeps.running import Outcome, Shard
-from sweeps.searching import FILE, SearchJobs, found_jobs, load_study, study_name
+from sweeps.description import describe
+from sweeps.jobs import EveryCombination, Job, Outcome, Shard
+from sweeps.mistakes import find_mistakes
+from sweeps.search import FILE, SearchJobs, best_jobs, load_study, study_name
 from training import runner
 from utils.types import ConfigError
 
@@ -84,7 +83,6 @@ def do_all(jobs: SearchJobs, sweep: Sweep, at_once: int = 1, judge=judge) -> lis
             first = at_work.pop(0)
             jobs.end(first, outcome(first, sweep, judge(first)))
         else:
-            assert jobs.is_exhausted()
             return done
 
 
@@ -170,8 +168,8 @@ def test_where_every_trial_failed_nothing_is_trained_on_the_other_seeds(read):
     sweep = read("sweep.grid=null")
     done = do_all(SearchJobs(sweep), sweep, judge=lambda job: None)
     assert len(done) == 4
-    assert SearchJobs(sweep).is_exhausted()
-    assert [jobs for _, jobs in found_jobs(sweep)] == [[]]
+    assert SearchJobs(sweep).next() is None
+    assert [jobs for _, jobs in best_jobs(sweep)] == [[]]
 
 
 def test_a_monitor_that_falls_is_made_small(read):
@@ -188,10 +186,10 @@ def test_a_monitor_that_falls_is_made_small(read):
 
 def test_what_was_found_is_each_combination_with_its_best_values_on_all_seeds(read, tmp_path):
     sweep = read()
-    assert [jobs for _, jobs in found_jobs(sweep)] == [[], []]
+    assert [jobs for _, jobs in best_jobs(sweep)] == [[], []]
     assert not (tmp_path / "output").exists()  # to ask writes nothing
     done = do_all(SearchJobs(sweep), sweep)
-    for name, jobs in found_jobs(sweep):
+    for name, jobs in best_jobs(sweep):
         (other,) = (job for job in done if job.trial is None and job.cell(sweep).config.loss_function in name)
         assert [job.cell(sweep).config.seed for job in jobs] == [5, 6]
         assert [job.drawn for job in jobs] == [other.drawn] * 2
@@ -268,11 +266,11 @@ def test_a_trial_that_does_worse_than_the_threshold_is_given_up_and_says_so(read
 
 def test_parts_of_a_search_are_refused(read, capsys):
     assert train.main([read.file, "--shard", "1/2"]) == 2
-    assert "sweep.search: its trials learn of one another: leave --shard out" in capsys.readouterr().err
+    assert "sweep.search: its trials learn from one another: leave --shard out" in capsys.readouterr().err
 
 
 def test_a_sweep_without_a_search_is_read_without_optuna():
-    text = "import sys, sweeps.command, comparison.reading; sys.exit('optuna' in sys.modules)"
+    text = "import sys, sweeps.execution, comparison.reading; sys.exit('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", text], cwd=Path(train.__file__).parent, check=False).returncode == 0
 
 

@@ -17,7 +17,7 @@ from configuration.reading import read_configuration
 from configuration.schema import Configuration
 from evaluation.catalogue import NAME_CHECKS
 from sweeps.cells import expand, load_sweep
-from sweeps.reading import find_mistakes
+from sweeps.mistakes import find_mistakes
 from training import runner
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,8 +1,8 @@
-"""A sweep's search: Optuna draws values for each combination of the grid, and the best ones are trained on all seeds.
+"""The search of a sweep: Optuna draws values for each combination of the grid, and the best are trained on all seeds.
 
 Each combination has a study of its own, so that each loss gets the values that suit it and the same number of trials.
 Trials train on the first seed and are judged by `monitor`, never by test images. Studies live in a file in the output
-folder, so that a search that was killed goes on, and any number of processes take part in it.
+folder, so that a search that was killed is resumed, and any number of processes take part in it.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from runs.folder import DamagedFile, RunFolder
 from runs.identity import identity, is_default, settings_of
 from sweeps.block import Search
 from sweeps.cells import Sweep, by_seed, cell
-from sweeps.drawing import build_pruner, build_sampler, distributions, values_of
-from sweeps.jobs import Job, Trial
-from sweeps.running import Outcome
+from sweeps.jobs import Job, Outcome, Trial
+from sweeps.sampling import build_pruner, build_sampler, distributions, values_of
 
 FILE = "searches.log"
 """Optuna's journal in the output folder; `optuna-dashboard` shows it."""
@@ -57,25 +56,19 @@ class SearchJobs:
         self.studies = [_Study(sweep, seeds) for seeds in by_seed(sweep)]
         self.total = sum(study.left for study in self.studies)
         self.given_up: Sequence[Outcome] = [outcome for study in self.studies for outcome in study.given_up()]
-        self._given = 0
 
     def next(self) -> Job | None:
         ready = [study for study in self.studies if study.is_ready()]
         if not ready:
             return None
-        self._given += 1
-        return min(ready, key=lambda study: study.given).next()
-
-    def is_exhausted(self) -> bool:
-        return all(study.is_exhausted() for study in self.studies)
+        return min(ready, key=lambda study: study.started).next()
 
     def findings(self) -> list[str]:
-        """Return a line a combination: the best values, and what they were judged by."""
+        """Return a line for each combination: the best values, and the monitor's value that they reached."""
         return [study.finding() for study in self.studies]
 
     def end(self, job: Job, outcome: Outcome) -> None:
-        (study,) = (each for each in self.studies if job.numbers in each.seeds)
-        study.end(job, outcome)
+        next(study for study in self.studies if job.numbers in study.seeds).end(job, outcome)
 
 
 class _Study:
@@ -86,7 +79,7 @@ class _Study:
     """
 
     def __init__(self, sweep: Sweep, seeds: list[tuple[int, ...]]) -> None:
-        self.sweep, self.seeds, self.given = sweep, seeds, 0
+        self.sweep, self.seeds, self.started = sweep, seeds, 0
         self.search = search_of(sweep)
         file = journal(sweep.base)
         self.study = load_study(sweep, file, _name_in(_known_names(file), sweep, seeds[0]))
@@ -104,7 +97,7 @@ class _Study:
         return self._to_ask + len(self._again) + len(self._seeds_left)
 
     def given_up(self) -> Iterator[Outcome]:
-        """Yield what became of the trials that were pruned before."""
+        """Yield the outcomes of the trials that were pruned before."""
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.PRUNED,)):
             job = Job(self.seeds[0], values_of(trial.params, self.search))
             yield Outcome(job.cell(self.sweep).name, "pruned", reason="before")
@@ -114,11 +107,8 @@ class _Study:
             return True
         return not self._at_work and bool(self._seeds_left)
 
-    def is_exhausted(self) -> bool:
-        return not self.left
-
     def next(self) -> Job:
-        self.given += 1
+        self.started += 1
         if not self._again and not self._to_ask:
             return Job(self._seeds_left.popleft(), best_values(self.study, self.search))
         self._at_work += 1
@@ -147,10 +137,10 @@ class _Study:
         if not _has_best(self.study):
             return f"best of {name}: no trial has a result"
         values = best_values(self.study, self.search)
-        told = ", ".join(
+        shown = ", ".join(
             f"{key}={f'{each:.4g}' if isinstance(each, float) else show(each)}" for key, each in values.items()
         )
-        return f"best of {name}: {told}  {self.sweep.base.monitor} {self.study.best_value:.4f}"
+        return f"best of {name}: {shown}  {self.sweep.base.monitor} {self.study.best_value:.4f}"
 
     def _after_trials(self) -> None:
         """Once all trials have ended: discard the losers' checkpoints; without a result, train no other seed."""
@@ -177,8 +167,8 @@ class _Study:
                 folder.discard_checkpoints("none")
 
 
-def found_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
-    """Yield each combination's name and its result, the runs with the best values on all seeds; none if none is known.
+def best_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
+    """Yield each combination's name and its runs with the best values on all seeds; none before it has a result.
 
     Nothing is written.
     """
@@ -215,17 +205,18 @@ def jobs_left(sweep: Sweep, concerned: Callable[[tuple[int, ...]], bool]) -> lis
 
 
 def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:
-    """Return what the study of a combination is called: it changes with all that can change its results."""
+    """Return the name of a combination's study: it changes with all that can change its results."""
     search = search_of(sweep)
     settings = settings_of(cell(sweep, numbers).config)
     kept = {key: value for key, value in settings.items() if key not in search.ranges}
-    return f"{_without_seed(sweep, numbers)} {identity(kept, _spoken(search))}".strip()
+    search_text = json.dumps(msgspec.to_builtins(search), sort_keys=True, default=str)
+    return f"{_without_seed(sweep, numbers)} {identity(kept, search_text)}".strip()
 
 
 def _name_in(known: Collection[str], sweep: Sweep, numbers: tuple[int, ...]) -> str:
-    """Return what the study of a combination is called in a file: one that is there keeps its name.
+    """Return the name of a combination's study in a file: an existing one keeps its name.
 
-    That may have another name of a network, or be of before settings had one definition.
+    That may contain another name of a network, or be older than the one definition of settings.
     """
     name = study_name(sweep, numbers)
     if alike := [other for other in known if other.rpartition(" ")[2] == name.rpartition(" ")[2]]:
@@ -235,7 +226,7 @@ def _name_in(known: Collection[str], sweep: Sweep, numbers: tuple[int, ...]) -> 
 
 
 def _earlier_name(sweep: Sweep, numbers: tuple[int, ...]) -> str | None:
-    """Return what the study was called when all keys of then named it, as the user wrote them; None for others."""
+    """Return the study's name from when all keys of then named it, as the user wrote them; None for other studies."""
     search, config = search_of(sweep), cell(sweep, numbers).config
     values = config.values() | {"normalize": config.normalize is not False}  # `auto` was `true` then
     if any(
@@ -246,10 +237,6 @@ def _earlier_name(sweep: Sweep, numbers: tuple[int, ...]) -> str | None:
     settings = {key: value for key, value in flat.items() if key not in search.ranges}
     text = json.dumps([settings, msgspec.to_builtins(search)], sort_keys=True, default=str)
     return f"{_without_seed(sweep, numbers)} {hashlib.sha256(text.encode()).hexdigest()[:10]}".strip()
-
-
-def _spoken(search: Search) -> str:
-    return json.dumps(msgspec.to_builtins(search), sort_keys=True, default=str)
 
 
 def _known_names(file: Path) -> frozenset[str]:
@@ -295,5 +282,5 @@ def search_of(sweep: Sweep) -> Search:
 
 
 def _without_seed(sweep: Sweep, numbers: tuple[int, ...]) -> str:
-    told = [axis.points[number].label for axis, number in zip(sweep.axes, numbers, strict=True) if axis.name != "seed"]
-    return ", ".join(told)
+    chosen = zip(sweep.axes, numbers, strict=True)
+    return ", ".join(axis.points[number].label for axis, number in chosen if axis.name != "seed")

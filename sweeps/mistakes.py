@@ -12,8 +12,7 @@ from configuration.chains import entry
 from configuration.reading import NameChecks, check_names, check_types, is_mapping, show
 from configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Key, Mistake
 from runs.identity import settings_of
-from sweeps.axes import LABEL, Axis, Point, as_key, build_axes, is_group
-from sweeps.block import KINDS, PRUNERS, SAMPLERS, Block, Search
+from sweeps.block import KINDS, LABEL, PRUNERS, SAMPLERS, Axis, Block, Point, Search, as_key, build_axes, is_group
 from utils.lookup import did_you_mean
 
 VARYING = tuple(key for key in KEYS if key != "sweep")
@@ -277,7 +276,7 @@ def _sampling_mistakes(search: Search, place: Key) -> Iterator[Mistake]:
         elif name not in known:
             text = f"must be one of {', '.join(known)}, got {show(name)}{did_you_mean(name, known)}"
             yield Mistake((*place, kind), text)
-    from sweeps.drawing import parameter_mistakes  # with Optuna, which other sweeps do without
+    from sweeps.sampling import parameter_mistakes  # with Optuna, which other sweeps do without
 
     yield from (Mistake((*place, *key), text) for key, text in parameter_mistakes(search))
 

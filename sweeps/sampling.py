@@ -1,4 +1,4 @@
-"""What a search draws with: Optuna's samplers and pruners, and the ranges that they are given."""
+"""Optuna's samplers and pruners, and the distributions that a search draws from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from utils.types import first_line
 
 
 def parameter_mistakes(search: Search) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield what is wrong with the parameters of a sampler and a pruner whose names are right, each with its key."""
+    """Yield the mistakes in the parameters of a sampler and a pruner whose names are right, each with its key."""
     for kind, name, known, params, build in (
         ("sampler", search.sampler, SAMPLERS, search.sampler_params, lambda: build_sampler(search, 0)),
         ("pruner", search.pruner, PRUNERS, search.pruner_params, lambda: build_pruner(search)),
@@ -54,23 +54,24 @@ def build_pruner(search: Search) -> optuna.pruners.BasePruner:
 
 
 def distributions(search: Search) -> dict[str, BaseDistribution]:
-    """Return dotted key -> what Optuna draws from; of a choice, how each value is written."""
-    return {name: _distribution(*next(iter(given.items()))) for name, given in search.ranges.items()}
-
-
-def _distribution(kind: str, values: list[Any]) -> BaseDistribution:
-    if kind == "choice":
-        return CategoricalDistribution([show(value) for value in values])
-    if kind == "int":
-        return IntDistribution(*values)
-    return FloatDistribution(*map(float, values), log=kind == "log")
+    """Return dotted key -> distribution; that of a choice is over its values as they are written in YAML."""
+    found: dict[str, BaseDistribution] = {}
+    for name, drawn in search.ranges.items():
+        ((kind, values),) = drawn.items()
+        if kind == "choice":
+            found[name] = CategoricalDistribution([show(value) for value in values])
+        elif kind == "int":
+            found[name] = IntDistribution(*values)
+        else:
+            found[name] = FloatDistribution(*map(float, values), log=kind == "log")
+    return found
 
 
 def values_of(params: dict[str, Any], search: Search) -> dict[str, Any]:
-    """Return dotted key -> value, what was drawn as a configuration has it."""
+    """Return dotted key -> value, as a configuration has it, of Optuna's parameters."""
     found = {}
-    for name, given in search.ranges.items():
-        ((kind, values),) = given.items()
+    for name, drawn in search.ranges.items():
+        ((kind, values),) = drawn.items()
         by_text = {show(value): value for value in values} if kind == "choice" else {}
         found[name] = by_text.get(params[name], params[name])
     return found

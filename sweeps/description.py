@@ -1,0 +1,224 @@
+"""The plan of a sweep in a few lines: how many runs, their names, what varies, and what they cost to one digit.
+
+The cost is estimated without reading any data or building any network.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from configuration.schema import WITHOUT_INFLUENCE, Configuration
+from losses import build_loss
+from models import resolve_architecture
+from models.sizes import Size, read_sizes
+from runs.identity import settings_of
+from sweeps.block import build_axes, is_within
+from sweeps.cells import Sweep, axes_of, by_seed, combinations, count, expand, merge, overrides_of, planned
+from sweeps.jobs import Shard
+from sweeps.mistakes import IDLE
+from training.data_sets import READ_BY
+
+DataSize = Callable[[Configuration], int | None]
+"""The number of images in the training part of a data set that was read, None for others."""
+
+NAMES, LABELS = 5, 12
+"""How many runs, and how many values of a key, are shown."""
+MOST_LOOKED_AT = 1000
+"""Runs of a sweep, at most, that are compared with one another."""
+TRAINING_IMAGES = {
+    "digits": 1_438,
+    "cifar10": 50_000,
+    "cifar10_pair": 10_000,
+    "cifar100": 50_000,
+    "svhn": 73_257,
+    "fashion_mnist": 60_000,
+    "flowers102": 2_040,
+    "cub200": 5_994,
+    "fgvc_aircraft": 6_667,
+    "imagenet": 1_281_167,
+    "stanford_cars": 8_144,
+    "made_up": 80,
+}
+"""Of the data sets whose size is fixed, as their authors state it."""
+SVHN_EXTRA, FLOWERS_TRAIN = 531_131, 1_020
+FORWARD_AND_BACKWARD = 3
+"""The backward pass takes about twice the multiply-adds of the forward one."""
+SPEEDS = {"a GPU": 10**13, "a core of a CPU": 2 * 10**10}
+"""Multiply-adds a second that one of today reaches on such networks, give or take a factor of three."""
+COSTS_DEPEND_ON = (
+    *READ_BY,
+    *("smoke", "select_on", "valid_fraction", "image_size"),
+    *("architecture", "architecture_params", "num_epochs", "loss_function", "loss_params"),
+)
+
+
+def describe(sweep: Sweep, shard: Shard, size: DataSize = lambda config: None) -> str:
+    """Return how many runs there are, the names of the first, what varies, and what they cost."""
+    total, search = count(sweep), sweep.block.search
+    runs: Iterable[tuple[int, ...]] = shard.of(combinations(sweep))
+    mine = len(range(shard.number - 1, total, shard.parts))
+    left_out = math.prod(len(axis.points) for axis in sweep.axes) - total
+    lines = [f"{total:,} runs" + (f"; {left_out:,} combinations left out by exclude" if left_out else "")]
+    if shard.parts > 1:
+        lines.append(f"{mine:,} of them in part {shard.number} of {shard.parts}")
+    if search is not None:
+        searched = by_seed(sweep)
+        lines = [
+            f"{planned(sweep):,} runs: {search.trials} trials of each of {len(searched):,} combinations on the first "
+            f"seed, then {total - len(searched):,} with the best values on the others",
+            f"drawn by {search.sampler}: {', '.join(search.ranges)}",
+        ]
+        runs = itertools.chain.from_iterable([seeds[0]] * search.trials + seeds[1:] for seeds in searched)
+    lines += [*_not_varied(sweep), *(_doubled(sweep) if total <= MOST_LOOKED_AT else ())]
+    lines += [f"  {cell.name}" for cell in itertools.islice(shard.of(expand(sweep)), NAMES)]
+    lines += [f"  and {mine - NAMES:,} more"] if mine > NAMES else []
+    lines += [
+        "varied",
+        *(f"  {axis.name}: {_some([p.label for p in axis.points], LABELS, ' | ')}" for axis in sweep.axes),
+    ]
+    return "\n".join([*lines, str(estimate(sweep, runs, _Views(), size))])
+
+
+def _not_varied(sweep: Sweep) -> Iterator[str]:
+    """Yield a line for each axis that has lost points to what the command line sets."""
+    left = {axis.name: len(axis.points) for axis in sweep.axes}
+    for axis in build_axes(sweep.block):
+        if left.get(axis.name, 0) < len(axis.points):
+            keys = sorted({".".join(key) for key in axis.keys if is_within(key, sweep.fixed)})
+            many = f"{left[axis.name]} of {len(axis.points)} are left" if axis.name in left else "not varied"
+            yield f"{axis.name}: {many}, as the command line sets {', '.join(keys)}"
+
+
+def _doubled(sweep: Sweep) -> Iterator[str]:
+    """Yield a line on runs that are the same as others, such as where a value has no effect with another's."""
+    same: dict[str, list[str]] = {}
+    for cell in expand(sweep):
+        where = [getattr(cell.config, key) for key in WITHOUT_INFLUENCE - IDLE]
+        same.setdefault(f"{sorted(settings_of(cell.config).items(), key=str)} {where}", []).append(cell.name)
+    doubled = [" = ".join(names) for names in same.values() if len(names) > 1]
+    if doubled:
+        number = sum(map(len, same.values())) - len(same)
+        yield f"{number:,} of them are the same as others and done once: {_some(doubled, NAMES, '; ')}"
+
+
+def _some(texts: Sequence[str], most: int, between: str) -> str:
+    more = [f"and {len(texts) - most:,} more"] if len(texts) > most else []
+    return between.join([*texts[:most], *more])
+
+
+class _Views:
+    """Loss and its parameters -> how many views of an image it trains on; each loss is built once."""
+
+    def __init__(self) -> None:
+        self._views: dict[str, int] = {}
+
+    def __call__(self, name: str, params: dict[str, Any]) -> int:
+        identity = json.dumps([name, params], sort_keys=True, default=str)
+        if identity not in self._views:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the run that has it warns
+                self._views[identity] = build_loss(name, None, **params).views
+        return self._views[identity]
+
+
+class Cost(NamedTuple):
+    """The cost of some runs.
+
+    Attributes:
+        multiply_adds: of all runs whose cost is known.
+        unknown: of how many it is not.
+        data, networks: those of unknown size.
+    """
+
+    multiply_adds: float
+    unknown: int
+    data: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        reasons = {"the data's size is not known": self.data, "the network was not counted": self.networks}
+        why = "; ".join(
+            f"{reason} ({_some(names, 3, ', ').replace(', and ', ' and ')})"
+            for reason, names in reasons.items()
+            if names
+        )
+        if not self.multiply_adds:
+            return f"cost: not known: {why}"
+        times = [f"{_duration(self.multiply_adds / speed)} on {device}" for device, speed in SPEEDS.items()]
+        text = f"cost: about {self.multiply_adds:.0e} multiply-adds to train, {', '.join(times)}, "
+        text += "to within a factor of a few, beside some seconds for the start of each run"
+        return text + (f"; without {self.unknown:,} runs of unknown cost: {why}" if self.unknown else "")
+
+
+def estimate(
+    sweep: Sweep,
+    runs: Iterable[Sequence[int]],
+    views: Callable[[str, dict[str, Any]], int],
+    size: DataSize = lambda config: None,
+) -> Cost:
+    """Estimate what runs cost: epochs x training images x the network's multiply-adds at the images' size x 3.
+
+    Early stopping, validation and the time that images take to load are left out.
+
+    Args:
+        runs: the number of a run's point on each axis.
+        views: loss and its parameters -> how many views of an image it trains on.
+        size: of data sets whose authors state no number.
+    """
+    sizes, axes = read_sizes(), axes_of(sweep, COSTS_DEPEND_ON)
+    counts = Counter(tuple(numbers[axis] for axis in axes) for numbers in runs)
+    total, unknown = 0.0, 0
+    data, networks = dict[str, None](), dict[str, None]()
+    for numbers, number in counts.items():
+        points = [sweep.axes[axis].points[number] for axis, number in zip(axes, numbers, strict=True)]
+        config = merge(sweep, overrides_of(points))
+        images, network = _training_images(config, size), _network(config, sizes)
+        if images is None:
+            data[config.dataset] = None
+        if network is None:
+            width = config.architecture_params.get("width")
+            networks[config.architecture + (f" of width {width}" if width else "")] = None
+        if images is None or network is None:
+            unknown += number
+        else:
+            replicas = views(config.loss_function, config.loss_params)
+            total += number * FORWARD_AND_BACKWARD * config.num_epochs * images * replicas * network
+    return Cost(total, unknown, tuple(data), tuple(networks))
+
+
+def _network(config: Configuration, sizes: dict[str, Size]) -> float | None:
+    """Return the multiply-adds of a network for one image, None where it was not counted."""
+    size = sizes.get(resolve_architecture(config.architecture.partition(".")[0]))
+    if size is None or size.multiply_adds is None or config.architecture_params.get("width"):
+        return None
+    if config.size is None:
+        return size.multiply_adds
+    counted = [int(side) for side in size.image_size.split("x")]
+    return size.multiply_adds * math.prod(config.size) / (math.prod(counted) if len(counted) == 2 else counted[0] ** 2)
+
+
+def _training_images(config: Configuration, size: DataSize) -> float | None:
+    """Return how many images are trained on, without those that are held out; None where it is not known."""
+    images = TRAINING_IMAGES.get(config.dataset)
+    if images is None or (config.classes is not None and config.dataset != "cifar10_pair"):
+        images = size(config)
+    elif config.dataset == "svhn" and config.data_params.get("extra"):
+        images += SVHN_EXTRA
+    elif config.dataset == "flowers102" and config.flowers_train == "train":
+        images = FLOWERS_TRAIN
+    held_out = config.valid_fraction if config.select_on == "valid" else 0
+    return None if images is None else images * (1 - held_out)
+
+
+def _duration(seconds: float) -> str:
+    """Return a time to one digit, in the unit that suits it."""
+    for unit, name in ((365 * 86_400.0, "years"), (86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{float(f'{seconds / unit:.0e}'):,.0f} {name}"
+    return "two minutes or less"

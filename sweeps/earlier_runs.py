@@ -1,0 +1,202 @@
+"""Runs of a sweep that are there already: which are finished, and which were trained by other code than is here now.
+
+Both are read from the runs' folders, without building any network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import yaml
+
+from configuration.reading import read_configuration
+from configuration.schema import Configuration
+from runs.code import Changes, OnChange, accept, changed_parameters, code_changes, in_words
+from runs.folder import DamagedFile, FolderName, RunFolder, possible_folders, run_folder, run_prefixes
+from runs.identity import read_settings, settings_of
+from sweeps.cells import Cell, Sweep, cell, combinations
+from sweeps.checks import NAMED
+from sweeps.jobs import Outcome, Shard
+from tracking import know_the_end
+from training.data_sets import load_data_set, reading
+from utils.types import ConfigError, UserError
+
+NOISE = ("label_noise", "noisy_labels", "noisy_labels_name", "seed", "select_on", "valid_fraction")
+"""What decides which labels are wrong, where some are."""
+WHEREABOUTS = ("data_path", "stanford_data_path", "noisy_labels", "noisy_labels_name")
+"""Where data lies; no part of what a run is, as its content is."""
+OTHERWISE = ""
+"""Stands among the beginnings for folders of runs that were renamed."""
+
+
+class FinishedRuns:
+    """Finds finished runs. Folders are listed and each data set is read once, and only where a run may be finished."""
+
+    def __init__(self) -> None:
+        self._beginnings = functools.cache(_beginnings)
+        self._recorded = functools.cache(_recorded)
+        self._fingerprints: dict[str, str | None] = {}
+
+    def find(self, cell: Cell) -> Outcome | None:
+        """Return what became of a run if it is finished, and None if it is to be done, or looked into, by itself."""
+        config = cell.config
+        folder, summary = self.folder(cell), None
+        with contextlib.suppress(DamagedFile, OSError):  # numbers to be made again
+            summary = None if folder is None else folder.finished_summary()
+        if folder is None or summary is None:
+            return None
+        if self._data_fingerprint(config) is not None and not know_the_end(config, folder):
+            return None  # to tell them takes the data
+        return Outcome(cell.name, "skipped", folder.path, summary)
+
+    def folder(self, cell: Cell) -> RunFolder | None:
+        """Return the folder of a run that was begun, None where there is none or it cannot be told."""
+        config = cell.config
+        beginnings = {f"{prefix}-s{config.seed}" for prefix in run_prefixes(config)} | {OTHERWISE}
+        if not beginnings & self._beginnings(config.output_path):
+            return None
+        try:
+            data_fingerprint = self._data_fingerprint(config)
+            folder = self._without_data(config) if data_fingerprint is None else run_folder(config, data_fingerprint)
+        except (UserError, DamagedFile, OSError):  # weights that are not here
+            return None
+        return folder if folder is not None and folder.path.is_dir() else None
+
+    def _data_fingerprint(self, config: Configuration) -> str | None:
+        """Return what the data is, None where it is not here."""
+        identity = reading(config, NOISE if config.label_noise or config.noisy_labels else ())
+        if identity not in self._fingerprints:
+            from datasets.data_module import DataModule  # with Lightning, which takes seconds
+
+            here = msgspec.structs.replace(config, download=False)
+            try:
+                self._fingerprints[identity] = DataModule(here, load_data_set(here), (1, 1)).fingerprint
+            except UserError:
+                self._fingerprints[identity] = None
+        return self._fingerprints[identity]
+
+    def _without_data(self, config: Configuration) -> RunFolder | None:
+        """Return the folder of the one run with these settings whose data lay where this one's should, if any."""
+
+        def whereabouts(config: Configuration) -> list[Any]:
+            return [getattr(config, key) for key in WHEREABOUTS]
+
+        recorded = self._recorded(tuple(folder.path for folder in possible_folders(config)))
+        folders = [folder for each in recorded if (folder := run_folder(config, each)).is_finished]
+        theirs = ((folder, read_configuration(str(folder.config), of_a_run=True)) for folder in folders)
+        same = [folder for folder, other in theirs if whereabouts(other) == whereabouts(config)]
+        return same[0] if len(same) == 1 else None
+
+
+def _beginnings(output_path: str) -> frozenset[str]:
+    """Return what the run folders of an output folder begin with, before their fingerprints."""
+    paths = Path(output_path).glob("*/")
+    names = [(path, FolderName.parse(path.name)) for path in paths]
+    renamed = any(name is None and RunFolder(path).config.is_file() for path, name in names)
+    return frozenset(name.beginning for _, name in names if name) | ({OTHERWISE} if renamed else set())
+
+
+def _recorded(paths: tuple[Path, ...]) -> frozenset[str]:
+    """Return the data's fingerprints that runs recorded. Damaged records are passed over."""
+    fingerprints = set()
+    for path in paths:
+        with contextlib.suppress(DamagedFile, OSError):
+            fingerprints.add(str(RunFolder(path).read_environment().get("data_fingerprint")))
+    return frozenset(fingerprints)
+
+
+class Begun(NamedTuple):
+    """A run that was begun; `changes` is None where its code is not recorded."""
+
+    cell: Cell
+    folder: RunFolder
+    changes: Changes | None
+    parameters: list[str]
+
+
+def settle_changed_code(sweep: Sweep, shard: Shard, on_change: OnChange, check: bool = False) -> None:
+    """Refuse, keep or retrain the runs that were trained by other code than is here now, all of them together.
+
+    Args:
+        on_change: as train.py takes it.
+        check: print what would be refused instead.
+
+    Raises: ConfigError naming the files that changed, with the runs that they concern.
+    """
+    searches = sweep.block.search is not None
+    begun = list(_begun(_of_search(sweep) if searches else _of_grid(sweep, shard)))
+    if unrecorded := sum(run.changes is None for run in begun):
+        print(f"{unrecorded:,} existing runs do not record their code: whether it has changed is unknown")
+    changed = [run for run in begun if run.changes]
+    if not changed:
+        return
+    if check or on_change is None or (on_change == "retrain" and searches):
+        keep = "  --changed-code keep keeps what is finished, and resumes what is not; environment.json records that"
+        retrain = "  --changed-code retrain retrains these runs, each in a folder beside it; --fresh all of them"
+        # trials are compared with one another: none of them can be retrained alone
+        remedies = [keep, "  another output_path searches again"] if searches else [retrain, keep]
+        text = "\n".join([*_changes_in_words(sweep, changed, len(begun)), *remedies])
+        if not check:
+            raise ConfigError(text)
+        print(text)
+        return
+    for run in changed:
+        if on_change == "keep" and run.changes:
+            accept(run.folder, run.changes)
+        elif on_change == "retrain":  # the newest folder of a run is the one that counts
+            data = str(run.folder.read_environment().get("data_fingerprint"))
+            run_folder(run.cell.config, data, fresh=True).path.mkdir(parents=True)
+
+
+def _changes_in_words(sweep: Sweep, changed: Iterable[Begun], total: int) -> Iterator[str]:
+    by_change: dict[str, list[str]] = {}
+    for run in changed:
+        by_change.setdefault(in_words(run.changes or {}, run.parameters), []).append(run.cell.name)
+    number = sum(map(len, by_change.values()))
+    place = sweep.base.place(("sweep",))
+    yield f"{place}: sweep: {number:,} of {total:,} existing runs were trained by other code than is here now"
+    for words, names in by_change.items():
+        more = f"; and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        yield f"  {words}: {'; '.join(names[:NAMED])}{more}"
+
+
+def _of_grid(sweep: Sweep, shard: Shard) -> Iterator[tuple[Cell, RunFolder]]:
+    finished = FinishedRuns()
+    for numbers in shard.of(combinations(sweep)):
+        run = cell(sweep, numbers)
+        if (folder := finished.folder(run)) is not None:
+            yield run, folder
+
+
+def _of_search(sweep: Sweep) -> Iterator[tuple[Cell, RunFolder]]:
+    """Yield the runs whose settings are those of a combination except what is searched, trials and results alike."""
+    assert sweep.block.search is not None
+    ignored = (*sweep.block.search.ranges, "precision")  # which the machine may decide
+
+    def identity(settings: dict[str, object]) -> frozenset[tuple[str, object]]:
+        return frozenset((key, value) for key, value in settings.items() if key not in ignored)
+
+    runs = [cell(sweep, numbers) for numbers in combinations(sweep)]
+    cells = {identity(settings_of(run.config)): run for run in runs}
+    for path in sorted(Path(sweep.base.output_path).glob("*/")):
+        folder = RunFolder(path)
+        try:
+            run = cells.get(identity(read_settings(folder.config, folder.read_environment())))
+        except (DamagedFile, OSError, ValueError, yaml.YAMLError):
+            continue
+        if run is not None:
+            yield run, folder
+
+
+def _begun(runs: Iterable[tuple[Cell, RunFolder]]) -> Iterator[Begun]:
+    for run, folder in runs:
+        if folder.is_finished or folder.is_interrupted:
+            with contextlib.suppress(DamagedFile):  # which a resume reports
+                facts = folder.read_environment()
+                changes = code_changes(facts, run.config)
+                yield Begun(run, folder, changes, changed_parameters(facts, run.config) if changes else [])

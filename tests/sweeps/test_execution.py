@@ -1,0 +1,441 @@
+"""Sweeps side by side: by the processes of this machine and on a Ray cluster, stopped, killed and resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import train
+from configuration.reading import read_configuration
+from evaluation.catalogue import NAME_CHECKS
+from runs.folder import RunFolder
+from sweeps import execution, ray_cluster, worker
+from sweeps.cells import load_sweep
+from sweeps.execution import run_side_by_side
+from sweeps.jobs import EveryCombination, Job, Outcome
+from sweeps.mistakes import find_mistakes
+from sweeps.processes import IMPORTED
+from sweeps.resources import Machine, Share, environments, places, share_of_a_run
+from sweeps.worker import Crash, Progress, Setup, Stopped, work
+from utils import signals
+from utils.signals import STATUS, Interrupted, raise_on_signals
+from utils.types import ConfigError, TrainingError
+
+CLOCKS = ("seconds", "images_per_second", "waiting_share")
+ROOT = Path(train.__file__).parent
+EXECUTORS = ["processes", pytest.param("ray", marks=pytest.mark.torture)]
+TEXT = """\
+dataset: digits
+convert_to_grayscale: true
+image_size: null
+architecture: test_resnet
+num_epochs: 4
+batch_size: 128
+optimizer_params: {{lr: 0.01}}
+num_workers: 0
+trackers: []
+accelerator: cpu
+output_path: {folder}/output
+logging_dir: {folder}/logs
+sweep:
+  grid:
+    loss_function: [CrossEntropyLoss, FocalLoss]
+  seeds: 2
+"""
+
+
+def write(folder: Path, more: str = "") -> Path:
+    folder.mkdir(exist_ok=True)
+    file = folder / "sweep.yml"
+    file.write_text(TEXT.format(folder=folder) + more)
+    return file
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    return subprocess.Popen([sys.executable, *words], cwd=ROOT, env=variables, text=True, **pipes)
+
+
+def start_sweep(executor: str, file: Path, *words: str) -> subprocess.Popen[str]:
+    if executor == "ray":
+        pytest.importorskip("ray")
+        return start("-m", "tests.sweeps.cluster", str(file), *words)
+    return start("train.py", str(file), *words)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
+    try:
+        text, _ = process.communicate(timeout=500)
+    finally:
+        process.kill()
+    return process.returncode, text
+
+
+def results(folder: Path) -> dict[str, tuple[bytes, list[dict[str, float]]]]:
+    """Return, for each run, its predictions and its metrics without clocks."""
+    runs = {}
+    for path in sorted(folder.glob("output/*/")):
+        rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in RunFolder(path).read_metrics()]
+        runs[path.name] = ((path / "predictions.parquet").read_bytes(), rows)
+    return runs
+
+
+def wait_for(process: subprocess.Popen[str], happened) -> None:
+    end = time.monotonic() + 400
+    while not happened():
+        assert process.poll() is None, finish(process)
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def processes_of_runs(sweep: subprocess.Popen[str], folder: Path) -> list[psutil.Process]:
+    """Return the processes that hold the lock of a run's folder."""
+    found = []
+    for process in psutil.Process(sweep.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any(file.path.startswith(f"{folder}/output/") for file in process.open_files()):
+                found.append(process)
+    return found
+
+
+def is_gone(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE
+    return True
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> Path:
+    """The same sweep, one run after the other in one process."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    status, text = finish(start("train.py", str(write(folder)), "--shard", "1/1"))
+    assert status == 0, text
+    assert "train_dataloader" not in text  # Lightning talks to itself
+    return folder
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR1", marks=pytest.mark.torture)])
+def test_a_sweep_that_a_signal_stopped_is_resumed_to_the_results_of_an_undisturbed_one(
+    executor, name, tmp_path, undisturbed
+):
+    file = write(tmp_path)
+    first = start_sweep(executor, file)
+    wait_for(first, lambda: any(tmp_path.glob("output/*/metrics.csv")))
+    workers = processes_of_runs(first, tmp_path)
+    first.send_signal(signal.Signals[name])
+    status, text = finish(first)
+    assert status == STATUS[name], text
+    assert re.search(rf"interrupted by {name} with \d runs of the sweep to be done; the same command ", text)
+    assert all(map(is_gone, workers))
+    assert list(tmp_path.glob("output/*/checkpoints/last.ckpt"))
+    log = (tmp_path / "logs" / "lossbench.log").read_text()
+
+    status, text = finish(start_sweep(executor, file))
+    assert status == 0, text
+    assert len(re.findall(r"^run \d of 4: (?:finished|skipped) ", text, re.MULTILINE)) == 4
+    assert re.search(r"run folder: .* \(\w+ing .*epoch", (tmp_path / "logs" / "lossbench.log").read_text()[len(log) :])
+    assert results(tmp_path) == results(undisturbed)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_run_whose_process_dies_is_done_again_and_no_other(executor, tmp_path, undisturbed):
+    sweep = start_sweep(executor, write(tmp_path))
+    wait_for(sweep, lambda: any(tmp_path.glob("output/*/checkpoints/last.ckpt")) and processes_of_runs(sweep, tmp_path))
+    processes_of_runs(sweep, tmp_path)[0].kill()
+    status, text = finish(sweep)
+    assert status == 0, text
+    lines = re.findall(r"^run (\d) of 4: finished  (.*?)  test", text, re.MULTILINE)
+    assert [number for number, _ in lines] == ["1", "2", "3", "4"]
+    assert len({name for _, name in lines}) == 4
+    assert results(tmp_path) == results(undisturbed)
+
+
+def test_the_processes_of_a_sweep_that_was_killed_save_their_runs_and_end(tmp_path, undisturbed):
+    file = write(tmp_path)
+    sweep = start("train.py", str(file))
+    wait_for(sweep, lambda: any(tmp_path.glob("output/*/metrics.csv")) and processes_of_runs(sweep, tmp_path))
+    everybody = psutil.Process(sweep.pid).children(recursive=True)
+    assert len(everybody) > 1
+    sweep.kill()
+    assert finish(sweep)[0] == -signal.SIGKILL
+    end = time.monotonic() + 120
+    while not all(map(is_gone, everybody)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert [process for process in everybody if not is_gone(process)] == []
+    status, text = finish(start("train.py", str(file)))
+    assert status == 0, text
+    assert results(tmp_path) == results(undisturbed)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize(("share", "together"), [(0.5, True), (1, False)])
+def test_runs_share_a_gpu_of_a_cluster_as_gpus_per_run_says(tmp_path, undisturbed, share, together):
+    file = write(tmp_path, f"  gpus_per_run: {share}\n  cpus_per_run: 1\n")
+    status, text = finish(start_sweep("ray", file, "gpu"))
+    assert status == 0, text
+    runs = [RunFolder(path) for path in tmp_path.glob("output/*/")]
+    spans = sorted((run.config.stat().st_mtime, run.summary.stat().st_mtime) for run in runs)
+    assert len(spans) == 4
+    assert any(end > start for (_, end), (start, _) in itertools.pairwise(spans)) == together, spans
+    assert results(tmp_path) == results(undisturbed)
+
+
+def test_the_processes_of_a_sweep_listen_nowhere(tmp_path):
+    """Pipes and sockets without a name, or with one that only this user can open."""
+    sweep = start("train.py", str(write(tmp_path)))
+    wait_for(sweep, lambda: processes_of_runs(sweep, tmp_path))
+    try:
+        for process in [psutil.Process(sweep.pid), *psutil.Process(sweep.pid).children(recursive=True)]:
+            assert process.net_connections("inet") == []
+            for place in {c.laddr for c in process.net_connections("unix") if c.laddr and c.laddr[0] == "/"}:
+                assert Path(place).parent.stat().st_mode & 0o077 == 0
+    finally:
+        sweep.send_signal(signal.SIGTERM)
+        assert finish(sweep)[0] == STATUS["SIGTERM"]
+
+
+def test_what_processes_import_before_they_fork_touches_no_gpu():
+    code = (
+        "import importlib, torch\n"
+        "def touched(*args): raise AssertionError('a GPU was asked')\n"
+        "torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = torch.cuda._lazy_init = touched\n"
+        f"for name in {IMPORTED}: importlib.import_module(name)\n"
+        "import threading; print(threading.active_count())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
+
+
+# --------------------------------------------------------------------------------------- what every executor is asked
+
+
+def read(tmp_path: Path, *changes: str):
+    folders = (f"output_path={tmp_path}/output", f"logging_dir={tmp_path}/logs")
+    words = [*folders, "dataset=digits", "trackers=[]", *changes]
+    return load_sweep(read_configuration(None, words, NAME_CHECKS, find_mistakes))
+
+
+class Scripted:
+    """An executor with two places whose runs end as they are told to, one at a time.
+
+    Args:
+        ends: by the name of a run, how its attempts end.
+    """
+
+    def __init__(self, sweep, ends) -> None:
+        self.sweep, self.ends = sweep, ends
+        self.started: list[str] = []
+        self.stopped = self.closed = False
+        self._at_work: deque[tuple[int, str]] = deque()
+
+    def room(self) -> int:
+        return 2
+
+    def start(self, key: int, job: Job) -> None:
+        assert len(self._at_work) < self.room()
+        name = job.cell(self.sweep).name
+        self.started.append(name)
+        self._at_work.append((key, name))
+
+    def reports(self) -> Iterator[tuple[int, Progress | Crash | Stopped | Outcome]]:
+        key, name = self._at_work.popleft()
+        yield key, Progress(1, 2, "valid/accuracy", 0.5)
+        end = self.ends[name].pop(0) if self.ends.get(name) else Outcome(name, "finished", None, {})
+        yield key, end() if callable(end) else end
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def execute(tmp_path, monkeypatch):
+    def run(ends, *changes):
+        sweep = read(tmp_path, "sweep.grid={batch_size: [2, 4, 8]}", *changes)
+        executor = Scripted(sweep, ends)
+
+        @contextlib.contextmanager
+        def start(sweep, fresh):
+            try:
+                yield executor
+            finally:
+                executor.close()
+
+        monkeypatch.setattr(execution, "start_executor", start)
+        try:
+            return executor, run_side_by_side(sweep, EveryCombination(sweep))
+        except (TrainingError, Interrupted) as error:
+            return executor, error
+
+    return run
+
+
+def test_a_run_that_died_is_tried_again_and_each_run_ends_once(execute):
+    executor, outcomes = execute({"batch_size=2": [Crash("died"), Crash("died")]})
+    assert executor.started == [f"batch_size={size}" for size in (2, 4, 2, 8, 2)]
+    assert sorted(outcome.name for outcome in outcomes) == [f"batch_size={size}" for size in (2, 4, 8)]
+    assert executor.closed
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_run_that_dies_more_often_than_it_may_has_failed(execute, retries):
+    executor, error = execute({"batch_size=4": [Crash("no disk")] * 9}, f"sweep.retries={retries}")
+    assert executor.started.count("batch_size=4") == retries + 1
+    assert str(error).splitlines() == ["1 of 3 runs failed:", f"  batch_size=4: no disk ({retries + 1} attempts)"]
+
+
+def test_a_signal_stops_all_runs_and_says_how_many_are_left(execute):
+    def interrupted():
+        signal.raise_signal(signal.SIGUSR1)
+        return Outcome("batch_size=4", "finished", None, {})
+
+    with raise_on_signals():
+        executor, error = execute({"batch_size=4": [interrupted]})
+    assert (executor.stopped, executor.closed) == (True, True)
+    assert str(error) == "interrupted by SIGUSR1 with 1 runs of the sweep to be done; the same command goes on"
+
+
+def test_a_run_is_done_where_the_sweep_says_and_reports_what_another_attempt_may_mend(tmp_path, monkeypatch):
+    monkeypatch.setattr(worker.logs, "configure", lambda *args: None)
+    monkeypatch.setattr(worker, "PATIENCE", 0)
+    sweep, seen = read(tmp_path, "sweep.seeds=1"), []
+
+    def train_cell(cell, fresh, callbacks):
+        seen.append((os.getcwd(), os.environ["CUDA_VISIBLE_DEVICES"], fresh))
+        if errors:
+            raise errors.pop()
+        return Outcome(cell.name, "finished")
+
+    monkeypatch.setattr(worker, "train_cell", train_cell)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.chdir(ROOT)
+    setup = Setup(sweep, True, str(tmp_path), {"CUDA_VISIBLE_DEVICES": "3"})
+    errors = [Interrupted("SIGTERM"), worker.Busy("held"), OSError("no disk"), RuntimeError("CUDA\nmore")]
+    ends = [work(setup, Job((0,)), seen.append) for _ in range(5)]
+    assert ends == [
+        Crash("RuntimeError: CUDA"),
+        Crash("OSError: no disk"),
+        Crash("held"),
+        Stopped(),
+        Outcome("seed=0", "finished"),
+    ]
+    assert set(seen) == {(str(tmp_path), "3", True)}
+
+
+# ------------------------------------------------------------------------------------------------- what a run takes
+
+
+@pytest.mark.parametrize(
+    ("machines", "changes", "share", "room"),
+    [
+        ([Machine(8)], [], Share(1), 8),
+        ([Machine(8, 0, 5 * 2**30)], [], Share(1), 3),
+        ([Machine(8, 0, 1)], [], Share(1), 1),
+        ([Machine(8, 0, 1)], ["sweep.cpus_per_run=2"], Share(2, 0, True), 4),
+        ([Machine(16, 1)], [], Share(16, 1), 1),
+        ([Machine(16, 1)], ["sweep.gpus_per_run=0.25"], Share(4, 0.25, True), 4),
+        ([Machine(16, 4), Machine(16, 4)], [], Share(4, 1), 8),
+        ([Machine(16, 1)], ["accelerator=cpu"], Share(1), 16),
+        ([Machine(16, 1)], ["sweep.cpus_per_run=2"], Share(2, 1, True), 1),
+        ([Machine(2, 4)], [], Share(1, 1), 2),
+        ([Machine(16, 2), Machine(3, 2)], ["sweep.cpus_per_run=4"], Share(4, 1, True), 2),
+    ],
+)
+def test_a_run_takes_a_gpu_with_its_part_of_the_cores_or_one_core(
+    tmp_path, monkeypatch, machines, changes, share, room
+):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert share_of_a_run(read(tmp_path, "sweep.seeds=2", *changes), machines) == share
+    assert sum(places(machine, share) for machine in machines) == room
+
+
+def test_as_many_runs_stand_side_by_side_as_their_threads_have_cores(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    share = share_of_a_run(read(tmp_path, "sweep.seeds=2"), [Machine(9)])
+    assert (share, places(Machine(9), share)) == (Share(4), 2)
+    assert share_of_a_run(read(tmp_path, "sweep.seeds=2"), [Machine(2)]) == Share(2)
+
+
+@pytest.mark.parametrize(
+    ("visible", "share", "expected"),
+    [
+        (None, Share(1, 0.5), ["0", "1", "0", "1"]),
+        ("6,GPU-ab", Share(1, 1), ["6", "GPU-ab"]),
+        (None, Share(3), [None, None]),
+    ],
+)
+def test_each_place_sees_its_share_of_the_gpus(monkeypatch, visible, share, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = environments(Machine(8, 2), share)
+    assert [variables.get("CUDA_VISIBLE_DEVICES") for variables in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("machines", "change", "message"),
+    [
+        ([Machine(8)], "sweep.gpus_per_run=1", "sweep.gpus_per_run: there is no GPU here, got 1"),
+        ([Machine(8, 4)], "sweep.gpus_per_run=2", "sweep.gpus_per_run: runs of a sweep take one device each, got 2"),
+        ([Machine(8), Machine(4)], "sweep.cpus_per_run=9", "sweep.cpus_per_run: no machine has 9 cores, the largest 8"),
+    ],
+)
+def test_more_than_any_machine_has_is_refused_instead_of_waited_for(tmp_path, machines, change, message):
+    with pytest.raises(ConfigError, match=message):
+        share_of_a_run(read(tmp_path, "sweep.seeds=2", change), machines)
+
+
+# ---------------------------------------------------------------------------------------------------- a Ray cluster
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999", "no.such.host.example:6379"])
+def test_an_address_without_a_ray_is_refused_at_once(tmp_path, address):
+    pytest.importorskip("ray")
+    with pytest.raises(
+        ConfigError, match=f"sweep.ray_address: no Ray at '{address}', such as head-node:6379 or auto: "
+    ):
+        ray_cluster.join_cluster(read(tmp_path, "sweep.seeds=2"), address)
+
+
+def test_a_machine_without_ray_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"sweep.ray_address: needs Ray: pip install 'ray>=2\.52'"):
+        ray_cluster.join_cluster(read(tmp_path, "sweep.seeds=2"), "127.0.0.1:1")
+
+
+def test_a_cluster_is_joined_with_its_own_token_without_reports_to_anybody(tmp_path, monkeypatch):
+    """Whoever reaches a Ray can run anything there, so that the token is the cluster's to set; none is started here."""
+    ray = pytest.importorskip("ray")
+    seen = {}
+    monkeypatch.setattr(ray, "init", lambda **options: seen.update(options, **dict(os.environ)))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of-the-cluster")
+    ray_cluster.join_cluster(read(tmp_path, "sweep.seeds=2"), "auto")
+    assert (seen["address"], seen["RAY_AUTH_TOKEN"], seen["RAY_USAGE_STATS_ENABLED"]) == ("auto", "of-the-cluster", "0")
+    assert seen["runtime_env"]["env_vars"].keys() == {*ray_cluster.QUIET, "PYTHONPATH"}
+
+
+def test_signals_stay_ours_after_ray_has_set_its_own(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    numbers = [signal.Signals[name] for name in STATUS]
+    monkeypatch.setattr(ray, "init", lambda **options: [signal.signal(each, signal.SIG_DFL) for each in numbers])
+    with raise_on_signals():
+        ours = [signal.getsignal(number) for number in numbers]
+        ray_cluster.join_cluster(read(tmp_path, "sweep.seeds=2"), "auto")
+        assert [signal.getsignal(number) for number in numbers] == ours != [signal.SIG_DFL] * 3
+    assert not signals.is_waiting()
