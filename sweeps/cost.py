@@ -8,30 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from configuration.schema import Configuration
+from datasets import READ_BY, known_num_images
 from models import resolve_architecture
 from models.sizes import Size, read_sizes
 from sweeps.cells import Sweep, axes_of, merge, overrides_of
-from training.data_sets import READ_BY
 
 Views = Callable[[str, dict[str, Any]], int]
 DataSize = Callable[[Configuration], int | None]
 
-TRAINING_IMAGES = {
-    "digits": 1_438,
-    "cifar10": 50_000,
-    "cifar10_pair": 10_000,
-    "cifar100": 50_000,
-    "svhn": 73_257,
-    "fashion_mnist": 60_000,
-    "flowers102": 2_040,
-    "cub200": 5_994,
-    "fgvc_aircraft": 6_667,
-    "imagenet": 1_281_167,
-    "stanford_cars": 8_144,
-    "made_up": 80,
-}
-"""Of the data sets whose size is fixed, as their authors give it."""
-SVHN_EXTRA, FLOWERS_TRAIN = 531_131, 1_020
 FORWARD_AND_BACKWARD = 3
 """The backward pass takes about twice the multiply-adds of the forward one."""
 NAMED = 3
@@ -114,22 +98,10 @@ def _network(config: Configuration, sizes: dict[str, Size]) -> float | None:
 
 def _training_images(config: Configuration, size: DataSize) -> float | None:
     """Return how many images are trained on, those that are held out left out; None where it is not known."""
-    images = _given(config)
+    images = known_num_images(config)
     images = size(config) if images is None else images
     held_out = config.valid_fraction if config.select_on == "valid" else 0
     return None if images is None else images * (1 - held_out)
-
-
-def _given(config: Configuration) -> int | None:
-    """Return how many images the training part has as the data set's authors give it."""
-    images = TRAINING_IMAGES.get(config.dataset)
-    if images is None or (config.classes is not None and config.dataset != "cifar10_pair"):
-        return None
-    if config.dataset == "svhn" and config.data_params.get("extra"):
-        images += SVHN_EXTRA
-    if config.dataset == "flowers102" and config.flowers_train == "train":
-        images = FLOWERS_TRAIN
-    return images
 
 
 def _named(names: Sequence[str]) -> str:

@@ -11,11 +11,11 @@ import msgspec
 
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
+from datasets import load_data_set, reading
 from runs.folder import DamagedFile, FolderName, RunFolder, possible_folders, run_folder, run_prefixes
 from sweeps.cells import Cell
 from sweeps.running import Outcome
 from tracking import know_the_end
-from training.data_sets import load_data_set, reading
 from utils.types import UserError
 
 NOISE = ("label_noise", "noisy_labels", "noisy_labels_name", "seed", "select_on", "valid_fraction")

@@ -10,6 +10,7 @@ from PIL import Image
 
 import train
 from configuration.reading import read_configuration
+from datasets import load_data_set
 from evaluation.catalogue import NAME_CHECKS
 from sweeps import data as sweep_data
 from sweeps.cells import Sweep, load_sweep
@@ -20,7 +21,6 @@ from sweeps.reading import find_mistakes
 from sweeps.running import Shard, train_cell
 from sweeps.searching import SearchJobs
 from training import networks
-from training.data_sets import load_data_set
 from utils.types import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("plain_log", "no_ray", "quiet_runs")
