@@ -156,7 +156,6 @@ def ways(folder: Path, quick: bool) -> dict[str, Way]:
         where="disk",
         limit_gb=1,
         folder=folder / "cache",
-        progress=False,
     )
 
     def stream(backend: str, times: int, cached: bool = True, chain: dict = CHAIN) -> ImageStream:

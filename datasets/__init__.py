@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems
+from utils.lookup import Entry, did_you_mean, keyword_defaults, keywords, load_entry, parameter_problems, source_of
 from utils.types import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from datasets.augmentation.mixing import Mixing
+    from configuration.schema import Configuration
     from datasets.base import DataSet
 
 DATASETS = {
@@ -62,6 +65,12 @@ MIXINGS = {
 }
 
 
+DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
+"""Keys that a data set's function may take, as its signature says; what else it takes stands in data_params."""
+READ_BY = ("dataset", "data_params", *DATA_KEYS)
+"""All that decides which data is read."""
+
+
 def check_dataset_name(name: str) -> str | None:
     """Return what is wrong with a data set's name, or None; imports nothing."""
     if name in DATASETS:
@@ -90,6 +99,78 @@ def build_dataset(name: str, /, **params: Any) -> DataSet:
     return data_set
 
 
+def load_data_set(config: Configuration) -> DataSet:
+    """Read the data set that a configuration names, those of its classes that are kept.
+
+    Raises: ConfigError or DataError, as `build_dataset` and `keep_classes`.
+    """
+    from datasets.base import keep_classes
+
+    taken = keywords(load_entry(DATASETS[config.dataset]))
+    params = {key: getattr(config, key) for key in DATA_KEYS if key in taken}
+    data_set = build_dataset(config.dataset, **params, **config.data_params)
+    if config.classes is None or "classes" in taken:
+        return data_set
+    return keep_classes(data_set, [str(name) for name in config.classes])
+
+
+def reading(config: Configuration, further: Sequence[str] = ()) -> str:
+    """Return a text that configurations share whose data is read in the same way, and for which further keys agree."""
+    return json.dumps([getattr(config, key) for key in (*READ_BY, *further)], default=str)
+
+
+@functools.cache
+def _facts(name: str) -> dict[str, Any]:
+    """Return what a data set's file says of it in its FACTS, read from the source."""
+    module = DATASETS[name].location.partition(":")[0]
+    for node in ast.parse(source_of(module)).body:
+        if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["FACTS"]:
+            return ast.literal_eval(node.value).get(name, {})
+    return {}
+
+
+def facts_of(name: str, **params: Any) -> dict[str, Any]:
+    """Return what is fixed of a data set, without importing its file; nothing of an unknown one.
+
+    FACTS in a set's file holds by its name: `num_classes` (or the name of the function that returns them for
+    data_params), `images` (training and test), `kind`, `ordered`; and under "parameter=value" what that value changes.
+    """
+    facts = _facts(name) if name in DATASETS else {}
+    changes = [facts[f"{key}={value}"] for key, value in params.items() if f"{key}={value}" in facts]
+    return functools.reduce(dict.__or__, changes, facts)
+
+
+def known_num_classes(config: Configuration) -> int | None:
+    """Return how many classes the data has, None where that is not known without reading them."""
+    if config.classes is not None:
+        return len(config.classes)
+    number = facts_of(config.dataset, **config.data_params).get("num_classes")
+    if not isinstance(number, str):
+        return number
+    function = load_entry(Entry(f"{DATASETS[config.dataset].location.partition(':')[0]}:{number}", ""))
+    return None if parameter_problems(function, config.data_params) else function(**config.data_params)
+
+
+def known_num_images(config: Configuration) -> int | None:
+    """Return how many images the training part has as the set's authors publish it; None where that is not known."""
+    parameters = keyword_defaults(DATASETS[config.dataset])
+    if config.classes is not None and "classes" not in parameters:
+        return None
+    keys = {key: getattr(config, key) for key in DATA_KEYS if key in parameters}
+    images = facts_of(config.dataset, **keys, **config.data_params).get("images")
+    return None if images is None else images[0]
+
+
+def other_kind(config: Configuration, judged: str, held: str) -> str:
+    """Say that a loss judges something else than what the data holds."""
+    return f"{config.loss_function} judges {judged}s, {config.dataset} holds {held}s"
+
+
+def other_network(config: Configuration, read: str, held: str) -> str:
+    """Say that a network reads something else than what the data holds."""
+    return f"{config.architecture} reads {read}s, {config.dataset} holds {held}s"
+
+
 def check_mixing_name(name: str) -> str | None:
     """Return what is wrong with a mixing's name, or None; imports nothing."""
     if name in MIXINGS:
@@ -100,56 +181,3 @@ def check_mixing_name(name: str) -> str | None:
 def mixing_in_words(names: str | Sequence[str] | None) -> str | None:
     """Return what `mixing` names, such as "CutMix or MixUp"; None for none."""
     return names if isinstance(names, str) else " or ".join(names or ()) or None
-
-
-def build_mixing(names: str | Sequence[str], /, **params: Any) -> Mixing:
-    """Build a mixing by its name, or the choice between several.
-
-    Args:
-        names: a key of `MIXINGS`, or several, of which one is drawn for each batch.
-        params: its parameters; of several, those of each below its name. A `probability` left out there is an equal
-            part of what the others leave of 1.
-
-    Raises: ConfigError for an unknown name, and naming every parameter that it does not take or that is out of range.
-    """
-    if isinstance(names, str):
-        return _build_mixing(names, params, "mixing_params")
-    from datasets.augmentation.mixing import OneOf
-
-    problems = [f"mixing: names {name} twice" for name in sorted(set(names)) if names.count(name) > 1]
-    below = f"the parameters of each stand below its name (allowed: {', '.join(names)})"
-    problems += [f"mixing_params.{key}: {below}{did_you_mean(key, names)}" for key in params if key not in names]
-    wrong = {key: each for key, each in params.items() if key in names and not isinstance(each, dict)}
-    problems += [f"mixing_params.{key}: must be a mapping of parameters, got {each!r}" for key, each in wrong.items()]
-    if problems:
-        raise ConfigError("\n".join(problems))
-    shares = [params.get(name, {}).get("probability") for name in names]
-    left = 1 - sum(share for share in shares if isinstance(share, (int, float)))
-    parts: list[Mixing] = []
-    for name, share in zip(names, shares, strict=True):
-        given = {"probability": max(left, 0.0) / shares.count(None)} if share is None else {}
-        try:
-            parts.append(_build_mixing(name, given | params.get(name, {}), f"mixing_params.{name}"))
-        except ConfigError as error:
-            problems.append(str(error))
-    if not problems and (left < -1e-9 or (left <= 0 and None in shares)):
-        listed = ", ".join(f"{name} {share}" for name, share in zip(names, shares, strict=True) if share is not None)
-        problems.append(
-            f"mixing_params: each probability is a share of all batches; they sum to {1 - left:g} ({listed})"
-            f"{', which leaves none to the others' if None in shares else ', more than 1'}"
-        )
-    if problems:
-        raise ConfigError("\n".join(problems))
-    return OneOf(parts)
-
-
-def _build_mixing(name: str, params: dict[str, Any], key: str) -> Mixing:
-    if problem := check_mixing_name(name):
-        raise ConfigError(f"mixing: {problem}")
-    constructor = load_entry(MIXINGS[name])
-    if problems := parameter_problems(constructor, params):
-        raise ConfigError("\n".join(f"{key}.{param}: {text}" for param, text in problems.items()))
-    try:
-        return constructor(**params)
-    except ConfigError as error:
-        raise ConfigError("\n".join(f"{key}.{line}" for line in str(error).splitlines())) from None

@@ -26,12 +26,14 @@ class ImageTable:
             character a class, with -1 behind the text.
         boxes: [N, 4] int64 or None: x1, y1, x2, y2 in pixels, 0-based, x2 and y2 exclusive, inside the image.
         banner: rows of pixels at the bottom of every file that are no part of the image and are cut off.
+        strata: [N] int64, by which a share for validation is held out; None for the classes.
     """
 
     images: np.ndarray | Sequence[Path | EncodedImage]
     labels: np.ndarray
     boxes: np.ndarray | None = None
     banner: int = 0
+    strata: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -40,8 +42,9 @@ class ImageTable:
         """Return some rows as a table of their own. Shapes: rows [M], their numbers."""
         table = self.images
         images = table[rows] if isinstance(table, np.ndarray) else [table[int(row)] for row in rows]
-        boxes = None if self.boxes is None else self.boxes[rows]
-        return dataclasses.replace(self, images=images, labels=self.labels[rows], boxes=boxes)
+        columns = {"labels": self.labels, "boxes": self.boxes, "strata": self.strata}
+        selected = {name: None if column is None else column[rows] for name, column in columns.items()}
+        return dataclasses.replace(self, images=images, **selected)
 
     def pixels(self, row: int) -> np.ndarray:
         """Return the image of a row: uint8 [H, W, 1] (grayscale), [H, W, 3] (RGB) or [H, W, 4] (nothing in the fourth).
@@ -108,6 +111,14 @@ def join_tables(tables: Sequence[ImageTable]) -> ImageTable:
     """Return the rows of tables held in memory, without boxes and of equal image sizes, one table after the other."""
     images = np.concatenate([np.asarray(table.images) for table in tables])
     return ImageTable(np.ascontiguousarray(images), np.concatenate([table.labels for table in tables]))
+
+
+def sample_note(counts: Sequence[int], official: Sequence[int]) -> tuple[str, ...]:
+    """Return the note on parts that hold other numbers of images than the published ones, or none."""
+    if tuple(counts) == tuple(official):
+        return ()
+    here, whole = (" + ".join(f"{count:,}" for count in numbers) for numbers in (counts, official))
+    return (f"a sample: {here} of {whole} images",)
 
 
 def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:

@@ -1,184 +1,298 @@
-"""Images decoded once: loaded in parallel, kept as uint8 on the disk or in memory, shared by runs and workers."""
+"""Prepared images kept as bytes, on the disk or in memory: filled once, shared by runs and workers.
+
+A cache is one file: for each image of a table a CRC-32 and the pixels, a hole where none was filled. Whoever uses a
+cache holds a shared lock on its file, whoever fills or removes one the folder's lock; both end with their process.
+Images are written through the file, since a full disk is an error there and the end of the process in a memory map.
+"""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import hashlib
 import logging
-import math
-import time
+import os
+import re
+import shutil
+import tempfile
+import weakref
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
+from filelock import FileLock, Timeout
 
-from datasets.cache_files import CacheFiles, CacheUnavailable, Mapped, cache_folder, gigabytes
-from datasets.cache_memory import Memory, TorchMemory, new_memory
-from datasets.cache_room import claim, discard
-from datasets.readers.files import in_threads
-from datasets.readers.files import progress as progress_bar
+from datasets.readers.files import available_memory, in_threads, progress, some
 from datasets.readers.images import cache_root, refuse_bad_images
 from utils.files import FULL
 from utils.types import DataError
 
-LOG = logging.getLogger("lossbench")
+try:
+    import fcntl
+except ImportError:  # Windows, where a file in use cannot be removed anyway
+    fcntl = None
 
-Load = Callable[[int], np.ndarray]
+LOG = logging.getLogger("lossbench")
+FORMAT = 2
+"""Part of every file's name: a change of the layout never reads older files."""
+RESERVE = 5e8
+"""Bytes of the disk that no cache takes: the run has checkpoints to write."""
+SHARE = 0.8
+"""The part of the available memory that images may take: the network needs some too."""
+PATIENCE = 1.0  # seconds of waiting for another run before a message
+SHOWN = 2e9  # bytes that take long enough to verify for a progress bar
+
+Shape = tuple[int, int, int, int]
+
+
+class CacheUnavailable(Exception):
+    """There is no room for a cache, or its folder cannot be used; images can still be decoded in every epoch."""
 
 
 class CachedImages:
-    """Images that are already decoded, by row.
+    """Decoded images: `images[index]` is a read-only view [H, W, C] uint8, `images[array]` a copy [M, H, W, C].
 
-    `images[row]` is a read-only view [H, W, C], `images[rows]` a copy [M, H, W, C]. Pickled to a worker, it sends where
-    the pixels lie, not the pixels.
+    Pickled to a worker, it sends the file's name, not the pixels; every process opens a memory map of its own.
 
     Args:
-        source: what holds the pixels; `source.pixels()` is the read-only array [N, H, W, C] of them, which a process
-            opens for itself.
-        filled: which rows are, [N] bool. Any other is a KeyError: it would be black, not an image.
-        claim: what keeps the pixels from being removed, as long as it lives.
-
-    Attributes: shape [N, H, W, C]; dtype, uint8.
+        path: the file, of the length that `shape` [N, H, W, C] needs.
+        filled: which images it holds, [N] bool. Any other is a KeyError: it would be black.
+        handle: a descriptor of the file, closed with this object.
     """
 
-    dtype = np.dtype(np.uint8)
+    def __init__(self, path: Path, shape: Shape, filled: np.ndarray, handle: int | None = None) -> None:
+        self.path, self.shape, self.filled = path, shape, filled
+        self.records = np.asarray(np.memmap(path, _record(shape), mode="r", shape=(shape[0],)))
+        self.close = None if handle is None else weakref.finalize(self, os.close, handle)
 
-    def __init__(self, source: Mapped | Memory | TorchMemory, filled: np.ndarray, claim: object = None) -> None:
-        self.source, self.filled, self._claim = source, filled, claim
-        self._pixels = source.pixels()
-        self.shape = self._pixels.shape
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        if not self.filled[rows].all():
-            raise KeyError(f"not among the rows that were cached: {rows}")
-        return self._pixels[rows]
+    def __getitem__(self, index: Any) -> np.ndarray:
+        if not self.filled[index].all():
+            raise KeyError(f"not among the images that were cached: {index}")
+        return self.records["pixels"][index]
 
     def __reduce__(self) -> tuple:
-        return CachedImages, (self.source, self.filled)
+        return CachedImages, (self.path, self.shape, self.filled)
 
 
-def cached_bytes(shape: tuple[int, ...]) -> int:
-    """Return how large the cache of images [N, H, W, C] is."""
-    return math.prod(shape)
+def _record(shape: Shape) -> np.dtype:
+    return np.dtype([("checksum", "<u4"), ("pixels", "u1", shape[1:])])
 
 
 def cached_images(
-    load: Load,
-    shape: tuple[int, int, int, int],
-    rows: np.ndarray,
+    load: Callable[[int], np.ndarray],
+    shape: Shape,
+    indices: np.ndarray,
     key: str,
     *,
     where: Literal["disk", "memory"],
     limit_gb: float,
     folder: Path | None = None,
-    progress: bool | None = None,
-    name: str = "",
+    name: str = "images",
 ) -> CachedImages:
     """Return images that are decoded at most once, now or by an earlier run.
 
-    On the disk, only the rows are loaded that no run has left there whole; what is found is verified by checksums. An
-    interrupted build goes on where it stopped. Runs that want the same cache wait for the one that fills it.
+    On the disk only those are loaded that no run has left there intact. An interrupted build resumes; a run that needs
+    images which another is decoding waits for it.
 
     Args:
-        load: gives a row as uint8 [H, W, C]; called in threads.
-        shape: of all images, [N, H, W, C]; N counts the table's rows, not only those needed.
-        rows: those needed.
-        key: what tells the pixels from any others: images, size, switches. Not used in memory.
-        limit_gb: the most, in 10^9 bytes, that memory or the whole cache folder may take. Where it is reached, the
-            caches that no run uses leave, the least recently used first.
+        load: index -> uint8 [H, W, C]; called in threads.
+        shape: of all images of the table, [N, H, W, C].
+        indices: those needed.
+        key: tells these pixels from any others: images, size, switches. Not used in memory.
+        limit_gb: the most, in 10^9 bytes, that memory or the whole folder may take. At the limit, caches that no run
+            uses are removed, the least recently used first.
         folder: where caches lie; None for the user's cache folder.
-        progress: show a progress bar; None shows it where stderr is a terminal.
         name: of the data set, for people who look into the folder.
 
     Raises: CacheUnavailable if there is no room or the folder cannot be used; DataError that lists all images that
         cannot be loaded, the others being kept.
     """
-    rows = np.unique(np.asarray(rows, dtype=np.int64))
-    if len(rows) and not 0 <= rows[0] <= rows[-1] < shape[0]:
-        raise ValueError(f"rows must be of 0 to {shape[0] - 1}, got {rows[0]} to {rows[-1]}")
+    indices = np.unique(np.asarray(indices, dtype=np.int64))
+    filled, size, limit = np.isin(np.arange(shape[0]), indices), _record(shape).itemsize, limit_gb * 1e9
     if where == "memory":
-        return _in_memory(load, shape, rows, limit_gb * 1e9, progress)
-    files = CacheFiles(cache_folder(folder or cache_root() / "images", key, shape, name), shape)
-    return _on_disk(load, files, rows, limit_gb * 1e9, progress)
-
-
-def _in_memory(
-    load: Load, shape: tuple[int, int, int, int], rows: np.ndarray, limit: float, progress: bool | None
-) -> CachedImages:
-    memory = new_memory(shape, cached_bytes((len(rows), *shape[1:])), limit)
-    pixels = memory.pixels(writable=True)
-
-    def keep(row: int, image: np.ndarray) -> None:
-        pixels[row] = image
-
-    _fill(load, rows, shape[1:], keep, "memory", progress)
-    return CachedImages(memory, _mask(rows, shape[0]))
-
-
-def _on_disk(load: Load, files: CacheFiles, rows: np.ndarray, limit: float, progress: bool | None) -> CachedImages:
-    held = None
-    start = time.monotonic()
+        path, handle = _memory_file(len(indices) * size, limit)
+        os.truncate(handle, shape[0] * size)
+        images = CachedImages(path, shape, filled, handle)
+        _fill(images, load, indices)
+        return images
+    digest = hashlib.blake2b(f"{FORMAT}\0{shape}\0{key}".encode(errors="surrogatepass"), digest_size=8).hexdigest()
+    readable = re.sub(r"[^\w.-]+", "_", name)[:60].lstrip(".")
+    folder = folder or cache_root() / "images"
+    path = folder / f"{readable}-{'x'.join(map(str, shape[1:]))}-{digest}.u8"
     try:
-        held = claim(files, rows, limit)
-        missing = rows[~files.intact(rows, progress)]
-        if len(missing):
-            with files.building():
-                # another run may have filled them meanwhile
-                missing = missing[~files.intact(missing, progress)]
-                files.warn_of_damage(missing)
-                if len(missing):
-                    with files.writing() as keep:
-                        _fill(load, missing, files.shape[1:], keep, str(files.folder), progress)
-        else:
-            LOG.debug("%s: %d images verified in %.1f s", files.folder, len(rows), time.monotonic() - start)
-        return CachedImages(Mapped(files.images, files.shape), _mask(rows, files.shape[0]), held)
-    except OSError as error:
-        if held is not None:
-            held.release()
-        if error.errno in FULL:  # the run itself needs the room
-            discard(files)
-        raise CacheUnavailable(f"{files.folder}: cannot be used: {error.strerror or error}") from error
-
-
-def _mask(rows: np.ndarray, length: int) -> np.ndarray:
-    mask = np.zeros(length, dtype=bool)
-    mask[rows] = True
-    return mask
-
-
-def _fill(
-    load: Load,
-    rows: np.ndarray,
-    shape: tuple[int, ...],
-    keep: Callable[[int, np.ndarray], None],
-    where: str,
-    progress: bool | None,
-) -> None:
-    """Load rows in threads and keep them, one after the other.
-
-    Raises: DataError that lists all that cannot be loaded, when the others are kept.
-    """
-    faults = []
-    start = time.monotonic()
-    LOG.info("decoding %s images into %s (%s)", f"{len(rows):,}", where, gigabytes(cached_bytes((len(rows), *shape))))
-    with (
-        progress_bar(len(rows), "decoding", shown=progress) as bar,
-        contextlib.closing(in_threads(load, rows.tolist())) as loaded,
-    ):
-        for row, future in loaded:
+        folder.mkdir(parents=True, exist_ok=True)
+        images = _open(path, shape, filled)
+        missing = indices if images is None else _missing(images, indices)
+        if images is not None and not len(missing):
+            return images
+        lock = FileLock(folder / ".lock")
+        with contextlib.ExitStack() as stack:
             try:
-                image = future.result()
+                lock.acquire(timeout=PATIENCE)
+            except Timeout:
+                LOG.info("%s: waiting for another run, which fills a cache", path)
+                lock.acquire()
+            stack.callback(lock.release)
+            if images := images or _open(path, shape, filled):
+                missing = _missing(images, missing)  # another run may have filled some
+            _make_room(path, len(missing) * size, limit)
+            images = images or _open(path, shape, filled, create=True)
+            assert images is not None
+            if len(damaged := missing[images.records["checksum"][missing] > 0]):
+                LOG.warning(
+                    "%s: %d damaged images are decoded again: %s", path, len(damaged), some([*map(str, damaged)])
+                )
+            try:
+                _fill(images, load, missing)
+            except OSError as error:
+                assert images.close is not None
+                images.close()
+                if error.errno in FULL:  # the run itself needs the room
+                    _is_idle(path, remove=True)
+                raise
+        return images
+    except OSError as error:
+        raise CacheUnavailable(f"{path}: cannot be used: {error.strerror or error}") from error
+
+
+def _open(path: Path, shape: Shape, filled: np.ndarray, create: bool = False) -> CachedImages | None:
+    """Open a cache, brought to its full length, and keep others from removing it; None if there is none."""
+    try:
+        handle = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o644)
+    except FileNotFoundError:
+        return None
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, handle)
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        if os.fstat(handle).st_nlink == 0:  # removed before it was locked
+            return None
+        if os.fstat(handle).st_size != (length := shape[0] * _record(shape).itemsize):
+            os.truncate(handle, length)
+        os.utime(path)  # when it was last used
+        stack.pop_all()
+    return CachedImages(path, shape, filled, handle)
+
+
+def _missing(images: CachedImages, indices: np.ndarray) -> np.ndarray:
+    """Return the images that are not there or damaged. Reading warms the system's own cache."""
+    intact = np.zeros(len(indices), dtype=bool)
+
+    def verify(places: range) -> None:
+        for place in places:
+            record = images.records[indices[place]]
+            intact[place] = record["checksum"] > 0 and record["checksum"] == _checksum(record["pixels"])
+
+    groups = [range(start, min(start + 64, len(indices))) for start in range(0, len(indices), 64)]
+    shown = None if len(indices) * images.records.itemsize > SHOWN else False
+    with (
+        progress(len(indices), "verifying", shown=shown) as bar,
+        contextlib.closing(in_threads(verify, groups)) as verified,
+    ):
+        for group, future in verified:
+            future.result()
+            bar.update(len(group))
+    return indices[~intact]
+
+
+def _checksum(pixels: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(pixels)) or 1  # 0 says that an image is not filled
+
+
+def _fill(images: CachedImages, load: Callable[[int], np.ndarray], indices: np.ndarray) -> None:
+    """Load images in threads and write them. Raises: DataError that lists all that cannot be loaded."""
+    kind, shape, faults = images.records.dtype, images.shape[1:], []
+
+    def encode(index: int) -> memoryview:
+        image, record = load(index), np.empty(1, kind)
+        if image.shape != shape or image.dtype != np.uint8:
+            raise ValueError(f"image {index} must be uint8 of {shape}, got {image.dtype} of {image.shape}")
+        record["checksum"], record["pixels"] = _checksum(image), image
+        return memoryview(record.view(np.uint8))
+
+    LOG.info("decoding %s images into %s (%s)", f"{len(indices):,}", images.path, _gb(len(indices) * kind.itemsize))
+    with (
+        images.path.open("r+b", buffering=0) as file,
+        progress(len(indices), "decoding") as bar,
+        contextlib.closing(in_threads(encode, indices.tolist())) as encoded,
+    ):
+        for index, future in encoded:
+            try:
+                _write_at(file, index * kind.itemsize, future.result())
             except DataError as error:
                 faults.append(str(error))
-            except OSError as error:
-                faults.append(f"row {row}: cannot be read: {error}")
-            else:
-                if image.shape != shape or image.dtype != np.uint8:
-                    raise ValueError(f"row {row} must be uint8 of {shape}, got {image.dtype} of {image.shape}")
-                keep(row, image)
             bar.update()
-    refuse_bad_images(faults, len(rows))
-    LOG.info("decoded %s images in %.1f s", f"{len(rows):,}", time.monotonic() - start)
+    refuse_bad_images(faults, len(indices))
+
+
+def _write_at(file: IO[bytes], start: int, content: memoryview) -> None:
+    file.seek(start)
+    while content:  # a disk that gets full takes a part first and raises at the rest
+        content = content[file.write(content) :]
+
+
+def _is_idle(path: Path, remove: bool = False) -> bool:
+    """Tell whether no process uses a cache, and remove it if asked to."""
+    if fcntl is None:
+        return False
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if remove:
+            path.unlink()
+    return True
+
+
+def _make_room(path: Path, new: int, limit: float) -> None:
+    """Remove idle caches, the least recently used first, if a cache has no room otherwise.
+
+    Raises: CacheUnavailable if there is no room even without them; nothing is removed then.
+    """
+    caches = [
+        other for pattern in ("*.u8", "*/images.u8") for other in path.parent.glob(pattern)
+    ]  # the latter of format 1
+    taken = {other: _taken(other) for other in sorted(caches, key=lambda other: other.stat().st_mtime)}
+    size = new + taken.pop(path, 0)
+    idle = {other: room for other, room in taken.items() if _is_idle(other)}
+    total, removable, free = sum(taken.values()), sum(idle.values()), shutil.disk_usage(path.parent).free - RESERVE
+    if size + total - removable > limit:
+        beside = f", of which other runs hold {_gb(total - removable)}" if total > removable else ""
+        raise CacheUnavailable(f"the images take {_gb(size)}, more than the limit of {_gb(limit)}{beside}")
+    if new > free + removable:
+        beside = f"{_gb(max(free, 0))} are free beside the {_gb(RESERVE)} left for checkpoints"
+        raise CacheUnavailable(f"{path.parent}: {_gb(new)} are needed, {beside}")
+    excess = max(size + total - limit, new - free)
+    for other, room in idle.items():
+        if excess > 0 and _is_idle(other, remove=True):
+            excess -= room
+            LOG.info("removed %s (%s), the least recently used cache", other, _gb(room))
+
+
+def _taken(path: Path) -> int:
+    """Return the bytes that a file takes on the disk, without its holes."""
+    status = path.stat()
+    return 512 * getattr(status, "st_blocks", status.st_size // 512)
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.2f} MB"
+
+
+def _memory_file(needed: int, limit: float) -> tuple[Path, int]:
+    """Open a file in memory, which /dev/shm does not limit; a temporary one where the system has no such files."""
+    if needed > limit:
+        raise CacheUnavailable(f"the images take {_gb(needed)}, more than the limit of {_gb(limit)}")
+    if needed > SHARE * (available := available_memory()):
+        raise CacheUnavailable(
+            f"the images take {_gb(needed)}, more than {SHARE:.0%} of {_gb(available)} of free memory"
+        )
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("lossbench-images")
+        return Path(f"/proc/{os.getpid()}/fd/{handle}"), handle
+    handle, name = tempfile.mkstemp()
+    atexit.register(os.unlink, name)
+    return Path(name), handle

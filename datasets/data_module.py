@@ -13,8 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from configuration.schema import Configuration
-from datasets import build_mixing
-from datasets.augmentation.mixing import draw_partners
+from datasets.augmentation.mixing import build_mixing, draw_partners
 from datasets.base import DataSet, ImageTable
 from datasets.kept_images import keep_images
 from datasets.label_noise import symmetric_noise
@@ -22,7 +21,7 @@ from datasets.noisy_labels import read_noisy_labels
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import available_cores
 from datasets.readers.images import check_images, name_and_size
-from datasets.sequences import first_labels, text_problems
+from datasets.sequences import text_problems
 from datasets.stream.image_stream import ImageStream, Loaded
 from datasets.stream.sampling import (
     SAMPLINGS,
@@ -82,9 +81,8 @@ class DataModule(pl.LightningDataModule):
         if config.select_on == "test":
             self.train_rows, self.valid_rows = everything, np.arange(len(data.test))
         else:
-            self.train_rows, self.valid_rows = stratified_split(
-                first_labels(data.train), config.valid_fraction, config.seed
-            )
+            strata = data.train.labels if data.train.strata is None else data.train.strata
+            self.train_rows, self.valid_rows = stratified_split(strata, config.valid_fraction, config.seed)
         if len(self.train_rows) < 2 or len(self.valid_rows) == 0:
             raise DataError(
                 f"{config.dataset}: {len(data.train)} training images leave {len(self.train_rows)} to train on and "

@@ -47,14 +47,6 @@ def example_targets(table: ImageTable, num_classes: int) -> Tensor | Sequences:
     return ends if table.labels.ndim == 1 else Sequences.of(ends[:, None])
 
 
-def first_labels(table: ImageTable) -> np.ndarray:
-    """Return by what a table is stratified, [N]: its classes, or its texts' first characters.
-
-    On Chinese plates the first character is the province. Texts as a whole are too many to hold out a share of each.
-    """
-    return table.labels if table.labels.ndim == 1 else table.labels[:, 0]
-
-
 def decode_texts(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
     """Return the texts that rows of labels mean; negative ones are no character. Shapes: [N, L]."""
     return ["".join([str(classes[label]) for label in row if label >= 0]) for row in labels.tolist()]

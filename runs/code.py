@@ -50,11 +50,10 @@ AUGMENTATION = (
 )
 """Modules that count only where training images are augmented."""
 WITHOUT_INFLUENCE = (
-    *("datasets.audit", "datasets.cache", "datasets.cache_files", "datasets.cache_memory", "datasets.cache_room"),
+    *("datasets.audit", "datasets.cache", "datasets.kept_images"),
     *(
         "datasets.readers.files",
         "datasets.readers.archives",
-        "datasets.kept_images",
         "datasets.stream.workers",
         "datasets.statistics",
     ),

@@ -6,13 +6,12 @@ import json
 from typing import NamedTuple
 
 from configuration.schema import Configuration
-from datasets import DATASETS
+from datasets import DATASETS, READ_BY, load_data_set, other_kind, other_network, reading
 from datasets.base import DataSet
 from datasets.noisy_labels import read_noisy_labels
 from losses import loss_kind
 from models import architecture_kind
 from training import networks
-from training.data_sets import READ_BY, load_data_set, other_kind, other_network, reading
 from utils.lookup import keywords, load_entry
 from utils.types import DataError, UserError
 

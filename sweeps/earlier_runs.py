@@ -16,6 +16,7 @@ import yaml
 
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
+from datasets import load_data_set, reading
 from runs.code import Changes, OnChange, accept, changed_parameters, code_changes, in_words
 from runs.folder import DamagedFile, FolderName, RunFolder, possible_folders, run_folder, run_prefixes
 from runs.identity import read_settings, settings_of
@@ -23,7 +24,6 @@ from sweeps.cells import Cell, Sweep, cell, combinations
 from sweeps.checks import NAMED
 from sweeps.jobs import Outcome, Shard
 from tracking import know_the_end
-from training.data_sets import load_data_set, reading
 from utils.types import ConfigError, UserError
 
 NOISE = ("label_noise", "noisy_labels", "noisy_labels_name", "seed", "select_on", "valid_fraction")

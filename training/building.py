@@ -16,7 +16,7 @@ from torch import nn
 
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
-from datasets import DATASETS
+from datasets import DATA_KEYS, DATASETS, load_data_set, other_kind, other_network
 from datasets.audit import audit
 from datasets.base import DataSet
 from datasets.data_module import DataModule, common_size
@@ -26,7 +26,6 @@ from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
 from training import optimization
-from training.data_sets import DATA_KEYS, load_data_set, other_kind, other_network
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
 from training.parameter_checks import check_parameters

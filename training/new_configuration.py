@@ -9,12 +9,11 @@ import numpy as np
 
 from configuration.reading import read_configuration
 from configuration.yaml_text import write_yaml
-from datasets import DATASETS, check_dataset_name
+from datasets import DATASETS, check_dataset_name, load_data_set
 from datasets.base import DataSet, ImageTable
 from datasets.statistics import channel_statistics
 from losses import BASELINES
 from models import build_model, check_architecture_name, weights_normalization
-from training.data_sets import load_data_set
 from training.names import NAME_CHECKS
 from utils.files import write_atomically
 from utils.types import ConfigError

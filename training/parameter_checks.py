@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from configuration.schema import KEYS, Configuration
-from datasets import DATASETS, build_mixing, mixing_in_words
+from datasets import DATA_KEYS, DATASETS, known_num_classes, mixing_in_words
+from datasets.augmentation.mixing import build_mixing
 from datasets.augmentation.transforms import build_transforms
 from losses import build_loss
 from losses.base import ClassificationLoss
 from models import architecture_problems, weights_problem
 from training import optimization
-from training.data_sets import DATA_KEYS, known_num_classes
 from utils.lookup import load_entry, parameter_problems
 from utils.types import ConfigError, Task
 

@@ -37,7 +37,7 @@ def open_data(shared: SharedTest) -> DataSet:
     Raises: Unreadable.
     """
     try:
-        from training.data_sets import load_data_set
+        from datasets import load_data_set
 
         config = read_configuration(str(shared.run.folder.config), (), NAME_CHECKS, of_a_run=True)
         data = load_data_set(structs.replace(config, download=False))

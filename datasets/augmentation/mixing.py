@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from datasets import MIXINGS, check_mixing_name
+from utils.lookup import did_you_mean, load_entry, parameter_problems
 from utils.seeding import derive_seed
 from utils.types import Batch, ConfigError
 
@@ -112,3 +115,54 @@ def draw_partners(index: Tensor, *seeds: int | str) -> Tensor:
     number[place] = np.arange(len(place)) - first[image[place]]
     other = np.random.default_rng(derive_seed(*seeds)).permutation(len(copies))[image]
     return torch.from_numpy(place[first[other] + number % copies[other]])
+
+
+def build_mixing(names: str | Sequence[str], /, **params: Any) -> Mixing:
+    """Build a mixing by its name, or the choice between several.
+
+    Args:
+        names: a key of `MIXINGS`, or several, of which one is drawn for each batch.
+        params: its parameters; of several, those of each below its name. A `probability` left out there is an equal
+            part of what the others leave of 1.
+
+    Raises: ConfigError for an unknown name, and naming every parameter that it does not take or that is out of range.
+    """
+    if isinstance(names, str):
+        return _build_mixing(names, params, "mixing_params")
+    problems = [f"mixing: names {name} twice" for name in sorted(set(names)) if names.count(name) > 1]
+    below = f"the parameters of each stand below its name (allowed: {', '.join(names)})"
+    problems += [f"mixing_params.{key}: {below}{did_you_mean(key, names)}" for key in params if key not in names]
+    wrong = {key: each for key, each in params.items() if key in names and not isinstance(each, dict)}
+    problems += [f"mixing_params.{key}: must be a mapping of parameters, got {each!r}" for key, each in wrong.items()]
+    if problems:
+        raise ConfigError("\n".join(problems))
+    shares = [params.get(name, {}).get("probability") for name in names]
+    left = 1 - sum(share for share in shares if isinstance(share, (int, float)))
+    parts: list[Mixing] = []
+    for name, share in zip(names, shares, strict=True):
+        given = {"probability": max(left, 0.0) / shares.count(None)} if share is None else {}
+        try:
+            parts.append(_build_mixing(name, given | params.get(name, {}), f"mixing_params.{name}"))
+        except ConfigError as error:
+            problems.append(str(error))
+    if not problems and (left < -1e-9 or (left <= 0 and None in shares)):
+        listed = ", ".join(f"{name} {share}" for name, share in zip(names, shares, strict=True) if share is not None)
+        problems.append(
+            f"mixing_params: each probability is a share of all batches; they sum to {1 - left:g} ({listed})"
+            f"{', which leaves none to the others' if None in shares else ', more than 1'}"
+        )
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return OneOf(parts)
+
+
+def _build_mixing(name: str, params: dict[str, Any], key: str) -> Mixing:
+    if problem := check_mixing_name(name):
+        raise ConfigError(f"mixing: {problem}")
+    constructor = load_entry(MIXINGS[name])
+    if problems := parameter_problems(constructor, params):
+        raise ConfigError("\n".join(f"{key}.{param}: {text}" for param, text in problems.items()))
+    try:
+        return constructor(**params)
+    except ConfigError as error:
+        raise ConfigError("\n".join(f"{key}.{line}" for line in str(error).splitlines())) from None

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import psutil
 from tqdm import tqdm
 
 from datasets.readers.archives import extract
@@ -232,6 +233,7 @@ def download_archive(url: str, md5: str, folder: Path) -> None:
         extract(download(url, md5, folder), folder, progress=bar.update)
 
 
+ROOT = Path("/")
 CORES_VARIABLE = "LOSSBENCH_CORES"
 """Tells a run that shares a machine with others how many cores are its own."""
 
@@ -243,6 +245,20 @@ def available_cores() -> int:
     if not re.fullmatch(r"0*[1-9][0-9]{0,5}", own):
         raise ConfigError(f"{CORES_VARIABLE} in the environment: must be a whole number >= 1, got {own!r}")
     return min(cores, int(own))
+
+
+def available_memory() -> float:
+    """Return the bytes that this process can still take, under the limit of its control group (version 2), if any."""
+    available = psutil.virtual_memory().available
+    try:
+        lines = (ROOT / "proc/self/cgroup").read_text().splitlines()
+        group = ROOT / "sys/fs/cgroup" / next(line.removeprefix("0::/") for line in lines if line.startswith("0::"))
+        limit = int((group / "memory.max").read_text())  # ValueError: "max", no limit
+        counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        used = int((group / "memory.current").read_text()) - int(counts["active_file"]) - int(counts["inactive_file"])
+        return min(available, limit - used)
+    except (OSError, StopIteration, ValueError, LookupError):
+        return available
 
 
 def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Generator[tuple[Any, Future], None, None]:

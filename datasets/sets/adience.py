@@ -13,6 +13,7 @@ from datasets.base import DataSet, ImageTable
 from datasets.readers.files import leads_out, listing, read_list, refuse_lines, refuse_missing
 from utils.types import DataError
 
+FACTS = {"adience": {"num_classes": 8, "ordered": True}}
 AGES = ((0, 2), (4, 6), (8, 12), (15, 20), (25, 32), (38, 43), (48, 53), (60, 100))
 MISSPELT = {(25, 23): (25, 32)}
 """Of older copies of the fold files, where newer ones have the right one."""

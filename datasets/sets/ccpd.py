@@ -18,6 +18,7 @@ from datasets.sequences import encode_texts
 from datasets.sets.plate_characters import CHINESE, DIGITS, LETTERS, PROVINCES
 from utils.types import ConfigError, DataError
 
+FACTS = {"ccpd": {"kind": "sequence"}}
 Subset = Literal["test", "val", "ccpd_blur", "ccpd_challenge", "ccpd_db", "ccpd_fn", "ccpd_rotate", "ccpd_tilt"]
 COUNTS_2019 = {
     "train": 100_000,
@@ -89,7 +90,8 @@ def ccpd(*, data_path: str | None = None, subset: Subset = "test", skip_bad: boo
     for entries in parts:
         boxes = [plates[entry.name].box for entry in entries]
         labels = encode_texts([plates[entry.name].text for entry in entries], CHINESE)
-        table = ImageTable([root / entry.name for entry in entries], labels, np.array(boxes, dtype=np.int64))
+        paths, strata = [root / entry.name for entry in entries], labels[:, 0]  # the province
+        table = ImageTable(paths, labels, np.array(boxes, dtype=np.int64), strata=strata)
         table, reaching = clip_boxes(table, boxes)
         tables.append(table)
         clipped += reaching

@@ -11,10 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from datasets.base import DataSet, ImageTable, join_tables, keep_classes
+from datasets.base import DataSet, ImageTable, join_tables, keep_classes, sample_note
 from datasets.readers.files import altered_files, find_folder, official_archive, read_bytes, refuse_altered
 from utils.types import ConfigError, DataError
 
+FACTS = {
+    "cifar10": {"num_classes": 10, "images": (50_000, 10_000)},
+    "cifar10_pair": {"num_classes": 2, "images": (10_000, 2_000)},
+    "cifar100": {"num_classes": 100, "images": (50_000, 10_000)},
+}
 LARGEST = 1 << 30
 """Bytes of a file; CIFAR-100's training part has 155 MB."""
 PAPER_PAIR = ("airplane", "truck")
@@ -85,8 +90,7 @@ def _cifar(official: Any, label_key: str, data_path: str, download: bool, verify
     classes = _class_names(folder / meta, official.meta["key"])
     train = join_tables([_read_batch(folder / name, label_key, len(classes)) for name in train_md5s])
     test = join_tables([_read_batch(folder / name, label_key, len(classes)) for name in test_md5s])
-    if (len(train), len(test)) != (50_000, 10_000):
-        notes += (f"a sample: {len(train):,} + {len(test):,} of 50,000 + 10,000 images",)
+    notes += sample_note([len(train), len(test)], FACTS["cifar10"]["images"])
     return DataSet(classes, train, test, notes)
 
 

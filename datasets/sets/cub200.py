@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from datasets.base import DataSet, ImageTable
+from datasets.base import DataSet, ImageTable, sample_note
 from datasets.readers.boxes import clip_boxes, clipping_note
 from datasets.readers.files import (
     find_folder,
@@ -21,11 +21,11 @@ from datasets.readers.files import (
 )
 from utils.types import DataError
 
+FACTS = {"cub200": {"num_classes": 200, "images": (5_994, 5_794)}}
 URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 MD5 = "97eceeb196236b17998738112f37df78"
 FOLDER = "CUB_200_2011"
 LISTS = ("classes.txt", "images.txt", "image_class_labels.txt", "train_test_split.txt", "bounding_boxes.txt")
-OFFICIAL_COUNTS = (5_994, 5_794)
 
 
 def cub200(*, data_path: str | None = None, download: bool = False) -> DataSet:
@@ -70,9 +70,8 @@ def cub200(*, data_path: str | None = None, download: bool = False) -> DataSet:
         tables.append(table)
         clipped += reaching
     notes = clipping_note(clipped, len(names))
-    if (len(tables[0]), len(tables[1])) != OFFICIAL_COUNTS:
-        notes += (f"a sample: {len(tables[0]):,} + {len(tables[1]):,} of 5,994 + 5,794 images",)
-    return DataSet(tuple(classes.values()), tables[0], tables[1], notes)
+    notes += sample_note([len(table) for table in tables], FACTS["cub200"]["images"])
+    return DataSet(tuple(classes.values()), *tables, notes)
 
 
 def _box(text: str) -> tuple[float, float, float, float]:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.base import DataSet, ImageTable
+from datasets.base import DataSet, ImageTable, sample_note
 from datasets.readers.files import official_files
 from utils.files import open_regular
 from utils.types import DataError
 
+FACTS = {"fashion_mnist": {"num_classes": 10, "images": (60_000, 10_000)}}
 LARGEST = 1 << 30
 """Bytes that a file may unpack to; the largest has 47 MB."""
 
@@ -42,8 +43,7 @@ def fashion_mnist(*, data_path: str | None = None, download: bool = False, verif
 
     classes = tuple(FashionMNIST.classes)
     train, test = (_read_part(folder, part, len(classes)) for part in ("train", "t10k"))
-    if (len(train), len(test)) != (60_000, 10_000):
-        notes += (f"a sample: {len(train):,} + {len(test):,} of 60,000 + 10,000 images",)
+    notes += sample_note([len(train), len(test)], FACTS["fashion_mnist"]["images"])
     return DataSet(classes, train, test, notes)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from datasets.base import DataSet, ImageTable
+from datasets.base import DataSet, ImageTable, sample_note
 from datasets.readers.boxes import clip_boxes, clipping_note
 from datasets.readers.files import (
     find_folder,
@@ -21,6 +21,14 @@ from datasets.readers.files import (
 )
 from utils.types import DataError
 
+FACTS = {
+    "fgvc_aircraft": {
+        "num_classes": 100,
+        "images": (6_667, 3_333),
+        "annotation=family": {"num_classes": 70},
+        "annotation=manufacturer": {"num_classes": 30},
+    },
+}
 URL = "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz"
 MD5 = "d4acdd33327262359767eeaa97a4f732"
 FOLDER = "fgvc-aircraft-2013b"
@@ -70,9 +78,8 @@ def fgvc_aircraft(
         tables.append(table)
         clipped += reaching
     notes = clipping_note(clipped, len(paths))
-    if (len(tables[0]), len(tables[1])) != (6_667, 3_333):
-        notes += (f"a sample: {len(tables[0]):,} + {len(tables[1]):,} of 6,667 + 3,333 images",)
-    return DataSet(tuple(classes), tables[0], tables[1], notes)
+    notes += sample_note([len(table) for table in tables], FACTS["fgvc_aircraft"]["images"])
+    return DataSet(tuple(classes), *tables, notes)
 
 
 def _boxes(path: Path) -> dict[str, tuple[int, ...]]:

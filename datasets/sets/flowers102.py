@@ -21,6 +21,9 @@ from datasets.readers.matlab import read_matlab
 from utils.lookup import did_you_mean
 from utils.types import ConfigError, DataError
 
+FACTS = {
+    "flowers102": {"num_classes": 102, "images": (2_040, 6_149), "flowers_train=train": {"images": (1_020, 6_149)}},
+}
 TRAIN_PARTS = {"trainval": ("trnid", "valid"), "train": ("trnid",)}
 
 

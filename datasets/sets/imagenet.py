@@ -11,6 +11,7 @@ from datasets.readers.images import is_image_name
 from datasets.readers.matlab import read_matlab
 from utils.types import DataError
 
+FACTS = {"imagenet": {"num_classes": 1_000, "images": (1_281_167, 50_000)}}
 DEVKIT = Path("ILSVRC2012_devkit_t12", "data")
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 SYNSET = re.compile(r"n\d{8}")

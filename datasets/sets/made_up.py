@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from datasets import facts_of
 from datasets.base import DataSet, ImageTable
 from utils.types import ConfigError
 
+FACTS = {"made_up": {"num_classes": "made_up_classes", "images": (80, 30)}}
 SIZE, CLASSES, TRAIN, TEST = 32, 10, 8, 3
 """Side in pixels, classes where none are asked for, training and test images a class."""
-FEW_CLASSES = {"cifar10_pair": 2, "adience": 8}
-ORDERED = ("adience",)
-WITH_TEXTS = ("plates", "ccpd")
 TEXT_SIZE, TEXT_LENGTH, TEXTS = (24, 94), 5, (40, 10)
 """Of images with texts: height and width in pixels, characters, training and test images."""
 SEED = 20250101
@@ -36,7 +35,8 @@ def made_up(*, like: str = "cifar10", num_classes: int | None = None) -> DataSet
     random = np.random.RandomState(SEED)  # frozen by NumPy's policy, as its newer generators are not
     colours = random.randint(64, 192, (count, 1, 1, 3))
     notes = (f"made-up images in place of {like}: the numbers mean nothing",)
-    if like in WITH_TEXTS:
+    original = facts_of(like)
+    if original.get("kind") == "sequence":
         train, test = (_draw_texts(random, colours, number) for number in TEXTS)
         return DataSet(tuple(chr(ord("A") + k) for k in range(count)), train, test, notes, kind="sequence")
     return DataSet(
@@ -44,13 +44,13 @@ def made_up(*, like: str = "cifar10", num_classes: int | None = None) -> DataSet
         train=_draw(random, colours, TRAIN),
         test=_draw(random, colours, TEST),
         notes=notes,
-        ordered=like in ORDERED,
+        ordered=original.get("ordered", False),
     )
 
 
 def made_up_classes(*, like: str = "cifar10", num_classes: int | None = None) -> int:
     """Return how many classes `made_up` draws."""
-    return FEW_CLASSES.get(like, CLASSES) if num_classes is None else num_classes
+    return min(facts_of(like).get("num_classes", CLASSES), CLASSES) if num_classes is None else num_classes
 
 
 def _draw(random: np.random.RandomState, colours: np.ndarray, each: int) -> ImageTable:
@@ -70,4 +70,4 @@ def _draw_texts(random: np.random.RandomState, colours: np.ndarray, number: int)
     images = colours[labels[:, stripes], 0].transpose(0, 2, 1, 3)  # [N, 1, W, 3]
     images = (images + random.randint(-64, 64, (number, height, width, 3))).astype(np.uint8)
     boxes = np.tile(np.array([1, 1, width - 1, height - 1], dtype=np.int64), (number, 1))
-    return ImageTable(images, labels, boxes)
+    return ImageTable(images, labels, boxes, strata=labels[:, 0])

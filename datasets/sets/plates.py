@@ -17,6 +17,7 @@ from datasets.sequences import encode_texts
 from datasets.sets.plate_characters import plate_order
 from utils.types import ConfigError, DataError
 
+FACTS = {"plates": {"kind": "sequence"}}
 TABLE = "labels.csv"
 COLUMNS = ("file", "text", "split")
 LAYOUT = f"images and {TABLE} with the columns file, text, perhaps split"
@@ -75,10 +76,10 @@ def plates(*, data_path: str | None = None, alphabet: str | None = None, allow_o
     spaced, total = sum(" " in line.text for line in (*train, *test)), len(train) + len(test)
     if spaced:
         notes.append(f"{spaced:,} of {total:,} texts hold a space, which is a character like any other")
-    tables = [
-        ImageTable([line.path for line in part], encode_texts([line.text for line in part], classes))
-        for part in (train, test)
-    ]
+    tables = []
+    for part in (train, test):
+        labels = encode_texts([line.text for line in part], classes)
+        tables.append(ImageTable([line.path for line in part], labels, strata=labels[:, 0]))
     return DataSet(classes, *tables, notes=tuple(notes), kind="sequence")
 
 

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.base import DataSet, ImageTable, join_tables
+from datasets.base import DataSet, ImageTable, join_tables, sample_note
 from datasets.readers.files import official_files
 from datasets.readers.matlab import read_matlab
 from utils.types import DataError
 
+FACTS = {
+    "svhn": {"num_classes": 10, "images": (73_257, 26_032), "extra=True": {"images": (604_388, 26_032)}},
+}
 OFFICIAL_COUNTS = {"train": 73_257, "test": 26_032, "extra": 531_131}
 
 
@@ -38,9 +41,7 @@ def svhn(
     notes = official_files(folder, files, download, verify_checksums)
 
     tables = [_read(folder / name) for name in files]
-    if any(len(table) != OFFICIAL_COUNTS[part] for part, table in zip(parts, tables, strict=True)):
-        found = " + ".join(f"{len(table):,}" for table in tables)
-        notes += (f"a sample: {found} of {' + '.join(f'{OFFICIAL_COUNTS[part]:,}' for part in parts)} images",)
+    notes += sample_note([len(table) for table in tables], [OFFICIAL_COUNTS[part] for part in parts])
     return DataSet(tuple(str(digit) for digit in range(10)), join_tables(tables[:-1]), tables[-1], notes)
 
 

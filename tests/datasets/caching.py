@@ -13,9 +13,9 @@ import numpy as np
 from datasets.cache import CachedImages, cached_images
 
 ROOT = Path(__file__).resolve().parents[2]
-SHAPE = (40, 6, 5, 3)
+SHAPE = (40, 64, 50, 3)
 ROWS = np.arange(SHAPE[0])
-ROW_BYTES = 6 * 5 * 3
+ROW_BYTES = 4 + 64 * 50 * 3  # with its checksum
 
 
 def image_of(row: int) -> np.ndarray:

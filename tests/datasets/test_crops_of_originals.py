@@ -278,4 +278,4 @@ def test_without_room_originals_are_decoded_anew(build, caplog):
         data = build(cache_limit_gb=1e-6)
         data.keep_images()
     assert data.train_stream.needs_preparing
-    assert "images are decoded anew in every epoch: " in caplog.text
+    assert "images are decoded again in every epoch: " in caplog.text

@@ -31,7 +31,7 @@ from PIL import Image
 import datasets
 from datasets import DATASETS, build_dataset
 from datasets.base import DataSet, ImageTable
-from datasets.sequences import first_labels, text_problems
+from datasets.sequences import text_problems
 from datasets.sets.stanford.preparation import prepare_stanford
 from utils.lookup import load_entry
 from utils.types import ConfigError
@@ -97,7 +97,7 @@ def test_labels_are_int64_within_the_classes(pair: tuple[DataSet, DataSet]) -> N
     for part in (data.train, data.test):
         assert part.labels.dtype == np.int64
         assert part.labels.ndim == {"image": 1, "sequence": 2}[data.kind]
-        assert 0 <= first_labels(part).min() <= part.labels.max() < len(data.classes)
+        assert 0 <= (part.labels if part.strata is None else part.strata).min() <= part.labels.max() < len(data.classes)
         if data.kind == "sequence":
             assert text_problems("", part, len(data.classes)) == []
             assert {len(character) for character in data.classes} == {1}

@@ -87,7 +87,7 @@ def test_boxes_on_training_images_alone_make_a_cache_of_their_own(folder, quick,
     assert data.test_stream.unresized(0).shape == (28, 32, 3)
     data.keep_images()
     assert all(torch.equal(a, b) for a, b in zip(everything(data), expected, strict=True))
-    assert len(list((cache / "lossbench" / "images").glob("csv-*"))) == 3  # training, validation, test
+    assert len(list((cache / "lossbench" / "images").glob("csv-*.u8"))) == 3  # training, validation, test
 
 
 def test_black_white_and_no_background_are_kept_apart():
@@ -105,7 +105,7 @@ def test_no_room_streams_and_says_so_or_is_an_error_where_a_cache_was_asked_for(
         data = build(**tiny)
         data.keep_images()
     assert data.train_stream.needs_preparing
-    assert "images are decoded anew in every epoch: " in caplog.text
+    assert "images are decoded again in every epoch: " in caplog.text
     for place in ("disk", "memory"):
         with pytest.raises(ConfigError, match=f"^command line: cache: cannot be {place}: "):
             build(cache=place, **tiny).keep_images()

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datasets import MIXINGS, build_mixing
-from datasets.augmentation.mixing import draw_partners
+from datasets import MIXINGS
+from datasets.augmentation.mixing import build_mixing, draw_partners
 from utils.types import Batch, ConfigError
 
 K = 5

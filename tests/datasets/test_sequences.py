@@ -18,7 +18,6 @@ from datasets.data_module import DataModule
 from datasets.sequences import (
     encode_texts,
     example_targets,
-    first_labels,
     label_in_words,
     same_label,
     targets,
@@ -38,7 +37,8 @@ LABELS = [[1, 2, 3, -1], [0, -1, -1, -1], [3, 3, 2, 2], [0, 1, -1, -1]]
 def table(texts: list[str], first_pixel: int = 0) -> ImageTable:
     """Every pixel of image i is first_pixel + i."""
     pixels = (first_pixel + np.arange(len(texts))).astype(np.uint8)
-    return ImageTable(np.tile(pixels[:, None, None], (1, 24, 94)), encode_texts(texts, CLASSES))
+    labels = encode_texts(texts, CLASSES)
+    return ImageTable(np.tile(pixels[:, None, None], (1, 24, 94)), labels, strata=labels[:, 0])
 
 
 @pytest.fixture
@@ -105,10 +105,10 @@ def test_a_loader_joins_texts_beside_their_images(module: Callable[..., DataModu
 
 
 def test_validation_holds_out_a_share_of_each_first_character(module: Callable[..., DataModule], data: DataSet) -> None:
-    assert first_labels(data.train)[:4].tolist() == [1, 0, 3, 0]
+    assert data.train.strata[:4].tolist() == [1, 0, 3, 0]
     runs = [module(valid_fraction=0.4, seed=seed) for seed in (0, 0, 1)]
     for run in runs:
-        held = first_labels(data.train)[run.valid_rows]
+        held = data.train.strata[run.valid_rows]
         assert np.bincount(held, minlength=4).tolist() == [4, 2, 0, 2]
     assert np.array_equal(runs[0].valid_rows, runs[1].valid_rows)
     assert not np.array_equal(runs[0].valid_rows, runs[2].valid_rows)

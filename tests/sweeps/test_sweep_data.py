@@ -10,6 +10,7 @@ from PIL import Image
 
 import train
 from configuration.reading import read_configuration
+from datasets import load_data_set
 from evaluation.catalogue import NAME_CHECKS
 from sweeps import data as sweep_data
 from sweeps.cells import Sweep, load_sweep
@@ -21,7 +22,6 @@ from sweeps.mistakes import find_mistakes
 from sweeps.search import SearchJobs
 from sweeps.worker import train_cell
 from training import networks
-from training.data_sets import load_data_set
 from utils.types import ConfigError, DataError
 
 pytestmark = pytest.mark.usefixtures("plain_log", "no_processes", "quiet_runs")

@@ -12,6 +12,7 @@ import pytest
 import train
 from configuration.reading import read_configuration
 from configuration.smoke import shrink
+from datasets import load_data_set
 from evaluation.catalogue import NAME_CHECKS
 from runs.identity import fingerprint
 from sweeps import worker
@@ -21,7 +22,6 @@ from sweeps.execution import raise_failures
 from sweeps.jobs import Outcome, Shard
 from sweeps.mistakes import find_mistakes
 from training import runner
-from training.data_sets import load_data_set
 from utils.types import TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log", "quiet_runs")

@@ -32,7 +32,7 @@ def _targets() -> dict[str, tuple[Any, str]]:
     from pytorch_lightning.trainer.connectors.checkpoint_connector import _CheckpointConnector
     from torch.optim import AdamW
 
-    from datasets import cache_files
+    from datasets import cache
     from models.classifier import Classifier
     from runs import checkpoints
     from tracking.base import GuardedTracker
@@ -45,7 +45,7 @@ def _targets() -> dict[str, tuple[Any, str]]:
         "write of a checkpoint": (checkpoints._Hashing, "write"),
         "rename": (os, "replace"),
         "read of a checkpoint": (_CheckpointConnector, "restore_callbacks"),
-        "cache": (cache_files, "_write_at"),
+        "cache": (cache, "_write_at"),
         "tracker": (GuardedTracker, "log_metrics"),
         "tracker's copies": (GuardedTracker, "log_files"),
         "tracker's close": (GuardedTracker, "finalize"),

@@ -16,6 +16,7 @@ import torch
 import yaml
 from torch.utils.data import default_collate
 
+import datasets
 import train
 from configuration.reading import read_configuration
 from datasets import build_dataset, data_module
@@ -24,7 +25,7 @@ from losses.torch_losses import TorchLoss
 from models.classifier import Classifier
 from runs.checkpoints import load_checkpoint
 from runs.folder import RunFolder, run_folder
-from training import building, callbacks, data_sets, runner
+from training import building, callbacks, runner
 from training.callbacks import RunRecord
 from utils.types import Batch, ConfigError, DataError, TrainingError
 
@@ -667,7 +668,7 @@ def test_a_data_set_gets_the_keys_and_parameters_that_it_takes(quick, monkeypatc
         found.update(params)
         raise DataError("enough")
 
-    monkeypatch.setattr(data_sets, "build_dataset", build_dataset)
+    monkeypatch.setattr(datasets, "build_dataset", build_dataset)
     with pytest.raises(DataError, match="enough"):
         building.prepare(quick(data_path="here", **changes))
     assert found == {"data_path": "here", "download": False, "verify_checksums": True, **given}
@@ -675,7 +676,7 @@ def test_a_data_set_gets_the_keys_and_parameters_that_it_takes(quick, monkeypatc
 
 def test_ordered_classes_are_judged_one_off_too(quick, monkeypatch):
     digits = dataclasses.replace(build_dataset("digits"), ordered=True)
-    monkeypatch.setattr(data_sets, "build_dataset", lambda name: digits)
+    monkeypatch.setattr(datasets, "build_dataset", lambda name: digits)
     _, summary = runner.train(quick(num_epochs=1, monitor="valid/one_off_accuracy"))
     assert summary["test/accuracy"] < summary["test/one_off_accuracy"] <= 1
 
