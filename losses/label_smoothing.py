@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses import fused
 from losses.base import ClassificationLoss, full_float
 from utils.types import Task
 
@@ -35,7 +34,4 @@ class LabelSmoothingCrossEntropy(ClassificationLoss):
         self.epsilon = epsilon
 
     def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        scores = full_float(scores)
-        if target.ndim == 1:
-            return fused.smoothed_cross_entropy(scores, target, self.epsilon)
-        return F.cross_entropy(scores, target, label_smoothing=self.epsilon)
+        return F.cross_entropy(full_float(scores), target, label_smoothing=self.epsilon)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Literal
@@ -10,7 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses import fused
 from losses.base import ClassificationLoss, full_float, require
 from utils.types import REJECTED, Task
 
@@ -88,13 +88,15 @@ class OneSidedMarginLoss(ClassificationLoss):
         # bfloat16 has a resolution of 4 near lambda_max, and float16 overflows in the sum over 111 classes.
         scores = full_float(scores)
         weight = self._negative_weight(scores.shape[-1])
-        if target.ndim == 1 and self.soft:
-            return fused.one_sided_margin(scores, target, self.lambda_min, self.lambda_max, self.alpha, weight)
         hinge = F.softplus if self.soft else F.relu
-        q = F.one_hot(target, scores.shape[-1]) if target.ndim == 1 else target
-        q = q.to(scores.dtype)
-        own_cost = (q * self._own_cost(scores, hinge)).sum(dim=-1)  # [B]
-        negatives = ((1 - q) * hinge(self.lambda_max - scores)).sum(dim=-1)  # [B]
+        missing = self.lambda_max - scores
+        if target.ndim == 1:
+            own_cost = self._own_cost(scores.gather(1, target[:, None]), hinge).squeeze(1)  # [B]
+            negatives = hinge(missing.scatter(1, target[:, None], -math.inf)).sum(dim=-1)  # [B]
+        else:
+            q = target.to(scores.dtype)
+            own_cost = (q * self._own_cost(scores, hinge)).sum(dim=-1)
+            negatives = ((1 - q) * hinge(missing)).sum(dim=-1)
         return own_cost.add(negatives, alpha=weight).mean()
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
