@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from configuration.schema import WITHOUT_INFLUENCE, Configuration
+from datasets import READ_BY, known_num_images
 from losses import build_loss
 from models import resolve_architecture
 from models.sizes import Size, read_sizes
@@ -22,7 +23,6 @@ from sweeps.block import build_axes, is_within
 from sweeps.cells import Sweep, axes_of, by_seed, combinations, count, expand, merge, overrides_of, planned
 from sweeps.jobs import Shard
 from sweeps.mistakes import IDLE
-from training.data_sets import READ_BY
 
 DataSize = Callable[[Configuration], int | None]
 """The number of images in the training part of a data set that was read, None for others."""
@@ -31,22 +31,6 @@ NAMES, LABELS = 5, 12
 """How many runs, and how many values of a key, are shown."""
 MOST_LOOKED_AT = 1000
 """Runs of a sweep, at most, that are compared with one another."""
-TRAINING_IMAGES = {
-    "digits": 1_438,
-    "cifar10": 50_000,
-    "cifar10_pair": 10_000,
-    "cifar100": 50_000,
-    "svhn": 73_257,
-    "fashion_mnist": 60_000,
-    "flowers102": 2_040,
-    "cub200": 5_994,
-    "fgvc_aircraft": 6_667,
-    "imagenet": 1_281_167,
-    "stanford_cars": 8_144,
-    "made_up": 80,
-}
-"""Of the data sets whose size is fixed, as their authors state it."""
-SVHN_EXTRA, FLOWERS_TRAIN = 531_131, 1_020
 FORWARD_AND_BACKWARD = 3
 """The backward pass takes about twice the multiply-adds of the forward one."""
 SPEEDS = {"a GPU": 10**13, "a core of a CPU": 2 * 10**10}
@@ -205,13 +189,8 @@ def _network(config: Configuration, sizes: dict[str, Size]) -> float | None:
 
 def _training_images(config: Configuration, size: DataSize) -> float | None:
     """Return how many images are trained on, without those that are held out; None where it is not known."""
-    images = TRAINING_IMAGES.get(config.dataset)
-    if images is None or (config.classes is not None and config.dataset != "cifar10_pair"):
-        images = size(config)
-    elif config.dataset == "svhn" and config.data_params.get("extra"):
-        images += SVHN_EXTRA
-    elif config.dataset == "flowers102" and config.flowers_train == "train":
-        images = FLOWERS_TRAIN
+    images = known_num_images(config)
+    images = size(config) if images is None else images
     held_out = config.valid_fraction if config.select_on == "valid" else 0
     return None if images is None else images * (1 - held_out)
 
