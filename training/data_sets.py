@@ -65,8 +65,8 @@ def load_data_set(config: Configuration) -> DataSet:
     Raises: ConfigError or DataError, as `build_dataset` and `keep_classes`.
     """
     taken = keywords(load_entry(DATASETS[config.dataset]))
-    given = {key: getattr(config, key) for key in DATA_KEYS if key in taken}
-    data_set = build_dataset(config.dataset, **given, **config.data_params)
+    arguments = {key: getattr(config, key) for key in DATA_KEYS if key in taken}
+    data_set = build_dataset(config.dataset, **arguments, **config.data_params)
     if config.classes is None or "classes" in taken:
         return data_set
     return keep_classes(data_set, [str(name) for name in config.classes])

@@ -190,11 +190,11 @@ def _build(
     constructor = _constructor(name)
     key = "lr_scheduler_params" if parts is None else f"{parts}.{name}"
     params = dict(params)
-    given = ["optimizer"]
+    supplied = ["optimizer"]
     if constructor is schedules.CosineWarmupRestarts:
-        given.append("steps_per_epoch")
-    _refuse(parameter_problems(constructor, params, given), key)
-    if "steps_per_epoch" in given:
+        supplied.append("steps_per_epoch")
+    _refuse(parameter_problems(constructor, params, supplied), key)
+    if "steps_per_epoch" in supplied:
         params["steps_per_epoch"] = steps_per_epoch
     if constructor is lr_scheduler.OneCycleLR and not {"total_steps", "epochs"} & params.keys():
         params["total_steps"] = steps_per_epoch * num_epochs

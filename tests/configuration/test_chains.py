@@ -11,7 +11,7 @@ from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.stream.image_stream import ImageStream
 from evaluation.catalogue import NAME_CHECKS
-from runs.folder import fingerprint
+from runs.identity import fingerprint
 from sweeps.cells import expand, load_sweep
 from sweeps.reading import find_mistakes
 from utils.types import ConfigError

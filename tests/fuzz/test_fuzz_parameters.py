@@ -20,7 +20,7 @@ from losses import LOSSES, TORCH_LOSSES
 from training import schedules
 from training.building import prepare
 from training.names import optimizers, schedulers, tensor_transforms, transforms
-from training.parameter_checks import check_parameters
+from training.checks import check_parameters
 from utils.lookup import keywords, load_entry
 
 

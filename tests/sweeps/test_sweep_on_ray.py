@@ -135,7 +135,7 @@ def test_a_sweep_that_a_signal_stopped_goes_on_to_the_results_of_an_undisturbed_
     status, text = finish(start("train.py", str(file)))
     assert status == 0, text
     assert len(re.findall(r"^run \d of 4: (?:finished|skipped) ", text, re.MULTILINE)) == 4
-    assert "going on" in (tmp_path / "logs" / "lossbench.log").read_text().removeprefix(log)
+    assert "resuming" in (tmp_path / "logs" / "lossbench.log").read_text().removeprefix(log)
     assert results(tmp_path) == results(undisturbed)
 
 
