@@ -63,7 +63,7 @@ def settings_of(
             continue
         value = getattr(config, key)
         if key == "image_size":
-            settings[key] = None if config.size is None else _one_side(config.size)
+            settings[key] = config.size[0] if config.size and config.size[0] == config.size[1] else config.size
         elif key == "classes":  # names, which may be written as numbers
             settings[key] = value and tuple(map(str, value))
         elif key == "precision":
@@ -81,8 +81,8 @@ def settings_of(
         elif key in OWNERS:
             owner = getattr(config, OWNERS[key])
             parts = [(f"{key}.{name}.", name, value.get(name, {})) for name in owner] if isinstance(owner, list) else []
-            for above, name, params in parts or [("", owner, value)]:  # of several mixings each has its own
-                settings |= _parameters(key, OWNERS[key], name, params, name_file, above)
+            for above, name, params in parts or [(f"{key}.", owner, value)]:  # of several mixings each has its own
+                settings |= _parameters(OWNERS[key], name, params, name_file, above)
         elif key in STRUCTURES:
             settings |= _flatten(f"{key}.", msgspec.to_builtins(value))
         else:
@@ -143,9 +143,8 @@ def recorded_settings(values: Mapping[str, Any], facts: Mapping[str, Any]) -> di
     try:
         config = msgspec.convert(values, Configuration)
     except msgspec.ValidationError:
-        raise ValueError(
-            "; ".join(f"{'.'.join(mistake.key)}: {mistake.text}" for mistake in check_types(Configuration, values))
-        ) from None
+        mistakes = (f"{'.'.join(mistake.key)}: {mistake.text}" for mistake in check_types(Configuration, values))
+        raise ValueError("; ".join(mistakes)) from None
     recorded = facts.get("weights")
     digests: Mapping[str, Any] = recorded if isinstance(recorded, dict) else {}
 
@@ -222,26 +221,21 @@ def _defaults() -> dict[str, Any]:
     }
 
 
-def _parameters(
-    key: str, owner: str, name: str, params: Mapping[str, Any], name_file: Contents, above: str = ""
-) -> dict[str, Any]:
+def _parameters(owner: str, name: str, params: Mapping[str, Any], name_file: Contents, above: str) -> dict[str, Any]:
     """Return parameters that are no defaults of what takes them, flat; those of a loss within a loss likewise."""
     defaults = signature_of(owner, name).defaults
-    above = above or f"{key}."
     flat: dict[str, Any] = {}
     for param, value in params.items():
         inner = param.removesuffix("_params")
         if inner != param and isinstance(value, dict) and isinstance(params.get(inner, defaults.get(inner)), str):
             taker = params.get(inner, defaults.get(inner))
-            flat |= _parameters(key, owner, taker, value, name_file, f"{above}{param}.")
+            flat |= _parameters(owner, taker, value, name_file, f"{above}{param}.")
         elif isinstance(value, str) and param.endswith("_path"):
             flat[f"{above}{param}"] = name_file(f"{above}{param}", value)
         elif param == "schedulers" and owner == "lr_scheduler" and isinstance(value, list):
             flat[f"{above}{param}"] = tuple(_named(owner, part, name_file) for part in value)
         elif param not in defaults or not _same(plain(defaults[param]), plain(value)):
-            flat |= (
-                _flatten(f"{above}{param}.", value) if isinstance(value, dict) else {f"{above}{param}": plain(value)}
-            )
+            flat |= _flatten(above, {param: value})
     return flat
 
 
@@ -250,7 +244,7 @@ def _named(owner: str, part: Any, name_file: Contents) -> Any:
     if not isinstance(part, dict):
         return plain(part)
     return tuple(
-        (name, tuple(sorted(_parameters("", owner, str(name), dict(params or {}), name_file, ".").items())))
+        (name, tuple(sorted(_parameters(owner, str(name), dict(params or {}), name_file, ".").items())))
         for name, params in part.items()
     )
 
@@ -282,10 +276,6 @@ def _flatten(above: str, value: Mapping[str, Any]) -> dict[str, Any]:
     for key, inner in value.items():
         flat |= _flatten(f"{above}{key}.", inner) if isinstance(inner, dict) else {f"{above}{key}": plain(inner)}
     return flat or {above[:-1]: ()}
-
-
-def _one_side(size: tuple[int, int]) -> int | tuple[int, int]:
-    return size[0] if size[0] == size[1] else size
 
 
 def _spelled(value: Any) -> Any:
