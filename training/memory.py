@@ -1,4 +1,7 @@
-"""Memory of a training process: kept from step to step, and what to do when it runs out."""
+"""Memory of a training process: kept from step to step, and what to do when it runs out.
+
+Keeping it is worth its lines: without, a ResNet-18 step at batch 128 takes 16 % longer (docs/decisions/0014).
+"""
 
 from __future__ import annotations
 
