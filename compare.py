@@ -23,7 +23,7 @@ from comparison.reading import find_runs
 from comparison.records import group_records, run_records
 from comparison.strata import STRATA
 from comparison.tables import build_tables
-from runs.folder import write_csv
+from runs.records import write_csv
 from utils.files import write_atomically
 from utils.logs import presentable
 from utils.scripts import Parser, exit_status, leave, output_problems, show

@@ -21,7 +21,7 @@ if __name__ == "__main__":
 from configuration.reading import read_configuration
 from evaluation.catalogue import NAME_CHECKS
 from losses import LOSSES, TORCH_LOSSES
-from runs.folder import environment
+from runs.environment import environment
 from training import runner
 from utils.files import write_atomically
 from utils.lookup import load_entry
@@ -49,14 +49,14 @@ def summary_of(file: str, overrides: Sequence[str], seed: int) -> dict[str, Any]
 
 def row(loss: str, results: Sequence[dict[str, Any] | str]) -> str:
     """Return a loss's line of the table: mean ± std in per cent, or what went wrong."""
-    done = [each for each in results if isinstance(each, dict)]
-    failed = [each for each in results if isinstance(each, str)]
+    done = [result for result in results if isinstance(result, dict)]
+    failed = [result for result in results if isinstance(result, str)]
     if not done:
         return f"| {loss} | {failed[0]} | | | |"
-    accuracy = [100 * each["test/accuracy"] for each in done]
+    accuracy = [100 * result["test/accuracy"] for result in done]
     spread = f" ± {statistics.stdev(accuracy):.2f}" if len(accuracy) > 1 else ""
-    cross_entropy = statistics.mean(each["test/cross_entropy"] for each in done)
-    seconds = statistics.median(each["seconds"] for each in done)
+    cross_entropy = statistics.mean(result["test/cross_entropy"] for result in done)
+    seconds = statistics.median(result["seconds"] for result in done)
     note = f"; {len(failed)} failed: {failed[0]}" if failed else ""
     middle = f"{statistics.mean(accuracy):.2f}{spread} | {len(done)}{note} | {cross_entropy:.3f} | {seconds:.0f}"
     return f"| {loss} | {middle} |"
@@ -101,7 +101,7 @@ def measure() -> int:
     for loss in arguments.losses:
         changes = changes_for(loss, overrides, arguments.two_classes)
         results = [summary_of(file, changes, seed) for seed in arguments.seeds]
-        failed |= any(isinstance(each, str) for each in results)
+        failed |= any(isinstance(result, str) for result in results)
         lines.append(row(loss, results))
         print(lines[-1], flush=True)
         if arguments.write:

@@ -101,8 +101,8 @@ def twin_of(name: str) -> str | None:
     """Return timm's name of the same network, or None; timm's own networks, built by us, are their own twins."""
     name = resolve_architecture(name)
     same = name.removeprefix("torchvision/")
-    found = TWINS.get(name, same if name not in ARCHITECTURES else None)
-    return found if found in timm_architectures() or "." in same else None
+    twin = TWINS.get(name, same if name not in ARCHITECTURES else None)
+    return twin if twin in timm_architectures() or "." in same else None
 
 
 class Subject:
@@ -155,8 +155,8 @@ def measure(name: str, rounds: int, seconds: float, device: str = "cpu", batch: 
         taken = []
         for i in range(rounds):
             order = subjects if i % 2 else subjects[::-1]  # none is always the first
-            each = {subject: subject.seconds(kind, steps) for subject in order}
-            taken.append([each[subject] for subject in subjects])
+            seconds_of = {subject: subject.seconds(kind, steps) for subject in order}
+            taken.append([seconds_of[subject] for subject in subjects])
         medians[kind] = statistics.median(ours for ours, *_ in taken)
         if twin:
             ratios[kind] = Ratio(*statistics.quantiles([ours / theirs for ours, theirs in taken], n=4))

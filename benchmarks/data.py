@@ -207,13 +207,13 @@ def measure(all_ways: Mapping[str, Way], rounds: int) -> dict[str, Result]:
     """Run every way in every round, one after the other; each is compared within its round."""
     for way in all_ways.values():
         way()
-    found: dict[str, list[float]] = {name: [] for name in all_ways}
+    rates: dict[str, list[float]] = {name: [] for name in all_ways}
     for _ in range(rounds):
         for name, way in all_ways.items():
-            found[name].append(images_per_second(name, way))
+            rates[name].append(images_per_second(name, way))
     results = {}
-    for name, speeds in found.items():
-        others = found[BASELINE.get(name, name)]
+    for name, speeds in rates.items():
+        others = rates[BASELINE.get(name, name)]
         ratios = [mine / other for mine, other in zip(speeds, others, strict=True)]
         results[name] = Result(statistics.median(speeds), *statistics.quantiles(ratios, n=4))
     return results

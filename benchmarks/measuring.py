@@ -1,4 +1,4 @@
-"""What the benchmarks share: seconds and bytes of a step, and how they are told."""
+"""Measuring for the benchmarks: seconds and bytes of a step, their environment and their tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler says on 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from runs.folder import processor_name
+from runs.environment import processor_name
 from training.memory import keep_freed_memory
 
 Step = Callable[[], Any]

@@ -13,7 +13,8 @@ from comparison.layout import CODE_OF, family
 from configuration.reading import read_configuration
 from configuration.settings import read_values, shown
 from evaluation.catalogue import NAME_CHECKS
-from runs.identity import ENTERING, fill_in, settings_of
+from runs.identity import ENTERING, settings_of
+from runs.parameters import fill_in
 from sweeps.cells import expand, load_sweep
 from sweeps.mistakes import find_mistakes
 from sweeps.reference import REFERENCES, Number, Reference, belongs, from_printed, recipes, reference_of

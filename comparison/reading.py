@@ -18,7 +18,8 @@ from evaluation.catalogue import NAME_CHECKS
 from evaluation.findings import Finding
 from evaluation.record import Conditions, read_record
 from runs.folder import MLFLOW_COPIES, DamagedFile, FolderName, RunFolder, TrialRecord
-from runs.identity import content_of, fill_in, read_settings, settings_of
+from runs.identity import content_of, read_settings, settings_of
+from runs.parameters import fill_in
 from sweeps.cells import Cell, Sweep, expand, load_sweep
 from sweeps.mistakes import find_mistakes
 from utils.types import ConfigError

@@ -10,8 +10,7 @@ from evaluation.evaluating import evaluate
 from evaluation.record import read_record
 from evaluation.subject import build_subject
 from runs.folder import DamagedFile, RunFolder
-from training.parameter_checks import ParameterCheck
-from training.sequel import Sequel
+from training.checks import ParameterCheck, Sequel
 from utils.types import ConfigError, UserError
 
 LOG = logging.getLogger("lossbench")

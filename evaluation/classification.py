@@ -14,7 +14,7 @@ from evaluation.findings import Findings, Picture, percent, wilson
 from evaluation.picture_grids import Cell, plot_grid
 from evaluation.rejection import RejectionCurve, plot_rejection
 from evaluation.subject import Answers, Subject
-from runs.figures import confusion_counts, plot_confusion
+from runs.confusions import confusion_counts, plot_confusion
 from utils.types import REJECTED
 
 TOP = 5

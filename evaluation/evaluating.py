@@ -18,7 +18,7 @@ from evaluation.findings import NotApplicable
 from evaluation.record import Conditions, Evaluated, Record, go_on, write_record
 from evaluation.report import write_report
 from evaluation.subject import Subject
-from runs.folder import PACKAGES, package_version, processor_name
+from runs.environment import PACKAGES, package_version, processor_name
 from utils.lookup import load_entry
 from utils.types import ConfigError, UserError
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from runs.folder import write_rows
 from runs.outcomes import Guess
+from runs.records import write_rows
 from utils.files import write_atomically
 from utils.types import printable
 

@@ -15,7 +15,7 @@ from evaluation.picture_grids import Cell, plot_grid
 from evaluation.subject import Subject
 from losses.ctc import read_by_beams
 from metrics.sequences import edit_distances
-from runs.figures import plot_places
+from runs.confusions import plot_places
 from runs.outcomes.texts import character_pairs
 from utils.types import REJECTED
 

@@ -10,7 +10,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from evaluation.findings import Finding, Findings, Picture, Table
-from runs.folder import DamagedFile, read_mapping, write_json
+from runs.folder import DamagedFile
+from runs.records import read_mapping, write_json
 
 FILE = "evaluation.json"
 

@@ -28,8 +28,8 @@ from runs.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of
 from runs.code import code_changes, in_words
 from runs.folder import DamagedFile, RunFolder
 from training.building import prepare
-from training.machine import build_lightning
 from training.networks import with_own_normalization
+from training.trainer import build_lightning
 from utils.types import Batch, ConfigError, DataError, Outputs, Sequences
 
 LOG = logging.getLogger("lossbench")

@@ -1,4 +1,4 @@
-"""What losses share that multiply the angle between an image's features and its class's weights by a margin."""
+"""The frame of losses that multiply the angle between an image's features and its class's weights by a margin."""
 
 from __future__ import annotations
 

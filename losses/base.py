@@ -12,7 +12,7 @@ from utils.types import Batch, ConfigError, Outputs, Sequences, Task
 
 
 class ClassificationLoss(nn.Module):
-    """What a score means, costs and decodes to. Nothing outside asks which loss it is.
+    """The meaning of a score: its cost and its decoding. Nothing outside asks which loss it is.
 
     A subclass overrides `forward`; the rest has defaults for scores that are logits. State is a buffer, advanced in
     `terms` or `on_epoch_end`. Hyperparameters are keyword-only, annotated, with the paper's defaults: the signature is
@@ -131,7 +131,7 @@ def contract_problems(loss: ClassificationLoss) -> dict[str, str]:
         "kind": (isinstance(loss.kind, str) and loss.kind in KINDS, " or ".join(KINDS)),
         "sampling": (isinstance(loss.sampling, str) and loss.sampling in SAMPLINGS, " or ".join(SAMPLINGS)),
         "stages": (
-            isinstance(stages, tuple) and all(type(each) is int for each in stages),
+            isinstance(stages, tuple) and all(type(stage) is int for stage in stages),
             "a tuple of whole numbers",
         ),
         "num_classes": (loss.num_classes is None or type(loss.num_classes) is int, "a whole number or None"),

@@ -91,7 +91,7 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
         if task is not None and task.stage_channels is not None:
             width, classes = num_features(task, type(self).__name__), task.num_classes
             channels = task.stage_channels(self.stages)
-            self.shallow.extend(ShallowClassifier(each, width, classes) for each in channels)
+            self.shallow.extend(ShallowClassifier(width_in, width, classes) for width_in in channels)
 
     @staticmethod
     def _check_label_loss(name: str, label: ClassificationLoss) -> None:

@@ -1,4 +1,4 @@
-"""What losses share whose one score tells two classes apart."""
+"""The frame of losses whose one score separates two classes."""
 
 from __future__ import annotations
 

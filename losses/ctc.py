@@ -70,16 +70,16 @@ def _likeliest_text(log_p: list[list[float]], likeliest: list[list[int]], width:
     """Shapes: log_p [T, K + 1], likeliest [T, at most K] characters."""
     beams: _Beams = {(): (0.0, -math.inf)}
     for row, characters in zip(log_p, likeliest, strict=True):
-        found: _Beams = {}
+        extended: _Beams = {}
         for text, (in_blank, in_character) in beams.items():
             whole = _log_sum(in_blank, in_character)
-            _add(found, text, whole + row[-1], -math.inf)
+            _add(extended, text, whole + row[-1], -math.inf)
             if text:
-                _add(found, text, -math.inf, in_character + row[text[-1]])
+                _add(extended, text, -math.inf, in_character + row[text[-1]])
             for character in characters:
                 before = in_blank if text[-1:] == (character,) else whole  # alike, they need a blank between
-                _add(found, (*text, character), -math.inf, before + row[character])
-        beams = dict(heapq.nlargest(width, found.items(), key=lambda item: _log_sum(*item[1])))
+                _add(extended, (*text, character), -math.inf, before + row[character])
+        beams = dict(heapq.nlargest(width, extended.items(), key=lambda item: _log_sum(*item[1])))
     return max(beams, key=lambda text: _log_sum(*beams[text]))
 
 

@@ -1,4 +1,4 @@
-"""What losses share that see nothing of the scores but the probability of the label."""
+"""The frame of losses that depend on the scores through the probability of the label alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What losses share that mix the label with a soft one, learnt from the network's own right predictions."""
+"""The frame of losses that mix the label with a soft one, learnt from the network's own right predictions."""
 
 from __future__ import annotations
 

@@ -61,9 +61,9 @@ class TeacherFreeDistillationLoss(ClassificationLoss):
         super().__init__(task)
         if mode not in DEFAULTS:
             raise ValueError(f"mode must be one of {', '.join(DEFAULTS)}, got {mode!r}")
-        given = (alpha, temperature, multiplier)
+        weights = (alpha, temperature, multiplier)
         alpha, temperature, multiplier = (
-            default if value is None else value for value, default in zip(given, DEFAULTS[mode], strict=True)
+            default if value is None else value for value, default in zip(weights, DEFAULTS[mode], strict=True)
         )
         require("alpha", alpha, 0 <= alpha <= 1, "0 to 1")
         require("temperature", temperature, temperature > 0, "> 0")

@@ -1,4 +1,4 @@
-"""What losses share that add something to another loss, their base, and leave the rest to it."""
+"""The frame of losses that add terms to another loss, their base, and leave the rest to it."""
 
 from __future__ import annotations
 

@@ -139,10 +139,10 @@ def weights_problem(name: str, pretrained: bool | str) -> str | None:
     names = weights_names(base)
     if not names:
         return f"{'torchvision' if '/' in source else 'timm'} has no weights for {base}"
-    wanted = pretrained if isinstance(pretrained, str) else tag
-    if not wanted or wanted in names:
+    version = pretrained if isinstance(pretrained, str) else tag
+    if not version or version in names:
         return None
-    return f"{base} has no weights {wanted!r}{did_you_mean(wanted, names)}; one of {', '.join(names)}"
+    return f"{base} has no weights {version!r}{did_you_mean(version, names)}; one of {', '.join(names)}"
 
 
 def architecture_kind(name: str) -> str:
@@ -212,10 +212,10 @@ def build_model(
     network: Any
     if source in ARCHITECTURES:
         constructor = load_entry(ARCHITECTURES[source])
-        given = {"dropout": dropout, "output_channels": output_channels}
-        given = {key: value for key, value in given.items() if value is not None}
-        not_applied += parameter_problems(constructor, given, given=("num_classes", "in_channels"))
-        taken = {key: value for key, value in given.items() if key not in not_applied}
+        options = {"dropout": dropout, "output_channels": output_channels}
+        options = {key: value for key, value in options.items() if value is not None}
+        not_applied += parameter_problems(constructor, options, given=("num_classes", "in_channels"))
+        taken = {key: value for key, value in options.items() if key not in not_applied}
         if problems := architecture_problems(name, params):
             raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
         try:

@@ -66,17 +66,12 @@ class Classifier(pl.LightningModule):
         self._memory_format = torch.channels_last if channels_last else torch.contiguous_format
         if channels_last:
             network.to(memory_format=torch.channels_last)
-        # Each rank counts its own samples, and a loss sums its state itself: DDP must not copy rank 0's over them.
+        # Each rank counts its own samples, and a loss sums its state itself: DDP must not copy rank 0's over them. It
+        # reads which tensors to leave alone from this attribute; there is no public way to say so.
         own = (self.train_tally, "train_tally"), (self.judge_tally, "judge_tally"), (loss, "loss")
         self._ddp_params_and_buffers_to_ignore = [
             f"{prefix}.{name}" for module, prefix in own for name, _ in module.named_buffers()
         ]
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "_current_fx_name":  # Lightning's note of the hook that runs: 44 times a step, no parameter ever
-            object.__setattr__(self, name, value)
-        else:
-            super().__setattr__(name, value)
 
     @property
     def head(self) -> nn.Module:

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, and multiply-adds for one image."""
+"""The cost of a network: parameters, and multiply-adds for one image."""
 
 from __future__ import annotations
 

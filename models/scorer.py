@@ -1,4 +1,4 @@
-"""What is left of a classifier when training is over."""
+"""The part of a classifier that remains when training is over."""
 
 from __future__ import annotations
 

@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Iterator
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+
+NORMS = nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm
 
 
 @contextlib.contextmanager
@@ -22,7 +23,7 @@ def running_statistics_for_single_values(module: nn.Module) -> Iterator[None]:
         if norm.training and args[0].numel() == args[0].shape[1]:
             switched.add(norm.eval())
 
-    handles = [each.register_forward_pre_hook(before) for each in module.modules() if isinstance(each, _BatchNorm)]
+    handles = [part.register_forward_pre_hook(before) for part in module.modules() if isinstance(part, NORMS)]
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What each architecture costs, as counted once for a thousand classes; imports nothing heavy."""
+"""The cost of each architecture, counted once for a thousand classes; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLASSES = 1000
 
 
 class Size(NamedTuple):
-    """What one network costs; None and "" where it is not known.
+    """The cost of one network; None and "" where it is unknown.
 
     Attributes:
         parameters: trainable ones.

@@ -66,8 +66,8 @@ def build(
     except RuntimeError as error:
         one_of = ", ".join(weights_names(name.partition(".")[0]))
         raise ConfigError(f"architecture: {name}: {error}{one_of and f'; its weights: {one_of}'}") from None
-    given = {} if dropout is None else {"drop_rate": dropout}
-    network = _create(name, params, num_classes=num_classes, in_chans=in_channels, pretrained=pretrained, **given)
+    options = {} if dropout is None else {"drop_rate": dropout}
+    network = _create(name, params, num_classes=num_classes, in_chans=in_channels, pretrained=pretrained, **options)
     if network is None:
         dropout = None
         network = _create(name, params, num_classes=num_classes, in_chans=in_channels, pretrained=pretrained)
@@ -82,7 +82,7 @@ def build(
 def weights_names(name: str) -> list[str]:
     """Return the tags of the weights that timm publishes for a network."""
     tagged = timm.list_pretrained(f"{name}.*")
-    return [each.removeprefix(f"{name}.") for each in tagged]
+    return [full_name.removeprefix(f"{name}.") for full_name in tagged]
 
 
 def normalization(name: str) -> tuple[Sequence[float], Sequence[float]] | None:

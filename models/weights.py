@@ -56,22 +56,22 @@ def load_weights(network: nn.Module, weights_path: str | Path) -> bool:
     Raises: ConfigError for a path or file that cannot be used, and for layers that do not fit.
     """
     state = _named_as_in(network, _read(weights_path))
-    wanted = network.state_dict()
-    _sum_colours(network, state, wanted)
-    fresh = _drop_other_head(network, state, wanted, weights_path)
-    missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
-    unexpected = [name for name in state if name not in wanted]
+    own = network.state_dict()
+    _sum_colours(network, state, own)
+    fresh = _drop_other_head(network, state, own, weights_path)
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in state if name not in own]
     reshaped = [
-        f"{name} {list(state[name].shape)} instead of {list(wanted[name].shape)}"
-        for name in wanted
-        if name in state and state[name].shape != wanted[name].shape
+        f"{name} {list(state[name].shape)} instead of {list(own[name].shape)}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
     ]
     problems = {"missing": missing, "not in the network": unexpected, "of another shape": reshaped}
     if any(problems.values()):
-        told = "; ".join(f"{what}: {_first(names)}" for what, names in problems.items() if names)
-        raise ConfigError(f"weights_path: {weights_path} does not fit the network; {told}")
+        text = "; ".join(f"{problem}: {_first(names)}" for problem, names in problems.items() if names)
+        raise ConfigError(f"weights_path: {weights_path} does not fit the network; {text}")
     network.load_state_dict(state, strict=False)  # only counters of batches can be missing
-    LOG.info("loaded %d of %d tensors from %s%s", len(wanted) - len(fresh), len(wanted), weights_path, _but_for(fresh))
+    LOG.info("loaded %d of %d tensors from %s%s", len(own) - len(fresh), len(own), weights_path, _but_for(fresh))
     return not fresh
 
 
@@ -120,32 +120,32 @@ def _named_as_in(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tens
     return {native.get(name, name): value for name, value in (ours or state).items()}
 
 
-def _sum_colours(network: nn.Module, state: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+def _sum_colours(network: nn.Module, state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
     first = next((name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)), "")
     name = f"{first}.weight"
-    if name not in state or state[name].ndim != 4 or state[name].shape[1] != 3 or wanted[name].shape[1] != 1:
+    if name not in state or state[name].ndim != 4 or state[name].shape[1] != 3 or own[name].shape[1] != 1:
         return
     state[name] = state[name].sum(1, keepdim=True)
 
 
 def _drop_other_head(
-    network: Any, state: dict[str, Tensor], wanted: Mapping[str, Tensor], weights_path: str | Path
+    network: Any, state: dict[str, Tensor], own: Mapping[str, Tensor], weights_path: str | Path
 ) -> list[str]:
     """Make the network's own last layer stand in for one of another class count, or for none; return its names."""
     classifier = network.get_classifier()
     prefix = next((name for name, module in network.named_modules() if module is classifier), "")
     names = [f"{prefix}.{name}" for name in classifier.state_dict()]
-    told = [(list(state[name].shape) if name in state else None, list(wanted[name].shape)) for name in names]
-    same_input = all(theirs is None or theirs[1:] == ours[1:] for theirs, ours in told)
-    if not names or not same_input or all(theirs == ours for theirs, ours in told):
+    shapes = [(list(state[name].shape) if name in state else None, list(own[name].shape)) for name in names]
+    same_input = all(theirs is None or theirs[1:] == ours[1:] for theirs, ours in shapes)
+    if not names or not same_input or all(theirs == ours for theirs, ours in shapes):
         return []
-    theirs, ours = told[0]
+    theirs, ours = shapes[0]
     warnings.warn(
         f"weights_path: {weights_path} has {f'a last layer {theirs}' if theirs else 'no last layer'}, the network's is "
         f"{ours}: it stays fresh",
         stacklevel=4,
     )
-    state |= {name: wanted[name] for name in names}
+    state |= {name: own[name] for name in names}
     return names
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, known when damaged, loaded without running what they contain.
+"""Checkpoints: written whole or not at all, checked for damage, loaded without running anything that they contain.
 
 A checkpoint is torch's own file and behind it a mark and the SHA-256 of all before. The checksum lies in the file
 because two files cannot be renamed as one: after a kill, one beside it could be another checkpoint's. `torch.load`
@@ -36,7 +36,7 @@ TRAILER = len(MARK) + hashlib.sha256().digest_size
 
 
 class Position(NamedTuple):
-    """Where a run goes on: in an epoch of which so many steps are done."""
+    """Where a run resumes: in an epoch of which so many steps are done."""
 
     epoch: int
     step: int
@@ -46,7 +46,7 @@ class Position(NamedTuple):
 
 
 class DamagedCheckpoint(TrainingError):
-    """A file that is not what was written as a checkpoint; the message names it and what is wrong."""
+    """Raised for a file that is no sound checkpoint; the message names it and the damage."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -77,7 +77,7 @@ def load_checkpoint(path: Path, *needed: str, mmap: bool = False) -> dict[str, A
     """Read a checkpoint of ours.
 
     Args:
-        needed: what it must hold.
+        needed: names that it must hold.
         mmap: read tensors only when they are used.
 
     Raises: DamagedCheckpoint, also for a file that is not there or holds what no checkpoint of this kind holds;
@@ -122,11 +122,11 @@ CONTENT = {
     "callbacks": lambda value: isinstance(value, dict) and all(isinstance(each, dict) for each in value.values()),
     "loops": lambda value: isinstance(value, dict),
 }
-"""What a checkpoint of ours may hold, and the test of its type."""
+"""Content of a checkpoint of ours -> the test of its type."""
 
 
 def _rename_heads(content: dict[str, Any], path: Path) -> None:
-    """Give the head of a margin loss its one name. Of two values the loss's is the one that was validated."""
+    """Give the head of a margin loss its one name. Of two values, the loss's was validated."""
     average = content.get("callbacks", {}).get("WeightAverage", {}).get("average", {})
     states: list[dict[str, Tensor]] = [content.get("state_dict", {}), average]
     for state in filter(_is_state, states):
@@ -144,8 +144,8 @@ def weights_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _tallied(module: nn.Module) -> set[str]:
-    tallies = ((prefix, each) for prefix, each in module.named_modules() if isinstance(each, BaseTally))
-    return {f"{prefix}.{name}" for prefix, each in tallies for name in each.state_dict()}
+    tallies = ((prefix, tally) for prefix, tally in module.named_modules() if isinstance(tally, BaseTally))
+    return {f"{prefix}.{name}" for prefix, tally in tallies for name in tally.state_dict()}
 
 
 def load_weights_of(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
@@ -207,7 +207,7 @@ def verify_checkpoint(path: Path) -> None:
 
 
 class Resume(NamedTuple):
-    """What a run goes on from: the file and the position, or None to start at epoch 0; and what to tell of damage."""
+    """Where a run resumes: file and position, or None to start at epoch 0; and a report of damage."""
 
     path: Path | None = None
     position: Position | None = None
@@ -215,16 +215,16 @@ class Resume(NamedTuple):
 
 
 RESUMED = ("position", "state_dict", "optimizer_states", "callbacks", "loops", "rows", "stopped")
-"""What a checkpoint holds from which a run resumes."""
+"""Content that a run needs to resume."""
 
 
 def choose_checkpoint(last: Path, previous: Path, module: nn.Module | None = None) -> Resume:
     """Choose the newest sound one of a run's two.
 
-    A kill while `last` is written leaves only `previous`, which then is the newest: nothing to tell.
+    A kill while `last` is written leaves only `previous`, which then is the newest: nothing to report.
 
     Args:
-        module: what is to resume.
+        module: to be resumed.
 
     Raises: ConfigError for a checkpoint of another version, or whose tensors are not the module's.
     """
@@ -240,12 +240,12 @@ def choose_checkpoint(last: Path, previous: Path, module: nn.Module | None = Non
         if module is not None:
             refuse_other_names(module, content["state_dict"], path)
         position = Position(*content["position"])
-        return Resume(path, position, f"{damages[0]}: going on {position}, from {path.name}" if damages else None)
+        return Resume(path, position, f"{damages[0]}: resuming {position}, from {path.name}" if damages else None)
     return Resume(complaint=f"{'; '.join(damages)}: no other checkpoint, starting at epoch 1" if damages else None)
 
 
 def keep_previous(last: Path, previous: Path) -> None:
-    """Make room for the next `last`, which is known to be sound: at every moment one of the two is whole."""
+    """Make room for the next `last`; the one there is sound, so at every moment one of the two is whole."""
     if last.is_file():
         rename(last, previous)
 

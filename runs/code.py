@@ -1,7 +1,7 @@
-"""The code that decides a run's result: which files, what they said when it was trained, what has changed since.
+"""The code that decides a run's result: which files, their content when it was trained, changes since.
 
 Code is recorded in environment.json, and is no part of a run's identity: a run whose code has changed is the same run,
-which nobody may pass over or go on with unasked.
+which nobody may skip or resume without saying so.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from configuration.schema import Configuration
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_LOSSES
 from models import ARCHITECTURES, resolve_architecture
-from runs.folder import RunFolder, write_json
-from runs.identity import CHAINS, resolved_parameters
+from runs.folder import RunFolder
+from runs.identity import CHAINS
+from runs.parameters import resolved_parameters
+from runs.records import write_json
 from utils.lookup import Entry
 from utils.signatures import read_attribute
 
@@ -31,9 +33,9 @@ FOLDERS = ("losses", "models", "datasets", "metrics")
 OF_EVERY_RUN = (
     *("models.classifier", "datasets.data_module", "utils.seeding"),
     *("training.building", "training.networks", "training.optimization"),
-    *("training.callbacks", "training.step_loop", "training.finishing"),
+    *("training.callbacks", "training.finishing"),
 )
-"""What leads every run from its configuration to its numbers."""
+"""Modules that lead every run from its configuration to its numbers."""
 ONLY_WITH = {
     "datasets.label_noise": "label_noise",
     "datasets.noisy_labels": "noisy_labels",
@@ -59,10 +61,10 @@ WITHOUT_INFLUENCE = (
     ),
     *("datasets.augmentation.transform_parameters", "models.flops", "models.sizes"),
 )
-"""Modules that what decides a result imports and that change none: checks, caches, downloads, counts."""
+"""Modules that are imported by those that decide a result and that change none: checks, caches, downloads, counts."""
 
 Changes = dict[str, tuple[str | None, str | None]]
-"""File -> what stands for its code before and now, None where it is no part of the run."""
+"""File -> digest of its code before and now, None where it is no part of the run."""
 
 
 def code_of(config: Configuration) -> dict[str, str]:
@@ -87,25 +89,25 @@ def _code(roots: frozenset[str], without: frozenset[str]) -> dict[str, str]:
 
 
 def code_changes(facts: Mapping[str, Any], config: Configuration, accepted: bool = True) -> Changes | None:
-    """Return what has changed in the code of a run since it was trained; None if it is not recorded.
+    """Return the changes in the code of a run since it was trained; None if it was not recorded.
 
     Args:
-        facts: what its environment.json says.
+        facts: of its environment.json.
         accepted: leave out changes that were accepted.
     """
     before, now = facts.get("code"), code_of(config)
     if not isinstance(before, dict):
         return None
-    known = {str(file): str(digest).rpartition("+")[2] for file, digest in before.items()}
+    recorded = {str(file): str(digest).rpartition("+")[2] for file, digest in before.items()}
     if accepted:
-        for each in _accepted(facts):
-            known |= {file: str(after) for file, (_, after) in each["files"].items()}
-    files = sorted({*known, *now})
-    return {file: (known.get(file), now.get(file)) for file in files if known.get(file) != now.get(file)}
+        for acceptance in _accepted(facts):
+            recorded |= {file: str(after) for file, (_, after) in acceptance["files"].items()}
+    files = sorted({*recorded, *now})
+    return {file: (recorded.get(file), now.get(file)) for file in files if recorded.get(file) != now.get(file)}
 
 
 def changed_parameters(facts: Mapping[str, Any], config: Configuration) -> list[str]:
-    """Return which parameters have another value than the run was trained with, such as by a default that changed."""
+    """Return the parameters whose values have changed since the run was trained, for example by a new default."""
     before, now = facts.get("resolved"), resolved_parameters(config)
     if not isinstance(before, dict):
         return []
@@ -120,29 +122,29 @@ def changed_parameters(facts: Mapping[str, Any], config: Configuration) -> list[
 
 
 def accept(folder: RunFolder, changes: Changes) -> None:
-    """Record in a run's environment.json that somebody goes on with it though its code has changed."""
+    """Record in a run's environment.json that it is kept though its code has changed."""
     facts = folder.read_environment()
     entry = {"accepted": datetime.now().astimezone().isoformat(timespec="seconds"), "files": changes}
     write_json(folder.environment, facts | {"code_accepted": [*_accepted(facts), entry]})
 
 
 def _accepted(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the changes that were accepted; none where the record is no such list, as folders come from elsewhere."""
+    """Return the changes that were accepted; none if the record is malformed, as folders may come from elsewhere."""
     try:
-        return [msgspec.to_builtins(each) for each in msgspec.convert(facts.get("code_accepted", []), list[_Accepted])]
+        return msgspec.to_builtins(msgspec.convert(facts.get("code_accepted", []), list[_Accepted]))
     except msgspec.ValidationError:
         return []
 
 
 def continued_code(before: Mapping[str, Any], now: Mapping[str, str]) -> dict[str, str]:
-    """Return the code of a run that goes on: of a file that has changed, all that it was, joined by "+".
+    """Return the code of a resumed run: for a file that has changed, all its digests, joined by "+".
 
-    Args: before: its facts until now; without a record of code, "?" stands for what it was.
+    Args: before: its facts until now; without a record of code, "?" stands for the first digest.
     """
-    known = before.get("code")
-    if not isinstance(known, dict):
+    recorded = before.get("code")
+    if not isinstance(recorded, dict):
         return {file: f"?+{digest}" for file, digest in now.items()}
-    joined = {file: str(known.get(file, digest)) for file, digest in now.items()}
+    joined = {file: str(recorded.get(file, digest)) for file, digest in now.items()}
     return {
         file: text if text.rpartition("+")[2] == now[file] else f"{text}+{now[file]}" for file, text in joined.items()
     }
@@ -154,11 +156,11 @@ class _Accepted(msgspec.Struct):
 
 
 OnChange = Literal["keep", "retrain"] | None
-"""What becomes of a run whose code has changed since; None to refuse it."""
+"""Treatment of a run whose code has changed since; None to refuse it."""
 
 
 def refusal(folder: RunFolder, changes: Changes, facts: Mapping[str, Any], config: Configuration) -> str:
-    """Return why a run is neither passed over nor resumed: its code has changed, and what can be done."""
+    """Return the message that refuses a run whose code has changed, with the ways out."""
     finished = folder.is_finished
     keep = "keeps its result" if finished else "resumes it under the new code"
     return (
@@ -170,12 +172,12 @@ def refusal(folder: RunFolder, changes: Changes, facts: Mapping[str, Any], confi
 
 
 def in_words(changes: Changes, parameters: Iterable[str] = ()) -> str:
-    """Return the files that changed, and the parameters."""
+    """Return the changed files and parameters as a list for a message."""
     return ", ".join([*changes, *parameters])
 
 
 def _roots(config: Configuration) -> Iterator[str]:
-    """Yield the modules of what a configuration names, and those of every run."""
+    """Yield the modules of everything that a configuration names, and those of every run."""
     yield from OF_EVERY_RUN
     yield from (module for module, key in ONLY_WITH.items() if getattr(config, key))
     losses = set(_names(config.loss_function, resolved_parameters(config)["loss_params"]))  # one within another, too
@@ -188,7 +190,7 @@ def _roots(config: Configuration) -> Iterator[str]:
     architecture = resolve_architecture(config.architecture)
     library = "torchvision_models" if architecture.startswith("torchvision/") else "timm_models"
     ours = ARCHITECTURES.get(architecture)
-    yield f"models.networks.{library}" if ours is None else _module(ours)
+    yield f"models.{library}" if ours is None else _module(ours)
     if config.weights_path or config.pretrained:
         yield "models.weights"
     yield _module(DATASETS[config.dataset])
@@ -244,15 +246,15 @@ def _state(file: Path) -> tuple[int, int]:
 @functools.lru_cache(maxsize=1000)
 def _imports_of(file: Path, changed: int, size: int) -> frozenset[str]:
     """Return the modules that a file names in its imports, wherever in it; some of these names are no module's."""
-    found = set()
+    modules = set()
     for node in ast.walk(_parsed(file, changed, size)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             package = file.parents[node.level - 1].relative_to(ROOT).parts if node.level else ()
             source = ".".join((*package, *filter(None, [node.module])))
-            found |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
-    return frozenset(found)
+            modules |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
+    return frozenset(modules)
 
 
 @functools.lru_cache(maxsize=1000)
@@ -281,13 +283,13 @@ def _written(node: Any) -> Iterator[str]:
         yield ")"
     elif isinstance(node, list):
         yield "["
-        for each in node:
-            if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)):
-                yield from _written(each)
+        for item in node:
+            if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)):
+                yield from _written(item)
         yield "]"
     else:
         yield f"{type(node).__name__} {node!r},"
 
 
 def _listed(value: Any) -> Any:
-    return [_listed(each) for each in value] if isinstance(value, (list, tuple)) else value
+    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value

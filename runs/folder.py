@@ -1,21 +1,15 @@
-"""A run on the disk: its folder, what identifies it, what it leaves."""
+"""A run on the disk: its folder, the files in it, and how the folder of a configuration is found."""
 
 from __future__ import annotations
 
 import csv
 import functools
 import io
-import json
 import math
 import os
-import platform
 import re
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,22 +19,16 @@ import yaml
 from configuration.schema import Configuration
 from runs.identity import fingerprint, identity, read_settings
 from runs.names import canonical_name, names_of
-from utils.files import DamagedFile, read_text, write_atomically
+from runs.records import read_mapping, write_csv, write_json
+from utils.files import DamagedFile, read_text
 
 MLFLOW_COPIES = "mlartifacts"
 """Folder beside the runs where MLflow keeps copies of their files."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a cell begins with that spreadsheets take for more than a text."""
-MOST_DIGITS = 30
-"""Of a whole number that is read: those of more fit in no float, or take long."""
-PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "scikit-learn")
-
-
 OF_EVERY_SUMMARY = (
     *("test/accuracy", "test/top5_accuracy", "test/f1", "test/loss", "test/cross_entropy", "test/rejected"),
     *("valid/accuracy", "selected_on", "selected_epoch", "seconds", "images_per_second", "waiting_share"),
 )
-"""What every finished run knows of itself."""
+"""Names that every summary has."""
 
 
 class TrialRecord(msgspec.Struct, frozen=True):
@@ -55,86 +43,55 @@ class TrialRecord(msgspec.Struct, frozen=True):
     drawn: dict[str, Any]
 
 
+class _Within:
+    """A path within a run's folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, folder: RunFolder, owner: type) -> Path:
+        return folder.path / self.name
+
+
 @dataclass(frozen=True)
 class RunFolder:
-    """output/<dataset>-<architecture>-<loss>-s<seed>-<fingerprint>/ and the names of what lies in it."""
+    """output/<dataset>-<architecture>-<loss>-s<seed>-<fingerprint>/ and the names of what lies in it.
+
+    Attributes:
+        previous: the checkpoint before the last, from which a run resumes when that one is damaged.
+        evaluation: results of evaluate.py on the test part.
+        confusions: of texts, the characters that are mistaken at each place.
+        trial: there if the run was trained as a trial of a search.
+        unreported: there while trackers are open, and after them if they may have missed the end of the run.
+        lock: held while a process trains the run.
+    """
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yml"
-
-    @property
-    def environment(self) -> Path:
-        return self.path / "environment.json"
-
-    @property
-    def classes(self) -> Path:
-        return self.path / "classes.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def best(self) -> Path:
-        return self.path / "checkpoints" / "best.ckpt"
-
-    @property
-    def last(self) -> Path:
-        return self.path / "checkpoints" / "last.ckpt"
-
-    @property
-    def previous(self) -> Path:
-        """The checkpoint before the last: what a run goes on from when that one is damaged."""
-        return self.path / "checkpoints" / "previous.ckpt"
+    config = _Within("config.yml")
+    environment = _Within("environment.json")
+    classes = _Within("classes.json")
+    metrics = _Within("metrics.csv")
+    best = _Within("checkpoints/best.ckpt")
+    last = _Within("checkpoints/last.ckpt")
+    previous = _Within("checkpoints/previous.ckpt")
+    summary = _Within("summary.json")
+    predictions = _Within("predictions.parquet")
+    evaluation = _Within("evaluation")
+    label_noise = _Within("label_noise.csv")
+    confusions = _Within("confusions.csv")
+    trial = _Within("trial.json")
+    unreported = _Within(".untold")
+    lock = _Within(".lock")
 
     def kept(self, epoch: int) -> Path:
-        """The weights of one epoch, counted from 0, kept by `keep_epochs`."""
+        """Return the path of the weights of one epoch, counted from 0, kept by `keep_epochs`."""
         return self.path / "checkpoints" / f"epoch-{epoch}.ckpt"
 
     def kept_epochs(self) -> list[int]:
         """Return the epochs whose weights are kept, ascending."""
         names = (path.stem.removeprefix("epoch-") for path in self.path.glob("checkpoints/epoch-*.ckpt"))
         return sorted(int(name) for name in names if name.isdecimal())
-
-    @property
-    def summary(self) -> Path:
-        return self.path / "summary.json"
-
-    @property
-    def predictions(self) -> Path:
-        return self.path / "predictions.parquet"
-
-    @property
-    def evaluation(self) -> Path:
-        """What evaluate.py found out about the test part."""
-        return self.path / "evaluation"
-
-    @property
-    def label_noise(self) -> Path:
-        return self.path / "label_noise.csv"
-
-    @property
-    def confusions(self) -> Path:
-        """Of texts: what is taken for what at each place."""
-        return self.path / "confusions.csv"
-
-    @property
-    def trial(self) -> Path:
-        """There if the run was trained as a trial of a search."""
-        return self.path / "trial.json"
-
-    @property
-    def untold(self) -> Path:
-        """There from when trackers are opened until they are closed: while they may not know how the run ended."""
-        return self.path / ".untold"
-
-    @property
-    def lock(self) -> Path:
-        """Held while a process trains the run."""
-        return self.path / ".lock"
 
     def picture(self, name: str) -> Path:
         return self.path / f"{name}.png"
@@ -174,7 +131,7 @@ class RunFolder:
         return summary
 
     def read_environment(self) -> dict[str, Any]:
-        """Return what was recorded when the run began; empty when there is nothing. Raises: DamagedFile."""
+        """Return the record made when the run began, empty if there is none. Raises: DamagedFile."""
         return read_mapping(self.environment) if self.environment.is_file() else {}
 
     def read_classes(self) -> tuple[str, ...] | None:
@@ -190,7 +147,7 @@ class RunFolder:
             raise DamagedFile(f"{self.classes.name} holds no list of names") from None
 
     def write_classes(self, kind: str, classes: Sequence[str]) -> None:
-        """Write what each score means. Args: kind: of the data, "image" or "sequence"."""
+        """Write the meaning of each score. Args: kind: of the data, "image" or "sequence"."""
         write_json(self.classes, {"kind": kind, "classes": list(classes)})
 
     def read_trial(self) -> TrialRecord | None:
@@ -212,7 +169,7 @@ class RunFolder:
         name = self.metrics.name
         try:
             table = csv.DictReader(io.StringIO(read_text(self.metrics), newline=""))
-            rows = [{key: float(each) for key, each in row.items() if each != ""} for row in table]
+            rows = [{key: float(cell) for key, cell in row.items() if cell != ""} for row in table]
         except DamagedFile:
             raise
         except (csv.Error, ValueError, TypeError):  # TypeError: a line with fewer or more fields than names
@@ -227,39 +184,14 @@ class RunFolder:
         write_csv(self.metrics, [{**row, "epoch": int(row["epoch"])} for row in rows])
 
 
-def read_mapping(path: Path) -> dict[str, Any]:
-    """Return the values that a JSON file holds by their names; nothing in it keeps the reader busy.
-
-    Raises: DamagedFile; OSError.
-    """
-    text = read_text(path)
-    try:
-        values = json.loads(text, parse_int=_whole)
-    except json.JSONDecodeError as error:
-        raise DamagedFile(f"{path.name} is not JSON: {error.msg} in line {error.lineno}") from None
-    except RecursionError:
-        raise DamagedFile(f"{path.name} holds values within too many others") from None
-    except OverflowError:
-        raise DamagedFile(f"{path.name} holds a number of more than {MOST_DIGITS} digits") from None
-    if not isinstance(values, dict):
-        raise DamagedFile(f"{path.name} holds no mapping")
-    return values
-
-
-def _whole(text: str) -> int:
-    if len(text) > MOST_DIGITS:
-        raise OverflowError
-    return int(text)
-
-
 def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False) -> RunFolder:
-    """Return the folder of a configuration's run, the last of those trained anew; with `fresh`, a new one.
+    """Return the folder of a configuration's run, the last of several; with `fresh`, a new one.
 
-    One of another name is found, too, by what it recorded: it was renamed, or named by an earlier version.
+    A folder of another name, renamed or named by an earlier version, is identified by its records.
     """
     mine = fingerprint(config, data_fingerprint)
     path = Path(config.output_path) / f"{run_prefix(config)}-s{config.seed}-{mine}"
-    if not path.exists() and (others := _folders_of(config, mine, data_fingerprint)):
+    if not path.exists() and (others := _folders_of(config, mine)):
         if not fresh:
             return others[-1]
         names = [FolderName.parse(other.path.name) for other in others]
@@ -273,15 +205,14 @@ def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False
     return RunFolder(path)
 
 
-def _folders_of(config: Configuration, mine: str, data_fingerprint: str) -> list[RunFolder]:
-    """Return the folders of a run whatever they are called, those trained anew last."""
-    found = []
+def _folders_of(config: Configuration, mine: str) -> list[RunFolder]:
+    """Return the folders of a run whatever their names, the first first."""
+    folders = []
     for folder in possible_folders(config):
-        facts = _known_facts(str(folder.environment), *_state_of(folder.environment))
-        if facts.get("data_fingerprint") == data_fingerprint and recorded_identity(folder) == mine:
+        if recorded_identity(folder) == mine:
             name = FolderName.parse(folder.path.name)
-            found.append((name.number if name else 1, folder.path.name, folder))
-    return [folder for *_, folder in sorted(found, key=lambda each: each[:2])]
+            folders.append((name.number if name else 1, folder.path.name, folder))
+    return [folder for *_, folder in sorted(folders, key=lambda entry: entry[:2])]
 
 
 def possible_folders(config: Configuration) -> Iterator[RunFolder]:
@@ -300,7 +231,7 @@ def possible_folders(config: Configuration) -> Iterator[RunFolder]:
 
 
 def recorded_identity(folder: RunFolder) -> str | None:
-    """Return what identifies the run of a folder, by what it recorded; None where that cannot be read."""
+    """Return the identity of a folder's run from its records; None where they cannot be read."""
     return _recorded_identity(str(folder.path), _state_of(folder.config), _state_of(folder.environment))
 
 
@@ -314,16 +245,8 @@ def _recorded_identity(path: str, config: tuple[int, int], environment: tuple[in
         return None
 
 
-@functools.lru_cache(maxsize=10_000)
-def _known_facts(path: str, changed: int, size: int) -> dict[str, Any]:
-    try:
-        return read_mapping(Path(path))
-    except (DamagedFile, OSError):
-        return {}
-
-
 def _state_of(path: Path) -> tuple[int, int]:
-    """Return what changes when a file is written, zeros where there is none."""
+    """Return values that change when a file is written, zeros where there is none."""
     try:
         facts = path.stat()
     except OSError:
@@ -332,11 +255,11 @@ def _state_of(path: Path) -> tuple[int, int]:
 
 
 class FolderName(NamedTuple):
-    """What the name of a run's folder says.
+    """The parts of the name of a run's folder.
 
     Args:
-        beginning: data set, architecture, loss and seed. fingerprint: its ten digits.
-        number: which of those trained anew it is, 1 for the first.
+        beginning: data set, architecture, loss and seed. fingerprint: ten digits.
+        number: 1, or more for a run that was retrained.
     """
 
     beginning: str
@@ -345,7 +268,7 @@ class FolderName(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> FolderName | None:
-        """Return what a name says, None if it is no run's."""
+        """Return the parts of a name, None if it is no run's."""
         match = re.fullmatch(r"(.+)-([0-9a-f]{10})(?:-([0-9]{1,9}))?", name)
         return match and cls(match[1], match[2], int(match[3] or 1))
 
@@ -363,113 +286,3 @@ def run_prefixes(config: Configuration) -> list[str]:
 def _prefix(config: Configuration, architecture: str) -> str:
     parts = (config.dataset, architecture, config.loss_function)
     return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts)
-
-
-def check_writable(config: Configuration) -> None:
-    """Raise ConfigError if a folder that the run writes to cannot be written."""
-    mistakes = {}
-    for key in ("output_path", "logging_dir"):
-        folder = Path(getattr(config, key))
-        probe = folder / f".writable-{os.getpid()}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            mistakes[(key,)] = f"cannot write to {str(folder)!r}: {error.strerror}; choose another folder"
-    if mistakes:
-        raise config.error(mistakes)
-
-
-def environment(device: str, precision: str, data_fingerprint: str) -> dict[str, Any]:
-    """Return what else a result depends on; taken from a fixed list, never a dump of the environment."""
-    import torch
-
-    return {
-        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "runtime": runtime(),
-        "python": sys.version.split()[0],
-        "packages": {name: package_version(name) for name in PACKAGES},
-        "platform": platform.platform(),
-        "processor": processor_name(),
-        "device": device,
-        "precision": precision,
-        "threads": torch.get_num_threads(),
-        "cuda": torch.version.cuda,
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "data_fingerprint": data_fingerprint,
-    }
-
-
-def processor_name() -> str:
-    """Return what the processor calls itself, as exactly as the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.processor() or platform.machine()
-
-
-HARMLESS = (
-    *("started", "continued", "runtime", "git_changed", "data_fingerprint", "platform"),
-    *("code", "code_accepted", "resolved", "weights"),
-)
-"""Facts that a run may change without a word; other data are another run."""
-
-
-def changed_facts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return what differs in two records of an environment and can change a result, each as before and now."""
-    flat_before, flat_now = ({**facts, **facts["packages"]} for facts in (before, now))
-    names = [name for name in flat_now if name not in (*HARMLESS, "packages")]
-    return {name: (flat_before.get(name), flat_now[name]) for name in names if flat_before.get(name) != flat_now[name]}
-
-
-def runtime() -> str:
-    """Return "colab" or "local", the thesis's column."""
-    return "colab" if "COLAB_RELEASE_TAG" in os.environ or "google.colab" in sys.modules else "local"
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows under a line with the names of all their columns; no text among them is a formula."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    write_rows(path, [names, *([row.get(name, "") for name in names] for row in rows)])
-
-
-def write_rows(path: Path, rows: Iterable[Iterable[Any]]) -> None:
-    """Write rows of CSV; no text among them is a formula."""
-    text = io.StringIO()
-    csv.writer(text).writerows([map(without_formula, row) for row in rows])
-    write_atomically(path, text.getvalue())
-
-
-def without_formula(value: Any) -> Any:
-    """Return a text with an apostrophe before what a spreadsheet would run as a formula; all else as it is."""
-    if not isinstance(value, str) or not value.lstrip(" ").startswith(FORMULA):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    write_atomically(path, json.dumps(values, indent=2) + "\n")
-
-
-def package_version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _git(*arguments: str) -> str | None:
-    here = Path(__file__).resolve().parent
-    try:
-        done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -1,7 +1,7 @@
-"""Settings in which two runs differ or are the same: one definition for folders, comparisons, sweeps and searches.
+"""The identity of a run: one definition of equal settings for folders, comparisons, sweeps and searches.
 
-Names are canonical (short names resolved), `auto` is resolved where it is known, and what has no effect in a run is
-left out, as are parameters that say their own default. Device, versions and code are no settings: environment.json
+Names are canonical (short names resolved), `auto` is resolved where possible, and settings without effect in a run are
+left out, as are parameters that repeat their default. Device, versions and code are no settings: environment.json
 records them. Nothing here imports torch, but for `precision: auto` on a machine that may have a GPU.
 """
 
@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import msgspec
 from configuration.reading import check_types
 from configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
 from configuration.settings import read_values
+from runs.environment import FULL_PRECISION, automatic_precision
 from runs.names import canonical_name, signature_of
 from utils.files import open_regular
 
@@ -29,8 +30,6 @@ ENTERING = tuple(key for key in KEYS if key not in WITHOUT_INFLUENCE)
 """The keys that can change a result, in the order of the schema."""
 OF_EVERY_RUN = ("dataset", "architecture", "loss_function", "seed", "num_epochs")
 """Keys that no version of this project left out; younger ones have their defaults in older runs."""
-FULL_PRECISION = ("cpu", "mps", "tpu")
-"""Accelerators on which `precision: auto` is float32."""
 NAMES = ("dataset", "architecture", "loss_function", "optimizer", "lr_scheduler", "mixing")
 OWNERS = {
     "data_params": "dataset",
@@ -44,62 +43,60 @@ OWNERS = {
 CHAINS = {"image_augmentations": "augment_images", "tensor_augmentations": "augment_tensors"}
 """Transforms, one after the other -> the key that switches them on."""
 STRUCTURES = ("normalization_params_rgb", "normalization_params_grayscale")
-NO_PARAMETERS = frozenset({"self", "task", "params", "optimizer", "num_classes", "in_channels", "steps_per_epoch"})
-"""Parameters of constructors that the run gives and no configuration."""
-
 Contents = Callable[[str, str], str]
-"""Dotted key and path of a file of weights -> what stands for its content."""
+"""Dotted key and path of a file of weights -> digest of its content."""
 
 
 def settings_of(
     config: Configuration, precision: str | None = None, contents: Contents | None = None
 ) -> dict[str, Any]:
-    """Return what can change a run's result, flat and hashable, in the order of the schema.
+    """Return the settings that can change a run's result, flat and hashable, in the order of the schema.
 
     Args:
-        precision: what `auto` is on the device of the run; None to leave it as it is.
-        contents: names files by what they hold; None to keep their paths.
+        precision: of the run where the configuration says `auto`; None if unknown.
+        contents: names files by their content; None to keep their paths.
     """
     name_file = contents or (lambda key, path: path)
-    found: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key in ENTERING:
-        if not _has_effect(config, key):
+        if not has_effect(config, key):
             continue
         value = getattr(config, key)
         if key == "image_size":
-            found[key] = None if config.size is None else _one_side(config.size)
+            settings[key] = config.size[0] if config.size and config.size[0] == config.size[1] else config.size
         elif key == "classes":  # names, which may be written as numbers
-            found[key] = value and tuple(map(str, value))
+            settings[key] = value and tuple(map(str, value))
         elif key == "precision":
-            found[key] = value if value != "auto" else _automatic(config.accelerator, precision)
+            full = "32-true" if config.accelerator in FULL_PRECISION else None
+            settings[key] = value if value != "auto" else precision or full or "auto"
         elif key == "normalize":  # `auto` takes the numbers of pretrained weights, where a run begins with such
-            found[key] = value if value != "auto" or config.pretrained or config.weights_path else True
+            settings[key] = value if value != "auto" or config.pretrained or config.weights_path else True
         elif key == "weights_path":
-            found[key] = value if value is None else name_file(key, value)
+            settings[key] = value if value is None else name_file(key, value)
         elif key in CHAINS:
-            found |= _chain(key, key, value)
+            settings |= _chain(key, key, value)
         elif key in CHAINS.values():
             chain = next(chain for chain, switch in CHAINS.items() if switch == key)
-            found[key] = value and bool(getattr(config, chain))
+            settings[key] = value and bool(getattr(config, chain))
         elif key in OWNERS:
             owner = getattr(config, OWNERS[key])
             parts = [(f"{key}.{name}.", name, value.get(name, {})) for name in owner] if isinstance(owner, list) else []
-            for above, name, given in parts or [("", owner, value)]:  # of several mixings each has its own
-                found |= _parameters(key, OWNERS[key], name, given, name_file, above)
+            for above, name, params in parts or [(f"{key}.", owner, value)]:  # of several mixings each has its own
+                settings |= _parameters(OWNERS[key], name, params, name_file, above)
         elif key in STRUCTURES:
-            found |= _flatten(f"{key}.", msgspec.to_builtins(value))
+            settings |= _flatten(f"{key}.", msgspec.to_builtins(value))
         else:
-            found[key] = canonical_name(key, value) if key in NAMES and isinstance(value, str) else plain(value)
-    return found
+            settings[key] = canonical_name(key, value) if key in NAMES and isinstance(value, str) else plain(value)
+    return settings
 
 
 def identity(settings: Mapping[str, Any], data_fingerprint: str) -> str:
-    """Return ten hexadecimal digits that change with what can change the result; keys with their default do not count.
+    """Return ten hexadecimal digits of the settings that can change the result; keys with their default do not count.
 
-    So a key that is added to the schema leaves the runs that are there as they are.
+    So a key that is added to the schema leaves existing runs as they are.
     """
-    told = sorted((key, _spelled(value)) for key, value in settings.items() if not is_default(key, value))
-    text = json.dumps([VERSION, told, data_fingerprint], default=str)
+    entering = sorted((key, _spelled(value)) for key, value in settings.items() if not is_default(key, value))
+    text = json.dumps([VERSION, entering, data_fingerprint], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
@@ -121,24 +118,8 @@ def precision_here(config: Configuration) -> str:
     return automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
 
 
-def _automatic(accelerator: str, precision: str | None) -> str:
-    """Return what `precision: auto` is as far as is known without asking the machine."""
-    return precision or ("32-true" if accelerator in FULL_PRECISION else "auto")
-
-
-def automatic_precision(accelerator: str) -> str:
-    """Return bfloat16 where the GPU computes it, float16 on older ones, float32 elsewhere."""
-    if accelerator in FULL_PRECISION:
-        return "32-true"
-    import torch
-
-    if not torch.cuda.is_available():
-        return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-
-
 def read_settings(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run that is there, by its config.yml. Args: facts: what its environment.json says.
+    """Return the settings of an existing run by its config.yml. Args: facts: of its environment.json.
 
     Raises: OSError, ValueError or yaml.YAMLError if the file cannot be read or is no run's.
     """
@@ -149,22 +130,21 @@ def read_settings(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recorded_settings(values: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a run that is there.
+    """Return the settings of an existing run.
 
     Args:
-        values: what its config.yml says; a younger key has its default.
-        facts: what its environment.json says. One of an earlier version has no digests of weights: then the files
-            count, where they still lie, or else their paths.
+        values: of its config.yml; a younger key has its default.
+        facts: of its environment.json. One of an earlier version has no digests of weights: then the files count if
+            they still exist, or else their paths.
 
     Raises: ValueError if they are no configuration's.
     """
-    known = {key: value for key, value in values.items() if key in KEYS}
+    values = {key: value for key, value in values.items() if key in KEYS}
     try:
-        config = msgspec.convert(known, Configuration)
+        config = msgspec.convert(values, Configuration)
     except msgspec.ValidationError:
-        raise ValueError(
-            "; ".join(f"{'.'.join(each.key)}: {each.text}" for each in check_types(Configuration, known))
-        ) from None
+        mistakes = (f"{'.'.join(mistake.key)}: {mistake.text}" for mistake in check_types(Configuration, values))
+        raise ValueError("; ".join(mistakes)) from None
     recorded = facts.get("weights")
     digests: Mapping[str, Any] = recorded if isinstance(recorded, dict) else {}
 
@@ -182,18 +162,18 @@ def recorded_settings(values: Mapping[str, Any], facts: Mapping[str, Any]) -> di
 
 def weights_here(config: Configuration) -> dict[str, str]:
     """Return dotted key -> digest of the content, for each file of weights that a run starts from or learns from."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
 
     def content(key: str, path: str) -> str:
-        found[key] = content_of(path)
+        digests[key] = content_of(path)
         return path
 
     settings_of(config, contents=content)
-    return found
+    return digests
 
 
 def content_of(path: str) -> str:
-    """Return twelve hexadecimal digits of what a file holds; it is read again only where it has changed."""
+    """Return twelve hexadecimal digits of a file's content; it is read again only if it has changed."""
     file = Path(path).expanduser()
     facts = file.stat()
     return _digest(os.path.realpath(file), facts.st_mtime_ns, facts.st_size)
@@ -205,53 +185,8 @@ def _digest(path: str, changed: int, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
-def fill_in(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return settings in which a parameter that some runs set has its default in others with the same constructor.
-
-    Two runs are the same before if and only if they are after it: it is for the reader.
-    """
-    keys = dict.fromkeys(key for run in runs for key in run if key.partition(".")[0] in OWNERS)
-    return [
-        run | {key: value for key in keys if key not in run and (value := _default_of(run, key)) is not None}
-        for run in map(dict, runs)
-    ]
-
-
-def _default_of(settings: Mapping[str, Any], key: str) -> Any:
-    """Return the default of a parameter, None if it has none in a run with these settings."""
-    params, _, name = key.partition(".")
-    owner = settings.get(OWNERS[params])
-    if not isinstance(owner, str):
-        return None
-    return plain(signature_of(OWNERS[params], owner).defaults.get(name))
-
-
-def resolved_parameters(config: Configuration) -> dict[str, Any]:
-    """Return all parameters of what a run is built from, defaults filled in where they are plain values."""
-    found: dict[str, Any] = {}
-    for params, owner in OWNERS.items():
-        name = getattr(config, owner)
-        if name is not None and _has_effect(config, params):
-            given = getattr(config, params)
-            several = isinstance(name, list)
-            found[params] = (
-                {each: _filled(owner, each, given.get(each)) for each in name}
-                if several
-                else _filled(owner, name, given)
-            )
-    for chain in CHAINS:
-        if _has_effect(config, chain):
-            found[chain] = [{name: _filled(chain, name, given)} for name, given in _items(getattr(config, chain))]
-    return found
-
-
-def _filled(owner: str, name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    defaults = signature_of(owner, name).defaults
-    return {key: value for key, value in defaults.items() if key not in NO_PARAMETERS} | dict(given or {})
-
-
-def _has_effect(config: Configuration, key: str) -> bool:
-    """Tell whether a key can change this run's result, whatever its value, as far as is known without the data."""
+def has_effect(config: Configuration, key: str) -> bool:
+    """Return whether a key can change this run's result, whatever its value, as far as can be said without the data."""
     if key == "normalization_params_rgb":
         return config.normalize and not config.convert_to_grayscale
     if key == "normalization_params_grayscale":
@@ -261,7 +196,7 @@ def _has_effect(config: Configuration, key: str) -> bool:
     if key in CHAINS:
         return bool(getattr(config, CHAINS[key]) and getattr(config, key))
     if key == "augment_backend":
-        return any(_has_effect(config, chain) for chain in CHAINS)
+        return any(has_effect(config, chain) for chain in CHAINS)
     if key in ("mixing_params", "lr_scheduler_params"):
         return getattr(config, OWNERS[key]) is not None
     if key == "valid_fraction":
@@ -272,7 +207,7 @@ def _has_effect(config: Configuration, key: str) -> bool:
 
 
 def is_default(key: str, value: Any) -> bool:
-    """Tell whether a key of the schema has its default; parameters never do, as those are left out already."""
+    """Return whether a key of the schema has its default; parameters never do, as those are left out already."""
     return key.partition(".")[0] not in OWNERS and key in _defaults() and _same(_defaults()[key], value)
 
 
@@ -286,27 +221,22 @@ def _defaults() -> dict[str, Any]:
     }
 
 
-def _parameters(
-    key: str, owner: str, name: str, params: Mapping[str, Any], name_file: Contents, above: str = ""
-) -> dict[str, Any]:
+def _parameters(owner: str, name: str, params: Mapping[str, Any], name_file: Contents, above: str) -> dict[str, Any]:
     """Return parameters that are no defaults of what takes them, flat; those of a loss within a loss likewise."""
     defaults = signature_of(owner, name).defaults
-    above = above or f"{key}."
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for param, value in params.items():
         inner = param.removesuffix("_params")
         if inner != param and isinstance(value, dict) and isinstance(params.get(inner, defaults.get(inner)), str):
             taker = params.get(inner, defaults.get(inner))
-            found |= _parameters(key, owner, taker, value, name_file, f"{above}{param}.")
+            flat |= _parameters(owner, taker, value, name_file, f"{above}{param}.")
         elif isinstance(value, str) and param.endswith("_path"):
-            found[f"{above}{param}"] = name_file(f"{above}{param}", value)
+            flat[f"{above}{param}"] = name_file(f"{above}{param}", value)
         elif param == "schedulers" and owner == "lr_scheduler" and isinstance(value, list):
-            found[f"{above}{param}"] = tuple(_named(owner, part, name_file) for part in value)
+            flat[f"{above}{param}"] = tuple(_named(owner, part, name_file) for part in value)
         elif param not in defaults or not _same(plain(defaults[param]), plain(value)):
-            found |= (
-                _flatten(f"{above}{param}.", value) if isinstance(value, dict) else {f"{above}{param}": plain(value)}
-            )
-    return found
+            flat |= _flatten(above, {param: value})
+    return flat
 
 
 def _named(owner: str, part: Any, name_file: Contents) -> Any:
@@ -314,55 +244,51 @@ def _named(owner: str, part: Any, name_file: Contents) -> Any:
     if not isinstance(part, dict):
         return plain(part)
     return tuple(
-        (name, tuple(sorted(_parameters("", owner, str(name), dict(params or {}), name_file, ".").items())))
+        (name, tuple(sorted(_parameters(owner, str(name), dict(params or {}), name_file, ".").items())))
         for name, params in part.items()
     )
 
 
 def _chain(key: str, place: str, chain: Any) -> dict[str, Any]:
     """Return the names of transforms in their order, and their parameters that are no defaults, flat."""
-    items, counts = _items(chain), {}
-    found: dict[str, Any] = {place: tuple(name for name, _ in items)}
+    items, counts = chain_items(chain), {}
+    flat: dict[str, Any] = {place: tuple(name for name, _ in items)}
     for name, params in items:
         counts[name] = number = counts.get(name, 0) + 1
         here = f"{place}.{name}" if number == 1 else f"{place}.{name} {number}"
         defaults = signature_of(key, name).defaults
         for param, value in params.items():
             if param == "transforms" and isinstance(value, (dict, list)):
-                found |= _chain(key, f"{here}.{param}", value)
+                flat |= _chain(key, f"{here}.{param}", value)
             elif param not in defaults or not _same(plain(defaults[param]), plain(value)):
-                found[f"{here}.{param}"] = plain(value)
-    return found
+                flat[f"{here}.{param}"] = plain(value)
+    return flat
 
 
-def _items(chain: Any) -> list[tuple[str, dict[str, Any]]]:
+def chain_items(chain: Any) -> list[tuple[str, dict[str, Any]]]:
     """Return the transforms of a chain with their parameters: a mapping, or a list of mappings of one key."""
     parts: Iterable[Any] = [chain] if isinstance(chain, dict) else chain
     return [(str(name), dict(params or {})) for part in parts for name, params in part.items()]
 
 
 def _flatten(above: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, inner in value.items():
-        found |= _flatten(f"{above}{key}.", inner) if isinstance(inner, dict) else {f"{above}{key}": plain(inner)}
-    return found or {above[:-1]: ()}
-
-
-def _one_side(size: tuple[int, int]) -> int | tuple[int, int]:
-    return size[0] if size[0] == size[1] else size
+        flat |= _flatten(f"{above}{key}.", inner) if isinstance(inner, dict) else {f"{above}{key}": plain(inner)}
+    return flat or {above[:-1]: ()}
 
 
 def _spelled(value: Any) -> Any:
     """Return a value as `plain` leaves it in the one spelling of its numbers: 1.0 is 1, as they are equal."""
     if isinstance(value, tuple):
-        return [_spelled(each) for each in value]
+        return [_spelled(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def plain(value: Any) -> Any:
     """Return a value hashable: lists are tuples, mappings sorted pairs."""
     if isinstance(value, (list, tuple)):
-        return tuple(plain(each) for each in value)
+        return tuple(plain(item) for item in value)
     if isinstance(value, dict):
         return tuple(sorted((str(key), plain(inner)) for key, inner in value.items()))
     return value

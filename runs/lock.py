@@ -40,7 +40,7 @@ def _busy(folder: RunFolder) -> Busy:
 
 
 def is_locked(folder: RunFolder) -> bool:
-    """Tell whether a process trains a run now."""
+    """Return whether a process trains a run now."""
     if not folder.lock.is_file():
         return False
     probe = FileLock(folder.lock)

@@ -49,8 +49,8 @@ def signature_of(key: str, name: str) -> Signature:
         "image_augmentations": ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment"),
         "tensor_augmentations": ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment"),
     }
-    found = (read_signature(module, name) for module in places.get(key, ()))
-    signature = next((each for each in found if each != UNKNOWN), UNKNOWN)
+    signatures = (read_signature(module, name) for module in places.get(key, ()))
+    signature = next((candidate for candidate in signatures if candidate != UNKNOWN), UNKNOWN)
     changed = {"loss_function": TORCH_DEFAULTS, "lr_scheduler": SCHEDULER_DEFAULTS}.get(key, {}).get(name, {})
     defaults = {param: value for param, value in (signature.defaults | changed).items() if value is not DERIVED}
     return Signature(signature.names | changed.keys(), defaults)

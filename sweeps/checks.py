@@ -48,7 +48,7 @@ def check_parameters(sweep: Sweep) -> None:
     Raises: as `check_together`.
     """
     from evaluation.after_training import AFTER_TRAINING
-    from training.parameter_checks import PARAMETER_CHECKS
+    from training.checks import PARAMETER_CHECKS
 
     checks = [(check.keys, check.problems) for check in (*PARAMETER_CHECKS, *AFTER_TRAINING.checks)]
     refuse(sweep, find_problems(sweep, checks))
@@ -59,7 +59,7 @@ def check_ranges(sweep: Sweep) -> None:
 
     Raises: ConfigError naming every such range.
     """
-    from training.parameter_checks import PARAMETER_CHECKS
+    from training.checks import PARAMETER_CHECKS
 
     problems: dict[Key, str] = {}
     for name, drawn in sweep.block.search.ranges.items() if sweep.block.search is not None else ():

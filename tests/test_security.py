@@ -44,8 +44,10 @@ from evaluation import human_agreement
 from evaluation.catalogue import NAME_CHECKS
 from models import build_model
 from runs.checkpoints import AtomicCheckpointIO, DamagedCheckpoint, load_checkpoint, save_checkpoint
-from runs.figures import plot_augmentations, plot_confusion
-from runs.folder import PACKAGES, RunFolder, environment, run_folder
+from runs.confusions import plot_confusion
+from runs.environment import PACKAGES, environment
+from runs.figures import plot_augmentations
+from runs.folder import RunFolder, run_folder
 from tests.code_rules import offences, sources
 from tests.conftest import QUICK
 from tests.datasets.official_layouts import write_cifar

@@ -36,7 +36,7 @@ def chosen_trackers(config: Any) -> list[str]:
 
 def know_the_end(config: Any, folder: RunFolder) -> bool:
     """Tell whether the trackers of a configuration know how the run of a folder ended, if it did."""
-    return not chosen_trackers(config) or not folder.untold.is_file()
+    return not chosen_trackers(config) or not folder.unreported.is_file()
 
 
 def build_trackers(names: Iterable[str], run: TrackedRun, config: Any) -> list[Tracker]:

@@ -16,7 +16,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from runs.folder import DamagedFile, read_mapping, write_json
+from runs.folder import DamagedFile
+from runs.records import read_mapping, write_json
 from tracking.family import Family, Results
 from utils.lookup import Entry, load_entry
 from utils.secrets import redact, without_secrets

@@ -1,14 +1,15 @@
-"""A configuration -> everything a run needs, built and checked, nothing trained."""
+"""Everything that a run needs, built from its configuration and checked; nothing is trained."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from msgspec import structs
@@ -26,21 +27,18 @@ from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
 from training import optimization
+from training.checks import NOTHING, Sequel, check_parameters, warn_about_weights
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
-from training.parameter_checks import check_parameters
-from training.remarks import warn_about_weights
-from training.sequel import NOTHING, Sequel
-from training.trying_out import try_out
+from training.rehearsal import try_out
 from utils.lookup import keywords, load_entry
 from utils.seeding import derive_seed, seed_all
 from utils.types import ConfigError, Outputs, Task, first_line
 
-T = TypeVar("T")
 LOG = logging.getLogger("lossbench")
 
 UNIVERSAL_KEYS = ("stanford_data_path", "classes")
-"""Those that mean something, or mean no harm, where the function does not take them."""
+"""Keys that a data set's function need not take to have an effect, or whose presence does no harm."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,24 +75,29 @@ def prepare(config: Configuration, sequel: Sequel = NOTHING) -> Preparation:
         text = f"each of {num_devices(config)} devices needs 2 images a step, batch_size is {config.batch_size}"
         raise config.error({(key,): text})
     warn_about_weights(resolved := with_own_normalization(config))
-    data_set = _located(config, _build_data_set, config)
+    with _located(config):
+        data_set = _build_data_set(config)
     _refuse_metrics_without_sense(config, data_set)
     sequel.refuse(config, data_set.kind)
     data_set = dataclasses.replace(data_set, notes=(*data_set.notes, *audit(data_set)))
     _warn_without_effect(config, has_boxes=data_set.train.boxes is not None)
     for note in data_set.notes:
         LOG.warning("%s: %s", config.dataset, note)
+    with _located(config):
+        return _build(config, resolved, data_set)
 
+
+def _build(config: Configuration, resolved: Configuration, data_set: DataSet) -> Preparation:
+    """Build a run from its data. Args: resolved: the configuration with its `normalize` resolved."""
     seed_all(derive_seed(config.seed, "network"))
-    network = _located(config, build_network, config, len(data_set.classes))
+    network = build_network(config, len(data_set.classes))
     kind = getattr(network, "kind", "image")  # the libraries' networks classify images
     if kind != data_set.kind:
-        raise config.error({("architecture",): other_network(config, kind, data_set.kind)})
-    not_applied: tuple[str, ...] = network.not_applied
-    for key in not_applied:
+        raise ConfigError(f"architecture: {other_network(config, kind, data_set.kind)}")
+    for key in network.not_applied:
         LOG.warning("%s: %s has no effect on %s", config.place((key,)), key, config.architecture)
-    size = _located(config, common_size, config, data_set)
-    multiply_adds = _located(config, count_of_an_image, config, network, size)
+    size = common_size(config, data_set)
+    multiply_adds = count_of_an_image(config, network, size)
 
     seed_all(derive_seed(config.seed, "loss"))
     task = Task(
@@ -106,25 +109,23 @@ def prepare(config: Configuration, sequel: Sequel = NOTHING) -> Preparation:
         data_set.ordered,
         network.trained_classifier,
     )
-    loss = _located(config, build_loss, config.loss_function, task, **config.loss_params)
+    loss = build_loss(config.loss_function, task, **config.loss_params)
     if loss.kind != data_set.kind:
-        raise config.error({("loss_function",): other_kind(config, loss.kind, data_set.kind)})
+        raise ConfigError(f"loss_function: {other_kind(config, loss.kind, data_set.kind)}")
     corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
     if corruption and data_set.kind != "image":
-        raise config.error({(corruption,): f"replaces classes, {config.dataset} holds {data_set.kind}s"})
+        raise ConfigError(f"{corruption}: replaces classes, {config.dataset} holds {data_set.kind}s")
     groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
-    group_size = groups.get(loss.sampling, 1)
-    data = _located(config, DataModule, resolved, data_set, size, loss.views, loss.sampling, group_size)
-    _located(config, data.epoch_batches, 0, num_devices(config))
+    data = DataModule(resolved, data_set, size, loss.views, loss.sampling, groups.get(loss.sampling, 1))
+    data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
     if config.batch_size > len(data.train_rows):
         LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
-    classifier = _located(
-        config,
-        Classifier,
+
+    classifier = Classifier(
         network,
         loss,
         task,
-        functools.partial(_build_optimizer, config),
+        functools.partial(optimization.build_optimizer, config.optimizer, **config.optimizer_params),
         functools.partial(_build_scheduler, config),
         channels_last=config.channels_last,
     )
@@ -133,13 +134,21 @@ def prepare(config: Configuration, sequel: Sequel = NOTHING) -> Preparation:
         LOG.warning("%s: start has no effect: the last layer came with weights, its scores start where they are", place)
     if classifier.own_head is not None:
         multiply_adds = count_multiply_adds(Scorer(network, classifier.own_head), size, config.in_channels)
-    example = _located(config, try_out, config, data, classifier)
+    example = try_out(config, data, classifier)
     if (unknown := data.train_stream.not_fused) is not None:
         place = config.place(("image_augmentations" if config.augment_images else "tensor_augmentations",))
         LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)
-    return Preparation(
-        config, data, classifier, count_parameters(classifier), multiply_adds, not_applied, task, example
-    )
+    parameters = count_parameters(classifier)
+    return Preparation(config, data, classifier, parameters, multiply_adds, network.not_applied, task, example)
+
+
+@contextlib.contextmanager
+def _located(config: Configuration) -> Iterator[None]:
+    """Give the mistakes that are raised within their places in the configuration."""
+    try:
+        yield
+    except ConfigError as error:
+        raise config.located(error) from None
 
 
 def num_devices(config: Configuration) -> int:
@@ -153,11 +162,6 @@ def _build_data_set(config: Configuration) -> DataSet:
         if key not in taken and config.was_set(key) and key not in UNIVERSAL_KEYS:
             LOG.warning("%s: %s has no effect on dataset: %s", config.place((key,)), key, config.dataset)
     return load_data_set(config)
-
-
-def _num_stages(network: Any) -> int:
-    """Return how many feature maps a network says that it has, 0 if it does not say."""
-    return len(getattr(network, "feature_info", ()))
 
 
 def _load_network(config: Configuration, num_classes: int, weights_path: str) -> nn.Module:
@@ -186,10 +190,6 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
             raise ConfigError(str(warning).replace("it stays fresh", "they must be the same")) from None
 
 
-def _build_optimizer(config: Configuration, parameters: Any) -> torch.optim.Optimizer:
-    return optimization.build_optimizer(config.optimizer, parameters, **config.optimizer_params)
-
-
 def _build_scheduler(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
     params = config.lr_scheduler_params
     return optimization.build_scheduler(config.lr_scheduler, optimizer, steps, config.num_epochs, **params)
@@ -202,12 +202,12 @@ def _stage_channels(network: Any, image_shape: tuple[int, ...], stages: tuple[in
     try:
         _, maps = network.eval().forward_intermediates(torch.zeros(image_shape), indices=list(stages))
     except (AssertionError, IndexError, ValueError) as error:
-        number = _num_stages(network)
+        number = len(getattr(network, "feature_info", ()))  # not all networks say
         allowed = f"; it has {number}: {-number} to {number - 1}" if number else f": {first_line(error)}"
         text = f"the architecture has no feature maps at {list(stages)}{allowed}"
         raise ConfigError(f"loss_params.stages: {text}") from None
     network.train(was_training)
-    return tuple(each.shape[1] for each in maps)
+    return tuple(feature_map.shape[1] for feature_map in maps)
 
 
 def _refuse_metrics_without_sense(config: Configuration, data_set: DataSet) -> None:
@@ -251,11 +251,3 @@ def _other_rate(config: Configuration) -> str | None:
     if key is None or rate in (None, other) or not config.was_set("optimizer_params"):
         return None
     return f"{config.lr_scheduler} sets the learning rate, by lr_scheduler_params.{key} ({other})"
-
-
-def _located(config: Configuration, build: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Build something; give the mistakes it finds in its parameters their places in the configuration."""
-    try:
-        return build(*args, **kwargs)
-    except ConfigError as error:
-        raise config.located(error) from None

@@ -1,8 +1,7 @@
-"""What happens around the steps: random numbers, a guard, and the record of every epoch."""
+"""Callbacks around the steps: random numbers, a guard, and the record of every epoch."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import math
@@ -14,7 +13,6 @@ from typing import Any, NoReturn
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint
-from pytorch_lightning.profilers import PassThroughProfiler
 from torch import Tensor
 
 from metrics import lower_is_better
@@ -22,23 +20,14 @@ from runs.checkpoints import save_checkpoint, weights_of
 from runs.folder import RunFolder
 from tracking.base import Tracker
 from training.averaging import WeightAverage
-from training.tracking import tell_epoch
+from training.tracking import report_epoch
 from utils.lookup import source_place
 from utils.seeding import derive_seed, seed_cpu
 from utils.types import TrainingError
 
 LOG = logging.getLogger("lossbench")
-MUCH, WORTH_TELLING = 0.25, 10.0
-"""Share of an epoch spent waiting for images, and seconds of an epoch, from which on the run says what would help."""
-
-
-class NoProfiler(PassThroughProfiler):
-    """Measures nothing, as Lightning's own, which builds a generator for each of the forty hooks of a step."""
-
-    _nothing = contextlib.nullcontext()
-
-    def profile(self, action_name: str) -> Any:
-        return self._nothing
+MUCH, LONG = 0.25, 10.0
+"""Share of an epoch spent waiting for images, and seconds of an epoch, from which on the run gives advice."""
 
 
 class StepSeed(Callback):
@@ -101,7 +90,7 @@ class FiniteLoss(Callback):
 
 @dataclass
 class Epoch:
-    """What is known of the epoch in progress, by all processes that worked on it.
+    """The epoch in progress, over all processes that worked on it.
 
     Args:
         learning_rate: at its first step.
@@ -115,7 +104,7 @@ class Epoch:
 
 
 KEPT = ("best_value", "best_epoch", "training_seconds", "training_images", "waiting_seconds")
-"""What a record knows at its run's checkpoints."""
+"""Attributes of a record that checkpoints hold."""
 
 
 class RunRecord(Checkpoint):
@@ -125,7 +114,7 @@ class RunRecord(Checkpoint):
 
     Args:
         folder: the run's.
-        trackers: where each epoch is told.
+        trackers: to report each epoch to.
         monitor: the metric that selects the best checkpoint; of equal ones the later, which is the longer trained.
         average: whose weights the best checkpoint holds; None for the network's own.
         keep: epochs whose weights are kept, too.
@@ -155,7 +144,7 @@ class RunRecord(Checkpoint):
         self.test_outputs: list[dict[str, Tensor]] = []
         self._epoch = Epoch()
         self._since = self._validation_start = self._waited_before = 0.0
-        self._told_of_waiting = False
+        self._has_warned = False
 
     def state_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in KEPT} | {"epoch": dataclasses.asdict(self._epoch)}
@@ -169,19 +158,19 @@ class RunRecord(Checkpoint):
         checkpoint["rows"] = self.rows
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]):
-        """Go on after the rows that the checkpoint knows, whatever became of metrics.csv; later ones are made again."""
+        """Resume after the checkpoint's rows, whatever became of metrics.csv; later ones are made again."""
         self.rows = checkpoint["rows"]
         if trainer.is_global_zero and self.rows:
             self.folder.write_metrics(self.rows)
         for row in self.rows:
-            tell_epoch(self.trackers, row)
+            report_epoch(self.trackers, row)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._since = time.perf_counter()
         self._waited_before = trainer.train_dataloader.seconds_waited  # type: ignore
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin an epoch; one that is gone on with has begun already."""
+        """Begin an epoch; a resumed one has begun already."""
         self._since = time.perf_counter()
         self._epoch = Epoch(learning_rate=float(trainer.optimizers[0].param_groups[0]["lr"]))
 
@@ -212,8 +201,8 @@ class RunRecord(Checkpoint):
         self.training_seconds += training_seconds
         waited = self._epoch.waiting_seconds
         self.waiting_seconds += waited
-        if not self._told_of_waiting and training_seconds >= WORTH_TELLING and waited > MUCH * training_seconds:
-            self._told_of_waiting = True
+        if not self._has_warned and training_seconds >= LONG and waited > MUCH * training_seconds:
+            self._has_warned = True
             share, faster = waited / training_seconds, trainer.datamodule.faster_loading()  # type: ignore
             LOG.warning(
                 "%.0f %% of epoch %d were spent waiting for images%s", 100 * share, trainer.current_epoch + 1, faster
@@ -231,7 +220,7 @@ class RunRecord(Checkpoint):
         if trainer.is_global_zero:
             # The checkpoint that a resume starts from comes after this: what is written here is written again then.
             self.folder.write_metrics(self.rows)
-            tell_epoch(self.trackers, row)
+            report_epoch(self.trackers, row)
             epoch = trainer.current_epoch
             best = [self.folder.best] if self.best_epoch == epoch else []
             kept = [self.folder.kept(epoch)] if epoch in self.keep else []

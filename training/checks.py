@@ -1,11 +1,15 @@
-"""Parameters are checked against what takes them, each kind by itself, before anything is built for the run."""
+"""Checks of a configuration before its run is built, and warnings about what is allowed but rarely meant."""
 
 from __future__ import annotations
 
+import logging
+import os
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,15 +17,21 @@ from configuration.schema import KEYS, Configuration
 from datasets import DATA_KEYS, DATASETS, known_num_classes, mixing_in_words
 from datasets.augmentation.mixing import build_mixing
 from datasets.augmentation.transforms import build_transforms
+from datasets.data_module import DataModule
 from losses import build_loss
 from losses.base import ClassificationLoss
 from models import architecture_problems, weights_problem
+from runs.folder import RunFolder
 from training import optimization
+from training.networks import for_channels, own_normalization
 from utils.lookup import load_entry, parameter_problems
 from utils.types import ConfigError, Task
 
+LOG = logging.getLogger("lossbench")
 OF_NETWORKS = ("name", "num_classes", "in_channels")
-"""What an architecture is given by the run."""
+"""Parameters of an architecture that the run sets."""
+FEW_VALIDATION_IMAGES = 100
+HIGHEST_LEARNING_RATE = 10.0
 
 
 def check_parameters(config: Configuration, further: tuple[ParameterCheck, ...] = ()) -> None:
@@ -35,7 +45,7 @@ def check_parameters(config: Configuration, further: tuple[ParameterCheck, ...] 
 
 
 def _check_data_params(config: Configuration) -> None:
-    """Check data_params against the signature of the data set's function, without reading any data."""
+    """Check data_params against the signature of the data set's function without reading data."""
     params = {key: value for key, value in config.data_params.items() if key not in KEYS}
     problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
     problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, given=DATA_KEYS)
@@ -56,21 +66,21 @@ def _check_loss(config: Configuration) -> None:
 
 
 def _check_classes(config: Configuration) -> None:
-    """Build a loss that asks for a number of classes for as many as the data has, where that is known."""
-    known = known_num_classes(config)
-    if known is None:
+    """Build a loss that needs a fixed number of classes for those of the data, where their number is known."""
+    count = known_num_classes(config)
+    if count is None:
         return
     try:
         loss = build_loss(config.loss_function, None, **config.loss_params)
     except ConfigError:
-        return  # told by `_check_loss`
-    asked = {part.num_classes for part in loss.modules() if isinstance(part, ClassificationLoss)} - {None}
-    if asked - {known}:
-        build_loss(config.loss_function, Task(known, 1, nn.Linear(1, known)), **config.loss_params)
+        return  # reported by `_check_loss`
+    fixed = {part.num_classes for part in loss.modules() if isinstance(part, ClassificationLoss)} - {None}
+    if fixed - {count}:
+        build_loss(config.loss_function, Task(count, 1, nn.Linear(1, count)), **config.loss_params)
 
 
 def _check_architecture(config: Configuration) -> None:
-    """Check architecture_params against the signature of ours; what is set elsewhere is told when it is built."""
+    """Check architecture_params against the signature of ours; building reports parameters with a key of their own."""
     params = {key: value for key, value in config.architecture_params.items() if key not in (*KEYS, *OF_NETWORKS)}
     if problems := architecture_problems(config.architecture, params):
         raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
@@ -92,7 +102,7 @@ def _check_optimization(config: Configuration) -> None:
         optimizer = optimization.build_optimizer(config.optimizer, weights, **config.optimizer_params)
     except ConfigError as mistake:
         mistakes.append(mistake)
-        optimizer = torch.optim.AdamW(weights)  # so that what is wrong with the schedule is told as well
+        optimizer = torch.optim.AdamW(weights)  # so that mistakes in the schedule are reported as well
     try:
         schedule = optimization.build_scheduler(
             config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **config.lr_scheduler_params
@@ -118,7 +128,7 @@ class ParameterCheck(NamedTuple):
     def problems(self, config: Configuration) -> list[str]:
         """Return what is wrong, a line each, with the key at its head."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # each is built once more for the run; its warnings are told then
+            warnings.simplefilter("ignore")  # the run builds each again and shows its warnings
             try:
                 self.check(config)
             except ConfigError as error:
@@ -143,4 +153,92 @@ PARAMETER_CHECKS = (
         ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization
     ),
 )
-"""All such checks; a sweep makes each on the values of its keys alone, not on every run."""
+"""All such checks; a sweep makes each once for the values of its keys, not for every run."""
+
+
+class Sequel(NamedTuple):
+    """Work after the test of a run; its settings are checked together with the run's.
+
+    Args:
+        checks: of the parameters, each raises ConfigError.
+        refuse: raises ConfigError for settings that do not suit the kind of data, "image" or "sequence".
+        run: does what has not been done yet; must not raise for what only it lacks, as the run is finished.
+    """
+
+    checks: tuple[ParameterCheck, ...] = ()
+    refuse: Callable[[Configuration, str], None] = lambda config, kind: None
+    run: Callable[[Configuration, RunFolder], None] = lambda config, folder: None
+
+
+NOTHING = Sequel()
+
+
+def check_writable(config: Configuration) -> None:
+    """Raise ConfigError if the run cannot write to its folders."""
+    mistakes = {}
+    for key in ("output_path", "logging_dir"):
+        folder = Path(getattr(config, key))
+        probe = folder / f".writable-{os.getpid()}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            mistakes[(key,)] = f"cannot write to {str(folder)!r}: {error.strerror}; choose another folder"
+    if mistakes:
+        raise config.error(mistakes)
+
+
+def warn_before_training(config: Configuration, data: DataModule) -> None:
+    """Warn about few validation images, crops of another size than the test images, and odd learning rates."""
+    validation = len(data.valid_rows)
+    if config.select_on == "valid" and validation < FEW_VALIDATION_IMAGES:
+        _warn(
+            config,
+            "valid_fraction",
+            f"{validation} validation images select the checkpoint, each {100 / validation:.1f} points of "
+            "accuracy; a larger valid_fraction selects more reliably",
+        )
+    trained, (height, width) = tuple(data.train_stream[(0, 0)].image.shape[-2:]), data.image_size
+    if trained != (height, width):
+        key = "image_augmentations" if config.augment_images else "tensor_augmentations"
+        text = f"training images are {trained[0]} x {trained[1]}, validation and test images {height} x {width}"
+        _warn(config, key, f"{text} (image_size)")
+    rate = config.optimizer_params.get("lr")
+    if isinstance(rate, (int, float)) and rate > HIGHEST_LEARNING_RATE:
+        _warn(config, "optimizer_params", f"lr is {rate:g}; few optimizers learn with more than 1")
+
+
+def warn_about_weights(config: Configuration) -> None:
+    """Warn if pretrained weights see images otherwise than they were trained. Args: config: `normalize` resolved."""
+    own = own_normalization(config)
+    if own is None:
+        return
+    if config.convert_to_grayscale and len(own.mean) == 3:
+        text = "the weights were trained on colour images; the network's first layer is summed to one channel"
+        _warn(config, "convert_to_grayscale", text)
+    expected, used = for_channels(own, config.in_channels), config.normalization
+    if used is None or (used.mean, used.std) != (expected.mean, expected.std):
+        text = f"the weights were trained with mean {expected.mean} and std {expected.std}; normalize: auto takes these"
+        _warn(config, "normalize", text)
+
+
+def warn_after_test(accuracy: float, target: np.ndarray) -> None:
+    """Warn about an accuracy that no image is needed for.
+
+    Args:
+        accuracy: share of the test images.
+        target: their classes, [N] int64.
+    """
+    chance = np.bincount(target).max() / len(target)
+    if accuracy <= chance:
+        LOG.warning(
+            "test accuracy %.2f %% is no better than always answering the most frequent class (%.2f %%): the network "
+            "has learnt nothing that it could use; look at the curves, the learning rate and the labels",
+            100 * accuracy,
+            100 * chance,
+        )
+
+
+def _warn(config: Configuration, key: str, text: str) -> None:
+    LOG.warning("%s: %s: %s", config.place((key,)), key, text)

@@ -12,18 +12,19 @@ import torch
 
 from losses.base import ClassificationLoss
 from runs.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of, verify_checkpoint
-from runs.folder import RunFolder, write_json
+from runs.folder import RunFolder
 from runs.outcomes import outcomes_for
+from runs.records import write_json
 from training import report
 from training.building import Preparation
 from training.callbacks import RunRecord
-from training.remarks import warn_after_test
-from training.tracking import tell_end
+from training.checks import warn_after_test
+from training.tracking import report_end
 from utils.files import write_atomically
 from utils.types import TrainingError
 
 LOG = logging.getLogger("lossbench")
-REMEDY = "put a copy of it back and give the same command again, or train anew with --fresh"
+REMEDY = "restore a copy of it and repeat the command, or retrain with --fresh"
 
 
 def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
         _write_predictions(classifier.loss, outputs, prepared.data.data.classes, folder)
         report.draw_results(record.rows, outputs, prepared.data.data, folder, best_epoch=record.best_epoch)
         write_json(folder.summary, summary)
-        tell_end(record.trackers, record.rows[-1], summary, folder)
+        report_end(record.trackers, record.rows[-1], summary, folder)
     LOG.info("%s", report.table(summary, config, folder))
     if prepared.data.data.kind == "image":
         warn_after_test(summary["test/accuracy"], outputs["target"].numpy())

@@ -34,22 +34,22 @@ NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoA
 
 def optimizers() -> dict[str, str]:
     """Return optimizer -> the library it comes from, torch's first."""
-    found = dict.fromkeys(class_names("timm.optim"), "timm.optim")
-    found |= dict.fromkeys(class_names("torch.optim"), "torch.optim")
-    return _without(found, UNUSABLE_OPTIMIZERS)
+    names = dict.fromkeys(class_names("timm.optim"), "timm.optim")
+    names |= dict.fromkeys(class_names("torch.optim"), "torch.optim")
+    return _without(names, UNUSABLE_OPTIMIZERS)
 
 
 def schedulers() -> dict[str, str]:
     """Return learning-rate scheduler -> where it comes from."""
-    found = dict.fromkeys(class_names("torch.optim.lr_scheduler"), "torch.optim.lr_scheduler")
-    return _without(found, ()) | {"CosineWarmupRestarts": "warm-up, cosine annealing, restarts (SGDR)"}
+    names = dict.fromkeys(class_names("torch.optim.lr_scheduler"), "torch.optim.lr_scheduler")
+    return _without(names, ()) | {"CosineWarmupRestarts": "warm-up, cosine annealing, restarts (SGDR)"}
 
 
 def transforms() -> dict[str, str]:
     """Return torchvision's transform -> where it comes from."""
     modules = ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment")
-    found = {name: "torchvision.transforms" for module in modules for name in class_names(module)}
-    return _without(found, UNUSABLE_TRANSFORMS)
+    names = {name: "torchvision.transforms" for module in modules for name in class_names(module)}
+    return _without(names, UNUSABLE_TRANSFORMS)
 
 
 def tensor_transforms() -> dict[str, str]:
@@ -57,8 +57,8 @@ def tensor_transforms() -> dict[str, str]:
     return transforms() | {name: entry.summary for name, entry in TRANSFORMS.items()}
 
 
-def _without(found: Mapping[str, str], unusable: Iterable[str]) -> dict[str, str]:
-    return {name: source for name, source in sorted(found.items()) if name not in unusable and name not in NO_NAMES}
+def _without(names: Mapping[str, str], unusable: Iterable[str]) -> dict[str, str]:
+    return {name: source for name, source in sorted(names.items()) if name not in unusable and name not in NO_NAMES}
 
 
 def _check(
@@ -67,12 +67,12 @@ def _check(
     """Return the function that tells what is wrong with a name of this kind."""
 
     def check(name: str) -> str | None:
-        known = set(names())
-        if name in known:
+        known_names = set(names())
+        if name in known_names:
             return None
         if unusable and name in unusable:
             return f"{name} cannot be used: {unusable[name]}"
-        return f"unknown {kind} {name!r}{did_you_mean(name, known)} (python train.py --list {kind}s)"
+        return f"unknown {kind} {name!r}{did_you_mean(name, known_names)} (python train.py --list {kind}s)"
 
     return check
 

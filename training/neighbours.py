@@ -11,21 +11,22 @@ import yaml
 from configuration.schema import Configuration
 from configuration.settings import show
 from runs.folder import FolderName, RunFolder, run_prefix
-from runs.identity import fill_in, read_settings, settings_here
+from runs.identity import read_settings, settings_here
+from runs.parameters import fill_in
 
 MOST_KEYS, MOST_FOLDERS = 3, 1000
-"""How many keys are told, and how many folders are looked into."""
+"""Keys that are named, and folders that are read."""
 
 
 def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
     """Return a line on the run of the same data set that differs in the fewest keys.
 
-    None of them may do so: then what its keys read has changed, such as the images in a folder. Only keys that can
-    change the result count; of equally near runs it is the one that started last. Folders that cannot be read are
-    passed over, and runs of which nothing was saved. None if there is no other run.
+    If none differs, the data or weights that its keys name have changed. Only keys that can change the result count;
+    of equally near runs the last one counts. Unreadable folders and runs of which nothing was saved are skipped. None
+    if there is no other run.
     """
-    found = []
-    wanted = settings_here(config)
+    candidates = []
+    ours = settings_here(config)
     for other in _runs_beside(config, folder):
         try:
             theirs = read_settings(other.config, other.read_environment())
@@ -33,21 +34,21 @@ def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
             started = other.config.stat().st_mtime
         except (OSError, ValueError, KeyError, yaml.YAMLError):
             continue
-        mine, theirs = fill_in([wanted, theirs])
+        mine, theirs = fill_in([ours, theirs])
         changes = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
         if state and "dataset" not in changes and (changes or _fingerprint(other) != _fingerprint(folder)):
-            found.append((len(changes), -started, f"{other.path} ({state})", _told(changes, theirs, mine)))
-    if not found:
+            candidates.append((len(changes), -started, f"{other.path} ({state})", _in_words(changes, theirs, mine)))
+    if not candidates:
         return None
-    *_, nearest, told = min(found)
-    return f"new run; the nearest one, {nearest}, differs in: {told}"
+    *_, nearest, differences = min(candidates)
+    return f"new run; the nearest one, {nearest}, differs in: {differences}"
 
 
-def _told(changes: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    told = [f"{key} {show(before.get(key))} -> {show(now.get(key))}" for key in changes[:MOST_KEYS]]
+def _in_words(changes: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    changed = [f"{key} {show(before.get(key))} -> {show(now.get(key))}" for key in changes[:MOST_KEYS]]
     if len(changes) > MOST_KEYS:
-        told.append(f"and {len(changes) - MOST_KEYS} more: {', '.join(changes[MOST_KEYS:])}")
-    return ", ".join(told) or "what its files hold: the data, or weights"
+        changed.append(f"and {len(changes) - MOST_KEYS} more: {', '.join(changes[MOST_KEYS:])}")
+    return ", ".join(changed) or "what its files hold: the data, or weights"
 
 
 def _fingerprint(folder: RunFolder) -> str | None:

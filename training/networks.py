@@ -25,10 +25,10 @@ def build_network(config: Configuration, num_classes: int) -> Any:
 
     Raises: ConfigError for parameters that have a key of their own, and as `build_model`.
     """
-    given = {"name": "architecture", "num_classes": "the data", "in_channels": "convert_to_grayscale"}
-    given |= {key: f"{key}, a key of its own" for key in KEYS}
-    if keys := sorted(config.architecture_params.keys() & given.keys()):
-        raise ConfigError("\n".join(f"architecture_params.{key}: comes from {given[key]}" for key in keys))
+    sources = {"name": "architecture", "num_classes": "the data", "in_channels": "convert_to_grayscale"}
+    sources |= {key: f"{key}, a key of its own" for key in KEYS}
+    if keys := sorted(config.architecture_params.keys() & sources.keys()):
+        raise ConfigError("\n".join(f"architecture_params.{key}: comes from {sources[key]}" for key in keys))
     return build_model(
         config.architecture,
         num_classes,
@@ -83,8 +83,8 @@ def count_of_an_image(config: Configuration, network: nn.Module, size: tuple[int
         return count_multiply_adds(network, size, config.in_channels)
     except (RuntimeError, AssertionError, ValueError, ConfigError) as error:
         text = first_line(error)
-        what = f"{config.architecture} cannot take {size[0]}x{size[1]} images"
-        raise ConfigError(f"image_size: {what}: {text}") from None
+        refusal = f"{config.architecture} cannot take {size[0]}x{size[1]} images"
+        raise ConfigError(f"image_size: {refusal}: {text}") from None
 
 
 def network_problems(config: Configuration, size: tuple[int, int]) -> list[str]:

@@ -1,32 +1,137 @@
-"""Steps of a loss before training, which find state that no checkpoint holds or that keeps a graph."""
+"""Trial runs before training: an image through augmentations, network and loss, and steps of the loss.
+
+Some parameters fail only in use, and only steps reveal state of a loss that no checkpoint holds or that keeps a graph.
+"""
 
 from __future__ import annotations
 
 import collections
-import contextlib
 import copy
 import dataclasses
 import functools
 import math
 import random
-from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from datasets.sequences import example_targets
+from configuration.chains import steps
+from configuration.schema import Configuration
+from datasets.augmentation.transforms import transform_class
+from datasets.data_module import DataModule
+from datasets.readers.files import some
+from datasets.sequences import example_targets, label_in_words, targets
 from losses import build_loss
 from losses.base import ClassificationLoss
-from models.classifier import repeat_views
-from training.building import Preparation
-from utils.lookup import source_place
+from models.classifier import Classifier, repeat_views
+from training.memory import is_out_of_memory
+from utils.lookup import REFUSALS_OF_LIBRARIES, refusals, source_place
 from utils.seeding import derive_seed, seed_cpu
-from utils.types import Batch, ConfigError, Outputs
+from utils.types import Batch, ConfigError, DataError, Outputs, first_line
 
+if TYPE_CHECKING:
+    from training.building import Preparation
+
+AUGMENTATIONS_TRIED = 8
 GRAPH_KEPT = ("backward through the graph a second time", "modified by an inplace operation")
 INTERNAL = frozenset(vars(nn.Module())) | {"task"}
+
+
+def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> Outputs:
+    """Return what the network gives for two images.
+
+    Raises: ConfigError naming the parameters that fail, or a loss that judges other classes than the data's.
+    """
+    try:
+        image = data.train_stream[(0, 0)].image
+        for epoch in range(1, AUGMENTATIONS_TRIED):  # a transform may act on some of them only
+            image = data.train_stream[(epoch, 0)].image
+    except (*REFUSALS_OF_LIBRARIES, MemoryError) as error:
+        raise ConfigError(_blamed(config, data, error)) from None
+    if image.shape[1] != config.in_channels:
+        key = "image_augmentations" if config.augment_images else "tensor_augmentations"
+        text = f"give images of {image.shape[1]} channels, convert_to_grayscale makes it {config.in_channels}"
+        raise ConfigError(f"{key}: {text}")
+    loss, num_classes = classifier.loss, len(data.data.classes)
+    try:
+        with torch.no_grad():
+            outputs = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size))
+    except RuntimeError as error:
+        raise (ConfigError(_too_large(data, error)) if is_out_of_memory(error) else error) from None
+    classifier.train()
+    scores = outputs.scores.requires_grad_()
+    judged = loss.log_probabilities(scores).shape[-1] - loss.num_blanks
+    if judged != num_classes:  # the tally has no room for predictions beyond the classes
+        text = f"{config.architecture} with {config.loss_function} judges {judged} classes, the data has {num_classes}"
+        raise ConfigError(f"architecture: {text}")
+    target: Any = example_targets(data.data.train, num_classes)
+    targets_tried = [target]
+    if config.mixing is not None:
+        targets_tried.append(torch.nn.functional.one_hot(target, num_classes).float())
+    for labels in targets_tried:
+        value = loss(scores, labels)
+        if value.ndim:
+            text = f"forward must return one number, the mean over the batch, got the shape {list(value.shape)}"
+            raise ConfigError(f"loss_function: {source_place(type(loss))}: {config.loss_function}: {text}")
+        value.backward()
+    loss.predict(scores)
+    _refuse_impossible(config, data, loss, scores[0])
+    return outputs
+
+
+def _refuse_impossible(config: Configuration, data: DataModule, loss: ClassificationLoss, scores: Tensor) -> None:
+    """Refuse samples whose loss would be infinite, such as texts longer than their steps.
+
+    Raises: ConfigError naming them, and the images that do not decode, which would be reported next.
+    """
+    problems = []
+    for table in (data.train_table, data.data.test):
+        for row, reason in loss.impossible(scores, targets(table, np.arange(len(table)))).items():
+            problems.append(f"{table.name(row)}: {label_in_words(table, row, data.data.classes)!r} {reason}")
+    if problems:
+        height, width = data.image_size
+        message = f"image_size: {config.architecture} on images of {height} x {width} px cannot read "
+        message += f"{len(problems):,} labels: {some(problems)}"
+        try:
+            data.check()
+        except DataError as error:
+            message += f"\n{error}"
+        raise ConfigError(message)
+
+
+def _blamed(config: Configuration, data: DataModule, error: Exception) -> str:
+    """Return a message that names the transform that fails by itself, or else the whole chain.
+
+    Raises: the error itself if torchvision can do the chain, so that it is not the parameters that are wrong.
+    """
+    chains = {
+        "image_augmentations": config.image_augmentations if config.augment_images else {},
+        "tensor_augmentations": config.tensor_augmentations if config.augment_tensors else {},
+    }
+    if is_out_of_memory(error):
+        return _too_large(data, error)
+    alone = [
+        (".".join((key, *path)), name, {key: {name: params}})
+        for key, chain in chains.items()
+        for path, name, params in steps(chain)
+    ]
+    whole = [(next(filter(chains.get, chains)), None, chains)] if alone else []
+    for place, name, tried in alone + whole:
+        refused = refusals(transform_class(name)) if name else REFUSALS_OF_LIBRARIES
+        try:
+            stream = data.augmented_stream(**tried, backend="torchvision")
+            for epoch in range(AUGMENTATIONS_TRIED):
+                stream[(epoch, 0)]
+        except refused as failure:
+            return f"{place}: a training image cannot be augmented so: {first_line(failure)}"
+    raise error
+
+
+def _too_large(data: DataModule, error: Exception) -> str:
+    height, width = data.image_size
+    return f"image_size: images of {height} x {width} px do not fit into memory: {first_line(error)}"
 
 
 def rehearse(prepared: Preparation) -> None:
@@ -37,12 +142,15 @@ def rehearse(prepared: Preparation) -> None:
 
     Raises: ConfigError naming what a resume would lose, or that the loss keeps the graph of a step.
     """
-    config = prepared.config
-    with _own_random_numbers():
-        try:
-            _rehearse(prepared)
-        except ConfigError as error:
-            raise config.located(error) from None
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    try:
+        _rehearse(prepared)
+    except ConfigError as error:
+        raise prepared.config.located(error) from None
+    finally:
+        torch.set_rng_state(states[0])
+        random.setstate(states[1])
+        np.random.set_state(states[2])
 
 
 def _rehearse(prepared: Preparation) -> None:
@@ -53,7 +161,8 @@ def _rehearse(prepared: Preparation) -> None:
     first.step(1)
     fresh.restore(first)
     resumed, whole = fresh.step(2), first.step(2)
-    lost = _differences(first.loss, fresh.loss)
+    ours, theirs = _state(first.loss), _state(fresh.loss)
+    lost = [name for name in ours if not _same(ours[name], theirs.get(name))]
     if not lost and not _same(whole, resumed):
         text = f"the third step gives {resumed:g} after a save and a resume, {whole:g} without"
         raise first.error(f"{text}: state must be buffers (self.register_buffer), and random numbers torch's own")
@@ -81,12 +190,12 @@ class _Rehearsed:
         self.head, self.batch, self.example = self.loss.make_head(task), batch, example
 
     def step(self, number: int) -> Tensor:
-        """Return what a step with the random numbers of this one costs."""
+        """Return the loss of a step with the random numbers of this one."""
         seed_cpu(derive_seed("rehearsal", number))
         np.random.seed(number)
         features, *stages = (
-            torch.randn(len(self.batch.index), *each.shape[1:]).requires_grad_()
-            for each in (self.example.features, *self.example.stages)
+            torch.randn(len(self.batch.index), *output.shape[1:]).requires_grad_()
+            for output in (self.example.features, *self.example.stages)
         )
         terms = self.loss.terms(Outputs(self.head(features), features, tuple(stages)), self.batch)
         if shapes := {name: list(term.shape) for name, term in terms.items() if term.ndim}:
@@ -132,33 +241,17 @@ def _batch(prepared: Preparation) -> Batch:
     return Batch(image.expand(len(index), -1, -1, -1), target, index)
 
 
-@contextlib.contextmanager
-def _own_random_numbers() -> Iterator[None]:
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        random.setstate(states[1])
-        np.random.set_state(states[2])
-
-
-def _differences(one: nn.Module, other: nn.Module) -> list[str]:
-    """Return which attributes and buffers of two losses differ."""
-    ours, theirs = _state(one), _state(other)
-    return [name for name in ours if not _same(ours[name], theirs.get(name))]
-
-
 def _state(loss: nn.Module) -> dict[str, Any]:
-    found: dict[str, Any] = dict(loss.named_buffers())
+    """Return the buffers and all other attributes of a loss and of those within it."""
+    state: dict[str, Any] = dict(loss.named_buffers())
     for place, module in loss.named_modules():
         values = {name: value for name, value in vars(module).items() if name not in INTERNAL}
-        found |= {f"{place}.{name}".lstrip("."): value for name, value in values.items()}
-    return found
+        state |= {f"{place}.{name}".lstrip("."): value for name, value in values.items()}
+    return state
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal, as far as they are tensors, numbers, texts, or collections of these."""
+    """Return whether two values are equal, as far as they are tensors, numbers, texts, or collections of these."""
     if type(one) is not type(other):
         return False
     if isinstance(one, Tensor):

@@ -1,4 +1,4 @@
-"""What a run says of itself: its description, its summary, its pictures."""
+"""Reports of a run: its description, its summary, its figures."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from datasets.data_module import DataModule
 from datasets.sequences import label_in_words
 from metrics import ABSOLUTE_METRICS
 from models import resolve_architecture
+from runs.environment import runtime
 from runs.figures import plot_augmentations, plot_curves
-from runs.folder import RunFolder, runtime, write_csv
+from runs.folder import RunFolder
 from runs.identity import fingerprint
 from runs.outcomes import outcomes_for
+from runs.records import write_csv
 from tracking import dashboard_command
 from training.callbacks import RunRecord
 from utils.secrets import without_password
@@ -67,8 +69,8 @@ def _corruptions(prepared: Preparation) -> list[str]:
     if config.label_noise > 0:
         lines.append(f"          {wrong} replaced by another class (label_noise: {config.label_noise})")
     if config.noisy_labels is not None:
-        told = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
-        lines.append(f"          {wrong} wrong (noisy_labels: {told})")
+        source = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
+        lines.append(f"          {wrong} wrong (noisy_labels: {source})")
     if config.mixing is not None:
         lines.append(f"          batches mixed by {mixing_in_words(config.mixing)}{_params(config.mixing_params)}")
     return lines

@@ -1,4 +1,4 @@
-"""Where a run is saved so that it can be gone on with: at each epoch's end, every so many steps, and on a signal."""
+"""When checkpoints are written so that resuming is exact: at each epoch's end, every so many steps, on a signal."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class SavePoints(Checkpoint):
         every_steps: batches between two checkpoints within an epoch; None leaves it at those of its end.
 
     Attributes:
-        saved: where a resume goes on, None while that is not known.
-        command: what does that, in words.
-        last_is_sound: whether the last checkpoint, if there is one, is known to be whole, and so worth keeping as the
-            previous one: this process has written or verified it.
+        saved: where a resume starts, None while that is unknown.
+        command: the command that resumes, in words.
+        last_is_sound: whether this process has written or verified the last checkpoint, so that it is worth keeping as
+            the previous one.
     """
 
     def __init__(self, folder: RunFolder, every_steps: int | None = None) -> None:
@@ -46,7 +46,7 @@ class SavePoints(Checkpoint):
         checkpoint["stopped"] = trainer.should_stop
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]):
-        """Take over what Lightning forgets: that early stopping had ended the training."""
+        """Restore what Lightning forgets: that early stopping had ended the training."""
         trainer.should_stop = checkpoint["stopped"]
         self.saved = Position(*checkpoint["position"])
 
@@ -84,9 +84,8 @@ class SavePoints(Checkpoint):
 
 
 def _resumes_exactly(trainer: pl.Trainer, batch_idx: int) -> bool:
-    """Tell whether a checkpoint after this step of an epoch leaves out nothing that a resume needs."""
+    """Return whether a checkpoint after this step of an epoch holds all that a resume needs."""
     done = batch_idx + 1
     validates = done % int(trainer.val_check_batch or 1) == 0
-    return (
-        not validates and done < trainer.num_training_batches and not trainer.fit_loop.epoch_loop._should_accumulate()
-    )
+    accumulates = done % trainer.accumulate_grad_batches != 0
+    return not validates and not accumulates and done < trainer.num_training_batches

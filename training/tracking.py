@@ -1,4 +1,4 @@
-"""A run in its trackers: opened, told how it ended, closed. What they may have missed, the next start tells."""
+"""A run in its trackers, from opening to close; the next start reports again what they may have missed."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def open_trackers(
 
     Args:
         params: the configuration and what follows from it, flat.
-        facts: what `environment.json` holds.
-        family: the sweep that it is shown in, None for a run by itself.
+        facts: of `environment.json`.
+        family: the sweep to show it in, None for a single run.
     """
     names = chosen_trackers(config)
     if names:
-        write_atomically(folder.untold, "")
+        write_atomically(folder.unreported, "")
     tags = {name: str(facts.get(name) or "") for name in ("runtime", "device", "git_commit")}
     tags |= {} if family is None else family.tags
     name = config.run_name or folder.path.name
@@ -44,14 +44,14 @@ def open_trackers(
     return trackers
 
 
-def tell_epoch(trackers: Sequence[Tracker], row: Mapping[str, float]) -> None:
-    """Tell the numbers of an epoch. Args: row: of metrics.csv."""
+def report_epoch(trackers: Sequence[Tracker], row: Mapping[str, float]) -> None:
+    """Report the numbers of an epoch. Args: row: of metrics.csv."""
     for tracker in trackers:
         tracker.log_metrics({name: value for name, value in row.items() if name != "epoch"}, int(row["epoch"]))
 
 
-def tell_end(trackers: Sequence[Tracker], last: Mapping[str, float], summary: Mapping[str, Any], folder: RunFolder):
-    """Tell the numbers of the summary that are no epoch's, and copy what the run left.
+def report_end(trackers: Sequence[Tracker], last: Mapping[str, float], summary: Mapping[str, Any], folder: RunFolder):
+    """Report the numbers of the summary that are no epoch's, and copy the run's files.
 
     Args: last: the last row of metrics.csv.
     """
@@ -62,14 +62,14 @@ def tell_end(trackers: Sequence[Tracker], last: Mapping[str, float], summary: Ma
 
 
 def close_trackers(trackers: Sequence[Tracker], folder: RunFolder, status: str) -> None:
-    """Close a run in its trackers; after a success none is owed anything, unless it failed.
+    """Close a run in its trackers; after a success nothing is left to report, unless a tracker failed.
 
     Args: status: "success", "failed" or "interrupted".
     """
     for tracker in trackers:
         tracker.finalize(status)
     if trackers and status == "success" and not any(tracker.missed_something for tracker in trackers):
-        folder.untold.unlink(missing_ok=True)
+        folder.unreported.unlink(missing_ok=True)
 
 
 def catch_up(
@@ -79,10 +79,10 @@ def catch_up(
     summary: Mapping[str, Any],
     family: Family | None,
 ) -> None:
-    """Tell the trackers of a finished run again that may not know all of it.
+    """Report a finished run again to trackers that may have missed some of it.
 
-    Its process died or was stopped behind the summary, or one of them failed, such as one whose server was away. Not
-    while another process does so. What prevents it costs a warning.
+    Its process died or was stopped after the summary, or a tracker failed, such as one whose server was away. Skipped
+    while another process does so; failures cost a warning.
     """
     trackers: list[Tracker] = []
     status, lock = "interrupted", None
@@ -93,14 +93,14 @@ def catch_up(
             raise DamagedFile(f"{folder.metrics.name} is missing")
         trackers += open_trackers(config, folder, params, folder.read_environment(), family)
         for row in rows:
-            tell_epoch(trackers, row)
-        tell_end(trackers, rows[-1], summary, folder)
+            report_epoch(trackers, row)
+        report_end(trackers, rows[-1], summary, folder)
         status = "success"
-        LOG.info("told again to %s, which may have missed some of it", ", ".join(chosen_trackers(config)))
+        LOG.info("reported again to %s, which may have missed some of it", ", ".join(chosen_trackers(config)))
     except run_lock.Busy:
         pass
     except (DamagedFile, CannotWrite) as error:
-        LOG.warning("the trackers cannot be told how this run ended: %s", error)
+        LOG.warning("the end of this run cannot be reported to its trackers: %s", error)
     finally:
         close_trackers(trackers, folder, status)
         if lock is not None:

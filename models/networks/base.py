@@ -1,4 +1,4 @@
-"""What our own networks share: timm's contract over stages, a head and a last layer."""
+"""The base of our own networks: timm's contract over stages, a head and a last layer."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def _chain(in_channels: int, convolutions: Sequence[Convolution], dropout: float
 
 def _projection(in_channels: int, convolutions: Sequence[Convolution]) -> nn.Conv2d | None:
     """Return the 1x1 convolution that gives the input the output's shape, or None where it has it."""
-    stride, out_channels = max(each.stride for each in convolutions), convolutions[-1].out_channels
+    stride, out_channels = max(convolution.stride for convolution in convolutions), convolutions[-1].out_channels
     if stride == 1 and in_channels == out_channels:
         return None
     return nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)

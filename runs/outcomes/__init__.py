@@ -1,4 +1,4 @@
-"""What a test leaves of its predictions, by their kind: what a file holds of them, what is drawn of the mistakes."""
+"""How test predictions are stored and drawn, for class labels and for texts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OUTCOMES = {
 
 
 class Guess(NamedTuple):
-    """What an image is told to be.
+    """A prediction for one image.
 
     Args: name: None if it is none of the classes. likeliest: names with their probabilities, the likeliest first.
     """
@@ -30,7 +30,7 @@ class Guess(NamedTuple):
 
 
 class Outcomes(Protocol):
-    """What the predictions of one kind need.
+    """Storage and figures of predictions of one kind.
 
     Args:
         outputs: of the test, in the order of the data set: index, target, prediction and scores, N rows each.
@@ -40,19 +40,19 @@ class Outcomes(Protocol):
     def columns(
         self, loss: ClassificationLoss, outputs: dict[str, Tensor], classes: tuple[str, ...]
     ) -> dict[str, pa.Array]:
-        """Return what predictions.parquet holds beside the index."""
+        """Return the columns of predictions.parquet beside the index."""
         ...
 
     def guesses(self, loss: ClassificationLoss, scores: Tensor, classes: tuple[str, ...], top: int) -> list[Guess]:
-        """Return what each of B images is told to be, and up to `top` readings that are likeliest."""
+        """Return the predictions for B images, each with up to `top` of the likeliest readings."""
         ...
 
     def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:
-        """Draw what is taken for what."""
+        """Draw the mistakes."""
         ...
 
 
 def outcomes_for(kind: str) -> Outcomes:
-    """Return what writes and draws predictions of a kind."""
+    """Return the storage and figures of a kind."""
     entry: Any = load_entry(OUTCOMES[kind])
     return entry

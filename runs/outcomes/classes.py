@@ -6,7 +6,7 @@ import pyarrow as pa
 from torch import Tensor
 
 from losses.base import ClassificationLoss
-from runs.figures import plot_confusion
+from runs.confusions import plot_confusion
 from runs.folder import RunFolder
 from runs.outcomes import Guess
 from utils.types import REJECTED
@@ -33,7 +33,7 @@ class _Classes:
         return [
             Guess(
                 None if label == REJECTED else classes[label],
-                tuple((classes[each], value) for each, value in zip(likeliest, values, strict=True)),
+                tuple((classes[k], value) for k, value in zip(likeliest, values, strict=True)),
             )
             for label, likeliest, values in zip(*columns, strict=True)
         ]

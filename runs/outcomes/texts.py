@@ -14,9 +14,10 @@ from torch import Tensor
 from datasets.sequences import decode_texts
 from losses.base import ClassificationLoss
 from losses.ctc import text_costs
-from runs.figures import plot_confusion, plot_places
-from runs.folder import RunFolder, write_csv
+from runs.confusions import plot_confusion, plot_places
+from runs.folder import RunFolder
 from runs.outcomes import Guess
+from runs.records import write_csv
 from utils.types import REJECTED, Sequences
 
 LOG = logging.getLogger("lossbench")
@@ -33,7 +34,7 @@ class _Texts:
         """Return the texts, the probability of the one that is read, and the scores [T, K] if they fit."""
         scores, prediction = outputs["scores"].float(), outputs["prediction"]
         costs = text_costs(loss.log_probabilities(scores), Sequences.of(prediction))
-        found = {
+        table = {
             "target": pa.array(decode_texts(outputs["target"].numpy(), classes)),
             "prediction": pa.array(decode_texts(prediction.numpy(), classes)),
             "probability": pa.array((-costs).exp().numpy()),
@@ -41,9 +42,9 @@ class _Texts:
         size = scores.numel() * scores.element_size()
         if size > LARGEST_SCORES:
             LOG.info("predictions.parquet holds no scores: they would be %.1f GB", size / 1e9)
-            return found
+            return table
         steps = pa.FixedSizeListArray.from_arrays(pa.array(scores.flatten().numpy()), scores.shape[2])
-        return found | {"scores": pa.FixedSizeListArray.from_arrays(steps, scores.shape[1])}
+        return table | {"scores": pa.FixedSizeListArray.from_arrays(steps, scores.shape[1])}
 
     def guesses(self, loss: ClassificationLoss, scores: Tensor, classes: tuple[str, ...], top: int) -> list[Guess]:
         """Return the text that is read of each image and its probability, no others."""

@@ -13,7 +13,7 @@ from leaving import leave
 
 import compare
 from evaluation.findings import Findings
-from runs.folder import without_formula
+from runs.records import without_formula
 
 ROOT = Path(__file__).resolve().parents[2]
 SWEEP = """\

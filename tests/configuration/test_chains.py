@@ -11,10 +11,10 @@ from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.stream.image_stream import ImageStream
 from evaluation.catalogue import NAME_CHECKS
-from runs.folder import fingerprint
+from runs.identity import fingerprint
 from sweeps.cells import expand, load_sweep
 from sweeps.mistakes import find_mistakes
-from training.parameter_checks import check_parameters
+from training.checks import check_parameters
 from utils.types import ConfigError
 
 LIST = """image_augmentations:

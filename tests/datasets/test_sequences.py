@@ -25,7 +25,7 @@ from datasets.sequences import (
 )
 from datasets.stream.sampling import ClassBalancedBatches, ResumableLoader
 from losses.base import ClassificationLoss
-from training import building, parameter_checks, report
+from training import building, checks, report
 from utils.types import Batch, ConfigError, DataError, Sequences
 
 LPRNET = ("architecture=lprnet_small", "loss_function=ConnectionistTemporalLoss", "select_on=test", "batch_size=2")
@@ -254,7 +254,7 @@ def test_a_loss_for_texts_meets_no_settings_for_classes(
     changes: dict[str, Any],
     message: str,
 ) -> None:
-    for module in (building, parameter_checks):
+    for module in (building, checks):
         monkeypatch.setattr(module, "build_loss", lambda name, task, **params: loss(task))
     plates = {"dataset": "plates", "data_path": write_plates(tmp_path), "architecture": "lprnet_small"}
     sizes = {"convert_to_grayscale": "false", "image_size": "[24, 94]", "batch_size": 2, "select_on": "test"}

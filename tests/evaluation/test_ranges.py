@@ -9,7 +9,7 @@ import pytest
 from configuration.reading import read_configuration
 from evaluation import EVALUATIONS, evaluation_problems
 from evaluation.catalogue import NAME_CHECKS
-from training.parameter_checks import check_parameters
+from training.checks import check_parameters
 from utils.types import ConfigError
 
 WRONG = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from by_loops import angular_margin
-from cases import feature_batch, refused
+from cases import feature_batch
 from pytorch_metric_learning.losses import SphereFaceLoss as Other
 from test_angular_margin import MARGINS, angular, step
 from torch.nn import functional as F
@@ -58,16 +58,3 @@ def test_equals_another_implementation_without_annealing(margin):
     other = Other(num_classes=len(loss.head.weight), embedding_size=features.shape[1], margin=margin)
     other.W.data = loss.head.weight.detach().T.clone()
     torch.testing.assert_close(step(loss, features, target), other(features, target))
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"margin": 0}, "margin must be one of 1, 2, 3, 4, got 0"),
-        ({"beta": -1.0}, "beta must be finite and >= 0, got -1.0"),
-        ({"beta_decay": -0.1}, "beta_decay must be finite and >= 0, got -0.1"),
-        ({"beta_min": float("nan")}, "beta_min must be finite and >= 0, got nan"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    assert message in refused("AngularSoftmaxLoss", params)

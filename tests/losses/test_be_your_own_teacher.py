@@ -114,22 +114,6 @@ def test_training_without_the_channels_is_told():
         terms_of(loss, scores, target, features=features)
 
 
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"alpha": 1.1}, "alpha must be finite and 0 to 1, got 1.1"),
-        ({"temperature": 0.0}, "temperature must be finite and > 0, got 0.0"),
-        ({"feature_weight": -1.0}, "feature_weight must be finite and >= 0, got -1.0"),
-        ({"stages": []}, "stages must name at least one feature map, each once, got []"),
-        ({"stages": [-2, -2]}, "stages must name at least one feature map, each once, got [-2, -2]"),
-        ({"stages": [-3, -1]}, "stages must leave out -1, the map of the network's own classifier, got [-3, -1]"),
-        ({"stages": ["deep"]}, "loss_params.stages: must be a list"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    assert message in refused(NAME, params)
-
-
 ONLINE = {"label_loss": "OnlineLabelSmoothingLoss", "label_loss_params": {"alpha": 0.3}}
 
 

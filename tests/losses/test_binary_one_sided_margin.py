@@ -7,7 +7,6 @@ import math
 import pytest
 import torch
 from by_loops import mean
-from cases import refused
 from torch import nn
 
 from losses.binary_one_sided_margin import BinaryOneSidedMarginLoss
@@ -95,21 +94,6 @@ def test_warns_that_one_wrong_class_needs_no_normalization():
         loss = BinaryOneSidedMarginLoss(normalize_negatives=True)
     scores = torch.tensor([[10.0], [700.0]])
     assert torch.equal(loss(scores, torch.tensor([0, 1])), BinaryOneSidedMarginLoss()(scores, torch.tensor([0, 1])))
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"alpha": -1.0}, "alpha must be finite and >= 0, got -1.0"),
-        ({"lambda_": 0.0}, "lambda_ must be finite and > 0, got 0.0"),
-        ({"lambda_min": -1.0}, "lambda_min must be finite and >= 0, got -1.0"),
-        ({"lambda_max": 100.0}, "lambda_max must be finite and > lambda_min = 100.0, got 100.0"),
-        ({"lambda_max": float("inf")}, "lambda_max must be finite"),
-        ({"soft": "yes"}, "loss_params.soft: must be true or false, got 'yes'"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    assert message in refused("BinaryOneSidedMarginLoss", params)
 
 
 def test_scores_start_where_neither_class_is_favoured():

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 import torch
 from by_loops import batch, mean_by_loops
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.bootstrap import BootstrapLoss
-from utils.types import ConfigError
 
 
 @pytest.mark.parametrize(("mode", "beta"), [("soft", 0.95), ("soft", 0.3), ("hard", 0.8), ("hard", 0.0)])
@@ -25,12 +22,6 @@ def test_equals_its_equation(mode, beta):
     scores, target = batch()
     value = BootstrapLoss(mode=mode, beta=beta)(scores, target)
     assert value.item() == pytest.approx(mean_by_loops(scores, target, loss_of), rel=1e-12)
-
-
-@pytest.mark.parametrize("mode", ["soft", "hard"])
-def test_without_belief_it_is_cross_entropy(mode):
-    scores, target = batch()
-    torch.testing.assert_close(BootstrapLoss(mode=mode, beta=1.0)(scores, target), F.cross_entropy(scores, target))
 
 
 @pytest.mark.parametrize(("mode", "beta"), [("soft", 0.95), ("hard", 0.8)])
@@ -46,15 +37,3 @@ def test_the_gradient_runs_through_the_belief():
     entropy = -(p * p.log()).sum(dim=-1, keepdim=True)
     detached = 0.6 * (p - F.one_hot(target, 4))
     torch.testing.assert_close(scores.grad, detached - 0.4 * p * (p.log() + entropy))
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"mode": "medium"}, "mode: must be 'soft' or 'hard', got 'medium'"),
-        ({"beta": 1.5}, "beta must be finite and 0 to 1, got 1.5"),
-    ],
-)
-def test_bad_parameters_are_named(params: dict[str, Any], message):
-    with pytest.raises(ConfigError, match=message):
-        build_loss("BootstrapLoss", None, **params)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from by_loops import cross_entropy, mean, squared_distance
-from cases import D, K, feature_batch, make, refused, terms_of
+from cases import D, K, feature_batch, make, terms_of
 from torch import nn
 from torch.nn import functional as F
 
@@ -131,15 +131,3 @@ def test_centres_survive_a_checkpoint():
 def test_an_architecture_without_one_feature_vector_is_refused():
     with pytest.raises(ConfigError, match="architecture: CenterLoss needs a network whose last layer is linear"):
         build_loss("CenterLoss", Task(K, 10, nn.Conv2d(D, K, 1)))
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"weight": -0.1}, "weight must be finite and >= 0, got -0.1"),
-        ({"alpha": -0.1}, "alpha must be finite and 0 to 1, got -0.1"),
-        ({"alpha": 1.1}, "alpha must be finite and 0 to 1, got 1.1"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    assert message in refused("CenterLoss", params)

@@ -9,10 +9,8 @@ import torch
 from by_loops import batch, mean_by_loops
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.competing_ratio import CompetingRatioLoss
 from losses.negative_log_likelihood_ratio import NegativeLogLikelihoodRatioLoss
-from utils.types import ConfigError
 
 SETTINGS = [(1.5, 1.0), (2.0, 0.25), (0.1, 3.0), (0.05, 1.0), (1e-9, 0.5), (0.0, 1.0), (0.0, 0.4)]
 
@@ -61,16 +59,3 @@ def test_saturated_samples_are_exact_in_float32(alpha, margin):
     assert value.item() == pytest.approx(ratio + entropy, rel=1e-4)
     assert scores.grad is not None
     assert scores.grad.isfinite().all()
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"alpha": -0.1}, "alpha must be finite and >= 0, got -0.1"),
-        ({"beta": -1.0}, "beta must be finite and >= 0, got -1.0"),
-        ({"beta": float("inf")}, "beta must be finite"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    with pytest.raises(ConfigError, match=message):
-        build_loss("CompetingRatioLoss", None, **params)

@@ -25,11 +25,6 @@ def test_equals_its_equation(gamma):
     assert value.item() == pytest.approx(mean_by_loops(scores, target, loss_of), rel=1e-12)
 
 
-def test_without_the_entropy_it_is_cross_entropy():
-    scores, target = batch()
-    assert torch.equal(ComplementCrossEntropyLoss(gamma=0.0)(scores, target), F.cross_entropy(scores, target))
-
-
 def test_two_classes_are_cross_entropy():
     scores, target = batch(classes=2)
     torch.testing.assert_close(ComplementCrossEntropyLoss()(scores, target), F.cross_entropy(scores, target))

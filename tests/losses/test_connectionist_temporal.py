@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from cases import refused
 from torch import nn
 from torch.nn import functional as F
 
@@ -173,20 +172,6 @@ def test_texts_that_no_scores_can_spell_are_told(name):
 
 def test_losses_of_images_find_every_class_possible():
     assert build_loss("CrossEntropyLoss").impossible(torch.zeros(5), torch.tensor([0, 4])) == {}
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"alpha": -1}, "alpha must be finite and >= 0, got -1"),
-        ({"lambda_": 0}, "lambda_ must be finite and > 0, got 0"),
-        ({"lambda_min": -1}, "lambda_min must be finite and >= 0, got -1"),
-        ({"lambda_max": 100}, "lambda_max must be finite and > lambda_min = 100.0, got 100"),
-        ({"beam_width": 0}, "beam_width must be >= 1, got 0"),
-    ],
-)
-def test_bad_parameters_are_told(params, message):
-    assert refused("OneSidedMarginCTCLoss", params) == f"loss_params: OneSidedMarginCTCLoss refuses them: {message}"
 
 
 def test_torch_s_name_leads_to_ours():

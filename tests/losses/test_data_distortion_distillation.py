@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from by_loops import kl, mean, softmax, squared_distance
-from cases import D, feature_batch, make, refused, terms_of
+from cases import D, feature_batch, make, terms_of
 from torch.nn import functional as F
 
 from losses import build_loss
@@ -65,16 +65,3 @@ def test_without_weights_it_is_the_base_on_two_views():
     terms = terms_of(loss, scores, target, features=features)
     torch.testing.assert_close(torch.stack(list(terms.values())).sum(), F.cross_entropy(scores, target))
     assert loss.views == 2
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"temperature": 0.0}, "temperature must be finite and > 0, got 0.0"),
-        ({"weight": -1.0}, "weight must be finite and >= 0, got -1.0"),
-        ({"mmd_weight": -1.0}, "mmd_weight must be finite and >= 0, got -1.0"),
-        ({"base": "LossTransform", "base_params": {"views": 3}}, "loss_params.base: DataDistortionDistillationLoss"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    assert message in refused(NAME, params)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from by_loops import angular_margin
-from cases import feature_batch, refused
+from cases import feature_batch
 from pytorch_metric_learning.losses import LargeMarginSoftmaxLoss as Other
 from test_angular_margin import MARGINS, angular, step
 from torch.nn import functional as F
@@ -46,18 +46,3 @@ def test_equals_another_implementation_without_annealing(margin):
     other = Other(num_classes=len(loss.head.weight), embedding_size=features.shape[1], margin=margin)
     other.W.data = loss.head.weight.detach().T.clone()
     torch.testing.assert_close(step(loss, features, target), other(features, target))
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"margin": 0}, "margin must be one of 1, 2, 3, 4, got 0"),
-        ({"margin": 5}, "margin must be one of 1, 2, 3, 4, got 5"),
-        ({"margin": 2.5}, "loss_params.margin: must be a whole number, got 2.5"),
-        ({"beta": -1.0}, "beta must be finite and >= 0, got -1.0"),
-        ({"beta_decay": 1.1}, "beta_decay must be finite and 0 to 1, got 1.1"),
-        ({"beta_min": -0.1}, "beta_min must be finite and >= 0, got -0.1"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    assert message in refused("LargeMarginSoftmaxLoss", params)

@@ -89,20 +89,6 @@ def test_images_that_are_alone_train_by_the_base(direction, params):
     torch.testing.assert_close(torch.stack(list(terms.values())).sum(), base(scores, target))
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize("detach", [True, False])
-@pytest.mark.parametrize("base", ["CrossEntropyLoss", "OneSidedMarginLoss"])
-def test_large_scores_stay_finite(direction, detach, base):
-    scores, _, target = feature_batch(len(GROUPS))
-    scores = (1e4 * scores).float().requires_grad_()
-    loss = make("LossTransform", direction=direction, detach_mean=detach, base=base)
-    value = terms_of(loss, scores, target, index=GROUPS)["consistency"]
-    value.backward()
-    assert value.isfinite()
-    assert scores.grad is not None
-    assert scores.grad.isfinite().all()
-
-
 def test_a_base_of_costs_gives_its_own_probabilities():
     scores, _, target = feature_batch(len(GROUPS))
     margins = {"alpha": 0.5, "lambda_": 2.0, "lambda_max": 3.0, "lambda_min": 1.0}
@@ -132,25 +118,3 @@ def test_a_base_that_takes_another_number_of_views_is_refused():
         "loss_params.base: LossTransform takes 3 views of an image, DataDistortionDistillationLoss 2"
     )
     assert make("LossTransform", views=2, base="DataDistortionDistillationLoss").views == 2
-
-
-def test_a_base_that_draws_other_batches_is_refused():
-    assert refused("LossTransform", {"repeated_sampling": True, "base": "TripletLoss"}) == (
-        "loss_params.base: LossTransform draws repeated batches, TripletLoss class_balanced ones"
-    )
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"lambda_": -1.0}, "lambda_ must be finite and >= 0, got -1.0"),
-        ({"views": 0}, "views must be finite and >= 1, got 0"),
-        (
-            {"direction": "both"},
-            "loss_params.direction: must be 'mean_to_prediction' or 'prediction_to_mean', got 'both'",
-        ),
-        ({"detach_mean": 1}, "loss_params.detach_mean: must be true or false, got 1"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    assert message in refused("LossTransform", params)

@@ -9,9 +9,7 @@ import torch
 from by_loops import batch, mean_by_loops
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.negative_log_likelihood_ratio import NegativeLogLikelihoodRatioLoss
-from utils.types import ConfigError
 
 
 def test_equals_its_equation():
@@ -45,8 +43,3 @@ def test_saturated_samples_are_exact_in_float32(soft):
     value.backward()
     assert value.item() == pytest.approx(math.log(2) - 20, rel=1e-6)
     torch.testing.assert_close(scores.grad, torch.tensor([[-1.0, 0.5, 0.5]]))
-
-
-def test_it_takes_no_parameters():
-    with pytest.raises(ConfigError, match="alpha: unknown parameter"):
-        build_loss("NegativeLogLikelihoodRatioLoss", None, alpha=1.0)

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.one_sided_margin import OneSidedMarginLoss
-from utils.types import REJECTED, ConfigError
+from utils.types import REJECTED
 
 SETTINGS = [
     {},
@@ -121,18 +120,3 @@ def test_warns_when_the_lowest_score_is_not_the_likeliest_class():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         OneSidedMarginLoss(alpha=0.99)
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"alpha": -1.0}, "alpha must be finite and >= 0, got -1.0"),
-        ({"lambda_": 0.0}, "lambda_ must be finite and > 0, got 0.0"),
-        ({"lambda_max": 50.0}, "lambda_max must be finite and > lambda_min = 100.0, got 50.0"),
-        ({"lambda_min": float("nan")}, "lambda_min must be finite"),
-        ({"alpha": "much"}, "alpha: must be a number, got 'much'"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    with pytest.raises(ConfigError, match=message):
-        build_loss("OneSidedMarginLoss", None, **params)

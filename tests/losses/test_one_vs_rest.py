@@ -9,10 +9,8 @@ import torch
 from by_loops import batch, mean_by_loops
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.label_probability import log_complements
 from losses.one_vs_rest import OneVsRestCrossEntropyLoss
-from utils.types import ConfigError
 
 
 def test_equals_equation_5_with_its_bar_restored():
@@ -52,8 +50,3 @@ def test_complements_are_exact_at_every_margin(margin):
     log_sum = math.log(math.exp(margin) + 2)
     expected = torch.tensor([[math.log(2) - log_sum, *[math.log(math.exp(margin) + 1) - log_sum] * 2]]).double()
     torch.testing.assert_close(log_complements(scores.log_softmax(dim=-1)), expected, check_dtype=False)
-
-
-def test_it_takes_no_parameters():
-    with pytest.raises(ConfigError, match="alpha: unknown parameter"):
-        build_loss("OneVsRestCrossEntropyLoss", None, alpha=1.0)

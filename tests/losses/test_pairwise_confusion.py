@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from by_loops import softmax, squared_distance
-from cases import K, feature_batch, make, refused, terms_of
+from cases import K, feature_batch, make, terms_of
 from torch.nn import functional as F
 
 from losses import build_loss
@@ -84,15 +84,3 @@ def test_pairs_count_from_the_given_epoch_even_after_resume():
         loss = resumed
     assert values[:2] == [0, 0]
     assert values[2] == values[3] > 0
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"weight": -1.0}, "weight must be finite and >= 0, got -1.0"),
-        ({"start_epoch": -1}, "start_epoch must be finite and >= 0, got -1"),
-        ({"start_epoch": 0.5}, "loss_params.start_epoch: must be a whole number, got 0.5"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    assert message in refused("PairwiseConfusionLoss", params)

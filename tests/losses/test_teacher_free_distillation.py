@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from by_loops import cross_entropy, kl, mean, softmax
-from cases import D, K, feature_batch, refused, terms_of
+from cases import D, K, feature_batch, terms_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -130,19 +130,3 @@ def test_a_file_that_cannot_be_loaded_is_told_at_its_key():
 def test_outside_a_run_no_teacher_can_be_loaded():
     with pytest.raises(ConfigError, match=r"loss_params\.teacher_path: only a run can load a teacher"):
         build_loss(NAME, Task(K, 10, nn.Linear(D, K)), mode="self", teacher_path="best.ckpt")
-
-
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"mode": "self"}, "loss_params.teacher_path: mode: self needs the file of a trained network's weights"),
-        ({"teacher_path": "x"}, "loss_params.teacher_path: mode: regularization has no network for a teacher"),
-        ({"mode": "other"}, "loss_params.mode: must be 'regularization' or 'self', got 'other'"),
-        ({"alpha": 1.1}, "alpha must be finite and 0 to 1, got 1.1"),
-        ({"temperature": 0.0}, "temperature must be finite and > 0, got 0.0"),
-        ({"multiplier": -1.0}, "multiplier must be finite and >= 0, got -1.0"),
-        ({"a": 1.5}, "a must be finite and 0 to 1, got 1.5"),
-    ],
-)
-def test_bad_parameters_are_named(params, message):
-    assert message in refused(NAME, params)

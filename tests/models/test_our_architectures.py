@@ -193,7 +193,7 @@ def test_export_gives_the_same_scores(traced):
 
 def test_compiler_takes_it_in_one_piece(traced):
     x = smallest(traced, 2)
-    torch._dynamo.reset()
+    torch.compiler.reset()
     torch.testing.assert_close(torch.compile(traced, backend="eager", fullgraph=True)(x), traced(x))
 
 

@@ -11,6 +11,7 @@ from torchvision.models.convnext import CNBlockConfig
 from torchvision.models.vgg import make_layers
 
 from models import build_model, torchvision_models
+from models.torchvision_adapter import adapt
 from utils.types import ConfigError
 
 
@@ -59,7 +60,7 @@ def kind(request):
 
 def test_scores_are_torchvisions(kind):
     net, x = kind
-    network = torchvision_models.adapt(net).eval()
+    network = adapt(net).eval()
     expected = net(x)
     assert expected.std() > 0
     torch.testing.assert_close(network(x), expected)
@@ -70,7 +71,7 @@ def test_scores_are_torchvisions(kind):
 
 def test_intermediates_are_maps_of_falling_resolution(kind):
     net, x = kind
-    network = torchvision_models.adapt(net).eval()
+    network = adapt(net).eval()
     features, maps = network.forward_intermediates(x)
     assert torch.equal(features, network.forward_features(x))
     assert all(m.ndim == 4 and m.shape[2] == m.shape[3] for m in maps)
@@ -81,7 +82,7 @@ def test_intermediates_are_maps_of_falling_resolution(kind):
 
 def test_parameters_keep_torchvisions_names_for_files(kind):
     net, _ = kind
-    network = torchvision_models.adapt(net)
+    network = adapt(net)
     ours = network.state_dict()
     assert {name: ours[network.native_keys[name]].shape for name in net.state_dict()} == {
         name: value.shape for name, value in net.state_dict().items()
@@ -225,4 +226,4 @@ def test_pretrained_grayscale_is_the_colours_sum(monkeypatch):
 
 def test_unknown_kind_is_refused():
     with pytest.raises(ConfigError, match="torchvision's Linear networks are not supported"):
-        torchvision_models.adapt(nn.Linear(2, 2))
+        adapt(nn.Linear(2, 2))

@@ -178,7 +178,7 @@ def test_of_two_checkpoints_the_newest_sound_one_is_chosen(damage, tmp_path):
     assert (path, position) == (previous, (2, 0))
     assert complaint is not None
     assert complaint.startswith(f"{last} is ")
-    assert complaint.endswith(": going on after epoch 2, from previous.ckpt")
+    assert complaint.endswith(": resuming after epoch 2, from previous.ckpt")
     damage(previous)
     path, position, complaint = choose_checkpoint(last, previous)
     assert path is position is None
@@ -197,7 +197,7 @@ def test_a_run_with_a_damaged_last_checkpoint_goes_on_from_the_one_before(quick,
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == 1
     assert told[0].startswith(str(folder.last))
-    assert told[0].endswith(": going on after epoch 1, from previous.ckpt")
+    assert told[0].endswith(": resuming after epoch 1, from previous.ckpt")
     assert untimed(folder) == whole
     assert [load_checkpoint(path)["epoch"] for path in (folder.previous, folder.last)] == [1, 2]
     assert not left.exists()
@@ -231,7 +231,7 @@ def test_a_damaged_best_checkpoint_is_told_in_a_line_that_says_what_to_do(quick,
 
     config_folder = Path(config.output_path)
     monkeypatch.setattr(runner.pl.Trainer, "fit", fit)
-    with pytest.raises(TrainingError, match=r"best\.ckpt is .*put a copy of it back .*--fresh$") as error:
+    with pytest.raises(TrainingError, match=r"best\.ckpt is .*restore a copy of it .*--fresh$") as error:
         runner.train(config)
     assert "\n" not in str(error.value)
 

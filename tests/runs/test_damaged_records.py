@@ -99,7 +99,7 @@ def test_a_checkpoint_of_another_kind_in_the_place_of_the_last_is_passed_over(qu
     assert summary["epochs_run"] == 3
     (told,) = [each for each in warnings(caplog) if str(folder.last) in each]
     assert "is a checkpoint of another kind (it holds no position, optimizer_states, " in told
-    assert told.endswith(": going on after epoch 1, from previous.ckpt")
+    assert told.endswith(": resuming after epoch 1, from previous.ckpt")
 
 
 @pytest.mark.parametrize("content", ["", '{"mlf', "[]", "{}", '{"mlflow": 7}'])
@@ -108,10 +108,10 @@ def test_where_the_names_that_trackers_gave_are_lost_they_show_a_new_run(quick, 
     config = quick(num_epochs="1", trackers="[mlflow]")
     folder, _ = runner.train(config)
     (folder.path / IDS_FILE).write_text(content)
-    folder.untold.touch()
+    folder.unreported.touch()
     with contextlib.nullcontext() if content == "{}" else pytest.warns(UserWarning, match=f"{IDS_FILE} is damaged"):
         runner.train(config)
-    assert not folder.untold.exists()
+    assert not folder.unreported.exists()
     assert json.loads((folder.path / IDS_FILE).read_text()).keys() == {"mlflow"}
 
 
@@ -140,7 +140,7 @@ def test_damaged_selected_weights_are_told_at_the_start(quick, monkeypatch, capl
     with contextlib.suppress(TrainingError):  # unless a later epoch is better
         runner.train(quick(**EPOCHS))
     (told,) = [each for each in warnings(caplog) if str(folder.best) in each]
-    assert "it holds the weights to test unless a later epoch is better: put a copy of it back" in told
+    assert "it holds the weights to test unless a later epoch is better: restore a copy of it" in told
 
 
 def test_a_finished_run_asks_for_no_place_to_write(quick, monkeypatch):
@@ -170,7 +170,7 @@ def test_an_interrupted_fresh_run_is_gone_on_with_by_the_command_that_it_names(q
 
     with monkeypatch.context() as patch:
         after_each_save(patch, interrupted)
-        with pytest.raises(Interrupted, match="the same command without --fresh goes on after epoch 1"):
+        with pytest.raises(Interrupted, match="the same command without --fresh resumes after epoch 1"):
             runner.train(quick(num_epochs="1"), fresh=True)
     second, _ = runner.train(quick(num_epochs="1"))
     assert second.path.name == f"{first.path.name}-2"
@@ -196,5 +196,5 @@ def test_what_cannot_be_written_in_a_fresh_run_is_told_with_its_remedy(quick, mo
 
     with monkeypatch.context() as patch:
         after_each_save(patch, full)
-        with pytest.raises(TrainingError, match=f"{remedy}.*; then the same command without --fresh goes on"):
+        with pytest.raises(TrainingError, match=f"{remedy}.*; then the same command without --fresh resumes"):
             runner.train(quick(num_epochs="1"), fresh=True)

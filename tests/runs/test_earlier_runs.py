@@ -45,7 +45,7 @@ def test_a_finished_run_stays_finished_and_says_that_its_code_is_not_recorded(ou
     assert summary["test/accuracy"] == json.loads((output / FINISHED / "summary.json").read_text())["test/accuracy"]
     assert {path: path.read_bytes() for path in before} == before
     told = [record.getMessage() for record in caplog.records]
-    assert sum("its code is not recorded" in line for line in told) == 1
+    assert sum("its code was not recorded" in line for line in told) == 1
     assert f"the same run lies in output/{FINISHED}" in told
 
 

@@ -1,4 +1,4 @@
-"""A run that goes on in another environment says so: its result need not be that of a run without interruption."""
+"""A run that goes on in another environment says so: its result may differ from that of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from runs.folder import changed_facts, environment
+from runs.environment import changed_facts, environment
 from tests.training.resuming import Died, after_each_save, hurry
 from training import runner
 
@@ -37,7 +37,7 @@ def test_a_changed_number_of_threads_is_told_and_recorded(quick, monkeypatch, ca
     _, facts, told = go_on(quick, monkeypatch, caplog, threads=64)
     assert len(told) == 1
     assert "threads 1 -> 64" in told[0] or "threads 2 -> 64" in told[0]
-    assert told[0].endswith("its result need not be that of a run without interruption")
+    assert told[0].endswith("its result may differ from that of an uninterrupted run")
     (continued,) = facts["continued"]
     assert continued["changes"]["threads"][1] == 64
     assert facts["started"] <= continued["started"]

@@ -12,8 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
+from runs import confusions
 from runs import figures as pictures
-from runs.figures import confusion_counts, plot_augmentations, plot_confusion, plot_curves, plot_places
+from runs.confusions import confusion_counts, plot_confusion, plot_places
+from runs.figures import plot_augmentations, plot_curves
 
 
 def make_rows(num_epochs: int) -> list[dict[str, float]]:
@@ -46,9 +48,10 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list:
     """Collect the figures that are drawn, to read what stands on them."""
     drawn = []
     write = pictures.write_figure
-    monkeypatch.setattr(
-        pictures, "write_figure", lambda figure, *rest, **how: (drawn.append(figure), write(figure, *rest, **how))
-    )
+    for module in (pictures, confusions):
+        monkeypatch.setattr(
+            module, "write_figure", lambda figure, *rest, **how: (drawn.append(figure), write(figure, *rest, **how))
+        )
     return drawn
 
 
@@ -227,7 +230,7 @@ def test_failed_picture_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_no_window_system_is_touched() -> None:
-    code = "import sys, runs.figures; print('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, runs.confusions; print('matplotlib.pyplot' in sys.modules)"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

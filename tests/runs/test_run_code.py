@@ -18,10 +18,10 @@ from evaluation.catalogue import NAME_CHECKS
 from losses import LOSSES
 from models import ARCHITECTURES
 from runs import code as run_code
-from runs import identity
+from runs import parameters
 from runs.code import code_changes, code_of, continued_code
 from tests.training.resuming import Died, after_each_save, hurry
-from training import runner
+from training import resumption, runner
 from utils.types import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plain_log", "quiet_runs")
@@ -81,6 +81,12 @@ def test_code_that_decides_a_result_is_recorded_and_no_other():
     assert not {*others, "datasets/sets/cifar.py", "datasets/cache.py", "runs/folder.py", "train.py"} & found.keys()
     packages = ("__init__.py", "trackers", "comparison", "sweeps", "report", "evaluation")
     assert not [file for file in found if any(part in file for part in packages)]
+
+
+@pytest.mark.parametrize("library", ["timm", "torchvision"])
+def test_the_file_that_builds_a_library_s_networks_counts(library):
+    name = "torchvision/resnet18" if library == "torchvision" else "resnet18"
+    assert f"models/{library}_models.py" in code_of(read(f"architecture={name}"))
 
 
 def test_what_a_run_does_not_use_does_not_count():
@@ -199,7 +205,7 @@ def test_the_code_of_a_run_that_goes_on_is_all_that_it_was():
 @pytest.mark.parametrize("key", ["code", "code_accepted", "resolved"])
 def test_a_record_that_makes_no_sense_is_as_none(key, value):
     now = code_of(read())
-    facts = {"code": now, "resolved": identity.resolved_parameters(read())} | {key: value}
+    facts = {"code": now, "resolved": parameters.resolved_parameters(read())} | {key: value}
     changes = code_changes(facts, read()) or {}
     assert not changes if key != "code" or not isinstance(value, dict) else changes.keys() == {*now, "a"}
     assert run_code.changed_parameters(facts, read()) == []
@@ -273,11 +279,11 @@ def test_a_changed_default_is_named_with_its_values(quick, code, monkeypatch):
     config = quick(num_epochs=1, **LOSS)
     runner.train(config)
     code.edit("losses/focal.py", "gamma: float = 2.0", "gamma: float = 3.0")
-    known = identity.signature_of
+    known = parameters.signature_of
     changed = known("loss_function", "FocalLoss")
     changed = changed._replace(defaults=changed.defaults | {"gamma": 3.0})
     monkeypatch.setattr(
-        identity, "signature_of", lambda key, name: changed if name == "FocalLoss" else known(key, name)
+        parameters, "signature_of", lambda key, name: changed if name == "FocalLoss" else known(key, name)
     )
     with pytest.raises(ConfigError, match=r"losses/focal\.py, loss_params\.gamma 2\.0 -> 3\.0\n"):
         runner.train(config)
@@ -323,9 +329,9 @@ def test_further_devices_follow_the_first(quick, code, monkeypatch):
     folder, _ = runner.train(config)
     in_code(code)
     monkeypatch.setenv("LOCAL_RANK", "1")
-    monkeypatch.setenv(runner.FOLDER_VARIABLE, str(folder.path))
+    monkeypatch.setenv(resumption.FOLDER_VARIABLE, str(folder.path))
     assert runner.train(config)[0] == folder
-    monkeypatch.delenv(runner.FOLDER_VARIABLE)  # one that a scheduler started by itself looks itself
+    monkeypatch.delenv(resumption.FOLDER_VARIABLE)  # one that a scheduler started by itself looks itself
     with pytest.raises(ConfigError, match=r"losses/focal\.py"):
         runner.train(config)
 

@@ -82,11 +82,11 @@ def test_a_finished_run_that_its_trackers_do_not_know_whole_is_looked_into(file)
     cell = next(expand(read(file, "trackers=[tensorboard]")))
     known = folder(train_cell(cell))
     assert FinishedRuns().find(cell) is not None
-    known.untold.touch()
+    known.unreported.touch()
     assert FinishedRuns().find(cell) is None
     assert FinishedRuns().find(next(expand(read(file)))) is not None  # without a tracker
     assert train_cell(cell).state == "skipped"
-    assert not known.untold.exists()
+    assert not known.unreported.exists()
 
 
 def test_data_that_are_not_here_leave_it_to_the_run(file, tmp_path):

@@ -413,7 +413,7 @@ def test_a_rule_of_the_configuration_looks_at_its_keys_alone(rule):
 
 
 def test_a_check_of_parameters_looks_at_its_keys_alone():
-    from training.parameter_checks import PARAMETER_CHECKS
+    from training.checks import PARAMETER_CHECKS
 
     base = {"mixing": "MixUp", "lr_scheduler": "StepLR", "lr_scheduler_params": {"step_size": 2}, "dataset": "digits"}
     for check in PARAMETER_CHECKS:

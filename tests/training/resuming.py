@@ -62,6 +62,8 @@ SETUPS: dict[str, dict[str, str]] = {
     "class-balanced": {"loss_function": "TripletLoss"},
     "mixing": {"mixing": "[MixUp, CutMix]"},
     "wrong labels": {"label_noise": "0.3"},
+    "repeated images": {"loss_function": "LossTransform", "loss_params": "{repeated_sampling: true}"}
+    | {"mixing": "CutMix", "mixing_params": "{probability: 1.0}"},
 }
 SETUPS["together"] = (
     SETUPS["two workers"]

@@ -124,7 +124,7 @@ def test_a_run_killed_after_its_summary_is_told_whole_at_the_next_start(tmp_path
     finished, died = killed(iter(plans), lambda start: COMMON, tmp_path)
     assert died == plans
     check_tracked(finished, tmp_path)
-    assert not finished.untold.exists()
+    assert not finished.unreported.exists()
 
 
 @pytest.mark.torture

@@ -58,6 +58,7 @@ def test_every_optimizer_by_name_lowers_a_loss(name):
         value.backward()
         return value
 
+    try_out(None, build_optimizer(name, [nn.Parameter(torch.ones(2, 2))], **params))
     start = closure().item()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # timm's older optimizers call add_ in a way torch warns of
@@ -93,13 +94,6 @@ def test_plateau_watches_the_loss_in_the_direction_of_its_monitor(params, monito
     schedule = build_scheduler("ReduceLROnPlateau", sgd(), 5, 4, **params)
     assert schedule is not None
     assert (schedule["monitor"], schedule["scheduler"].mode) == (monitor, mode)
-
-
-def test_one_cycle_ends_with_the_run():
-    schedule = build_scheduler("OneCycleLR", sgd(), 5, 4, max_lr=0.1)
-    assert schedule is not None
-    found = rates(schedule, 20)
-    assert found[-1] == min(found)
 
 
 STEPS = 5
@@ -243,14 +237,6 @@ def test_a_learning_rate_beyond_float32_is_refused_before_training(name):
         ConfigError, match=f"optimizer_params: {name} rejects these parameters: value cannot be converted"
     ):
         try_out(None, optimizer)
-
-
-@pytest.mark.parametrize("name", optimizers())
-def test_every_optimizer_by_name_takes_the_steps_of_the_trial(name):
-    parameter = nn.Parameter(torch.ones(2, 2))
-    params = {} if name in ("Adafactor", "AdafactorBigVision") else {"lr": 0.01}
-    try_out(None, build_optimizer(name, [parameter], **params))
-    assert not torch.equal(parameter, torch.ones(2, 2))
 
 
 @pytest.mark.parametrize("step", [0, 3, 10, 14, 15, 49, 50, 51, 89, 130])

@@ -11,7 +11,7 @@ import train
 from models.classifier import Classifier
 from runs.checkpoints import load_checkpoint
 from training import runner
-from training.out_of_memory import is_out_of_memory, out_of_memory
+from training.memory import is_out_of_memory, out_of_memory
 from utils.types import TrainingError
 
 CUDA = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 139.81 GiB of which"
@@ -74,7 +74,7 @@ def test_a_run_without_memory_says_what_takes_less_and_goes_on_later(error, quic
     assert "batch_size: 128, precision: 32-true, accumulate_batches: 2.\n" in said
     assert "batch_size: 64 with accumulate_batches: 4 (as many images, 256, an optimizer step)" in said
     assert "precision: bf16-mixed" in said
-    assert "the same command goes on after epoch 2. Its last checkpoint is intact." in said
+    assert "the same command resumes after epoch 2. Its last checkpoint is intact." in said
     (last,) = (path for path in Path(config.output_path).glob("*/checkpoints/last.ckpt"))
     assert load_checkpoint(last)["epoch"] == 1
     monkeypatch.setattr(Classifier, "training_step", step)
@@ -102,7 +102,7 @@ def test_the_script_leaves_with_status_1_and_no_traceback(quick, monkeypatch, ca
     assert train.main([]) == 1
     said = capsys.readouterr().err
     assert "out of memory on cpu in epoch 1 (tried to allocate 2.50 GiB). A step held batch_size: 128" in said
-    assert "the same command starts it again" in said
+    assert "the same command starts it again, as nothing was saved yet" in said
     assert "Traceback" not in said
 
 

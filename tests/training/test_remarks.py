@@ -12,8 +12,8 @@ from evaluation.subject import open_subject
 from models import timm_models
 from training import runner
 from training.building import prepare
+from training.checks import warn_after_test
 from training.networks import own_normalization, with_own_normalization
-from training.remarks import warn_after_test
 
 LITE = {"architecture": "tf_efficientnet_lite0", "image_size": "32", "convert_to_grayscale": "false"}
 
@@ -34,7 +34,7 @@ def warnings_of(caplog, config) -> str:
 
 def test_few_validation_images_are_counted(quick, caplog):
     said = warnings_of(caplog, quick(classes=["3", "8"]))
-    assert "valid_fraction: 28 validation images select the checkpoint, each of them 3.6 points of accuracy" in said
+    assert "valid_fraction: 28 validation images select the checkpoint, each 3.6 points of accuracy" in said
 
 
 def test_enough_of_them_and_the_test_part_earn_no_warning(quick, caplog):

@@ -30,7 +30,7 @@ def test_a_run_that_srun_started_is_saved_and_requeued_by_nobody_but_the_batch_s
     assert SLURMEnvironment.detect()
     with monkeypatch.context() as patch:
         patch.setattr(RunRecord, "on_train_batch_start", lambda *args: os.kill(os.getpid(), signal.SIGUSR1))
-        with pytest.raises(Interrupted, match="by SIGUSR1 in epoch 1; the same command goes on after step 1") as error:
+        with pytest.raises(Interrupted, match="by SIGUSR1 in epoch 1; the same command resumes after step 1") as error:
             runner.train(quick())
     assert error.value.status == STATUS["SIGUSR1"] == 75
     assert not calls.exists()

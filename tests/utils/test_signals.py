@@ -233,9 +233,9 @@ STEPS = 11
 @pytest.mark.parametrize(
     ("hook", "at_step", "goes_on"),
     [
-        ("on_before_zero_grad", STEPS + 4, f"in epoch 2; the same command goes on after step {5} of epoch 2"),
-        ("on_before_zero_grad", 2 * STEPS - 1, "in epoch 2; the same command goes on after epoch 2"),  # the last step
-        ("on_validation_start", STEPS, "in epoch 1; the same command goes on after epoch 1"),
+        ("on_before_zero_grad", STEPS + 4, f"in epoch 2; the same command resumes after step {5} of epoch 2"),
+        ("on_before_zero_grad", 2 * STEPS - 1, "in epoch 2; the same command resumes after epoch 2"),  # the last step
+        ("on_validation_start", STEPS, "in epoch 1; the same command resumes after epoch 1"),
     ],
 )
 def test_an_interrupted_run_is_saved_closes_its_trackers_frees_the_lock_and_goes_on(
@@ -260,10 +260,10 @@ def test_a_run_that_is_stopped_after_its_test_tells_its_trackers_at_the_next_sta
     monkeypatch.setattr(tracking, "build_trackers", lambda *args: [watched])
     config = quick(num_epochs=1, trackers="[tensorboard]")
     with monkeypatch.context() as patch:
-        patch.setattr(finishing, "tell_end", lambda *args: os.kill(os.getpid(), signal.SIGTERM))
+        patch.setattr(finishing, "report_end", lambda *args: os.kill(os.getpid(), signal.SIGTERM))
         with pytest.raises(Interrupted) as error:
             runner.train(config)
-    said = "interrupted by SIGTERM after its test; the same command does the rest, such as telling the trackers"
+    said = "interrupted by SIGTERM after its test; the same command does the rest, such as updating the trackers"
     assert str(error.value) == said
     (before,) = watched.told
     watched.told.clear()
@@ -281,10 +281,10 @@ def test_a_run_that_ends_before_it_is_saved_again_says_where_it_goes_on(quick, m
 
     with monkeypatch.context() as patch:
         stop_in(patch, "on_before_zero_grad", 4)
-        with pytest.raises(Interrupted, match="goes on after step 5 of epoch 1"):
+        with pytest.raises(Interrupted, match="resumes after step 5 of epoch 1"):
             runner.train(quick())
     monkeypatch.setattr(RunRecord, "on_train_start", full)
-    with pytest.raises(TrainingError, match="then the same command goes on after step 5 of epoch 1"):
+    with pytest.raises(TrainingError, match="then the same command resumes after step 5 of epoch 1"):
         runner.train(quick())
 
 
@@ -321,7 +321,7 @@ def test_a_run_that_reaches_no_save_point_in_time_stops_where_it_is(quick, monke
 def test_gradients_that_are_still_accumulated_are_no_place_to_save(quick, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(RunRecord, "on_train_batch_start", lambda self, *args: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(Interrupted, match="goes on after step 4 of epoch 1"):
+        with pytest.raises(Interrupted, match="resumes after step 4 of epoch 1"):
             runner.train(quick(accumulate_batches=4))
 
 
@@ -347,7 +347,7 @@ def test_a_signal_leaves_its_status_and_one_line_that_says_how_to_go_on(number, 
     assert process.returncode == STATUS[number.name]
     (line,) = complaints.splitlines()
     assert line.startswith(f"interrupted by {number.name} in epoch ")
-    assert re.fullmatch(r"the same command goes on after (step \d+ of )?epoch \d+", line.split("; ")[1])
+    assert re.fullmatch(r"the same command resumes after (step \d+ of )?epoch \d+", line.split("; ")[1])
     assert list(tmp_path.glob("*/checkpoints/last.ckpt")) or list(tmp_path.glob("*/checkpoints/previous.ckpt"))
 
 
