@@ -12,8 +12,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from datasets.readers.csv_files import read_csv
 from datasets.readers.files import MAX_TABLE_BYTES, read_bytes
+from datasets.readers.tables import read_csv
 from utils.lookup import did_you_mean
 from utils.types import DAMAGED_TENSORS, ConfigError, DataError, first_line
 

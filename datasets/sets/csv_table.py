@@ -12,11 +12,20 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable
 from datasets.readers.boxes import clip_boxes, clipping_note
-from datasets.readers.class_names import natural_order, read_class_names
-from datasets.readers.csv_files import DELIMITERS, image_path, read_csv, refuse_wrong_lines, unused_columns
 from datasets.readers.files import list_folder, listing, some
 from datasets.readers.images import image_size
-from datasets.readers.parts import SPLITS, check_split, choose_test_part
+from datasets.readers.tables import (
+    DELIMITERS,
+    SPLITS,
+    check_split,
+    choose_test_part,
+    image_path,
+    natural_order,
+    read_class_names,
+    read_csv,
+    refuse_wrong_lines,
+    unused_columns,
+)
 from utils.types import ConfigError, DataError
 
 BOX = ("x1", "y1", "x2", "y2")

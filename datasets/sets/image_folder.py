@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets.base import DataSet, table_by_class
 from datasets.readers.files import list_folder, listing, some
 from datasets.readers.images import ENDINGS, is_image_name
-from datasets.readers.parts import TEST_NAMES, choose_test_part
+from datasets.readers.tables import TEST_NAMES, choose_test_part
 from utils.types import ConfigError, DataError
 
 LAYOUT = f"data_path/train/<class>/<image> and data_path/test/<class>/<image>, images ending in {', '.join(ENDINGS)}"

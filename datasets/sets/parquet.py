@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.class_names import natural_order
 from datasets.readers.files import listing
 from datasets.readers.parquet_files import Part, files_by_split, read_part
-from datasets.readers.parts import choose_test_part
+from datasets.readers.tables import choose_test_part, natural_order
 from utils.types import ConfigError, DataError
 
 MANY_CLASSES = 10_000

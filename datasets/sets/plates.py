@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.csv_files import DELIMITERS, image_path, read_csv, refuse_wrong_lines, unused_columns
 from datasets.readers.files import some
-from datasets.readers.parts import SPLITS, check_split, choose_test_part
+from datasets.readers.tables import (
+    DELIMITERS,
+    SPLITS,
+    check_split,
+    choose_test_part,
+    image_path,
+    read_csv,
+    refuse_wrong_lines,
+    unused_columns,
+)
 from datasets.sequences import encode_texts
 from datasets.sets.plate_characters import plate_order
 from utils.types import ConfigError, DataError

@@ -10,9 +10,9 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable
 from datasets.readers.boxes import clip_boxes, clipping_note
-from datasets.readers.csv_files import read_csv
 from datasets.readers.files import list_folder, listing, read_text
 from datasets.readers.images import is_image_name
+from datasets.readers.tables import read_csv
 from utils.types import DataError
 
 FACTS = {"stanford_cars": {"num_classes": 196, "images": (8_144, 8_041)}}

@@ -1,4 +1,7 @@
-"""CSV files with a header, read so that a wrong one is told by its name, its columns and its lines."""
+"""Tables that users write: CSV files with a header, lists of class names, and which part is tested on.
+
+They are read by hand rather than by a library: every wrong line is reported by its number, all of them at once.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,19 @@ import csv
 import io
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.readers.files import listing, read_bytes
+from datasets.readers.files import listing, read_bytes, read_text
 from datasets.readers.images import bad_images
 from utils.lookup import did_you_mean
 from utils.types import DataError
 
+TEST_NAMES = ("test", "val", "valid", "validation")
+SPLITS = ("train", *TEST_NAMES)
+"""What a column split may say."""
 DELIMITERS = ",;\t"
 """What may stand between the fields of a user's own table."""
 
@@ -124,3 +131,54 @@ def image_path(folder: Path, text: str, allow_outside: bool = False) -> Path:
     if not os.path.isfile(path):
         raise ValueError(f"{text!r}: no such file")
     return path
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sort names as a reader would: "class 2" before "class 10"."""
+    return sorted(names, key=lambda name: ([_part(part) for part in re.split(r"(\d+)", name)], name))
+
+
+def _part(text: str) -> tuple[int, str]:
+    return (int(text), "") if text.isdecimal() else (-1, text)
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Read class names, one a line; label k is line k, from 0.
+
+    Raises: DataError if the file cannot be read, holds fewer than two names, or one that is empty or stands twice.
+    """
+    try:
+        names = tuple(line.strip() for line in read_text(path).splitlines())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    problems = [f"line {number}: empty" for number, name in enumerate(names, start=1) if not name]
+    problems += [f"{name!r} stands twice" for name, count in Counter(names).items() if name and count > 1]
+    if len(names) < 2:
+        problems.append(f"{len(names)} names, at least 2 are needed")
+    if problems:
+        raise DataError(f"{path}: not one class name a line:\n{listing(problems)}")
+    return names
+
+
+def check_split(text: str) -> str:
+    """Return the part that a field names, in capitals or not. Raises: ValueError if it names none."""
+    if text.lower() not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {text!r}")
+    return text.lower()
+
+
+def choose_test_part(names: Collection[str], what: str) -> tuple[str | None, list[str]]:
+    """Return the part to test on, None if there is none, and notes on what is done with validation images.
+
+    Without a part test, that of validation is the test part: a run holds its own validation images out of train.
+
+    Args:
+        names: the parts there are.
+        what: what a part is, such as "folder", for the notes.
+    """
+    present = [name for name in TEST_NAMES if name in names]
+    if not present:
+        return None, []
+    notes = [] if present[0] == "test" else [f"no {what} test: {present[0]} is the test part"]
+    notes += [f"{what} {name} is not used: valid_fraction holds images out of train" for name in present[1:]]
+    return present[0], notes
