@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.files import progress, some
-from datasets.readers.images import EncodedImage, remember, stamp_of
+from datasets.readers.files import progress, remember, some
+from datasets.readers.images import EncodedImage, stamp_of
 from datasets.sequences import same_label
 
 Pairs = list[tuple[int, int]]

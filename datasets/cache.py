@@ -24,8 +24,8 @@ from typing import IO, Any, Literal
 import numpy as np
 from filelock import FileLock, Timeout
 
-from datasets.readers.files import available_memory, in_threads, progress, some
-from datasets.readers.images import cache_root, refuse_bad_images
+from datasets.readers.files import available_memory, cache_root, in_threads, progress, some
+from datasets.readers.images import refuse_bad_images
 from utils.files import FULL
 from utils.types import DataError
 

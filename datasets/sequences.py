@@ -81,3 +81,20 @@ def text_problems(part: str, table: ImageTable, num_classes: int) -> list[str]:
         f"the {part} part has {len(wrong)} labels that are no text of the {num_classes} characters, 0 to "
         f"{num_classes - 1}, with {PADDING} after it: {named}"
     ]
+
+
+def label_problems(part: str, table: ImageTable, num_classes: int) -> list[str]:
+    """Return what is wrong with the labels of a part."""
+    if len(table) == 0:
+        return [f"the {part} part holds no images"]
+    if len(table.images) != len(table.labels):
+        return [f"the {part} part has {len(table.images)} images and {len(table.labels)} labels"]
+    if table.labels.ndim == 2:
+        return text_problems(part, table, num_classes)
+    outside = np.flatnonzero((table.labels < 0) | (table.labels >= num_classes))
+    if len(outside) == 0:
+        return []
+    named = ", ".join(f"{table.name(index)} ({table.labels[index]})" for index in outside[:5])
+    return [
+        f"the {part} part has {len(outside)} labels outside 0 to {num_classes - 1}, the {num_classes} classes: {named}"
+    ]

@@ -34,7 +34,7 @@ from PIL import Image
 import train
 from configuration.reading import read_configuration
 from configuration.schema import KEYS, Configuration
-from datasets.noisy_labels import read_noisy_labels
+from datasets.label_noise import read_noisy_labels
 from datasets.readers import files, images, matlab, parquet_files, tables
 from datasets.readers.archives import extract
 from datasets.readers.images import decode, open_image
@@ -509,7 +509,7 @@ def test_labels_that_take_more_memory_than_they_say_are_refused(name: str, tmp_p
             for _ in range(300):
                 file.write(bytes(1 << 20))
     code = (
-        "import numpy as np\nfrom datasets.noisy_labels import read_noisy_labels\nfrom utils.types import ConfigError\n"
+        "import numpy as np\nfrom datasets.label_noise import read_noisy_labels\nfrom utils.types import ConfigError\n"
         "try: read_noisy_labels(sys.argv[1], None, np.array([0, 1]), 2)\nexcept ConfigError as error: print(error)"
     )
     done = limited(code, str(path))

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import ImageTable
-from datasets.readers.files import listing, progress, some
-from datasets.readers.images import remember, stamp_of
+from datasets.readers.files import listing, progress, remember, some
+from datasets.readers.images import stamp_of
 from utils.types import DataError
 
 

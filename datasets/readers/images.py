@@ -16,17 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import simplejpeg
 from PIL import Image
 
-from datasets.readers.files import listing
+from datasets.readers.files import cache_root, listing, remember
 from datasets.readers.files import progress as progress_bar
-from utils.files import write_atomically
 from utils.types import DataError
-
-try:
-    import simplejpeg
-except ImportError:  # Pillow gives the same pixels
-    simplejpeg = None
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -123,7 +118,7 @@ def decode(path: ImageFile) -> np.ndarray:
     Raises: DataError as `open_image`.
     """
     image, turn = _open(path, read="head")
-    if simplejpeg is not None and image.format == "JPEG" and image.mode in ("L", "RGB") and turn is None:
+    if image.format == "JPEG" and image.mode in ("L", "RGB") and turn is None:
         content = path.content if isinstance(path, EncodedImage) else Path(path).read_bytes()
         try:
             pixels = simplejpeg.decode_jpeg(content, "GRAY" if image.mode == "L" else "RGBX")
@@ -292,19 +287,3 @@ def stamp_of(images: Iterable[Path | EncodedImage], kind: str) -> Path:
             told = f"{os.path.abspath(file)}\0missing\n"
         digest.update(told.encode(errors="replace"))
     return cache_root() / kind / digest.hexdigest()
-
-
-def cache_root() -> Path:
-    """Return the project's folder in the user's cache folder."""
-    # a relative $XDG_CACHE_HOME is to be ignored, says its specification
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(cache if os.path.isabs(cache) else os.path.expanduser("~/.cache"), "lossbench")
-
-
-def remember(stamp: Path, text: str) -> None:
-    """Write what was found out; a cache folder that cannot be written only costs the repetition."""
-    try:
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(stamp, text)
-    except OSError:
-        return

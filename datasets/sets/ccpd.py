@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,9 +16,16 @@ from datasets.readers.boxes import clip_boxes, clipping_note
 from datasets.readers.files import leads_out, list_folder, listing, read_list, some
 from datasets.readers.images import is_image_name
 from datasets.sequences import encode_texts
-from datasets.sets.plate_characters import CHINESE, DIGITS, LETTERS, PROVINCES
 from utils.types import ConfigError, DataError
 
+PROVINCES = "皖沪津渝冀晋蒙辽吉黑苏浙京闽赣鲁豫鄂湘粤桂琼川贵云藏陕甘青宁新警学"
+"""Of Chinese plates, and the marks of police and driving schools, in CCPD's order."""
+LETTERS = "".join(letter for letter in ascii_uppercase if letter not in "IO")
+"""Chinese plates have no I and no O, which look like digits."""
+DIGITS = "0123456789"
+CHINESE = PROVINCES + LETTERS + DIGITS
+"""The 67 characters of Chinese plates, in CCPD's order."""
+_ORDER = {character: k for k, character in enumerate(PROVINCES + ascii_uppercase + DIGITS)}
 FACTS = {"ccpd": {"kind": "sequence"}}
 Subset = Literal["test", "val", "ccpd_blur", "ccpd_challenge", "ccpd_db", "ccpd_fn", "ccpd_rotate", "ccpd_tilt"]
 COUNTS_2019 = {
@@ -189,3 +197,8 @@ def _protocol(subset: str) -> list[str]:
     if subset == "test":
         return ["val is not used: valid_fraction holds images out of train; data_params: {subset: val} tests on it"]
     return [f"tested on {subset}, not on the official test part as a whole"]
+
+
+def plate_order(characters: Iterable[str]) -> tuple[str, ...]:
+    """Sort characters, each once: provinces, A to Z and digits as CCPD has them, all others behind by code point."""
+    return tuple(sorted(set(characters), key=lambda character: (_ORDER.get(character, len(_ORDER)), character)))

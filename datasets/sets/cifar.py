@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, join_tables, keep_classes, sample_note
-from datasets.readers.files import altered_files, find_folder, official_archive, read_bytes, refuse_altered
+from datasets.readers.downloads import altered_files, find_folder, official_archive, refuse_altered
+from datasets.readers.files import read_bytes
 from utils.types import ConfigError, DataError
 
 FACTS = {

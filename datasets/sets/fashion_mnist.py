@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, sample_note
-from datasets.readers.files import official_files
+from datasets.readers.downloads import official_files
 from utils.files import open_regular
 from utils.types import DataError
 

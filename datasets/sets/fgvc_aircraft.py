@@ -10,15 +10,8 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable, sample_note
 from datasets.readers.boxes import clip_boxes, clipping_note
-from datasets.readers.files import (
-    find_folder,
-    leads_out,
-    listing,
-    official_archive,
-    read_list,
-    refuse_lines,
-    refuse_missing,
-)
+from datasets.readers.downloads import find_folder, official_archive
+from datasets.readers.files import leads_out, listing, read_list, refuse_lines, refuse_missing
 from utils.types import DataError
 
 FACTS = {

@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.files import (
-    altered_files,
-    download_archive,
-    find_folder,
-    list_folder,
-    listing,
-    refuse_altered,
-)
-from datasets.readers.files import download as download_file
+from datasets.readers.downloads import altered_files, download_archive, find_folder, refuse_altered
+from datasets.readers.downloads import download as download_file
+from datasets.readers.files import list_folder, listing
 from datasets.readers.matlab import read_matlab
 from utils.lookup import did_you_mean
 from utils.types import ConfigError, DataError

@@ -22,7 +22,7 @@ from datasets.readers.tables import (
     unused_columns,
 )
 from datasets.sequences import encode_texts
-from datasets.sets.plate_characters import plate_order
+from datasets.sets.ccpd import plate_order
 from utils.types import ConfigError, DataError
 
 FACTS = {"plates": {"kind": "sequence"}}

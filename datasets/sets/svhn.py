@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, join_tables, sample_note
-from datasets.readers.files import official_files
+from datasets.readers.downloads import official_files
 from datasets.readers.matlab import read_matlab
 from utils.types import DataError
 

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 from torchvision import transforms
 
-from datasets.augmentation.fused.operation import NotFusable, Size, between
+from datasets.augmentation.fused.operation import NotFusable, Parameters, Size, between
 
 LEAST_WEIGHT = 1e-6
 """Of a neighbour; beneath it a bright one would add less than a thousandth of a level, and is left out."""
-
-Parameters = dict[str, np.ndarray]
 
 
 class Blur:

@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 from torchvision import transforms
 
-from datasets.augmentation.fused.operation import between, whole
+from datasets.augmentation.fused.operation import Parameters, between, whole
 
 GRAY = (0.299, 0.587, 0.114)
 YIQ = torch.tensor([GRAY, (0.596, -0.274, -0.321), (0.211, -0.523, 0.311)], dtype=torch.float64)
 ORDERS = np.array(list(itertools.permutations(range(4))))
-
-Parameters = dict[str, np.ndarray]
 
 
 class Colour:

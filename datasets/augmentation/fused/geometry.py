@@ -10,13 +10,11 @@ import numpy as np
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from datasets.augmentation.fused.operation import Border, NotFusable, Size, between, first_that_fits, whole
+from datasets.augmentation.fused.cropping import TRIES, draw_crops
+from datasets.augmentation.fused.operation import Border, NotFusable, Parameters, Size, between, whole
 
-TRIES = 10  # RandomResizedCrop's, before it takes the centre
 LARGEST_REDUCTION = 1.5
 """Beyond it a warp, which reads a few pixels around a place, would skip some."""
-
-Parameters = dict[str, np.ndarray]
 
 
 class Geometry:
@@ -270,32 +268,6 @@ class ResizedCrop(Geometry):
     def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
         x_scale, y_scale = drawn["width"] / self.size[1], drawn["height"] / self.size[0]
         return _scaling(x_scale, y_scale, drawn["left"], drawn["top"])
-
-
-def draw_crops(transform: Any, uniform: np.ndarray, height: np.ndarray, width: np.ndarray) -> Parameters:
-    """Return what RandomResizedCrop draws for images of these heights and widths.
-
-    Shapes: uniform [M, 4 TRIES], height [M] int, width [M] int -> [M] each.
-    """
-    u = uniform.reshape(-1, TRIES, 4)
-    area = (height * width)[:, None] * between(u[..., 0], *transform.scale)
-    ratio = np.exp(between(u[..., 1], *map(math.log, transform.ratio)))
-    widths, heights = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
-    fits = (widths > 0) & (widths <= width[:, None]) & (heights > 0) & (heights <= height[:, None])
-    chosen, found = first_that_fits(fits)
-    sample = np.arange(len(u))
-    crop_height, crop_width = heights[sample, chosen].astype(int), widths[sample, chosen].astype(int)
-    top = whole(u[sample, chosen, 2], height - crop_height + 1)
-    left = whole(u[sample, chosen, 3], width - crop_width + 1)
-    least, most = min(transform.ratio), max(transform.ratio)  # of the centre, which is cropped where no try fits
-    full_height = np.where(width / height < least, np.rint(width / least), height).astype(int)
-    full_width = np.where(width / height > most, np.rint(height * most), width).astype(int)
-    return {
-        "top": np.where(found, top, (height - full_height) // 2),
-        "left": np.where(found, left, (width - full_width) // 2),
-        "height": np.where(found, crop_height, full_height),
-        "width": np.where(found, crop_width, full_width),
-    }
 
 
 GEOMETRY: dict[type, Callable[[Any, Size], Geometry]] = {

@@ -10,6 +10,8 @@ from torchvision.transforms import InterpolationMode
 
 Size = tuple[int, int]
 """Height and width."""
+Parameters = dict[str, np.ndarray]
+"""What a transform draws for each sample, by the names of torchvision's functional operations."""
 
 
 INTERPOLATIONS = [InterpolationMode.NEAREST, InterpolationMode.BILINEAR, InterpolationMode.BICUBIC]
