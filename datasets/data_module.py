@@ -130,7 +130,7 @@ class DataModule(pl.LightningDataModule):
 
     @cached_property
     def fingerprint(self) -> str:
-        """What the data is, by content where it is in memory, else by file names, sizes, labels and boxes."""
+        """A digest of the data, by content where it is in memory, else by file names, sizes, labels and boxes."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update("\n".join(self.data.classes).encode())
         for table in (self.train_table, self.data.test):
@@ -295,8 +295,8 @@ def common_size(config: Configuration, data: DataSet) -> tuple[int, int]:
     sizes = {table.size(row) for table in (data.train, data.test) for row in range(len(table))}
     cut = config.crop_to_bboxes and not config.erase_background and data.train.boxes is not None
     if len(sizes) > 1 or cut:
-        found = "are cut to their boxes" if cut else f"are of {len(sizes)} sizes"
-        raise ConfigError(f"image_size: the images {found}; give the [height, width] to resize them to")
+        sizes_in_words = "are cut to their boxes" if cut else f"are of {len(sizes)} sizes"
+        raise ConfigError(f"image_size: the images {sizes_in_words}; give the [height, width] to resize them to")
     return sizes.pop()
 
 

@@ -22,7 +22,7 @@ from utils.types import DAMAGED_TENSORS, ConfigError, DataError, first_line
 
 ENDINGS = (".pt", ".npz", ".npy", ".csv")
 CLEAN = "clean_label"
-"""What CIFAR-10N calls the true labels that it gives beside the others."""
+"""CIFAR-10N's name of the true labels, which it gives beside the others."""
 
 
 def training_labels(config: Configuration, data: DataSet, rows: np.ndarray) -> np.ndarray:
@@ -99,16 +99,16 @@ def read_noisy_labels(path: str, name: str | None, clean: np.ndarray, num_classe
 
 
 def _choose(path: str, name: str | None, sets: Mapping[str, Any]) -> str:
-    given = [known for known in sets if known != CLEAN] or list(sets)
-    wanted = name.lower() if name is not None and path.lower().endswith(".csv") else name
-    if wanted is None and len(given) == 1:
-        return given[0]
-    if wanted is None:
-        raise ConfigError(f"noisy_labels_name: missing; {path} holds {', '.join(given)}")
-    if wanted not in sets:
-        near, held = did_you_mean(wanted, sets), ", ".join(filter(None, given)) or "one set without a name"
+    names = [other for other in sets if other != CLEAN] or list(sets)
+    chosen = name.lower() if name is not None and path.lower().endswith(".csv") else name
+    if chosen is None and len(names) == 1:
+        return names[0]
+    if chosen is None:
+        raise ConfigError(f"noisy_labels_name: missing; {path} holds {', '.join(names)}")
+    if chosen not in sets:
+        near, held = did_you_mean(chosen, sets), ", ".join(filter(None, names)) or "one set without a name"
         raise ConfigError(f"noisy_labels_name: {path} holds no set {name!r}{near} (it holds {held})")
-    return wanted
+    return chosen
 
 
 def _as_labels(path: str, name: str, values: Any, length: int) -> np.ndarray:
@@ -146,7 +146,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _refuse_bomb(path: Path, file: IO[bytes]) -> None:
     """Refuse a file that unpacks to more than labels take: .npz and .pt are zip files."""
-    size = sum(each.file_size for each in zipfile.ZipFile(file).infolist()) if zipfile.is_zipfile(file) else 0
+    size = sum(item.file_size for item in zipfile.ZipFile(file).infolist()) if zipfile.is_zipfile(file) else 0
     if size > MAX_TABLE_BYTES:
         raise DataError(f"{path}: unpacks to {size:,} bytes, more than the {MAX_TABLE_BYTES:,} allowed")
     file.seek(0)

@@ -31,8 +31,8 @@ def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key
     Raises: ConfigError naming each parameter that a transform does not take and each transform that cannot be built.
     """
     built, problems = [], []
-    for path, name, given in steps(chain):
-        params, here = dict(given or {}), ".".join((key, *path))
+    for path, name, values in steps(chain):
+        params, here = dict(values or {}), ".".join((key, *path))
         constructor = transform_class(name)
         if constructor is None:  # one inside another: those at the top were checked with the other names
             near = did_you_mean(name, [*TRANSFORMS, *vars(transforms)])
@@ -44,8 +44,8 @@ def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key
             if "transforms" in params and "transforms" not in unfit:
                 inner, places = f"{here}.transforms", [path for path, _, _ in steps(params["transforms"])]
                 params["transforms"] = build_transforms(params["transforms"], inner)
-                for place, each in zip(places, params["transforms"], strict=True):
-                    if is_late(each):
+                for place, item in zip(places, params["transforms"], strict=True):
+                    if is_late(item):
                         at = ".".join((inner, *place))
                         raise ConfigError(f"{at}: comes after normalisation, so not inside {name}")
             if unfit:
@@ -96,14 +96,14 @@ def _numbers(value: Any) -> Iterator[float]:
     if isinstance(value, Real) and not isinstance(value, bool):
         yield float(value)
     elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _numbers(each)
+        for item in value:
+            yield from _numbers(item)
 
 
 def _all_within(value: Any, low: float, high: float) -> bool:
     values = value if isinstance(value, (list, tuple)) else [value]
     return bool(values) and all(
-        isinstance(each, Real) and not isinstance(each, bool) and low <= float(each) <= high for each in values
+        isinstance(item, Real) and not isinstance(item, bool) and low <= float(item) <= high for item in values
     )
 
 
@@ -115,13 +115,13 @@ def _ascending(value: Any, low: float, high: float) -> bool:
 
 def _odd_pixels(value: Any) -> bool:
     values = value if isinstance(value, (list, tuple)) else [value]
-    return len(values) in (1, 2) and all(type(each) is int and each > 0 and each % 2 == 1 for each in values)
+    return len(values) in (1, 2) and all(type(item) is int and item > 0 and item % 2 == 1 for item in values)
 
 
 def is_chain(value: Any) -> bool:
     """Tell whether a value is a mapping, or a list of one-key mappings."""
     if isinstance(value, list):
-        return all(isinstance(each, Mapping) and len(each) == 1 for each in value)
+        return all(isinstance(item, Mapping) and len(item) == 1 for item in value)
     return isinstance(value, Mapping)
 
 

@@ -40,7 +40,7 @@ BROKEN = (
     MemoryError,  # a compression's window of gigabytes
 )
 COMPRESSIONS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-"""What a compressed tar file begins with, and what decompresses it."""
+"""First bytes of a compressed tar file -> its decompressor."""
 
 
 class Member(NamedTuple):
@@ -68,8 +68,8 @@ def extract(
     """Unpack a tar (compressed or not) or zip file, whatever its ending.
 
     Links and devices are refused, as are absolute names, `..`, backslashes and drive letters; nothing but names and
-    contents is taken over. A file appears under its name when it is complete; one that is there already is kept. Members
-    are read one after the other, so those before a refused one do come out: unpack into a folder of its own.
+    contents is taken over. A file appears under its name when it is complete; one that is there already is kept.
+    Members are read one after the other, so those before a refused one do come out: unpack into a folder of its own.
 
     Args:
         max_files: most members an archive may have.

@@ -36,7 +36,7 @@ def clip_boxes(table: ImageTable, published: Sequence[object]) -> tuple[ImageTab
 
 
 def clipping_note(clipped: Sequence[str], total: int) -> tuple[str, ...]:
-    """Return the note that tells of boxes that were clipped, or none."""
+    """Return the note on clipped boxes, or none."""
     if not clipped:
         return ()
     return (f"{len(clipped):,} of {total:,} boxes reached outside their image and were clipped: {some(clipped, 20)}",)

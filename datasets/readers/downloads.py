@@ -17,7 +17,7 @@ def find_folder(data_path: str | None, default: str, inner: str, marker: str) ->
     Args:
         data_path: the user's path, or None for `default`.
         inner: the folder's official name.
-        marker: a file that tells the folder itself, whatever it is called.
+        marker: a file that identifies the folder, whatever its name.
 
     Returns: the folder around it, where a download would go, and the folder itself.
     """
@@ -33,7 +33,7 @@ def altered_files(folder: Path, md5s: dict[str, str]) -> list[str]:
 
 
 def refuse_altered(folder: Path, altered: list[str], verify_checksums: bool) -> tuple[str, ...]:
-    """Refuse files that differ from the official ones, or return the note that tells of them.
+    """Refuse files that differ from the official ones, or return the note that lists them.
 
     Raises: DataError if checksums are verified and a file's differs.
     """
@@ -56,7 +56,7 @@ def official_files(
         files: name -> address and md5.
         fetch: download those that are missing.
 
-    Returns: the note that tells of altered files, or none.
+    Returns: the note on altered files, or none.
     Raises: DataError naming the files that are missing or altered.
     """
     for name, (url, md5) in files.items():

@@ -134,7 +134,7 @@ def cache_root() -> Path:
 
 
 def remember(stamp: Path, text: str) -> None:
-    """Write what was found out; a cache folder that cannot be written only costs the repetition."""
+    """Write a result; a cache folder that cannot be written only costs the repetition."""
     try:
         stamp.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(stamp, text)
@@ -191,7 +191,7 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Generato
 
 @contextlib.contextmanager
 def at_work(label: str, shown: bool | None = None) -> Iterator[None]:
-    """Count the seconds, as `progress` shows things, of what does not tell how far it is."""
+    """Show the seconds that work takes whose progress is unknown."""
     ended = threading.Event()
     with progress(None, label, "s", shown) as bar:
 

@@ -22,13 +22,13 @@ from utils.types import DataError
 
 TEST_NAMES = ("test", "val", "valid", "validation")
 SPLITS = ("train", *TEST_NAMES)
-"""What a column split may say."""
+"""Values of a column split."""
 DELIMITERS = ",;\t"
-"""What may stand between the fields of a user's own table."""
+"""Delimiters of a user's own table."""
 
 
 class CsvRows(NamedTuple):
-    """What a CSV file holds.
+    """The content of a CSV file.
 
     Args:
         columns: their names, in lower case.
@@ -55,8 +55,8 @@ def read_csv(path: Path, required: Sequence[str] = (), delimiters: str = ",") ->
     header = [name.strip().lower() for name in lines[0][1]] if lines else []
     if lacking := [name for name in required if name not in header]:
         near = did_you_mean(lacking[0], set(header) - set(required)) if len(lacking) == 1 else ""
-        found = ", ".join(header) or "none"
-        raise DataError(f"{path}: lacks the columns {', '.join(lacking)} (found: {found}){near}")
+        held = ", ".join(header) or "none"
+        raise DataError(f"{path}: lacks the columns {', '.join(lacking)} (found: {held}){near}")
     if doubled := [name for name in dict.fromkeys(header) if name and header.count(name) > 1]:
         raise DataError(f"{path}: columns that stand twice: {', '.join(doubled)}")
     if not lines[1:]:
@@ -81,8 +81,8 @@ def read_fields(path: Path, delimiters: str = ",") -> list[tuple[int, list[str]]
         text = read_bytes(path).removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
-        raise DataError(f"{path}: not a CSV file in UTF-8: line {line}: {found}") from None
+        reason = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
+        raise DataError(f"{path}: not a CSV file in UTF-8: line {line}: {reason}") from None
     file = io.StringIO(text, newline="")
     first = file.readline()
     delimiter = max(delimiters, key=first.count)
@@ -95,7 +95,7 @@ def read_fields(path: Path, delimiters: str = ",") -> list[tuple[int, list[str]]
 
 
 def unused_columns(path: Path, columns: Sequence[str], used: Collection[str]) -> list[str]:
-    """Return the note that tells of columns without a use, or none."""
+    """Return the note on columns without a use, or none."""
     unused = [name for name in columns if name not in used]
     return [f"{path.name}: columns that are not used: {', '.join(map(repr, unused))}"] if unused else []
 
@@ -106,14 +106,15 @@ def refuse_wrong_lines(path: Path, problems: Sequence[str], images: Collection[P
     Args:
         problems: each begins with the number of its line.
         images: those of the lines that are right. They are looked at too where the table is refused anyhow, so that
-            nobody mends the table only to be told of the images then.
+            nobody mends the table only to read about the images then.
     """
     if problems:
         ordered = sorted(problems, key=lambda text: int(re.findall(r"\d+", text)[0]))
-        told = [f"{path}: {len(problems):,} wrong line{'s'[: len(problems) - 1]}:\n{listing(ordered)}"]
+        parts = [f"{path}: {len(problems):,} wrong line{'s'[: len(problems) - 1]}:\n{listing(ordered)}"]
         if bad := bad_images(images):
-            told.append(f"of the other lines' {len(images):,} images, {len(bad):,} cannot be used:\n{listing(bad)}")
-        raise DataError("\n".join(told))
+            rest = f"of the other lines' {len(images):,} images, {len(bad):,} cannot be used"
+            parts.append(f"{rest}:\n{listing(bad)}")
+        raise DataError("\n".join(parts))
 
 
 def image_path(folder: Path, text: str, allow_outside: bool = False) -> Path:

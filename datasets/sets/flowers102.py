@@ -34,7 +34,7 @@ def flowers102(
         data_path: folder flowers-102 (jpg/, imagelabels.mat, setid.mat) or the one around it; by default
             input/flowers102.
         download: fetch missing files.
-        verify_checksums: refuse .mat files other than the official ones; else a note tells of them.
+        verify_checksums: refuse .mat files other than the official ones; else a note lists them.
         flowers_train: "trainval" trains on the official training and validation images, 2,040, as the papers do;
             "train" on the 1,020 training images alone.
 

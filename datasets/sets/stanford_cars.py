@@ -70,8 +70,8 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
 
     notes: list[str] = []
     if any(len(tables[part]) != count for part, count in OFFICIAL_COUNTS.items()):
-        found = f"{len(tables['train']):,} + {len(tables['test']):,}"
-        notes.append(f"a sample of Stanford Cars: {found} of 8,144 + 8,041 images")
+        counts = f"{len(tables['train']):,} + {len(tables['test']):,}"
+        notes.append(f"a sample of Stanford Cars: {counts} of 8,144 + 8,041 images")
     notes += clipping_note(clipped, len(tables["train"]) + len(tables["test"]))
     return DataSet(classes, tables["train"], tables["test"], tuple(notes))
 

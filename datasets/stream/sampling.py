@@ -189,10 +189,10 @@ class ClassBalancedBatches(GroupedBatches):
         repeats: defaultdict[int, Iterator[int]] = defaultdict(itertools.count)
         for size in sizes:
             groups = list(zip(classes.take(len(self._sizes(size))), self._sizes(size), strict=True))
-            wanted: Counter[int] = Counter()
+            needed: Counter[int] = Counter()
             for name, number in groups:
-                wanted[name] += number
-            taken = {name: iter(samples[name].take(number)) for name, number in wanted.items()}
+                needed[name] += number
+            taken = {name: iter(samples[name].take(number)) for name, number in needed.items()}
             yield [
                 [(self.epoch, position, next(repeats[position])) for position in itertools.islice(taken[name], number)]
                 for name, number in groups

@@ -1,4 +1,4 @@
-"""What torchvision's blur draws, as the weights of a pixel's neighbours."""
+"""Torchvision's blur: its random draws, as the weights of a pixel's neighbours."""
 
 from __future__ import annotations
 

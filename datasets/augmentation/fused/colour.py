@@ -1,4 +1,4 @@
-"""What torchvision's colour transforms draw, as affine maps of a pixel's red, green and blue."""
+"""Torchvision's colour transforms: their random draws, as affine maps of a pixel's red, green and blue."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ class Jitter(Colour):
         self.needs_mean = transform.contrast is not None
 
     def parameters(self, uniform: np.ndarray) -> Parameters:
-        given, none = self.transform, np.ones(len(uniform))
+        jitter, none = self.transform, np.ones(len(uniform))
         factors = {
             name: none if interval is None else between(uniform[:, place], *interval)
             for place, (name, interval) in enumerate(
-                (("brightness", given.brightness), ("contrast", given.contrast), ("saturation", given.saturation)), 1
+                (("brightness", jitter.brightness), ("contrast", jitter.contrast), ("saturation", jitter.saturation)), 1
             )
         }
-        hue = 0 * none if given.hue is None else between(uniform[:, 4], *given.hue)
+        hue = 0 * none if jitter.hue is None else between(uniform[:, 4], *jitter.hue)
         return {"order": ORDERS[whole(uniform[:, 0], len(ORDERS))], "hue": hue, **factors}
 
     def then(self, before: Tensor, drawn: dict[str, Tensor], mean: Tensor) -> Tensor:

@@ -69,7 +69,7 @@ def draw_crops(transform: Any, uniform: np.ndarray, height: np.ndarray, width: n
     ratio = np.exp(between(u[..., 1], *map(math.log, transform.ratio)))
     widths, heights = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
     fits = (widths > 0) & (widths <= width[:, None]) & (heights > 0) & (heights <= height[:, None])
-    chosen, found = first_that_fits(fits)
+    chosen, fitted = first_that_fits(fits)
     sample = np.arange(len(u))
     crop_height, crop_width = heights[sample, chosen].astype(int), widths[sample, chosen].astype(int)
     top = whole(u[sample, chosen, 2], height - crop_height + 1)
@@ -78,8 +78,8 @@ def draw_crops(transform: Any, uniform: np.ndarray, height: np.ndarray, width: n
     full_height = np.where(width / height < least, np.rint(width / least), height).astype(int)
     full_width = np.where(width / height > most, np.rint(height * most), width).astype(int)
     return {
-        "top": np.where(found, top, (height - full_height) // 2),
-        "left": np.where(found, left, (width - full_width) // 2),
-        "height": np.where(found, crop_height, full_height),
-        "width": np.where(found, crop_width, full_width),
+        "top": np.where(fitted, top, (height - full_height) // 2),
+        "left": np.where(fitted, left, (width - full_width) // 2),
+        "height": np.where(fitted, crop_height, full_height),
+        "width": np.where(fitted, crop_width, full_width),
     }

@@ -206,13 +206,14 @@ def _parquet_labels(source: Source, part: str, content: Part, classes: list[str]
     if isinstance(content.labels[0], str):
         names = [str(label) for label in content.labels]
     else:
-        numbers, known = [int(label) for label in content.labels], content.names or classes
-        if wrong := sorted({number for number in numbers if not 0 <= number < len(known)}):
-            raise DataError(f"{source.folder}: labels outside 0..{len(known) - 1}: {', '.join(map(str, wrong[:20]))}")
+        numbers, numbered = [int(label) for label in content.labels], content.names or classes
+        if wrong := sorted({number for number in numbers if not 0 <= number < len(numbered)}):
+            listed = ", ".join(map(str, wrong[:20]))
+            raise DataError(f"{source.folder}: labels outside 0..{len(numbered) - 1}: {listed}")
         if content.names is None:
             source.say(f"{part}: the files name no classes; their numbers are taken for the devkit's, from 0")
             return [number + 1 for number in numbers]
-        names = [known[number] for number in numbers]
+        names = [numbered[number] for number in numbers]
     label_of = labels_of(f"{source.folder.name} ({part})", names, classes, source.say)
     return [label_of[name] for name in names]
 

@@ -64,15 +64,15 @@ def prepare_stanford(source: Path, dest: Path, *, allow_partial: bool = False, s
 
 def _prepare(source: Path, dest: Path, allow_partial: bool, say: Say) -> Prepared:
     work = dest.with_name(f".{dest.name}.unfinished")
-    layout, found = find_layout(source, work / "raw", say)
-    say(f"{found.folder}: the {layout.name} layout")
+    layout, place = find_layout(source, work / "raw", say)
+    say(f"{place.folder}: the {layout.name} layout")
     if work.exists():
         say(f"{work}: left by an interrupted run; starting over")
         shutil.rmtree(work)
     prepared = work / "prepared"
     prepared.mkdir(parents=True)
     try:
-        annotations = layout.read(found)
+        annotations = layout.read(place)
         rows = _match(annotations, allow_partial, say)
         _write(prepared, annotations, rows)
         say("checking what was written")
@@ -88,40 +88,40 @@ def _prepare(source: Path, dest: Path, allow_partial: bool, say: Say) -> Prepare
     return Prepared(layout.name, partial, counts, True, notes)
 
 
-def _match(found: Annotations, allow_partial: bool, say: Say) -> dict[str, list[Row]]:
+def _match(annotations: Annotations, allow_partial: bool, say: Say) -> dict[str, list[Row]]:
     """Return the rows whose image is there, and refuse what does not fit unless a sample is allowed."""
     rows, problems = {}, []
-    for part, present in found.images.items():
-        rows[part] = [row for row in found.rows[part] if row.image_fname in present]
+    for part, present in annotations.images.items():
+        rows[part] = [row for row in annotations.rows[part] if row.image_fname in present]
         problems += [
-            f"{part}: {row.image_fname}: no image" for row in found.rows[part] if row.image_fname not in present
+            f"{part}: {row.image_fname}: no image" for row in annotations.rows[part] if row.image_fname not in present
         ]
-    files = {path: name for images in found.images.values() for name, path in images.items()}
-    annotated = {found.images[part][row.image_fname] for part in rows for row in rows[part]}
+    files = {path: name for images in annotations.images.values() for name, path in images.items()}
+    annotated = {annotations.images[part][row.image_fname] for part in rows for row in rows[part]}
     problems += [f"{path.parent.name}/{name}: no annotation" for path, name in files.items() if path not in annotated]
     counts = {part: len(part_rows) for part, part_rows in rows.items()}
-    told = f"{counts['train']:,} + {counts['test']:,} images with annotations"
+    extent = f"{counts['train']:,} + {counts['test']:,} images with annotations"
     if not all(counts.values()):
-        raise DataError(f"{told}: nothing to train or to test on\n{listing(problems)}")
+        raise DataError(f"{extent}: nothing to train or to test on\n{listing(problems)}")
     if not allow_partial and (problems or counts != OFFICIAL_COUNTS):
         raise DataError(
-            f"{told}, but the full set has 8,144 + 8,041.\n"
+            f"{extent}, but the full set has 8,144 + 8,041.\n"
             + (f"{len(problems):,} do not fit:\n{listing(problems)}\n" if problems else "")
             + "Complete the files, or add --allow-partial to prepare the sample that is there."
         )
-    say(told)
+    say(extent)
     if problems:
         say(f"left out {len(problems):,}:\n{listing(problems)}")
     return rows
 
 
-def _write(folder: Path, found: Annotations, rows: dict[str, list[Row]]) -> None:
+def _write(folder: Path, annotations: Annotations, rows: dict[str, list[Row]]) -> None:
     raw = folder.parent / "raw"
     for part, part_rows in rows.items():
         (folder / part).mkdir()
         with progress(len(part_rows), part) as bar:
             for row in part_rows:
-                image = found.images[part][row.image_fname]
+                image = annotations.images[part][row.image_fname]
                 # what was unpacked for this is moved, the user's own is copied
                 take = os.replace if raw in image.parents else shutil.copyfile
                 take(image, folder / part / row.image_fname)
@@ -130,7 +130,7 @@ def _write(folder: Path, found: Annotations, rows: dict[str, list[Row]]) -> None
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows((row.image_fname, row.label, *(row.box or NO_BOX), row.class_name) for row in part_rows)
-    (folder / "classes.txt").write_text("\n".join(found.classes) + "\n", encoding="utf-8")
+    (folder / "classes.txt").write_text("\n".join(annotations.classes) + "\n", encoding="utf-8")
 
 
 def _check(prepared: Path, source: Path) -> tuple[str, ...]:
@@ -191,8 +191,8 @@ def _verify(dest: Path, allow_partial: bool, say: Say) -> Prepared:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{path}: damaged: {error}; remove {dest} and run again") from None
     if partial and not allow_partial:
-        told = f"{counts['train']:,} + {counts['test']:,}"
-        raise DataError(f"{dest}: holds a sample of {told} images; remove it to prepare the full set")
+        extent = f"{counts['train']:,} + {counts['test']:,}"
+        raise DataError(f"{dest}: holds a sample of {extent} images; remove it to prepare the full set")
     say(f"{dest}: prepared before; verifying it")
     present = set(_files(dest))
     problems = [f"{name}: missing" for name in sums if name not in present]

@@ -22,7 +22,7 @@ Say = Callable[[str], object]
 
 
 class Annotations(NamedTuple):
-    """What a layout says.
+    """The annotations and images of a layout.
 
     Args:
         classes: the 196 names in the devkit's order.
