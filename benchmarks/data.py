@@ -28,7 +28,8 @@ from datasets.base import ImageTable
 from datasets.cache import cached_images
 from datasets.preprocessing import Preprocessing
 from datasets.stream.image_stream import ImageStream
-from datasets.stream.sampling import EpochBatches, ResumableLoader
+from datasets.stream.loader import ResumableLoader
+from datasets.stream.sampling import EpochBatches
 
 SIZE, BATCH = 227, 64
 MEAN, STD = (0.4707, 0.4602, 0.4550), (0.2594, 0.2585, 0.2635)

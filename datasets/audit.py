@@ -1,4 +1,4 @@
-"""What a reader of results should know of a data set before anything is trained: leaks and gaps."""
+"""Leaks and gaps of a data set, reported before anything is trained."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.files import progress, some
-from datasets.readers.images import EncodedImage, remember, stamp_of
+from datasets.readers.files import progress, remember, some
+from datasets.readers.images import EncodedImage, stamp_of
 from datasets.sequences import same_label
 
 Pairs = list[tuple[int, int]]
@@ -49,8 +49,8 @@ def _shared_images(train: ImageTable, test: ImageTable) -> list[str]:
 def shared_rows(train: ImageTable, test: ImageTable) -> Pairs:
     """Return which test images are training images too, by content.
 
-    Files are compared by their bytes, and only those are read whose size occurs in both parts. What was found is
-    remembered as `check_images` remembers, until a file changes. Copies that were encoded anew are not found.
+    Files are compared by their bytes, and only those are read whose size occurs in both parts. The result is
+    remembered, as by `check_images`, until a file changes. Copies that were encoded again are not detected.
     """
     if isinstance(train.images, np.ndarray) or isinstance(test.images, np.ndarray):
         return _equal(enumerate(map(_content_digest, train.images)), enumerate(map(_content_digest, test.images)))
@@ -87,7 +87,7 @@ def _equal(train: Iterable[tuple[int, bytes | None]], test: Iterable[tuple[int, 
 
 
 def _size(image: Path | EncodedImage) -> int | None:
-    """Return how many bytes an image has; None if it cannot be read, which the check of all images tells."""
+    """Return how many bytes an image has; None if it cannot be read, which the check of all images reports."""
     try:
         return len(image) if isinstance(image, EncodedImage) else os.stat(image).st_size
     except OSError:

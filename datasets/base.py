@@ -1,4 +1,4 @@
-"""What a data set is: for each part one table, a row an image, a label and perhaps a box."""
+"""A data set: for each part one table, whose rows are an image, a label and perhaps a box."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from utils.types import ConfigError
 
 @dataclass(frozen=True)
 class ImageTable:
-    """One part of a data set. A row's image, label and box stand together and are never matched by a listing.
+    """One part of a data set. The image, label and box of an index stand together and are never matched by a listing.
 
     Args:
         images: uint8 array [N, H, W] (grayscale) or [N, H, W, 3] (RGB) for sets held in memory, else N paths or encoded
@@ -38,44 +38,44 @@ class ImageTable:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def select(self, rows: np.ndarray) -> ImageTable:
-        """Return some rows as a table of their own. Shapes: rows [M], their numbers."""
+    def select(self, indices: np.ndarray) -> ImageTable:
+        """Return some images as a table of their own. Shapes: indices [M]."""
         table = self.images
-        images = table[rows] if isinstance(table, np.ndarray) else [table[int(row)] for row in rows]
+        images = table[indices] if isinstance(table, np.ndarray) else [table[int(index)] for index in indices]
         columns = {"labels": self.labels, "boxes": self.boxes, "strata": self.strata}
-        selected = {name: None if column is None else column[rows] for name, column in columns.items()}
+        selected = {name: None if column is None else column[indices] for name, column in columns.items()}
         return dataclasses.replace(self, images=images, **selected)
 
-    def pixels(self, row: int) -> np.ndarray:
-        """Return the image of a row: uint8 [H, W, 1] (grayscale), [H, W, 3] (RGB) or [H, W, 4] (nothing in the fourth).
+    def pixels(self, index: int) -> np.ndarray:
+        """Return an image: uint8 [H, W, 1] (grayscale), [H, W, 3] (RGB) or [H, W, 4] (nothing in the fourth).
 
         Raises: DataError naming the file if it cannot be decoded.
         """
-        image = self.images[row]
+        image = self.images[index]
         pixels = image if isinstance(image, np.ndarray) else decode(image)
         pixels = pixels if pixels.ndim == 3 else pixels[..., None]
         return pixels[: -self.banner] if self.banner else pixels
 
-    def load(self, row: int) -> Image.Image:
-        """Return the image of a row, of mode L or RGB. Raises: as `pixels`."""
-        pixels = self.pixels(row)
+    def load(self, index: int) -> Image.Image:
+        """Return an image of mode L or RGB. Raises: as `pixels`."""
+        pixels = self.pixels(index)
         return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else np.ascontiguousarray(pixels[..., :3]))
 
-    def size(self, row: int) -> tuple[int, int]:
-        """Return height and width of the image of a row, read from its file's head only.
+    def size(self, index: int) -> tuple[int, int]:
+        """Return height and width of an image, read from its file's head only.
 
-        Raises: DataError as `load`, as far as the head tells.
+        Raises: DataError as `load`, as far as the head shows.
         """
-        image = self.images[row]
+        image = self.images[index]
         if isinstance(image, np.ndarray):
             return image.shape[0], image.shape[1]
         width, height = image_size(image)
         return height - self.banner, width
 
-    def name(self, row: int) -> str:
-        """Return what to call a row in a message."""
-        image = self.images[row]
-        return f"image {row}" if isinstance(image, np.ndarray) else str(image)
+    def name(self, index: int) -> str:
+        """Return the name of an image in messages."""
+        image = self.images[index]
+        return f"image {index}" if isinstance(image, np.ndarray) else str(image)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class DataSet:
             loss may need is none of them.
         train: the training part; validation is held out of it by the data module.
         test: the official test part.
-        notes: what a reader of the results must know, such as "512 boxes clipped"; told once, kept with the run.
+        notes: what a reader of the results must know, such as "512 boxes clipped"; printed once, kept with the run.
         kind: "image" or "sequence"; must match the loss.
         ordered: the classes stand in an order that means something, such as ages.
     """
@@ -154,6 +154,6 @@ def _some(classes: Sequence[str], shown: int = 12) -> str:
 
 def _relabelled(table: ImageTable, new_label: np.ndarray) -> ImageTable:
     """Return the rows whose label stays. Shapes: new_label [K], -1 for a class that goes."""
-    rows = np.flatnonzero(new_label[table.labels] >= 0)
-    kept = table.select(rows)
+    indices = np.flatnonzero(new_label[table.labels] >= 0)
+    kept = table.select(indices)
     return dataclasses.replace(kept, labels=new_label[kept.labels])

@@ -24,8 +24,8 @@ from typing import IO, Any, Literal
 import numpy as np
 from filelock import FileLock, Timeout
 
-from datasets.readers.files import available_memory, in_threads, progress, some
-from datasets.readers.images import cache_root, refuse_bad_images
+from datasets.readers.files import available_memory, cache_root, in_threads, progress, some
+from datasets.readers.images import refuse_bad_images
 from utils.files import FULL
 from utils.types import DataError
 
@@ -100,7 +100,7 @@ def cached_images(
         load: index -> uint8 [H, W, C]; called in threads.
         shape: of all images of the table, [N, H, W, C].
         indices: those needed.
-        key: tells these pixels from any others: images, size, switches. Not used in memory.
+        key: distinguishes these pixels from any others: images, size, switches. Not used in memory.
         limit_gb: the most, in 10^9 bytes, that memory or the whole folder may take. At the limit, caches that no run
             uses are removed, the least recently used first.
         folder: where caches lie; None for the user's cache folder.
@@ -198,7 +198,7 @@ def _missing(images: CachedImages, indices: np.ndarray) -> np.ndarray:
 
 
 def _checksum(pixels: np.ndarray) -> int:
-    return zlib.crc32(np.ascontiguousarray(pixels)) or 1  # 0 says that an image is not filled
+    return zlib.crc32(np.ascontiguousarray(pixels).data) or 1  # 0 says that an image is not filled
 
 
 def _fill(images: CachedImages, load: Callable[[int], np.ndarray], indices: np.ndarray) -> None:
@@ -210,7 +210,7 @@ def _fill(images: CachedImages, load: Callable[[int], np.ndarray], indices: np.n
         if image.shape != shape or image.dtype != np.uint8:
             raise ValueError(f"image {index} must be uint8 of {shape}, got {image.dtype} of {image.shape}")
         record["checksum"], record["pixels"] = _checksum(image), image
-        return memoryview(record.view(np.uint8))
+        return record.view(np.uint8).data
 
     LOG.info("decoding %s images into %s (%s)", f"{len(indices):,}", images.path, _gb(len(indices) * kind.itemsize))
     with (

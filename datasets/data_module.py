@@ -16,22 +16,20 @@ from configuration.schema import Configuration
 from datasets.augmentation.mixing import build_mixing, draw_partners
 from datasets.base import DataSet, ImageTable
 from datasets.kept_images import keep_images
-from datasets.label_noise import symmetric_noise
-from datasets.noisy_labels import read_noisy_labels
+from datasets.label_noise import training_labels
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import available_cores
 from datasets.readers.images import check_images, name_and_size
-from datasets.sequences import text_problems
+from datasets.sequences import label_problems
 from datasets.stream.image_stream import ImageStream, Loaded
+from datasets.stream.loader import ResumableLoader, outlast_the_first_sigterm
 from datasets.stream.sampling import (
     SAMPLINGS,
     ClassBalancedBatches,
     EpochBatches,
     RepeatedBatches,
-    ResumableLoader,
     stratified_split,
 )
-from datasets.stream.workers import outlast_the_first_sigterm
 from utils.seeding import derive_seed
 from utils.types import Batch, ConfigError, DataError
 
@@ -76,7 +74,7 @@ class DataModule(pl.LightningDataModule):
         self.sampling, self.group_size = sampling, group_size
         self.mixing = None if config.mixing is None else build_mixing(config.mixing, **config.mixing_params)
         self._resident: dict[int, torch.Tensor] = {}
-        _check_labels(data)
+        _refuse_wrong_labels(data, training=data.train, test=data.test)
         everything = np.arange(len(data.train))
         if config.select_on == "test":
             self.train_rows, self.valid_rows = everything, np.arange(len(data.test))
@@ -88,21 +86,8 @@ class DataModule(pl.LightningDataModule):
                 f"{config.dataset}: {len(data.train)} training images leave {len(self.train_rows)} to train on and "
                 f"{len(self.valid_rows)} to validate on; change valid_fraction (now {config.valid_fraction})"
             )
-        self.train_table = data.train
-        if config.label_noise > 0:
-            labels = symmetric_noise(
-                data.train.labels, self.train_rows, config.label_noise, len(data.classes), config.seed
-            )
-            self.train_table = replace(data.train, labels=labels)
-        elif config.noisy_labels is not None:
-            noisy = read_noisy_labels(
-                config.noisy_labels, config.noisy_labels_name, data.train.labels, len(data.classes)
-            )
-            labels = data.train.labels.copy()
-            labels[self.train_rows] = noisy[self.train_rows]
-            self.train_table = replace(data.train, labels=labels)
-        if problems := _label_problems("training", self.train_table, len(data.classes)):
-            raise DataError("\n".join(problems))
+        self.train_table = replace(data.train, labels=training_labels(config, data, self.train_rows))
+        _refuse_wrong_labels(data, training=self.train_table)
 
     @property
     def wrong_rows(self) -> np.ndarray:
@@ -145,7 +130,7 @@ class DataModule(pl.LightningDataModule):
 
     @cached_property
     def fingerprint(self) -> str:
-        """What the data is, by content where it is in memory, else by file names, sizes, labels and boxes."""
+        """A digest of the data, by content where it is in memory, else by file names, sizes, labels and boxes."""
         digest = hashlib.blake2b(digest_size=16)
         digest.update("\n".join(self.data.classes).encode())
         for table in (self.train_table, self.data.test):
@@ -310,30 +295,12 @@ def common_size(config: Configuration, data: DataSet) -> tuple[int, int]:
     sizes = {table.size(row) for table in (data.train, data.test) for row in range(len(table))}
     cut = config.crop_to_bboxes and not config.erase_background and data.train.boxes is not None
     if len(sizes) > 1 or cut:
-        found = "are cut to their boxes" if cut else f"are of {len(sizes)} sizes"
-        raise ConfigError(f"image_size: the images {found}; give the [height, width] to resize them to")
+        sizes_in_words = "are cut to their boxes" if cut else f"are of {len(sizes)} sizes"
+        raise ConfigError(f"image_size: the images {sizes_in_words}; give the [height, width] to resize them to")
     return sizes.pop()
 
 
-def _check_labels(data: DataSet) -> None:
-    problems = []
-    for part, table in (("training", data.train), ("test", data.test)):
-        problems += _label_problems(part, table, len(data.classes))
+def _refuse_wrong_labels(data: DataSet, **tables: ImageTable) -> None:
+    problems = [text for part, table in tables.items() for text in label_problems(part, table, len(data.classes))]
     if problems:
         raise DataError("\n".join(problems))
-
-
-def _label_problems(part: str, table: ImageTable, num_classes: int) -> list[str]:
-    if len(table) == 0:
-        return [f"the {part} part holds no images"]
-    if len(table.images) != len(table.labels):
-        return [f"the {part} part has {len(table.images)} images and {len(table.labels)} labels"]
-    if table.labels.ndim == 2:
-        return text_problems(part, table, num_classes)
-    outside = np.flatnonzero((table.labels < 0) | (table.labels >= num_classes))
-    if len(outside) == 0:
-        return []
-    named = ", ".join(f"{table.name(row)} ({table.labels[row]})" for row in outside[:5])
-    return [
-        f"the {part} part has {len(outside)} labels outside 0 to {num_classes - 1}, the {num_classes} classes: {named}"
-    ]

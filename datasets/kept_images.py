@@ -87,7 +87,7 @@ class ManySizes:
 
 
 def _key(stream: ImageStream) -> str:
-    """Return what tells the prepared pixels of a stream's table from any others."""
+    """Return what distinguishes the prepared pixels of a stream's table from any others."""
     table, preprocessing = stream.table, stream.preprocessing
     digest = hashlib.sha256(repr((preprocessing.pixels_key, table.banner)).encode())
     if preprocessing.crop and table.boxes is not None:

@@ -1,4 +1,4 @@
-"""What is done alike to every image of a part, before any augmentation and after it."""
+"""Preparation of every image of a part alike, before any augmentation and after it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Preprocessing:
 
     @classmethod
     def of(cls, config: Configuration, training: bool) -> Preprocessing:
-        """Return what a configuration asks for; boxes apply to training images unless it says "all"."""
+        """Return the preparation that a configuration asks for; boxes apply to training images unless it says "all"."""
         params = config.normalization
         return cls(
             size=config.size,
@@ -57,19 +57,19 @@ class Preprocessing:
 
     @property
     def pixels_key(self) -> tuple[Any, ...]:
-        """What decides the pixels of an image, of all the settings."""
+        """The settings that decide the pixels of an image."""
         key = self.size, self.grayscale, self.crop, self.crop and self.erase
         return key if self.most_pixels is None else (*key, self.most_pixels)
 
-    def size_of(self, table: ImageTable, row: int) -> tuple[int, int]:
-        """Return the height and width that the image of a row is prepared to, read from its file's head only.
+    def size_of(self, table: ImageTable, index: int) -> tuple[int, int]:
+        """Return the height and width that an image is prepared to, read from its file's head only.
 
-        Raises: DataError as `load`, as far as the head tells.
+        Raises: DataError as `load`, as far as the head shows.
         """
         if self.crop and not self.erase and table.boxes is not None:
-            left, top, right, bottom = map(int, table.boxes[row])
+            left, top, right, bottom = map(int, table.boxes[index])
             return self._size_for(bottom - top, right - left)
-        return self._size_for(*table.size(row))
+        return self._size_for(*table.size(index))
 
     def _size_for(self, height: int, width: int) -> tuple[int, int]:
         if self.size is not None or self.most_pixels is None or height * width <= self.most_pixels:
@@ -77,12 +77,12 @@ class Preprocessing:
         factor = math.sqrt(self.most_pixels / (height * width))
         return max(1, int(height * factor)), max(1, int(width * factor))
 
-    def load(self, table: ImageTable, row: int) -> np.ndarray:
-        """Return the pixels of a row's image: uint8 [H, W, C].
+    def load(self, table: ImageTable, index: int) -> np.ndarray:
+        """Return the pixels of an image: uint8 [H, W, C].
 
         Raises: DataError naming the file if it cannot be decoded.
         """
-        return self.prepare(table.pixels(row), None if table.boxes is None else table.boxes[row])
+        return self.prepare(table.pixels(index), None if table.boxes is None else table.boxes[index])
 
     def prepare(self, image: np.ndarray, box: np.ndarray | Sequence[int] | None = None) -> np.ndarray:
         """Crop, resize and convert. Bilinear with antialiasing, as torchvision's Resize.
@@ -122,7 +122,7 @@ class Preprocessing:
         return (image - mean) / std
 
     def denormalize(self, image: Tensor) -> Tensor:
-        """Undo `normalize`, for pictures."""
+        """Undo `normalize`, for figures."""
         if self.mean is None or self.std is None:
             return image
         mean, std = self._statistics(image)

@@ -12,7 +12,7 @@ from datasets.base import ImageTable
 from utils.types import Sequences
 
 PADDING = -1
-"""What follows a text in a row of labels."""
+"""The filling behind a text in a row of labels."""
 
 
 def encode_texts(texts: Sequence[str], classes: Sequence[str]) -> np.ndarray:
@@ -29,12 +29,12 @@ def encode_texts(texts: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     return labels
 
 
-def targets(table: ImageTable, rows: int | np.ndarray) -> Tensor | Sequences:
-    """Return what a batch's target is for some rows: their classes, or their texts with 0 for padding.
+def targets(table: ImageTable, indices: int | np.ndarray) -> Tensor | Sequences:
+    """Return what a batch's target is for some images: their classes, or their texts with 0 for padding.
 
-    Shapes: rows [B] -> [B] int64, or `Sequences` of labels [B, L] and lengths [B]; one row, a number -> without B.
+    Shapes: indices [B] -> [B] int64, or `Sequences` of labels [B, L] and lengths [B]; one index, a number -> without B.
     """
-    labels = torch.tensor(table.labels[rows])
+    labels = torch.tensor(table.labels[indices])
     return labels if table.labels.ndim == 1 else Sequences.of(labels)
 
 
@@ -52,19 +52,19 @@ def decode_texts(labels: np.ndarray, classes: Sequence[str]) -> list[str]:
     return ["".join([str(classes[label]) for label in row if label >= 0]) for row in labels.tolist()]
 
 
-def label_in_words(table: ImageTable, row: int, classes: Sequence[str]) -> str:
-    """Return the class of a row, or its text."""
-    return decode_texts(_characters(table, row)[None], classes)[0]
+def label_in_words(table: ImageTable, index: int, classes: Sequence[str]) -> str:
+    """Return the class of an image, or its text."""
+    return decode_texts(_characters(table, index)[None], classes)[0]
 
 
-def same_label(first: ImageTable, row: int, second: ImageTable, other_row: int) -> bool:
-    """Tell whether rows of two tables have one class, or one text, however long the tables' longest texts are."""
-    return np.array_equal(_characters(first, row), _characters(second, other_row))
+def same_label(first: ImageTable, index: int, second: ImageTable, other_index: int) -> bool:
+    """Tell whether images of two tables have one class, or one text, however long the tables' longest texts are."""
+    return np.array_equal(_characters(first, index), _characters(second, other_index))
 
 
-def _characters(table: ImageTable, row: int) -> np.ndarray:
-    """Return a row's label without padding, [length], of length 1 for a class."""
-    labels = np.atleast_1d(table.labels[row])
+def _characters(table: ImageTable, index: int) -> np.ndarray:
+    """Return an image's label without padding, [length], of length 1 for a class."""
+    labels = np.atleast_1d(table.labels[index])
     return labels[labels != PADDING]
 
 
@@ -76,8 +76,25 @@ def text_problems(part: str, table: ImageTable, num_classes: int) -> list[str]:
     wrong = np.flatnonzero((lengths == 0) | (np.where(expected, inside, table.labels == PADDING) == 0).any(axis=1))
     if len(wrong) == 0:
         return []
-    named = ", ".join(f"{table.name(row)} {table.labels[row].tolist()}" for row in wrong[:5])
+    named = ", ".join(f"{table.name(index)} {table.labels[index].tolist()}" for index in wrong[:5])
     return [
         f"the {part} part has {len(wrong)} labels that are no text of the {num_classes} characters, 0 to "
         f"{num_classes - 1}, with {PADDING} after it: {named}"
+    ]
+
+
+def label_problems(part: str, table: ImageTable, num_classes: int) -> list[str]:
+    """Return what is wrong with the labels of a part."""
+    if len(table) == 0:
+        return [f"the {part} part holds no images"]
+    if len(table.images) != len(table.labels):
+        return [f"the {part} part has {len(table.images)} images and {len(table.labels)} labels"]
+    if table.labels.ndim == 2:
+        return text_problems(part, table, num_classes)
+    outside = np.flatnonzero((table.labels < 0) | (table.labels >= num_classes))
+    if len(outside) == 0:
+        return []
+    named = ", ".join(f"{table.name(index)} ({table.labels[index]})" for index in outside[:5])
+    return [
+        f"the {part} part has {len(outside)} labels outside 0 to {num_classes - 1}, the {num_classes} classes: {named}"
     ]

@@ -39,8 +39,8 @@ def channel_statistics(
         raise ValueError("no images to compute statistics of")
     preprocessing = Preprocessing(image_size, grayscale=grayscale, crop=crop, erase=erase)
     counts = np.zeros((1 if grayscale else 3, LEVELS), dtype=np.int64)
-    for row in range(len(table)):
-        pixels = preprocessing.load(table, row)
+    for index in range(len(table)):
+        pixels = preprocessing.load(table, index)
         for channel, values in enumerate(pixels.reshape(-1, len(counts)).T):
             counts[channel] += np.bincount(values, minlength=LEVELS)
     levels = np.arange(LEVELS) / (LEVELS - 1)

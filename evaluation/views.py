@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from datasets.augmentation.transform_parameters import is_chain
-from datasets.augmentation.transforms import build_transforms
+from datasets.augmentation.transforms import build_transforms, is_chain
 from datasets.stream.image_stream import ImageStream
 from evaluation.findings import NotApplicable
 from evaluation.subject import Subject

@@ -37,13 +37,12 @@ OF_EVERY_RUN = (
 )
 """Modules that lead every run from its configuration to its numbers."""
 ONLY_WITH = {
-    "datasets.label_noise": "label_noise",
-    "datasets.noisy_labels": "noisy_labels",
-    "datasets.augmentation.mixing": "mixing",
-    "training.averaging": "ema_decay",
-    "training.schedules": "lr_scheduler",
+    "datasets.label_noise": ("label_noise", "noisy_labels"),
+    "datasets.augmentation.mixing": ("mixing",),
+    "training.averaging": ("ema_decay",),
+    "training.schedules": ("lr_scheduler",),
 }
-"""Modules that count only where a key is set."""
+"""Modules that count only where one of some keys is set."""
 AUGMENTATION = (
     "datasets.augmentation.transforms",
     "datasets.augmentation.one_by_one",
@@ -55,11 +54,11 @@ WITHOUT_INFLUENCE = (
     *("datasets.audit", "datasets.cache", "datasets.kept_images"),
     *(
         "datasets.readers.files",
+        "datasets.readers.downloads",
         "datasets.readers.archives",
-        "datasets.stream.workers",
         "datasets.statistics",
     ),
-    *("datasets.augmentation.transform_parameters", "models.flops", "models.sizes"),
+    *("models.flops", "models.sizes"),
 )
 """Modules that are imported by those that decide a result and that change none: checks, caches, downloads, counts."""
 
@@ -179,7 +178,7 @@ def in_words(changes: Changes, parameters: Iterable[str] = ()) -> str:
 def _roots(config: Configuration) -> Iterator[str]:
     """Yield the modules of everything that a configuration names, and those of every run."""
     yield from OF_EVERY_RUN
-    yield from (module for module, key in ONLY_WITH.items() if getattr(config, key))
+    yield from (module for module, keys in ONLY_WITH.items() if any(getattr(config, key) for key in keys))
     losses = set(_names(config.loss_function, resolved_parameters(config)["loss_params"]))  # one within another, too
     yield from (_module(LOSSES[name]) for name in losses if name in LOSSES)
     if losses & TORCH_LOSSES.keys():
@@ -218,7 +217,7 @@ def _names(*values: Any) -> Iterator[str]:
 
 def _without_influence(config: Configuration) -> Iterator[str]:
     yield from WITHOUT_INFLUENCE
-    yield from (module for module, key in ONLY_WITH.items() if not getattr(config, key))
+    yield from (module for module, keys in ONLY_WITH.items() if not any(getattr(config, key) for key in keys))
     if not any(getattr(config, switch) and getattr(config, chain) for chain, switch in CHAINS.items()):
         yield from AUGMENTATION
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from configuration.schema import Configuration
 from datasets import DATASETS, READ_BY, load_data_set, other_kind, other_network, reading
 from datasets.base import DataSet
-from datasets.noisy_labels import read_noisy_labels
+from datasets.label_noise import read_noisy_labels
 from losses import loss_kind
 from models import architecture_kind
 from training import networks

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.noisy_labels import read_noisy_labels
+from datasets.label_noise import read_noisy_labels
 from models.weights import load_weights
 from runs.checkpoints import DamagedCheckpoint, load_checkpoint
 from utils.types import ConfigError

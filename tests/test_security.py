@@ -34,8 +34,8 @@ from PIL import Image
 import train
 from configuration.reading import read_configuration
 from configuration.schema import KEYS, Configuration
-from datasets.noisy_labels import read_noisy_labels
-from datasets.readers import class_names, csv_files, files, images, matlab, parquet_files
+from datasets.label_noise import read_noisy_labels
+from datasets.readers import files, images, matlab, parquet_files, tables
 from datasets.readers.archives import extract
 from datasets.readers.images import decode, open_image
 from datasets.sets import cifar, csv_table, fashion_mnist, parquet
@@ -455,9 +455,9 @@ def limited(code: str, *words: str, bytes_allowed: int = 4_000_000_000) -> subpr
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
-    "a table": csv_files.read_csv,
+    "a table": tables.read_csv,
     "a list": lambda path: files.read_list(path, 1),
-    "class names": class_names.read_class_names,
+    "class names": tables.read_class_names,
     "noisy labels in a table": lambda path: read_noisy_labels(str(path), None, np.array([0, 1]), 2),
     "MATLAB's": matlab.read_matlab,
     "a CIFAR batch": cifar._unpickle,
@@ -485,7 +485,7 @@ def test_a_table_of_too_many_bytes_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "train.csv").open("wb") as file:
         file.truncate(files.MAX_TABLE_BYTES + 1)  # takes no room on the disk
     with pytest.raises(DataError, match=r"train\.csv: .* 268,435,457 bytes, more than the 268,435,456 allowed"):
-        csv_files.read_csv(tmp_path / "train.csv")
+        tables.read_csv(tmp_path / "train.csv")
 
 
 def test_a_table_of_long_fields_is_refused_in_time(tmp_path: Path) -> None:
@@ -511,7 +511,7 @@ def test_labels_that_take_more_memory_than_they_say_are_refused(name: str, tmp_p
             for _ in range(300):
                 file.write(bytes(1 << 20))
     code = (
-        "import numpy as np\nfrom datasets.noisy_labels import read_noisy_labels\nfrom utils.types import ConfigError\n"
+        "import numpy as np\nfrom datasets.label_noise import read_noisy_labels\nfrom utils.types import ConfigError\n"
         "try: read_noisy_labels(sys.argv[1], None, np.array([0, 1]), 2)\nexcept ConfigError as error: print(error)"
     )
     done = limited(code, str(path))

@@ -1,4 +1,4 @@
-"""What MixUp and CutMix share: partners, a share, soft labels."""
+"""Mixing of two images, as MixUp and CutMix do: partners, a share, soft labels."""
 
 from __future__ import annotations
 
@@ -132,17 +132,17 @@ def build_mixing(names: str | Sequence[str], /, **params: Any) -> Mixing:
     problems = [f"mixing: names {name} twice" for name in sorted(set(names)) if names.count(name) > 1]
     below = f"the parameters of each stand below its name (allowed: {', '.join(names)})"
     problems += [f"mixing_params.{key}: {below}{did_you_mean(key, names)}" for key in params if key not in names]
-    wrong = {key: each for key, each in params.items() if key in names and not isinstance(each, dict)}
-    problems += [f"mixing_params.{key}: must be a mapping of parameters, got {each!r}" for key, each in wrong.items()]
+    wrong = {key: value for key, value in params.items() if key in names and not isinstance(value, dict)}
+    problems += [f"mixing_params.{key}: must be a mapping of parameters, got {value!r}" for key, value in wrong.items()]
     if problems:
         raise ConfigError("\n".join(problems))
     shares = [params.get(name, {}).get("probability") for name in names]
     left = 1 - sum(share for share in shares if isinstance(share, (int, float)))
     parts: list[Mixing] = []
     for name, share in zip(names, shares, strict=True):
-        given = {"probability": max(left, 0.0) / shares.count(None)} if share is None else {}
+        default = {"probability": max(left, 0.0) / shares.count(None)} if share is None else {}
         try:
-            parts.append(_build_mixing(name, given | params.get(name, {}), f"mixing_params.{name}"))
+            parts.append(_build_mixing(name, default | params.get(name, {}), f"mixing_params.{name}"))
         except ConfigError as error:
             problems.append(str(error))
     if not problems and (left < -1e-9 or (left <= 0 and None in shares)):

@@ -33,12 +33,12 @@ class OneByOne:
         self.tensor_chain = [transform for transform in tensor_chain if not is_late(transform)]
         self.late_chain = [transform for transform in tensor_chain if is_late(transform)]
 
-    def __call__(self, image: np.ndarray, epoch: int, row: int, view: int) -> Tensor:
-        """Augment an image by random numbers that depend on (seed, epoch, row, view) alone.
+    def __call__(self, image: np.ndarray, epoch: int, index: int, view: int) -> Tensor:
+        """Augment an image by random numbers that depend on (seed, epoch, index, view) alone.
 
         Shapes: [H, W, C] uint8 -> [C, h, w], uint8 or, where there are transforms of tensors, float32 and normalised.
         """
-        seed_cpu(derive_seed(self.seed, "augment", epoch, row, view))
+        seed_cpu(derive_seed(self.seed, "augment", epoch, index, view))
         augmented: Any = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
         for transform in self.image_chain:
             augmented = transform(augmented)

@@ -1,8 +1,13 @@
-"""Unpacking of archives from elsewhere: plain files and folders come out, inside the target, or nothing does."""
+"""Unpacking of archives from elsewhere: plain files and folders come out, inside the target, or nothing does.
+
+Not by tarfile's `data` filter: it lets links through, which escaped the target before Python 3.11.13, 3.12.11 and
+3.13.4 (CVE-2025-4517 and its kin), and bounds neither number, size nor room on the disk.
+"""
 
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import lzma
 import os
@@ -35,15 +40,16 @@ BROKEN = (
     MemoryError,  # a compression's window of gigabytes
 )
 COMPRESSIONS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-"""What a compressed tar file begins with, and what decompresses it."""
+"""First bytes of a compressed tar file -> its decompressor."""
 
 
 class Member(NamedTuple):
-    """A file or folder in an archive; `open` is None for a folder."""
+    """A file or folder in an archive."""
 
     name: str
+    is_folder: bool
     size: int
-    open: Callable[[], IO[bytes] | None] | None
+    open: Callable[[], IO[bytes] | None]
 
 
 def is_archive(path: Path) -> bool:
@@ -61,9 +67,8 @@ def extract(
 ) -> int:
     """Unpack a tar (compressed or not) or zip file, whatever its ending.
 
-    Regular files and folders only: Python's own filters have let links escape the target (CVE-2025-4517 and its kin),
-    so links and devices are refused, as are absolute names, `..`, backslashes and drive letters, and nothing but names
-    and contents is taken over. A file appears under its name when it is complete; one that is there already is kept.
+    Links and devices are refused, as are absolute names, `..`, backslashes and drive letters; nothing but names and
+    contents is taken over. A file appears under its name when it is complete; one that is there already is kept.
     Members are read one after the other, so those before a refused one do come out: unpack into a folder of its own.
 
     Args:
@@ -77,15 +82,14 @@ def extract(
     count = files = size = 0
     seen = set()
     try:
-        _refuse_without_room(archive, folder, _size_of_zip(archive, folder))
-        for member in _members(archive):
+        for member in _members(archive, folder):
             path = _safe_path(archive, member.name)
             count += 1
-            size += member.size
+            size += 0 if member.is_folder else member.size
             if count > max_files or size > max_bytes:
                 raise DataError(f"{archive}: refused: more than {max_files:,} members or {max_bytes:,} bytes")
             target = folder / path
-            if member.open is None:
+            if member.is_folder:
                 target.mkdir(parents=True, exist_ok=True)
                 continue
             if path in seen:
@@ -96,7 +100,7 @@ def extract(
                 raise DataError(f"{archive}: refused: {member.name!r} is a file and a folder")
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _refuse_without_room(archive, folder, member.size)  # a tar file says of its members only
+                _refuse_without_room(archive, folder, member.size)
                 # beside no member, whose name it could take, and never too long
                 part = folder / f".unpacking-{os.getpid()}"
                 try:
@@ -114,15 +118,6 @@ def extract(
     return files
 
 
-def _size_of_zip(archive: Path, folder: Path) -> int:
-    """Return what a zip file would unpack to, less the files that are there already; 0 of any other."""
-    with open_regular(archive) as file:
-        if not zipfile.is_zipfile(file):
-            return 0
-        names = {entry.filename: entry.file_size for entry in zipfile.ZipFile(file).infolist()}
-    return sum(size for name, size in names.items() if not os.path.lexists(os.path.join(folder, name)))
-
-
 def _refuse_without_room(archive: Path, folder: Path, size: int) -> None:
     place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     if size > (free := shutil.disk_usage(place).free):
@@ -137,7 +132,6 @@ def _safe_path(archive: Path, name: str) -> PurePosixPath:
 
 
 def _write(archive: Path, member: Member, part: Path, progress: Callable[[int], object] | None) -> None:
-    assert member.open is not None
     source = member.open()
     if source is None:
         raise DataError(f"{archive}: {member.name!r} has no content")
@@ -166,38 +160,28 @@ class _Bounded:
         return self._read(size)
 
 
-def _members(archive: Path) -> Iterator[Member]:
+def _members(archive: Path, folder: Path) -> Iterator[Member]:
     with open_regular(archive) as file:
         head = file.read(6)
-    decompress = next((each for magic, each in COMPRESSIONS.items() if head.startswith(magic)), open)
+    decompress = next((opener for magic, opener in COMPRESSIONS.items() if head.startswith(magic)), open)
     with decompress(archive, "rb") as stream:
         try:
             tar = tarfile.TarFile(fileobj=_Bounded(stream))  # pyright: ignore[reportArgumentType]
         except tarfile.TarError:
             if decompress is not open:
                 raise
-            yield from _zip_members(archive)
         else:
-            yield from _tar_members(archive, tar)
-
-
-def _tar_members(archive: Path, tar: tarfile.TarFile) -> Iterator[Member]:
-    for entry in tar:
-        if not (entry.isreg() or entry.isdir()) or entry.issparse() or entry.size < 0:
-            raise DataError(f"{archive}: refused: {entry.name!r} is a link, device or sparse file")
-        if entry.isdir():
-            yield Member(entry.name, 0, None)
-        else:
-            yield Member(entry.name, entry.size, lambda entry=entry: tar.extractfile(entry))
-
-
-def _zip_members(archive: Path) -> Iterator[Member]:
+            for entry in tar:
+                if not (entry.isreg() or entry.isdir()) or entry.issparse() or entry.size < 0:
+                    raise DataError(f"{archive}: refused: {entry.name!r} is a link, device or sparse file")
+                yield Member(entry.name, entry.isdir(), entry.size, functools.partial(tar.extractfile, entry))
+            return
     with zipfile.ZipFile(archive) as bundle:
+        sizes = {entry.filename: entry.file_size for entry in bundle.infolist()}  # a tar file says of its members only
+        missing = [size for name, size in sizes.items() if not os.path.lexists(os.path.join(folder, name))]
+        _refuse_without_room(archive, folder, sum(missing))
         for entry in bundle.infolist():
-            kind = stat.S_IFMT(entry.external_attr >> 16)
-            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise DataError(f"{archive}: refused: {entry.filename!r} is a link or device")
-            if entry.orig_filename.endswith("/"):  # its is_dir() fails on an empty name
-                yield Member(entry.orig_filename, 0, None)
-            else:
-                yield Member(entry.orig_filename, entry.file_size, lambda entry=entry: bundle.open(entry))
+            is_folder = entry.orig_filename.endswith("/")  # its is_dir() fails on an empty name
+            yield Member(entry.orig_filename, is_folder, entry.file_size, functools.partial(bundle.open, entry))

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import ImageTable
-from datasets.readers.files import listing, progress, some
-from datasets.readers.images import remember, stamp_of
+from datasets.readers.files import listing, progress, remember, some
+from datasets.readers.images import stamp_of
 from utils.types import DataError
 
 
@@ -36,7 +36,7 @@ def clip_boxes(table: ImageTable, published: Sequence[object]) -> tuple[ImageTab
 
 
 def clipping_note(clipped: Sequence[str], total: int) -> tuple[str, ...]:
-    """Return the note that tells of boxes that were clipped, or none."""
+    """Return the note on clipped boxes, or none."""
     if not clipped:
         return ()
     return (f"{len(clipped):,} of {total:,} boxes reached outside their image and were clipped: {some(clipped, 20)}",)

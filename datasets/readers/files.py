@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import io
 import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -18,8 +17,7 @@ from typing import Any, NamedTuple
 import psutil
 from tqdm import tqdm
 
-from datasets.readers.archives import extract
-from utils.files import open_regular, read_regular
+from utils.files import open_regular, read_regular, write_atomically
 from utils.types import ConfigError, DataError, printable
 
 MAX_TABLE_BYTES = 1 << 28
@@ -53,22 +51,6 @@ def list_folder(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
 
 
-def find_folder(data_path: str | None, default: str, inner: str, marker: str) -> tuple[Path, Path]:
-    """Find the official folder of a data set: the path given is that folder itself or the one around it.
-
-    Args:
-        data_path: the user's path, or None for `default`.
-        inner: the folder's official name.
-        marker: a file that tells the folder itself, whatever it is called.
-
-    Returns: the folder around it, where a download would go, and the folder itself.
-    """
-    path = Path(data_path or default).expanduser()
-    if path.name == inner or (path / marker).is_file():
-        return path.parent, path
-    return path, path / inner
-
-
 def checksum(path: Path, algorithm: str) -> str:
     """Return the hexadecimal checksum of a file.
 
@@ -79,47 +61,6 @@ def checksum(path: Path, algorithm: str) -> str:
             return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def altered_files(folder: Path, md5s: dict[str, str]) -> list[str]:
-    """Return the names of those files whose md5 is not the official one."""
-    return [name for name, md5 in md5s.items() if checksum(folder / name, "md5") != md5]
-
-
-def refuse_altered(folder: Path, altered: list[str], verify_checksums: bool) -> tuple[str, ...]:
-    """Refuse files that differ from the official ones, or return the note that tells of them.
-
-    Raises: DataError if checksums are verified and a file's differs.
-    """
-    if not altered:
-        return ()
-    if verify_checksums:
-        raise DataError(
-            f"{folder}: not the official content (md5 differs):\n{listing(altered)}\n"
-            "Remove them and set `download: true`, or set `verify_checksums: false` to use them as they are."
-        )
-    return (f"files that differ from the official ones (md5): {', '.join(altered)}",)
-
-
-def official_files(
-    folder: Path, files: Mapping[str, tuple[str, str]], fetch: bool, verify_checksums: bool
-) -> tuple[str, ...]:
-    """Make sure that a data set's files are there, and the official ones.
-
-    Args:
-        files: name -> address and md5.
-        fetch: download those that are missing.
-
-    Returns: the note that tells of altered files, or none.
-    Raises: DataError naming the files that are missing or altered.
-    """
-    for name, (url, md5) in files.items():
-        if fetch and not (folder / name).is_file():
-            download(url, md5, folder)
-    if missing := [name for name in files if not (folder / name).is_file()]:
-        raise DataError(f"{folder}: missing files:\n{listing(missing)}\n`download: true` fetches them.")
-    md5s = {name: md5 for name, (_, md5) in files.items()}
-    return refuse_altered(folder, altered_files(folder, md5s), verify_checksums)
 
 
 class Line(NamedTuple):
@@ -185,52 +126,20 @@ def refuse_missing(folder: Path, images: Sequence[Path]) -> None:
         raise DataError(f"{folder}: {len(missing):,} of {len(images):,} images are missing:\n{listing(missing)}")
 
 
-def download(url: str, md5: str, folder: Path) -> Path:
-    """Fetch a file into a folder with torchvision's downloader, unless it is there already.
+def cache_root() -> Path:
+    """Return the project's folder in the user's cache folder."""
+    # a relative $XDG_CACHE_HOME is to be ignored, says its specification
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    return Path(cache if os.path.isabs(cache) else os.path.expanduser("~/.cache"), "lossbench")
 
-    Raises: DataError if there is no network, no room or the file that came is another one.
-    """
-    from torchvision.datasets.utils import download_url
 
-    target = folder / url.rpartition("/")[2]
+def remember(stamp: Path, text: str) -> None:
+    """Write a result; a cache folder that cannot be written only costs the repetition."""
     try:
-        download_url(url, folder, target.name, md5)
-    except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
-        raise DataError(
-            f"{url}: cannot be downloaded to {folder}: {error}\nFetch it by other means and put it there, unpacked."
-        ) from None
-    return target
-
-
-def official_archive(
-    outer: Path, folder: Path, inner: str, needed: Iterable[str], url: str, md5: str, fetch: bool
-) -> None:
-    """Make sure that what an archive holds is there.
-
-    Args:
-        outer, folder: as `find_folder` gives them.
-        inner: the folder's official name.
-        needed: files and folders in it.
-        fetch: download and unpack the archive if one of them is missing.
-
-    Raises: DataError naming those that are missing.
-    """
-
-    def missing() -> list[str]:
-        return [name for name in needed if not (folder / name).exists()]
-
-    if fetch and missing():
-        if folder.name != inner:
-            raise DataError(f"{folder}: must be called {inner} for `download: true` to complete it")
-        download_archive(url, md5, outer)
-    if lacking := missing():
-        raise DataError(f"{folder}: missing files:\n{listing(lacking)}\n`download: true` fetches them.")
-
-
-def download_archive(url: str, md5: str, folder: Path) -> None:
-    """Fetch an archive and unpack it into a folder; files that are there already stay as they are."""
-    with progress(None, "unpacking", unit="B") as bar:
-        extract(download(url, md5, folder), folder, progress=bar.update)
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(stamp, text)
+    except OSError:
+        return
 
 
 ROOT = Path("/")
@@ -282,7 +191,7 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Generato
 
 @contextlib.contextmanager
 def at_work(label: str, shown: bool | None = None) -> Iterator[None]:
-    """Count the seconds, as `progress` shows things, of what does not tell how far it is."""
+    """Show the seconds that work takes whose progress is unknown."""
     ended = threading.Event()
     with progress(None, label, "s", shown) as bar:
 

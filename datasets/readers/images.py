@@ -1,4 +1,4 @@
-"""Images from files that may be damaged or hostile: opened under limits, every fault told with the file's name."""
+"""Images from files that may be damaged or hostile: opened under limits, every fault reported with the file's name."""
 
 from __future__ import annotations
 
@@ -16,17 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import simplejpeg
 from PIL import Image
 
-from datasets.readers.files import listing
+from datasets.readers.files import cache_root, listing, remember
 from datasets.readers.files import progress as progress_bar
-from utils.files import write_atomically
 from utils.types import DataError
-
-try:
-    import simplejpeg
-except ImportError:  # Pillow gives the same pixels
-    simplejpeg = None
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
@@ -46,7 +41,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What undoes each EXIF orientation."""
+"""EXIF orientation -> the turn that undoes it."""
 SIDEWAYS = {TURNS[orientation] for orientation in (5, 6, 7, 8)}
 
 # What Pillow's decoders raise on damaged files, beside OSError; a warning where warnings are errors.
@@ -103,7 +98,7 @@ def is_image_name(path: Path) -> bool:
 def open_image(path: ImageFile) -> Image.Image:
     """Decode an image file, or what another file holds of one.
 
-    The format is told by the content, not by the ending. The EXIF orientation is applied. Gray images come as L, all
+    The content decides the format, not the ending. The EXIF orientation is applied. Gray images come as L, all
     others as RGB: 16-bit values keep their high byte, as Pillow does with 16-bit colour, and transparent pixels show
     white, the page behind them.
 
@@ -123,20 +118,20 @@ def decode(path: ImageFile) -> np.ndarray:
     Raises: DataError as `open_image`.
     """
     image, turn = _open(path, read="head")
-    if simplejpeg is not None and image.format == "JPEG" and image.mode in ("L", "RGB") and turn is None:
+    if image.format == "JPEG" and image.mode in ("L", "RGB") and turn is None:
         content = path.content if isinstance(path, EncodedImage) else Path(path).read_bytes()
         try:
             pixels = simplejpeg.decode_jpeg(content, "GRAY" if image.mode == "L" else "RGBX")
             return pixels.squeeze(-1) if image.mode == "L" else pixels
         except ValueError:
-            pass  # damaged, which Pillow tells in words, or a kind that only Pillow reads
+            pass  # damaged, which Pillow explains, or a kind that only Pillow reads
     return np.array(open_image(path))
 
 
 def image_size(path: ImageFile) -> tuple[int, int]:
     """Return width and height of `open_image(path)`, read from the file's head only.
 
-    Raises: DataError as `open_image`, as far as the head tells.
+    Raises: DataError as `open_image`, as far as the head shows.
     """
     image, turn = _open(path, read="head")
     width, height = image.size
@@ -144,7 +139,7 @@ def image_size(path: ImageFile) -> tuple[int, int]:
 
 
 def check_images(paths: Iterable[Path | EncodedImage], progress: bool | None = None) -> None:
-    """Decode every image once, so that a bad one is told before training and not in its tenth hour.
+    """Decode every image once, so that a bad one is reported before training and not in its tenth hour.
 
     A check that passed is remembered under the user's cache folder, by the names, sizes and times of the files, and not
     repeated; a cache folder that cannot be written only costs the repetition.
@@ -277,34 +272,18 @@ def _to_gray_or_rgb(image: Image.Image) -> Image.Image:
 
 
 def stamp_of(images: Iterable[Path | EncodedImage], kind: str) -> Path:
-    """Return the file that remembers what was found out of images, told by names, sizes and times of their files.
+    """Return the file that remembers a result on images, named after the names, sizes and times of their files.
 
     Args:
-        kind: the folder for what was found out, under lossbench in the user's cache folder.
+        kind: the folder of such results, under lossbench in the user's cache folder.
     """
     digest = hashlib.sha256()
     for image in images:
         file, row = (image.file, image.row) if isinstance(image, EncodedImage) else (image, "")
         try:
             status = os.stat(file)
-            told = f"{os.path.abspath(file)}\0{row}\0{status.st_size}\0{status.st_mtime_ns}\n"
+            line = f"{os.path.abspath(file)}\0{row}\0{status.st_size}\0{status.st_mtime_ns}\n"
         except OSError:
-            told = f"{os.path.abspath(file)}\0missing\n"
-        digest.update(told.encode(errors="replace"))
+            line = f"{os.path.abspath(file)}\0missing\n"
+        digest.update(line.encode(errors="replace"))
     return cache_root() / kind / digest.hexdigest()
-
-
-def cache_root() -> Path:
-    """Return the project's folder in the user's cache folder."""
-    # a relative $XDG_CACHE_HOME is to be ignored, says its specification
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(cache if os.path.isabs(cache) else os.path.expanduser("~/.cache"), "lossbench")
-
-
-def remember(stamp: Path, text: str) -> None:
-    """Write what was found out; a cache folder that cannot be written only costs the repetition."""
-    try:
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(stamp, text)
-    except OSError:
-        return

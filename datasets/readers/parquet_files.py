@@ -44,7 +44,7 @@ class EncodedImages(Sequence[EncodedImage]):
 
 @dataclass(frozen=True)
 class Columns:
-    """What a file's columns are.
+    """The columns of a file.
 
     Args:
         image: the column of images; `nested` if it holds {bytes, path} rather than bytes.
@@ -75,7 +75,7 @@ class Part:
 
 def files_by_split(folder: Path) -> dict[str, list[Path]]:
     """Return split -> its files: SPLIT-*.parquet, SPLIT.parquet or SPLIT/*.parquet, in the folder or in data."""
-    found: dict[str, list[Path]] = {}
+    splits: dict[str, list[Path]] = {}
     for place in (folder / "data", folder):
         if not place.is_dir():
             continue
@@ -84,10 +84,10 @@ def files_by_split(folder: Path) -> dict[str, list[Path]]:
             for file in inner:
                 if file.suffix == ".parquet":
                     name = path.name if path.is_dir() else path.stem.partition("-")[0]
-                    found.setdefault(name, []).append(file)
-        if found:
-            return found
-    return found
+                    splits.setdefault(name, []).append(file)
+        if splits:
+            return splits
+    return splits
 
 
 def read_part(files: Sequence[Path], image_column: str | None = None, label_column: str | None = None) -> Part:
@@ -104,7 +104,7 @@ def read_part(files: Sequence[Path], image_column: str | None = None, label_colu
         ConfigError for a column that is not there or not the only one.
     """
     columns = [_columns(path, image_column, label_column) for path in files]
-    if differing := [str(path) for path, each in zip(files, columns, strict=True) if each != columns[0]]:
+    if differing := [str(path) for path, other in zip(files, columns, strict=True) if other != columns[0]]:
         raise DataError(f"{files[0]}: other columns or class names than in:\n{listing(differing)}")
     _check_memory(files)
     contents, paths, labels, problems = [], [], [], []
@@ -160,7 +160,7 @@ def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
         return {}
     if not isinstance(features, dict):
         return {}
-    return {name: each for name, each in features.items() if isinstance(each, dict)}
+    return {name: other for name, other in features.items() if isinstance(other, dict)}
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
@@ -174,12 +174,12 @@ def _is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _choose(path: Path, key: str, wanted: str | None, able: list[str], usual: tuple[str, ...]) -> str:
-    if wanted is not None:
-        if wanted not in able:
-            near, held = did_you_mean(wanted, able), ", ".join(able) or "none"
-            raise ConfigError(f"data_params.{key}: {path} has no such column {wanted!r}{near} (it has: {held})")
-        return wanted
+def _choose(path: Path, key: str, name: str | None, able: list[str], usual: tuple[str, ...]) -> str:
+    if name is not None:
+        if name not in able:
+            near, held = did_you_mean(name, able), ", ".join(able) or "none"
+            raise ConfigError(f"data_params.{key}: {path} has no such column {name!r}{near} (it has: {held})")
+        return name
     if chosen := next((name for name in usual if name in able), able[0] if len(able) == 1 else None):
         return chosen
     if not able:

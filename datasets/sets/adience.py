@@ -66,10 +66,10 @@ def adience(
     faces = {part: [face for path in paths for face in _read_fold(path, images)] for part, paths in parts.items()}
 
     tables, left_out = {}, Counter()
-    for part, found in faces.items():
-        labels = [_label(face.age, other_ages) for face in found]
-        left_out.update(face.age for face, label in zip(found, labels, strict=True) if label is None)
-        kept = [(face, label) for face, label in zip(found, labels, strict=True) if label is not None]
+    for part, part_faces in faces.items():
+        labels = [_label(face.age, other_ages) for face in part_faces]
+        left_out.update(face.age for face, label in zip(part_faces, labels, strict=True) if label is None)
+        kept = [(face, label) for face, label in zip(part_faces, labels, strict=True) if label is not None]
         paths = [folder / images / face.image for face, _ in kept]
         tables[part] = ImageTable(paths, np.array([label for _, label in kept], dtype=np.int64))
     refuse_missing(folder, [Path(image) for table in tables.values() for image in table.images])

@@ -1,11 +1,12 @@
-"""CCPD: Chinese licence plates, photographed on parking lots; what is known of an image is its file's name."""
+"""CCPD: Chinese licence plates, photographed on parking lots and annotated in the files' names."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,9 +16,16 @@ from datasets.readers.boxes import clip_boxes, clipping_note
 from datasets.readers.files import leads_out, list_folder, listing, read_list, some
 from datasets.readers.images import is_image_name
 from datasets.sequences import encode_texts
-from datasets.sets.plate_characters import CHINESE, DIGITS, LETTERS, PROVINCES
 from utils.types import ConfigError, DataError
 
+PROVINCES = "皖沪津渝冀晋蒙辽吉黑苏浙京闽赣鲁豫鄂湘粤桂琼川贵云藏陕甘青宁新警学"
+"""Of Chinese plates, and the marks of police and driving schools, in CCPD's order."""
+LETTERS = "".join(letter for letter in ascii_uppercase if letter not in "IO")
+"""Chinese plates have no I and no O, which look like digits."""
+DIGITS = "0123456789"
+CHINESE = PROVINCES + LETTERS + DIGITS
+"""The 67 characters of Chinese plates, in CCPD's order."""
+_ORDER = {character: k for k, character in enumerate(PROVINCES + ascii_uppercase + DIGITS)}
 FACTS = {"ccpd": {"kind": "sequence"}}
 Subset = Literal["test", "val", "ccpd_blur", "ccpd_challenge", "ccpd_db", "ccpd_fn", "ccpd_rotate", "ccpd_tilt"]
 COUNTS_2019 = {
@@ -45,7 +53,7 @@ class Entry(NamedTuple):
 
 
 class Plate(NamedTuple):
-    """What an image's name says."""
+    """The text and box that an image's name gives."""
 
     text: str
     box: tuple[int, ...]
@@ -54,7 +62,7 @@ class Plate(NamedTuple):
 def ccpd(*, data_path: str | None = None, subset: Subset = "test", skip_bad: bool = False) -> DataSet:
     """Read photographs of 720 x 1160 pixels with a plate each, its box and its 7 or, in CCPD2020, 8 characters.
 
-    Which of the two it is, is told by the folders. Training images are those of splits/train.txt or ccpd_green/train;
+    The folders decide which of the two it is. Training images are those of splits/train.txt or ccpd_green/train;
     validation images are held out of them by valid_fraction, so that val is not used unless it is the subset.
     `crop_to_bboxes: all` cuts the plate out of every image. Classes are the 67 characters of Chinese plates in the
     order of CCPD's own tables, whichever of them occur. The images without a plate, ccpd_np, are not used.
@@ -81,8 +89,8 @@ def ccpd(*, data_path: str | None = None, subset: Subset = "test", skip_bad: boo
     parts = [_entries(root, part, lists) for part in ("train", subset)]
     plates, skipped = _read_names(root, parts)
     if skipped and not skip_bad:
-        told = f"{len(skipped):,} images cannot be used; data_params: {{skip_bad: true}} leaves them out"
-        raise DataError(f"{root}: {told}:\n{listing(list(skipped.values()))}")
+        summary = f"{len(skipped):,} images cannot be used; data_params: {{skip_bad: true}} leaves them out"
+        raise DataError(f"{root}: {summary}:\n{listing(list(skipped.values()))}")
     parts = [[entry for entry in entries if entry not in skipped] for entries in parts]
     if not all(parts):
         raise DataError(f"{root}: every image of a part was skipped:\n{listing(list(skipped.values()))}")
@@ -109,10 +117,10 @@ def _find(path: Path) -> tuple[Path, bool]:
     with_lists = [folder for folder in (path, path / "CCPD2019") if (folder / "splits" / "train.txt").is_file()]
     around = (path, path / "ccpd_green", path / "CCPD2020", path / "CCPD2020" / "ccpd_green")
     green = [folder for folder in around if all((folder / part).is_dir() for part in ("train", "test"))]
-    if len(found := with_lists + green) != 1:
-        several = f"holds several sets, name one as data_path: {', '.join(map(str, found))}"
-        raise DataError(f"{path}: {several if found else f'holds no CCPD; expected {LAYOUT}'}")
-    return found[0], bool(with_lists)
+    if len(candidates := with_lists + green) != 1:
+        several = f"holds several sets, name one as data_path: {', '.join(map(str, candidates))}"
+        raise DataError(f"{path}: {several if candidates else f'holds no CCPD; expected {LAYOUT}'}")
+    return candidates[0], bool(with_lists)
 
 
 def _entries(root: Path, part: str, lists: bool) -> list[Entry]:
@@ -121,13 +129,14 @@ def _entries(root: Path, part: str, lists: bool) -> list[Entry]:
         name = f"splits/{part if part in ('train', 'val') else 'test'}.txt"
         lines = [Entry(f"{name} line {n}", fields[0].strip()) for n, fields in read_list(root / name, 1)]
         folder = f"{part}/" if part.startswith("ccpd_") else ""
-        found = [entry for entry in lines if entry.name.startswith(folder) and not entry.name.startswith(WITHOUT_PLATE)]
+        named = [entry for entry in lines if entry.name.startswith(folder)]
+        candidates = [entry for entry in named if not entry.name.startswith(WITHOUT_PLATE)]
     else:
         name = part
-        found = [Entry(part, f"{part}/{path.name}") for path in list_folder(root / part) if is_image_name(path)]
-    if not found:
+        candidates = [Entry(part, f"{part}/{path.name}") for path in list_folder(root / part) if is_image_name(path)]
+    if not candidates:
         raise DataError(f"{root / name}: names no image of {part}")
-    return found
+    return candidates
 
 
 def _read_names(root: Path, parts: Sequence[list[Entry]]) -> tuple[dict[str, Plate], dict[Entry, str]]:
@@ -189,3 +198,8 @@ def _protocol(subset: str) -> list[str]:
     if subset == "test":
         return ["val is not used: valid_fraction holds images out of train; data_params: {subset: val} tests on it"]
     return [f"tested on {subset}, not on the official test part as a whole"]
+
+
+def plate_order(characters: Iterable[str]) -> tuple[str, ...]:
+    """Sort characters, each once: provinces, A to Z and digits as CCPD has them, all others behind by code point."""
+    return tuple(sorted(set(characters), key=lambda character: (_ORDER.get(character, len(_ORDER)), character)))

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, join_tables, keep_classes, sample_note
-from datasets.readers.files import altered_files, find_folder, official_archive, read_bytes, refuse_altered
+from datasets.readers.downloads import altered_files, find_folder, official_archive, refuse_altered
+from datasets.readers.files import read_bytes
 from utils.types import ConfigError, DataError
 
 FACTS = {
@@ -31,7 +32,7 @@ def cifar10(*, data_path: str | None = None, download: bool = False, verify_chec
     Args:
         data_path: folder cifar-10-batches-py or the one around it; by default input/cifar10.
         download: fetch missing files.
-        verify_checksums: refuse files other than the official ones; else a note tells of them.
+        verify_checksums: refuse files other than the official ones; else a note lists them.
 
     Raises: DataError naming the files that are missing, altered or inconsistent.
     Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
@@ -68,7 +69,7 @@ def cifar100(*, data_path: str | None = None, download: bool = False, verify_che
     Args:
         data_path: folder cifar-100-python or the one around it; by default input/cifar100.
         download: fetch missing files.
-        verify_checksums: refuse files other than the official ones; else a note tells of them.
+        verify_checksums: refuse files other than the official ones; else a note lists them.
 
     Raises: DataError naming the files that are missing, altered or inconsistent.
     Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".

@@ -12,11 +12,20 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable
 from datasets.readers.boxes import clip_boxes, clipping_note
-from datasets.readers.class_names import natural_order, read_class_names
-from datasets.readers.csv_files import DELIMITERS, image_path, read_csv, refuse_wrong_lines, unused_columns
 from datasets.readers.files import list_folder, listing, some
 from datasets.readers.images import image_size
-from datasets.readers.parts import SPLITS, check_split, choose_test_part
+from datasets.readers.tables import (
+    DELIMITERS,
+    SPLITS,
+    check_split,
+    choose_test_part,
+    image_path,
+    natural_order,
+    read_class_names,
+    read_csv,
+    refuse_wrong_lines,
+    unused_columns,
+)
 from utils.types import ConfigError, DataError
 
 BOX = ("x1", "y1", "x2", "y2")
@@ -43,7 +52,7 @@ def csv_table(*, data_path: str | None = None, allow_outside: bool = False) -> D
     file's folder. Labels are class names, sorted as a reader would ("2" before "10"), or in the order of a file
     classes.txt beside it, one name a line. Without a part test, val, valid or validation is the test part.
 
-    A table from elsewhere can name any file of this machine, and pictures of a run show images, so paths that leave
+    A table from elsewhere can name any file of this machine, and figures of a run show images, so paths that leave
     the folder (absolute ones and `..`) are refused unless allowed. Links inside the folder are followed: no table
     makes them.
 
@@ -63,14 +72,14 @@ def csv_table(*, data_path: str | None = None, allow_outside: bool = False) -> D
         lines = [line._replace(split="train") for line in lines]
         lines += [line._replace(split="test") for line in _read(test_path, "test", allow_outside, notes)]
     parts = {name: [line for line in lines if line.split == name] for name in SPLITS}
-    test_name, told = choose_test_part([name for name in SPLITS if parts[name]], "split")
+    test_name, part_notes = choose_test_part([name for name in SPLITS if parts[name]], "split")
     if not parts["train"] or test_name is None:
         raise DataError(f"{path}: no lines of split {'test' if parts['train'] else 'train'}; expected {LAYOUT}")
     train, test = parts["train"], parts[test_name]
     classes = _classes(path, train, test)
     clipped: list[str] = []
     tables = [_table(part, classes, clipped) for part in (train, test)]
-    notes += told + _doubled_paths(path.parent, [*train, *test])
+    notes += part_notes + _doubled_paths(path.parent, [*train, *test])
     notes += clipping_note(clipped, len(train) + len(test))
     return DataSet(classes, *tables, notes=tuple(notes))
 
@@ -78,22 +87,22 @@ def csv_table(*, data_path: str | None = None, allow_outside: bool = False) -> D
 def _table_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    found = [each for each in list_folder(path) if each.suffix.lower() in (".csv", ".tsv")]
-    chosen = [each for each in found if each.stem == "train"] or found
+    candidates = [file for file in list_folder(path) if file.suffix.lower() in (".csv", ".tsv")]
+    chosen = [file for file in candidates if file.stem == "train"] or candidates
     if len(chosen) != 1:
-        held = ", ".join(each.name for each in found[:10]) or "none"
+        held = ", ".join(file.name for file in candidates[:10]) or "none"
         raise DataError(f"{path}: name the CSV file itself as data_path (found: {held}); expected {LAYOUT}")
     return chosen[0]
 
 
 def _test_file(path: Path) -> Path:
     names = dict.fromkeys([re.sub("train", "test", path.name), f"test{path.suffix}"])
-    found = [path.with_name(name) for name in names if name != path.name and path.with_name(name).is_file()]
-    if not found:
+    candidates = [path.with_name(name) for name in names if name != path.name and path.with_name(name).is_file()]
+    if not candidates:
         raise DataError(
             f"{path}: has no column split, and there is no {' or '.join(names)} beside it; add one of the two"
         )
-    return found[0]
+    return candidates[0]
 
 
 def _read(path: Path, part: str, allow_outside: bool, notes: list[str]) -> list[Line]:
@@ -102,8 +111,8 @@ def _read(path: Path, part: str, allow_outside: bool, notes: list[str]) -> list[
     Raises: DataError that lists all wrong lines.
     """
     columns, rows, problems = read_csv(path, ("path", "label"), DELIMITERS)
-    given = [name for name in BOX if name in columns]
-    if given and len(given) < len(BOX):
+    box_columns = [name for name in BOX if name in columns]
+    if box_columns and len(box_columns) < len(BOX):
         lacking = ", ".join(name for name in BOX if name not in columns)
         raise DataError(f"{path}: lacks the columns {lacking} of the boxes (found: {', '.join(columns)})")
     notes += unused_columns(path, columns, COLUMNS)
@@ -116,7 +125,7 @@ def _read(path: Path, part: str, allow_outside: bool, notes: list[str]) -> list[
             split = check_split(row["split"]) if part == "train" and "split" in columns else ""
             if not row["label"]:
                 raise ValueError("no label")
-            lines.append(Line(image, row["label"], _box([row[name] for name in given]), split))
+            lines.append(Line(image, row["label"], _box([row[name] for name in box_columns]), split))
         except ValueError as error:
             problems.append(f"line {number}: {error}")
     refuse_wrong_lines(path, problems, [line.path for line in lines])
@@ -142,13 +151,13 @@ def _box(fields: list[str]) -> tuple[int, ...] | None:
 
 def _classes(path: Path, train: list[Line], test: list[Line]) -> tuple[str, ...]:
     named = path.with_name(CLASSES)
-    known = read_class_names(named) if named.is_file() else tuple(natural_order({line.label for line in train}))
-    if unknown := natural_order({line.label for line in (*train, *test)} - set(known)):
+    classes = read_class_names(named) if named.is_file() else tuple(natural_order({line.label for line in train}))
+    if unknown := natural_order({line.label for line in (*train, *test)} - set(classes)):
         lacking = CLASSES if named.is_file() else f"the training part (a {CLASSES} beside it may name all)"
         raise DataError(f"{path}: labels that are not in {lacking}:\n{listing(unknown)}")
-    if len(known) < 2:
-        raise DataError(f"{path}: {len(known)} class, at least 2 are needed")
-    return known
+    if len(classes) < 2:
+        raise DataError(f"{path}: {len(classes)} class, at least 2 are needed")
+    return classes
 
 
 def _table(lines: list[Line], classes: tuple[str, ...], clipped: list[str]) -> ImageTable:

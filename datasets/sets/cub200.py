@@ -10,15 +10,8 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable, sample_note
 from datasets.readers.boxes import clip_boxes, clipping_note
-from datasets.readers.files import (
-    find_folder,
-    leads_out,
-    listing,
-    official_archive,
-    read_list,
-    refuse_lines,
-    refuse_missing,
-)
+from datasets.readers.downloads import find_folder, official_archive
+from datasets.readers.files import leads_out, listing, read_list, refuse_lines, refuse_missing
 from utils.types import DataError
 
 FACTS = {"cub200": {"num_classes": 200, "images": (5_994, 5_794)}}
@@ -88,7 +81,7 @@ def _corners(x: float, y: float, width: float, height: float) -> tuple[int, int,
 
 def _by_id(path: Path, read: Any, expected: dict[int, str] | None = None) -> dict[int, Any]:
     """Return id -> value of a list, in its order; with `expected`, for exactly these ids."""
-    found: dict[int, Any] = {}
+    by_id: dict[int, Any] = {}
     problems = []
     for number, (key, text) in read_list(path, 2):
         try:
@@ -96,16 +89,16 @@ def _by_id(path: Path, read: Any, expected: dict[int, str] | None = None) -> dic
         except ValueError:
             problems.append(f"line {number}: cannot be read: {key} {text.strip()}")
             continue
-        if image in found:
+        if image in by_id:
             problems.append(f"line {number}: {image} stands twice")
         elif expected is not None and image not in expected:
             problems.append(f"line {number}: {image} is no image of images.txt")
-        found[image] = value
+        by_id[image] = value
     refuse_lines(path, problems)
-    lacking = [f"{image} {name}" for image, name in (expected or {}).items() if image not in found]
+    lacking = [f"{image} {name}" for image, name in (expected or {}).items() if image not in by_id]
     if lacking:
         raise DataError(f"{path}: lacks images:\n{listing(lacking)}")
-    return found
+    return by_id
 
 
 def _check_values(path: Path, values: dict[int, int], allowed: set[int], text: str) -> None:

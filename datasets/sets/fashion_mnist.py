@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, sample_note
-from datasets.readers.files import official_files
+from datasets.readers.downloads import official_files
 from utils.files import open_regular
 from utils.types import DataError
 
@@ -27,7 +27,7 @@ def fashion_mnist(*, data_path: str | None = None, download: bool = False, verif
         data_path: folder with the four files train-images-idx3-ubyte.gz and so on, or the folder that torchvision keeps
             them below (FashionMNIST/raw); by default input/fashion_mnist.
         download: fetch missing files.
-        verify_checksums: refuse files other than the official ones; else a note tells of them.
+        verify_checksums: refuse files other than the official ones; else a note lists them.
 
     Raises: DataError naming the files that are missing, altered or inconsistent.
     Source: Xiao et al. 2017, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms",
@@ -75,6 +75,6 @@ def read_idx(path: Path, ndim: int) -> np.ndarray:
     except (OSError, EOFError, zlib.error, struct.error, OverflowError, MemoryError) as error:
         raise DataError(f"{path}: damaged or no gzipped idx file: {error}") from None
     if len(values) != size:
-        found = "more" if len(values) > size else f"{len(values):,}"
-        raise DataError(f"{path}: damaged: its head promises {size:,} bytes, {found} follow")
+        rest = "more" if len(values) > size else f"{len(values):,}"
+        raise DataError(f"{path}: damaged: its head promises {size:,} bytes, {rest} follow")
     return np.frombuffer(values, dtype=np.uint8).reshape(shape)

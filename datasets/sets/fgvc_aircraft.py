@@ -10,15 +10,8 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable, sample_note
 from datasets.readers.boxes import clip_boxes, clipping_note
-from datasets.readers.files import (
-    find_folder,
-    leads_out,
-    listing,
-    official_archive,
-    read_list,
-    refuse_lines,
-    refuse_missing,
-)
+from datasets.readers.downloads import find_folder, official_archive
+from datasets.readers.files import leads_out, listing, read_list, refuse_lines, refuse_missing
 from utils.types import DataError
 
 FACTS = {
@@ -84,7 +77,7 @@ def fgvc_aircraft(
 
 def _boxes(path: Path) -> dict[str, tuple[int, ...]]:
     """Return image -> x1, y1, x2, y2, 1-based and inclusive."""
-    found, problems = {}, []
+    boxes, problems = {}, []
     for number, (image, *corners) in read_list(path, 5):
         try:
             x1, y1, x2, y2 = map(int, corners)
@@ -93,9 +86,9 @@ def _boxes(path: Path) -> dict[str, tuple[int, ...]]:
             continue
         if leads_out(image):
             problems.append(f"line {number}: {image!r} is no image name")
-        found[image] = (x1, y1, x2, y2)
+        boxes[image] = (x1, y1, x2, y2)
     refuse_lines(path, problems)
-    return found
+    return boxes
 
 
 def _read_part(path: Path, classes: list[str], boxes: dict[str, tuple[int, ...]]) -> tuple[list[str], np.ndarray]:

@@ -8,15 +8,9 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.files import (
-    altered_files,
-    download_archive,
-    find_folder,
-    list_folder,
-    listing,
-    refuse_altered,
-)
-from datasets.readers.files import download as download_file
+from datasets.readers.downloads import altered_files, download_archive, find_folder, refuse_altered
+from datasets.readers.downloads import download as download_file
+from datasets.readers.files import list_folder, listing
 from datasets.readers.matlab import read_matlab
 from utils.lookup import did_you_mean
 from utils.types import ConfigError, DataError
@@ -40,7 +34,7 @@ def flowers102(
         data_path: folder flowers-102 (jpg/, imagelabels.mat, setid.mat) or the one around it; by default
             input/flowers102.
         download: fetch missing files.
-        verify_checksums: refuse .mat files other than the official ones; else a note tells of them.
+        verify_checksums: refuse .mat files other than the official ones; else a note lists them.
         flowers_train: "trainval" trains on the official training and validation images, 2,040, as the papers do;
             "train" on the 1,020 training images alone.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets.base import DataSet, table_by_class
 from datasets.readers.files import list_folder, listing, some
 from datasets.readers.images import ENDINGS, is_image_name
-from datasets.readers.parts import TEST_NAMES, choose_test_part
+from datasets.readers.tables import TEST_NAMES, choose_test_part
 from utils.types import ConfigError, DataError
 
 LAYOUT = f"data_path/train/<class>/<image> and data_path/test/<class>/<image>, images ending in {', '.join(ENDINGS)}"
@@ -50,12 +50,12 @@ def image_folder(*, data_path: str | None = None) -> DataSet:
 
 
 def _images_by_class(folder: Path, ignored: list[Path]) -> dict[str, list[Path]]:
-    found = {}
+    by_class = {}
     for entry in list_folder(folder):
         if not entry.is_dir():
             ignored.append(entry)
             continue
         content = list_folder(entry)
-        found[entry.name] = [path for path in content if is_image_name(path) and path.is_file()]
+        by_class[entry.name] = [path for path in content if is_image_name(path) and path.is_file()]
         ignored += [path for path in content if not (is_image_name(path) and path.is_file())]
-    return found
+    return by_class

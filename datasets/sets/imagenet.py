@@ -79,17 +79,17 @@ def _flat_images(images: list[Path], devkit: Path) -> dict[str, list[Path]]:
         devkit / TRUTH,
         [f"line {n}: no number of a class: {value}" for n, value in truth.items() if value not in synset_of],
     )
-    found: dict[str, list[Path]] = {}
+    by_synset: dict[str, list[Path]] = {}
     wrong = []
     for image in images:
         match = re.fullmatch(r"ILSVRC2012_val_0*(\d+)", image.stem)
         if match is None or match[1] not in truth:
             wrong.append(image.name)
         else:
-            found.setdefault(synset_of[truth[match[1]]], []).append(image)
+            by_synset.setdefault(synset_of[truth[match[1]]], []).append(image)
     if wrong:
         raise DataError(f"{images[0].parent}: images that {devkit / TRUTH} has no line for:\n{listing(wrong)}")
-    return found
+    return by_synset
 
 
 def _synsets(path: Path) -> dict[str, str]:

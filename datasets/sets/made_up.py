@@ -53,9 +53,9 @@ def made_up_classes(*, like: str = "cifar10", num_classes: int | None = None) ->
     return min(facts_of(like).get("num_classes", CLASSES), CLASSES) if num_classes is None else num_classes
 
 
-def _draw(random: np.random.RandomState, colours: np.ndarray, each: int) -> ImageTable:
+def _draw(random: np.random.RandomState, colours: np.ndarray, per_class: int) -> ImageTable:
     """Draw `each` images of every class. Shapes: colours [K, 1, 1, 3]."""
-    labels = np.repeat(np.arange(len(colours), dtype=np.int64), each)
+    labels = np.repeat(np.arange(len(colours), dtype=np.int64), per_class)
     images = (colours[labels] + random.randint(-64, 64, (len(labels), SIZE, SIZE, 3))).astype(np.uint8)
     corner = random.randint(0, SIZE // 4, (len(labels), 2))
     boxes = np.concatenate([corner, SIZE - corner[:, ::-1]], axis=1).astype(np.int64)

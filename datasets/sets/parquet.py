@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.class_names import natural_order
 from datasets.readers.files import listing
 from datasets.readers.parquet_files import Part, files_by_split, read_part
-from datasets.readers.parts import choose_test_part
+from datasets.readers.tables import choose_test_part, natural_order
 from utils.types import ConfigError, DataError
 
 MANY_CLASSES = 10_000
@@ -41,8 +40,8 @@ def parquet(
     files = files_by_split(folder)
     test_name, notes = choose_test_part(files, "part")
     if "train" not in files or test_name is None:
-        lacking, found = "test" if "train" in files else "train", ", ".join(files) or "none"
-        raise DataError(f"{folder}: no files of part {lacking} (parts found: {found}); expected {LAYOUT}")
+        lacking, held = "test" if "train" in files else "train", ", ".join(files) or "none"
+        raise DataError(f"{folder}: no files of part {lacking} (parts found: {held}); expected {LAYOUT}")
     if others := sorted(set(files) - {"train", "test", "val", "valid", "validation"}):
         notes.append(f"parts that are not used: {', '.join(others)}")
     train = read_part(files["train"], image_column, label_column)
@@ -60,7 +59,7 @@ def _classes(folder: Path, train: Part, test: Part, notes: list[str]) -> tuple[s
         raise DataError(f"{folder}: labels are numbers in one part and text in another")
     if train.names is not None:
         return train.names
-    known = natural_order({str(label) for label in train.labels})
+    names = natural_order({str(label) for label in train.labels})
     if isinstance(train.labels[0], int):
         notes.append("the files name no classes: they are called by their numbers")
         labels = [int(label) for part in (train, test) for label in part.labels]
@@ -70,9 +69,9 @@ def _classes(folder: Path, train: Part, test: Part, notes: list[str]) -> tuple[s
                 f"{folder}: a label of {highest:,} among {len(labels):,} images; numbers of classes begin with 0"
             )
         return tuple(str(label) for label in range(highest + 1))
-    if unknown := natural_order({str(label) for label in test.labels} - set(known)):
+    if unknown := natural_order({str(label) for label in test.labels} - set(names)):
         raise DataError(f"{folder}: labels that no training image has:\n{listing(unknown)}")
-    return tuple(known)
+    return tuple(names)
 
 
 def _table(part: Part, classes: tuple[str, ...]) -> ImageTable:

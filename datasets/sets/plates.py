@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.csv_files import DELIMITERS, image_path, read_csv, refuse_wrong_lines, unused_columns
 from datasets.readers.files import some
-from datasets.readers.parts import SPLITS, check_split, choose_test_part
+from datasets.readers.tables import (
+    DELIMITERS,
+    SPLITS,
+    check_split,
+    choose_test_part,
+    image_path,
+    read_csv,
+    refuse_wrong_lines,
+    unused_columns,
+)
 from datasets.sequences import encode_texts
-from datasets.sets.plate_characters import plate_order
+from datasets.sets.ccpd import plate_order
 from utils.types import ConfigError, DataError
 
 FACTS = {"plates": {"kind": "sequence"}}
@@ -59,20 +67,20 @@ def plates(*, data_path: str | None = None, alphabet: str | None = None, allow_o
     """
     if data_path is None:
         raise ConfigError(f"data_path: missing; dataset plates reads {LAYOUT}")
-    known = None if alphabet is None else _alphabet(alphabet)
+    fixed = None if alphabet is None else _alphabet(alphabet)
     path = _table_file(Path(data_path).expanduser())
     notes: list[str] = []
-    lines = _read(path, known, allow_outside, notes)
+    lines = _read(path, fixed, allow_outside, notes)
     parts = {name: [line for line in lines if line.split == name] for name in SPLITS}
-    test_name, told = choose_test_part([name for name in SPLITS if parts[name]], "split")
+    test_name, part_notes = choose_test_part([name for name in SPLITS if parts[name]], "split")
     if not parts["train"] or test_name is None:
         lacking = "test" if parts["train"] else "train"
         raise DataError(f"{path}: none of its {len(lines):,} images is of split {lacking}; a column split says which")
     train, test = parts["train"], parts[test_name]
-    classes = known or plate_order(character for line in (*train, *test) for character in line.text)
+    classes = fixed or plate_order(character for line in (*train, *test) for character in line.text)
     if len(classes) < 2:
         raise DataError(f"{path}: texts of one character, {''.join(classes)!r}; at least 2 are needed")
-    notes += told
+    notes += part_notes
     spaced, total = sum(" " in line.text for line in (*train, *test)), len(train) + len(test)
     if spaced:
         notes.append(f"{spaced:,} of {total:,} texts hold a space, which is a character like any other")
@@ -135,8 +143,8 @@ def _read(path: Path, alphabet: tuple[str, ...] | None, allow_outside: bool, not
             problems.append(f"line {number}: {error}")
     if outside:
         number, text = outside[0]
-        lacking = "".join(plate_order({*"".join(each for _, each in outside)} - {*(alphabet or ())}))
-        others = some([str(each) for each, _ in outside[1:]], limit=20)
+        lacking = "".join(plate_order({*"".join(text for _, text in outside)} - {*(alphabet or ())}))
+        others = some([str(text) for text, _ in outside[1:]], limit=20)
         more = f"; so do {len(outside) - 1:,} more lines: {others}" if others else ""
         problems.append(f"line {number}: text {text!r} holds what the alphabet has not, of {lacking!r}{more}")
     refuse_wrong_lines(path, problems, [line.path for line in lines])
@@ -154,9 +162,9 @@ def _leading_folder(folder: Path, files: list[str]) -> str:
     return f"{part}/" if is_folder_name and 2 * count > len(files) and not (folder / part).exists() else ""
 
 
-def _text(given: str) -> str:
+def _text(field: str) -> str:
     """Return a text. Raises: ValueError if it is empty or too long or holds what is no character of a plate."""
-    text = unicodedata.normalize("NFC", given)
+    text = unicodedata.normalize("NFC", field)
     if not text:
         raise ValueError("no text")
     if len(text) > MAX_LENGTH:

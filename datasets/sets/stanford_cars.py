@@ -10,9 +10,9 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable
 from datasets.readers.boxes import clip_boxes, clipping_note
-from datasets.readers.csv_files import read_csv
 from datasets.readers.files import list_folder, listing, read_text
 from datasets.readers.images import is_image_name
+from datasets.readers.tables import read_csv
 from utils.types import DataError
 
 FACTS = {"stanford_cars": {"num_classes": 196, "images": (8_144, 8_041)}}
@@ -70,8 +70,8 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
 
     notes: list[str] = []
     if any(len(tables[part]) != count for part, count in OFFICIAL_COUNTS.items()):
-        found = f"{len(tables['train']):,} + {len(tables['test']):,}"
-        notes.append(f"a sample of Stanford Cars: {found} of 8,144 + 8,041 images")
+        counts = f"{len(tables['train']):,} + {len(tables['test']):,}"
+        notes.append(f"a sample of Stanford Cars: {counts} of 8,144 + 8,041 images")
     notes += clipping_note(clipped, len(tables["train"]) + len(tables["test"]))
     return DataSet(classes, tables["train"], tables["test"], tuple(notes))
 

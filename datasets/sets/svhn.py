@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, join_tables, sample_note
-from datasets.readers.files import official_files
+from datasets.readers.downloads import official_files
 from datasets.readers.matlab import read_matlab
 from utils.types import DataError
 
@@ -27,7 +27,7 @@ def svhn(
     Args:
         data_path: folder with train_32x32.mat and test_32x32.mat; by default input/svhn.
         download: fetch missing files.
-        verify_checksums: refuse files other than the official ones; else a note tells of them.
+        verify_checksums: refuse files other than the official ones; else a note lists them.
         extra: train on the 531,131 easier digits of extra_32x32.mat too; 1.8 GB of memory.
 
     Raises: DataError naming the files that are missing, altered or inconsistent.

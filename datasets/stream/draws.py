@@ -42,9 +42,9 @@ def philox(counter: tuple[np.ndarray | int, ...], key: int) -> np.ndarray:
 
 
 class Draws:
-    """Uniform numbers as a pure function of (seed, epoch, row, view, place in the chain).
+    """Uniform numbers as a pure function of (seed, epoch, index, view, place in the chain).
 
-    Philox is keyed by seed and epoch, and counts row, view, place and the number's own.
+    Philox is keyed by seed and epoch, and counts index, view, place and the number's own.
 
     Args:
         seed: the run's.

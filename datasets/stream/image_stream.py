@@ -46,13 +46,13 @@ class Loaded(NamedTuple):
 
 
 class ImageStream(Dataset[Batch]):
-    """Rows of a table as samples.
+    """Images of a table as samples.
 
-    What a sample looks like depends on (seed, epoch, row, view) alone. Repeats of a row in an epoch are further views.
+    A sample's pixels depend on (seed, epoch, index, view) alone. Repeats of an index in an epoch are further views.
 
     Args:
         table: the part of the data set.
-        rows: which of its rows, [N]; sample n is row rows[n].
+        rows: the indices of its images, [N]; sample n is the image of index rows[n].
         preprocessing: what is done alike to all.
         image_augmentations, tensor_augmentations: chains of transforms, before and after the conversion to a tensor.
             Those that work on normalised tensors, such as CutOut, come last, wherever they stand. A chain that
@@ -65,7 +65,7 @@ class ImageStream(Dataset[Batch]):
         fused: the fused chain, or None. not_fused: why it is None although it was asked for.
         crops_originals: RandomResizedCrop cuts from the images as they are stored, which would else be resized first.
         pixels: the prepared images of all rows, uint8 [N, H, W, C] or of many sizes, where they are kept; else each is
-            loaded anew.
+            loaded every time.
         on_device: leave the pixels to `finish`, which then augments them where they lie.
         resident: `pixels` where batches are used, [N, C, H, W]; then loaders send no pixels at all.
     """
@@ -127,7 +127,7 @@ class ImageStream(Dataset[Batch]):
         return len(self.rows)
 
     def unresized(self, position: int) -> np.ndarray:
-        """Return the image of a position for a picture: cut to its box if the network sees it so, uint8 [H, W, C]."""
+        """Return the image of a position for a figure: cut to its box if the network sees it so, uint8 [H, W, C]."""
         return replace(self.preprocessing, size=None, most_pixels=None).load(self.table, int(self.rows[position]))
 
     def __getitem__(self, key: int | Key) -> Batch:
@@ -156,10 +156,10 @@ class ImageStream(Dataset[Batch]):
 
     def _pixels_of(self, rows: np.ndarray) -> np.ndarray | list[np.ndarray]:
         if self.pixels is None:
-            return [self.preprocessing.load(self.table, row) for row in rows.tolist()]
+            return [self.preprocessing.load(self.table, index) for index in rows.tolist()]
         if not self.crops_originals and math.prod(self.pixels.shape[1:]) <= SMALL:
             return self.pixels[rows]
-        return [self.pixels[row] for row in rows.tolist()]
+        return [self.pixels[index] for index in rows.tolist()]
 
     def _augmented(
         self, epoch: int, rows: np.ndarray, first_views: np.ndarray
@@ -171,8 +171,8 @@ class ImageStream(Dataset[Batch]):
         if self.one_by_one is not None:
             samples = zip(images, rows.tolist(), first_views.tolist(), strict=True)
             augmented = [
-                self.one_by_one(image, epoch, row, first + view)
-                for image, row, first in samples
+                self.one_by_one(image, epoch, index, first + view)
+                for image, index, first in samples
                 for view in range(views)
             ]
             return torch.stack(augmented).unflatten(0, (number, views)), None, None
@@ -225,11 +225,11 @@ def _crop_of_originals(image_chain: Sequence[Any]) -> RandomResizedCrop | None:
 
 def _are_resized(table: ImageTable, rows: np.ndarray, preprocessing: Preprocessing) -> bool:
     """Tell whether some images are of another size than the one they are prepared to."""
-    wanted, stored = preprocessing.size, replace(preprocessing, size=None)
+    target, stored = preprocessing.size, replace(preprocessing, size=None)
     try:
-        return wanted is not None and any(stored.size_of(table, row) != wanted for row in rows.tolist())
+        return target is not None and any(stored.size_of(table, index) != target for index in rows.tolist())
     except DataError:
-        return True  # told with all others that do not decode
+        return True  # reported with all others that do not decode
 
 
 def _prepared_pixels(table: ImageTable, preprocessing: Preprocessing) -> np.ndarray | None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Sampler
 
 from utils.seeding import derive_seed
-from utils.types import ConfigError, DataError
+from utils.types import ConfigError
 
 SAMPLINGS = ("shuffle", "repeated", "class_balanced")
 """How a loss may have training images drawn: `EpochBatches`, `RepeatedBatches`, `ClassBalancedBatches`."""
@@ -190,10 +189,10 @@ class ClassBalancedBatches(GroupedBatches):
         repeats: defaultdict[int, Iterator[int]] = defaultdict(itertools.count)
         for size in sizes:
             groups = list(zip(classes.take(len(self._sizes(size))), self._sizes(size), strict=True))
-            wanted: Counter[int] = Counter()
+            needed: Counter[int] = Counter()
             for name, number in groups:
-                wanted[name] += number
-            taken = {name: iter(samples[name].take(number)) for name, number in wanted.items()}
+                needed[name] += number
+            taken = {name: iter(samples[name].take(number)) for name, number in needed.items()}
             yield [
                 [(self.epoch, position, next(repeats[position])) for position in itertools.islice(taken[name], number)]
                 for name, number in groups
@@ -217,44 +216,3 @@ class _Turns:
             missing = number - len(hand)
             hand, self.left = np.concatenate([hand, fresh[:missing]]), fresh[missing:]
         return hand.tolist()
-
-
-class ResumableLoader(DataLoader):
-    """A loader that starts where training stands, by asking instead of by remembering.
-
-    Args:
-        dataset: takes the keys of `batches`.
-        batches: the epoch's batches.
-        position: returns the epoch and the number of its batches already trained on.
-
-    Attributes:
-        seconds_waited: for batches that were not ready yet.
-    """
-
-    def __init__(self, dataset: Dataset, batches: EpochBatches, position: Callable[[], tuple[int, int]], **options):
-        super().__init__(dataset, batch_sampler=batches, **options)
-        self._batches = batches
-        self._position = position
-        self.seconds_waited = 0.0
-
-    def state_dict(self) -> dict[str, int]:
-        """Return what an epoch's batches depend on; where training stands is not kept here."""
-        return {"samples": self._batches.num_samples, "batches": len(self._batches)}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Raises: DataError if these are other batches."""
-        if state_dict != self.state_dict():
-            raise DataError(f"the checkpoint was made with other data: {state_dict}, now {self.state_dict()}")
-
-    def __iter__(self) -> Iterator:
-        # A generator, so that this runs at the first next(): by then Lightning has settled its counters, which it has
-        # not when it calls iter().
-        self._batches.epoch, self._batches.start = self._position()
-        batches = super().__iter__()
-        while True:
-            start = time.perf_counter()
-            batch = next(batches, None)
-            self.seconds_waited += time.perf_counter() - start
-            if batch is None:
-                return
-            yield batch

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from official_layouts import draw
 
-from datasets.readers.class_names import natural_order
 from datasets.readers.images import is_image_name
+from datasets.readers.tables import natural_order
 from datasets.sets.csv_table import csv_table
 from utils.types import ConfigError, DataError
 

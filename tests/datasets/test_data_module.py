@@ -11,7 +11,8 @@ import torch
 from datasets import build_dataset
 from datasets.augmentation.mixing import draw_partners
 from datasets.data_module import DataModule
-from datasets.stream.sampling import ClassBalancedBatches, EpochBatches, RepeatedBatches, ResumableLoader
+from datasets.stream.loader import ResumableLoader
+from datasets.stream.sampling import ClassBalancedBatches, EpochBatches, RepeatedBatches
 from utils.types import Batch
 
 AUGMENTED = {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 25}}"}

@@ -13,7 +13,7 @@ import torch
 
 from datasets import build_dataset
 from datasets.data_module import DataModule
-from datasets.noisy_labels import read_noisy_labels
+from datasets.label_noise import read_noisy_labels
 from utils.types import ConfigError
 
 CLEAN = np.arange(12) % 3

@@ -12,7 +12,7 @@ from official_layouts import PLATES, draw, write_plates
 
 from datasets.base import ImageTable
 from datasets.sequences import label_in_words
-from datasets.sets.plate_characters import CHINESE, DIGITS, LETTERS, PROVINCES, plate_order
+from datasets.sets.ccpd import CHINESE, DIGITS, LETTERS, PROVINCES, plate_order
 from datasets.sets.plates import plates
 from utils.types import ConfigError, DataError
 

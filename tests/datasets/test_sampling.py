@@ -8,12 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from datasets.stream.loader import ResumableLoader
 from datasets.stream.sampling import (
     SAMPLINGS,
     ClassBalancedBatches,
     EpochBatches,
     RepeatedBatches,
-    ResumableLoader,
     stratified_split,
 )
 from losses import LOSSES

@@ -23,7 +23,8 @@ from datasets.sequences import (
     targets,
     text_problems,
 )
-from datasets.stream.sampling import ClassBalancedBatches, ResumableLoader
+from datasets.stream.loader import ResumableLoader
+from datasets.stream.sampling import ClassBalancedBatches
 from losses.base import ClassificationLoss
 from training import building, checks, report
 from utils.types import Batch, ConfigError, DataError, Sequences

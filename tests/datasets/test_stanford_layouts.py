@@ -12,10 +12,8 @@ from official_layouts import CARS, NAMES, draw, write_devkit, write_newer, write
 from scipy.io import loadmat
 
 from datasets.base import DataSet
-from datasets.sets.stanford.devkit import PUBLISHED_NAMES
-from datasets.sets.stanford.names import labels_of, plain
-from datasets.sets.stanford.preparation import prepare_stanford
-from datasets.sets.stanford.prepared import Prepared
+from datasets.sets.stanford.preparation import Prepared, prepare_stanford
+from datasets.sets.stanford.source import PUBLISHED_NAMES, labels_of, plain
 from datasets.sets.stanford_cars import stanford_cars
 from utils.types import DataError
 

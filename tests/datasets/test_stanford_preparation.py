@@ -32,8 +32,7 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 
 from datasets.base import DataSet
-from datasets.sets.stanford.preparation import prepare_stanford
-from datasets.sets.stanford.prepared import Prepared
+from datasets.sets.stanford.preparation import Prepared, prepare_stanford
 from datasets.sets.stanford_cars import COLUMNS, OFFICIAL_COUNTS, stanford_cars
 from utils.types import DataError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 WORK = """\
 import os, signal, time
-from datasets.stream.workers import outlast_the_first_sigterm
+from datasets.stream.loader import outlast_the_first_sigterm
 child = os.fork()
 if child == 0:
     outlast_the_first_sigterm()
@@ -22,7 +22,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 ORPHAN = """\
 import os, signal, time
-from datasets.stream.workers import outlast_the_first_sigterm
+from datasets.stream.loader import outlast_the_first_sigterm
 run = os.getpid()
 if os.fork() == 0:
     outlast_the_first_sigterm()

@@ -34,7 +34,7 @@ from official_layouts import (
 
 from datasets import build_dataset
 from datasets.base import DataSet, ImageTable
-from datasets.noisy_labels import read_noisy_labels
+from datasets.label_noise import read_noisy_labels
 from datasets.sets.stanford.preparation import prepare_stanford
 
 IMAGES = (".jpg", ".jpeg", ".png")

@@ -17,7 +17,8 @@ from torch import nn
 
 import evaluate
 import predict
-from datasets.stream.sampling import EpochBatches, ResumableLoader
+from datasets.stream.loader import ResumableLoader
+from datasets.stream.sampling import EpochBatches
 from evaluation.subject import open_subject
 from metrics.classification import Tally
 from runs import checkpoints

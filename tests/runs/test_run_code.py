@@ -95,7 +95,7 @@ def test_what_a_run_does_not_use_does_not_count():
         code_of(read("augment_images=true", "image_augmentations={RandomAffine: {degrees: 1}}")),
     )
     assert "datasets/augmentation/fused/chain.py" in augmented.keys() - plain.keys()
-    assert "datasets/noisy_labels.py" not in plain
+    assert "datasets/label_noise.py" not in plain
     assert "training/averaging.py" not in plain
     texts = code_of(read("dataset=plates", "architecture=lprnet", "loss_function=OneSidedMarginCTCLoss"))
     assert {"losses/ctc.py", "metrics/sequences.py"} <= texts.keys()

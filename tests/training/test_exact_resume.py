@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from torch.utils.data import DataLoader
 
-from datasets.stream.sampling import ResumableLoader
+from datasets.stream.loader import ResumableLoader
 from models.classifier import Classifier
 from tests.training.resuming import SETUPS, SMALL, copies_of_all_save_points, deaths, differences, hurry
 from training import runner

@@ -1,4 +1,4 @@
-"""What torchvision's blur draws, as the weights of a pixel's neighbours."""
+"""Torchvision's blur: its random draws, as the weights of a pixel's neighbours."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 from torchvision import transforms
 
-from datasets.augmentation.fused.operation import NotFusable, Size, between
+from datasets.augmentation.fused.operation import NotFusable, Parameters, Size, between
 
 LEAST_WEIGHT = 1e-6
 """Of a neighbour; beneath it a bright one would add less than a thousandth of a level, and is left out."""
-
-Parameters = dict[str, np.ndarray]
 
 
 class Blur:

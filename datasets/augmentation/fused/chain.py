@@ -21,7 +21,7 @@ from datasets.stream.draws import Draws
 
 
 class Drawn(NamedTuple):
-    """What was drawn for M samples.
+    """The random draws of M samples.
 
     Shapes: matrices [M, 3, 3] float32, from places in the result to places in the image; blurs: for each blur its
     weights along x and along y, [M, ...] float32; colours: for each colour transform its parameters [M, ...]; boxes
@@ -79,17 +79,17 @@ class FusedChain:
                 problems.append(f"{type(transform).__name__} ({error})" if str(error) else type(transform).__name__)
         if problems:
             raise NotFusable(", ".join(problems))
-        wanted = [each.interpolation for _, each in self.geometry if each.interpolation is not None]
-        self.moves_whole_pixels = not wanted
-        self.interpolation = max(wanted, key=INTERPOLATIONS.index, default=InterpolationMode.NEAREST)
-        borders = [each.border for _, each in self.geometry if each.border is not None]
+        interpolations = [step.interpolation for _, step in self.geometry if step.interpolation is not None]
+        self.moves_whole_pixels = not interpolations
+        self.interpolation = max(interpolations, key=INTERPOLATIONS.index, default=InterpolationMode.NEAREST)
+        borders = [step.border for _, step in self.geometry if step.border is not None]
         if len(set(borders)) > 1:
             raise NotFusable("several transforms that fill what comes from outside, and not alike")
         self.border = borders[0] if borders else Border("edge")  # where a finer interpolation reads over the rim
         if len(self.border.fill) not in (1, channels):
             raise NotFusable(f"fill: {len(self.border.fill)} values for {channels} channels")
         kinds = {"geometry": self.geometry, "blurs": self.blurs, "colours": self.colours}
-        self.order = sorted((kind for kind, each in kinds.items() if each), key=lambda kind: kinds[kind][0][0])
+        self.order = sorted((kind for kind, steps in kinds.items() if steps), key=lambda kind: kinds[kind][0][0])
 
     def _add(self, place: int, transform: Any) -> None:
         kind = type(transform)
@@ -106,7 +106,7 @@ class FusedChain:
                 raise NotFusable("comes after a blur")
             if geometry.interpolation not in (None, *INTERPOLATIONS):
                 raise NotFusable(f"interpolation: {geometry.interpolation.value}")
-            if geometry.border is not None and any(each.cuts for _, each in self.geometry):
+            if geometry.border is not None and any(step.cuts for _, step in self.geometry):
                 raise NotFusable("fills what a crop before it cut away")
             self.size = geometry.size
             self.geometry.append((place, geometry))
@@ -126,15 +126,15 @@ class FusedChain:
             return draws(epoch, rows, views, place, number) if number else np.empty((len(rows), 0))
 
         matrices = np.eye(3)[None]
-        for place, each in self.geometry:
-            matrices = matrices @ each.matrices(each.parameters(uniform(place, each.number)), len(rows))
-        blurs = (each.weights(each.parameters(uniform(place, each.number))) for place, each in self.blurs)
-        colours = (each.parameters(uniform(place, each.number)) for place, each in self.colours)
-        boxes = [each.boxes(uniform(place, each.number)) for place, each in self.erasing]
+        for place, step in self.geometry:
+            matrices = matrices @ step.matrices(step.parameters(uniform(place, step.number)), len(rows))
+        blurs = (step.weights(step.parameters(uniform(place, step.number))) for place, step in self.blurs)
+        colours = (step.parameters(uniform(place, step.number)) for place, step in self.colours)
+        boxes = [step.boxes(uniform(place, step.number)) for place, step in self.erasing]
         return Drawn(
             _tensor(np.broadcast_to(matrices, (len(rows), 3, 3))),
             tuple((_tensor(along_x), _tensor(along_y)) for along_x, along_y in blurs),
-            tuple({name: _tensor(values) for name, values in each.items()} for each in colours),
+            tuple({name: _tensor(values) for name, values in parameters.items()} for parameters in colours),
             torch.from_numpy(np.stack(boxes, axis=1) if boxes else np.empty((len(rows), 0, 4), dtype=np.int64)),
         )
 
@@ -188,7 +188,7 @@ class FusedChain:
         """Shapes: images [M, H, W, C] uint8 -> the same, overwritten."""
         from datasets.augmentation.fused import on_cpu
 
-        needs_mean = any(each.needs_mean for _, each in self.colours)
+        needs_mean = any(step.needs_mean for _, step in self.colours)
         means = torch.ones(len(images), 4, dtype=torch.float64)
         if needs_mean:
             means[:, :3] = torch.tensor([on_cpu.mean_colour(image) for image in images], dtype=torch.float64)
@@ -200,8 +200,8 @@ class FusedChain:
     def _colour_maps(self, means: Tensor, drawn: tuple[dict[str, Tensor], ...]) -> Tensor:
         """Shapes: means [M, 4] -> [M, 4, 4]."""
         maps = torch.eye(4, dtype=means.dtype, device=means.device).expand(len(means), 4, 4)
-        for (_, each), parameters in zip(self.colours, drawn, strict=True):
-            maps = each.then(maps, parameters, means)
+        for (_, step), parameters in zip(self.colours, drawn, strict=True):
+            maps = step.then(maps, parameters, means)
         return maps
 
     def on_device(self, images: Tensor, drawn: Drawn) -> Tensor:
@@ -233,12 +233,12 @@ class FusedChain:
         Shapes: images [M, C, h, w] float, boxes [M, E, 4] -> [M, C, h, w].
         """
         y, x = (torch.arange(side, device=images.device) for side in self.size)
-        for (_, each), box in zip(self.erasing, boxes.unbind(1), strict=True):
+        for (_, step), box in zip(self.erasing, boxes.unbind(1), strict=True):
             top, left, bottom, right = box.T[..., None]  # [M, 1] each
             inside = ((top <= y) & (y < bottom))[:, :, None] & ((left <= x) & (x < right))[:, None]  # [M, h, w]
             value = images.new_zeros(self.channels, 1, 1)
-            if each.value is not None:
-                value = normalize(value + images.new_tensor(each.value)[:, None, None])
+            if step.value is not None:
+                value = normalize(value + images.new_tensor(step.value)[:, None, None])
             images = torch.where(inside[:, None], value, images)
         return images
 

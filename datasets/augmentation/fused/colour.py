@@ -1,4 +1,4 @@
-"""What torchvision's colour transforms draw, as affine maps of a pixel's red, green and blue."""
+"""Torchvision's colour transforms: their random draws, as affine maps of a pixel's red, green and blue."""
 
 from __future__ import annotations
 
@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 from torchvision import transforms
 
-from datasets.augmentation.fused.operation import between, whole
+from datasets.augmentation.fused.operation import Parameters, between, whole
 
 GRAY = (0.299, 0.587, 0.114)
 YIQ = torch.tensor([GRAY, (0.596, -0.274, -0.321), (0.211, -0.523, 0.311)], dtype=torch.float64)
 ORDERS = np.array(list(itertools.permutations(range(4))))
-
-Parameters = dict[str, np.ndarray]
 
 
 class Colour:
@@ -65,14 +63,14 @@ class Jitter(Colour):
         self.needs_mean = transform.contrast is not None
 
     def parameters(self, uniform: np.ndarray) -> Parameters:
-        given, none = self.transform, np.ones(len(uniform))
+        jitter, none = self.transform, np.ones(len(uniform))
         factors = {
             name: none if interval is None else between(uniform[:, place], *interval)
             for place, (name, interval) in enumerate(
-                (("brightness", given.brightness), ("contrast", given.contrast), ("saturation", given.saturation)), 1
+                (("brightness", jitter.brightness), ("contrast", jitter.contrast), ("saturation", jitter.saturation)), 1
             )
         }
-        hue = 0 * none if given.hue is None else between(uniform[:, 4], *given.hue)
+        hue = 0 * none if jitter.hue is None else between(uniform[:, 4], *jitter.hue)
         return {"order": ORDERS[whole(uniform[:, 0], len(ORDERS))], "hue": hue, **factors}
 
     def then(self, before: Tensor, drawn: dict[str, Tensor], mean: Tensor) -> Tensor:

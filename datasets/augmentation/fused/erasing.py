@@ -43,17 +43,17 @@ class Erasing:
 
         Shapes: [M, number] -> [M, 4] int64.
         """
-        given, (height, width) = self.transform, self.size
+        transform, (height, width) = self.transform, self.size
         u = uniform[:, 1:].reshape(-1, TRIES, 4)
-        area = height * width * between(u[..., 0], *given.scale)
-        ratio = np.exp(between(u[..., 1], *map(math.log, given.ratio)))
+        area = height * width * between(u[..., 0], *transform.scale)
+        ratio = np.exp(between(u[..., 1], *map(math.log, transform.ratio)))
         heights, widths = np.rint(np.sqrt(area * ratio)).astype(int), np.rint(np.sqrt(area / ratio)).astype(int)
-        chosen, found = first_that_fits((heights < height) & (widths < width))
+        chosen, fitted = first_that_fits((heights < height) & (widths < width))
         sample = np.arange(len(u))
         box_height, box_width = heights[sample, chosen], widths[sample, chosen]
         top = whole(u[sample, chosen, 2], height - box_height + 1)
         left = whole(u[sample, chosen, 3], width - box_width + 1)
-        applied = found & (uniform[:, 0] < given.p)
+        applied = fitted & (uniform[:, 0] < transform.p)
         return np.stack([top, left, top + box_height, left + box_width], axis=1) * applied[:, None]
 
 

@@ -1,4 +1,4 @@
-"""What torchvision's geometric transforms draw, and where each pixel that they give comes from."""
+"""Torchvision's geometric transforms: their random draws, and the place in the image that each pixel comes from."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import numpy as np
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from datasets.augmentation.fused.operation import Border, NotFusable, Size, between, first_that_fits, whole
+from datasets.augmentation.fused.cropping import TRIES, draw_crops
+from datasets.augmentation.fused.operation import Border, NotFusable, Parameters, Size, between, whole
 
-TRIES = 10  # RandomResizedCrop's, before it takes the centre
 LARGEST_REDUCTION = 1.5
 """Beyond it a warp, which reads a few pixels around a place, would skip some."""
-
-Parameters = dict[str, np.ndarray]
 
 
 class Geometry:
@@ -42,7 +40,7 @@ class Geometry:
     cuts = False
 
     def __init__(self, transform: Any, size: Size) -> None:
-        self.transform, self.given, self.size = transform, size, size
+        self.transform, self.original, self.size = transform, size, size
         if (interpolation := getattr(transform, "interpolation", None)) is not None:
             self.interpolation = interpolation
 
@@ -77,7 +75,7 @@ class Flip(Geometry):
         return {"flip": uniform[:, 0] < self.transform.p}
 
     def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
-        height, width = self.given
+        height, width = self.original
         flip = drawn["flip"]
         sign, back = np.where(flip, -1.0, 1.0), flip.astype(float)
         if isinstance(self.transform, transforms.RandomHorizontalFlip):
@@ -95,23 +93,23 @@ class Affine(Geometry):
         self.border = Border.of(transform.fill)
 
     def parameters(self, uniform: np.ndarray) -> Parameters:
-        given, (height, width) = self.transform, self.given
+        original, (height, width) = self.transform, self.original
         none = np.zeros(len(uniform))
         x_reach, y_reach = (
-            share * side for share, side in zip(given.translate or (0, 0), (width, height), strict=True)
+            share * side for share, side in zip(original.translate or (0, 0), (width, height), strict=True)
         )
-        shear = given.shear or (0.0, 0.0)
+        shear = original.shear or (0.0, 0.0)
         return {
-            "angle": between(uniform[:, 0], *given.degrees),
+            "angle": between(uniform[:, 0], *original.degrees),
             "x_shift": np.rint(between(uniform[:, 1], -x_reach, x_reach)),
             "y_shift": np.rint(between(uniform[:, 2], -y_reach, y_reach)),
-            "scale": none + 1 if given.scale is None else between(uniform[:, 3], *given.scale),
+            "scale": none + 1 if original.scale is None else between(uniform[:, 3], *original.scale),
             "x_shear": between(uniform[:, 4], *shear[:2]),
             "y_shear": between(uniform[:, 5], *shear[2:]) if len(shear) == 4 else none,
         }
 
     def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
-        return _inverse_affine(self.transform.center, self.given, **drawn)
+        return _inverse_affine(self.transform.center, self.original, **drawn)
 
 
 class Rotation(Geometry):
@@ -129,7 +127,7 @@ class Rotation(Geometry):
         return {"angle": between(uniform[:, 0], *self.transform.degrees)}
 
     def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
-        return _inverse_affine(self.transform.center, self.given, -drawn["angle"])  # counter-clockwise, unlike affine
+        return _inverse_affine(self.transform.center, self.original, -drawn["angle"])  # counter-clockwise
 
 
 def _inverse_affine(
@@ -230,18 +228,18 @@ class Resize(Geometry):
     def __init__(self, transform: Any, size: Size) -> None:
         super().__init__(transform, size)
         height, width = size
-        wanted = [transform.size] if isinstance(transform.size, int) else list(transform.size)
+        target = [transform.size] if isinstance(transform.size, int) else list(transform.size)
         if transform.max_size is not None:
             raise NotFusable("max_size")
-        if len(wanted) == 1:  # of the shorter side
+        if len(target) == 1:  # of the shorter side
             short = min(height, width)
-            self.size = int(wanted[0] * height / short), int(wanted[0] * width / short)
+            self.size = int(target[0] * height / short), int(target[0] * width / short)
         else:
-            self.size = wanted[0], wanted[1]
+            self.size = target[0], target[1]
         _refuse_reduction(height / self.size[0], width / self.size[1])
 
     def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
-        return _scaling(self.given[1] / self.size[1], self.given[0] / self.size[0], 0, 0)
+        return _scaling(self.original[1] / self.size[1], self.original[0] / self.size[0], 0, 0)
 
 
 def _refuse_reduction(*factors: float) -> None:
@@ -264,38 +262,12 @@ class ResizedCrop(Geometry):
         _refuse_reduction(tallest / self.size[0], widest / self.size[1])
 
     def parameters(self, uniform: np.ndarray) -> Parameters:
-        height, width = self.given
+        height, width = self.original
         return draw_crops(self.transform, uniform, np.full(len(uniform), height), np.full(len(uniform), width))
 
     def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
         x_scale, y_scale = drawn["width"] / self.size[1], drawn["height"] / self.size[0]
         return _scaling(x_scale, y_scale, drawn["left"], drawn["top"])
-
-
-def draw_crops(transform: Any, uniform: np.ndarray, height: np.ndarray, width: np.ndarray) -> Parameters:
-    """Return what RandomResizedCrop draws for images of these heights and widths.
-
-    Shapes: uniform [M, 4 TRIES], height [M] int, width [M] int -> [M] each.
-    """
-    u = uniform.reshape(-1, TRIES, 4)
-    area = (height * width)[:, None] * between(u[..., 0], *transform.scale)
-    ratio = np.exp(between(u[..., 1], *map(math.log, transform.ratio)))
-    widths, heights = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
-    fits = (widths > 0) & (widths <= width[:, None]) & (heights > 0) & (heights <= height[:, None])
-    chosen, found = first_that_fits(fits)
-    sample = np.arange(len(u))
-    crop_height, crop_width = heights[sample, chosen].astype(int), widths[sample, chosen].astype(int)
-    top = whole(u[sample, chosen, 2], height - crop_height + 1)
-    left = whole(u[sample, chosen, 3], width - crop_width + 1)
-    least, most = min(transform.ratio), max(transform.ratio)  # of the centre, which is cropped where no try fits
-    full_height = np.where(width / height < least, np.rint(width / least), height).astype(int)
-    full_width = np.where(width / height > most, np.rint(height * most), width).astype(int)
-    return {
-        "top": np.where(found, top, (height - full_height) // 2),
-        "left": np.where(found, left, (width - full_width) // 2),
-        "height": np.where(found, crop_height, full_height),
-        "width": np.where(found, crop_width, full_width),
-    }
 
 
 GEOMETRY: dict[type, Callable[[Any, Size], Geometry]] = {

@@ -1,4 +1,4 @@
-"""What the operations of a fused chain share."""
+"""Types and draws that the operations of a fused chain share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torchvision.transforms import InterpolationMode
 
 Size = tuple[int, int]
 """Height and width."""
+Parameters = dict[str, np.ndarray]
+"""The draws of a transform for each sample, by the names of torchvision's functional operations."""
 
 
 INTERPOLATIONS = [InterpolationMode.NEAREST, InterpolationMode.BILINEAR, InterpolationMode.BICUBIC]
@@ -22,7 +24,7 @@ class NotFusable(Exception):
 
 @dataclass(frozen=True)
 class Border:
-    """What lies outside of an image.
+    """The surroundings of an image, which a transform may bring in.
 
     Args:
         mode: "constant", "edge", "reflect" or "symmetric", as numpy.pad has them.

@@ -1,50 +1,299 @@
-"""Which layout a folder has. To add one: write its file, add it to the table."""
+"""The layouts that Stanford Cars is passed on in. To add one: write its two functions, add it to the table."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
+from typing import Any, NamedTuple
 
-from datasets.readers.files import list_folder
-from datasets.sets.stanford import class_folders, folders_with_csv, newer, older, parquet
-from datasets.sets.stanford.source import without_single_levels
+import numpy as np
+
+from datasets.readers.files import list_folder, listing, progress
+from datasets.readers.images import is_image_name
+from datasets.readers.matlab import read_matlab
+from datasets.readers.parquet_files import Part, files_by_split, read_part
+from datasets.readers.tables import read_fields
+from datasets.sets.stanford.source import (
+    Annotations,
+    Say,
+    Source,
+    check_classes,
+    images_in,
+    labels_of,
+    without_single_levels,
+)
+from datasets.sets.stanford_cars import BOX, NUM_CLASSES, OFFICIAL_COUNTS, Row
 from utils.types import DataError
 
-LAYOUTS = (older, newer, folders_with_csv, parquet, class_folders)
-"""Each with NAME, FILES, NEEDS, marks(source) and read(source, raw, say, expected) -> Annotations. Where folders of
-classes belong to another layout, that one stands before them."""
+WITH_LABELS = "cars_test_annos_withlabels.mat"
 
+
+class Layout(NamedTuple):
+    """A layout.
+
+    Args:
+        files: what it consists of.
+        needs: the same in a sentence.
+        marks: returns which of its files a folder holds.
+        read: reads the annotations and finds the images.
+    """
+
+    name: str
+    files: str
+    needs: str
+    marks: Callable[[Source], Iterable[Path | None]]
+    read: Callable[[Source], Annotations]
+
+
+def _read_older(source: Source) -> Annotations:
+    """Read car_ims, cars_annos.mat, car_devkit: one numbering through both parts."""
+    mat, images = source.need("cars_annos.mat"), source.need("car_ims")
+    content = read_matlab(mat, "annotations", "class_names")
+    entries, own_names = content["annotations"], [str(name).strip() for name in content["class_names"]]
+    devkit = source.find("car_devkit", "devkit")
+    classes = source.devkit_classes(source.open(devkit)) if devkit else own_names
+    for k, (name, own) in enumerate(zip(classes, own_names, strict=False), start=1):
+        if name != own and own in classes:  # spellings differ between editions, orders must not
+            raise DataError(f"{mat}: class {k} is {own!r}, but {name!r} in {devkit}")
+    rows: dict[str, list[Row]] = {"train": [], "test": []}
+    annotated = _annotated_rows(mat, entries, "relative_im_path", classes)
+    for row, is_test in zip(annotated, _column(mat, entries, "test"), strict=True):
+        rows["test" if int(is_test) else "train"].append(row)
+    return Annotations(classes, rows, dict.fromkeys(OFFICIAL_COUNTS, images_in(source.open(images))))
+
+
+def _read_newer(source: Source) -> Annotations:
+    """Read cars_train, cars_test, devkit and the test part's labels: a numbering for each part."""
+    images = {part: source.need(f"cars_{part}") for part in OFFICIAL_COUNTS}
+    devkit = source.open(source.need("devkit", "car_devkit"))
+    labelled = source.find(WITH_LABELS) or source.find(WITH_LABELS, place=devkit)
+    if labelled is None:
+        raise DataError(
+            f"{source.folder}: {WITH_LABELS} is missing, here and in the devkit; the devkit's cars_test_annos.mat has "
+            "boxes but no classes"
+        )
+    classes = source.devkit_classes(devkit)
+    mats = {"train": source.need("cars_train_annos.mat", place=devkit), "test": labelled}
+    entries = {part: read_matlab(mat, "annotations")["annotations"] for part, mat in mats.items()}
+    rows = {part: _annotated_rows(mats[part], entries[part], "fname", classes) for part in mats}
+    return Annotations(classes, rows, {part: images_in(source.open(path)) for part, path in images.items()})
+
+
+def _column(mat: Path, entries: np.ndarray, name: str) -> list[Any]:
+    """Return a field of all annotations."""
+    if name not in (entries.dtype.names or ()):
+        held = ", ".join(entries.dtype.names or ()) or "no fields"
+        raise DataError(f"{mat}: annotations lack the field {name!r} (found: {held})")
+    return [np.asarray(value).reshape(-1)[0] for value in entries[name]]
+
+
+def _annotated_rows(mat: Path, entries: np.ndarray, name_field: str, classes: list[str]) -> list[Row]:
+    """Turn annotations into rows.
+
+    Raises: DataError for missing fields, classes out of range and names that stand twice.
+    """
+    check_classes(mat, classes)
+    columns = [_column(mat, entries, field) for field in (name_field, "class", *BOX)]
+    rows, problems = [], []
+    for name, *numbers in zip(*columns, strict=True):
+        name = str(name).strip().replace("\\", "/").rpartition("/")[2]  # the older layout names folders too
+        label, x1, y1, x2, y2 = map(int, numbers)
+        if not 1 <= label <= NUM_CLASSES:
+            problems.append(f"{name}: class {label} is outside 1..{NUM_CLASSES}")
+        else:
+            rows.append(Row(name, label, (x1, y1, x2, y2), classes[label - 1]))
+    if problems := problems + _doubled(rows):
+        raise DataError(f"{mat}: wrong annotations:\n{listing(problems)}")
+    return rows
+
+
+def _doubled(rows: list[Row]) -> list[str]:
+    counts = Counter(row.image_fname for row in rows)
+    return [f"{name} stands in it more than once" for name, count in counts.items() if count > 1]
+
+
+def _read_folders(source: Source) -> Annotations:
+    """Read train/<class>/<image> and test/<class>/<image>, labelled by the folders' names."""
+    classes = source.classes()
+    folders = {part: source.need(part) for part in OFFICIAL_COUNTS}
+    parts = {part: source.class_folders(folder, classes) for part, folder in folders.items()}
+    source.say("boxes: none in this layout")
+    rows = {
+        part: [Row(name, label, None, classes[label - 1]) for name, (label, _) in images.items()]
+        for part, images in parts.items()
+    }
+    return Annotations(classes, rows, {part: {name: path for name, (_, path) in parts[part].items()} for part in parts})
+
+
+def _read_folders_with_boxes(source: Source) -> Annotations:
+    """Read class folders beside files of boxes, by the images' names; folders and files must agree on the classes.
+
+    The anno files have no header: file name, x1, y1, x2, y2, number of the class in names.csv, from 1. Boxes are the
+    devkit's, in 1-based inclusive pixels.
+    """
+    classes, names_csv = source.classes(), source.need("names.csv")
+    names = [",".join(fields).strip() for _, fields in read_fields(names_csv)]
+    label_of = labels_of(names_csv.name, names, classes, source.say)
+    holder = source.find("car_data")
+    root = source.open(holder) if holder else source.folder
+    folders = {part: source.need(part, place=root) for part in OFFICIAL_COUNTS}
+    parts = {part: source.class_folders(folder, classes) for part, folder in folders.items()}
+    annotated = {part: _read_boxes(source.need(f"anno_{part}.csv")) for part in OFFICIAL_COUNTS}
+    first = 0 if any(row.label == 0 for part_rows in annotated.values() for row in part_rows) else 1
+    rows: dict[str, list[Row]] = {part: [] for part in parts}
+    problems = []
+    for part, images in parts.items():
+        for row in annotated[part]:
+            where = f"{part}: {row.image_fname}"
+            if not 0 <= row.label - first < len(names):
+                problems.append(f"{where}: class {row.label} is none of the {len(names)} of names.csv")
+                continue
+            label = label_of[names[row.label - first]]
+            folder_label = images[row.image_fname][0] if row.image_fname in images else label
+            if folder_label != label:
+                problems.append(f"{where}: {classes[label - 1]}, but in {classes[folder_label - 1]}/")
+            rows[part].append(row._replace(label=label, class_name=classes[label - 1]))
+    if problems:
+        raise DataError(f"{source.folder}: anno files do not fit the folders:\n{listing(problems)}")
+    return Annotations(classes, rows, {part: {name: path for name, (_, path) in parts[part].items()} for part in parts})
+
+
+def _read_boxes(path: Path) -> list[Row]:
+    """Return the lines of an anno file, their labels as they stand there.
+
+    Raises: DataError that lists the lines of another form, and the images that stand in several.
+    """
+    rows, problems = [], []
+    for number, fields in read_fields(path):
+        try:
+            x1, y1, x2, y2, label = map(int, fields[1:6])
+            rows.append(Row(fields[0].strip(), label, (x1, y1, x2, y2), ""))
+        except ValueError:
+            problems.append(f"line {number}: not a file name, a box and a class: {', '.join(fields)}")
+    if problems := problems + _doubled(rows):
+        raise DataError(f"{path}: wrong lines:\n{listing(problems)}")
+    return rows
+
+
+def _read_parquet(source: Source) -> Annotations:
+    """Write the images of Parquet files to files; other parts, such as distorted copies, are left out."""
+    classes, files = source.classes(), files_by_split(source.folder)
+    if lacking := [part for part in OFFICIAL_COUNTS if part not in files]:
+        raise DataError(f"{source.folder}: {', '.join(lacking)}-*.parquet is missing; {source.expected}")
+    if others := sorted(set(files) - set(OFFICIAL_COUNTS)):
+        source.say(f"parts that are left out: {', '.join(others)}")
+    rows, images = {}, {}
+    for part in OFFICIAL_COUNTS:
+        content, folder = read_part(files[part]), source.raw / part
+        names = [(path or "").replace("\\", "/").rpartition("/")[2] for path in content.paths]
+        if len(set(names)) < len(names) or not all(is_image_name(Path(name)) and name[0] != "." for name in names):
+            names = [f"{number:05d}.jpg" for number in range(1, len(names) + 1)]
+        labels = _parquet_labels(source, part, content, classes)
+        rows[part] = [Row(name, k, None, classes[k - 1]) for name, k in zip(names, labels, strict=True)]
+        images[part] = {name: folder / name for name in names}
+        folder.mkdir(parents=True)
+        with progress(len(names), f"unpacking {part}") as bar:
+            for name, image in zip(names, content.images, strict=True):
+                (folder / name).write_bytes(image.content)
+                bar.update()
+    source.say("boxes: none in this layout")
+    return Annotations(classes, rows, images)
+
+
+def _parquet_labels(source: Source, part: str, content: Part, classes: list[str]) -> list[int]:
+    """Return 1-based labels in the devkit's order, by name where the files say names."""
+    if isinstance(content.labels[0], str):
+        names = [str(label) for label in content.labels]
+    else:
+        numbers, numbered = [int(label) for label in content.labels], content.names or classes
+        if wrong := sorted({number for number in numbers if not 0 <= number < len(numbered)}):
+            listed = ", ".join(map(str, wrong[:20]))
+            raise DataError(f"{source.folder}: labels outside 0..{len(numbered) - 1}: {listed}")
+        if content.names is None:
+            source.say(f"{part}: the files name no classes; their numbers are taken for the devkit's, from 0")
+            return [number + 1 for number in numbers]
+        names = [numbered[number] for number in numbers]
+    label_of = labels_of(f"{source.folder.name} ({part})", names, classes, source.say)
+    return [label_of[name] for name in names]
+
+
+def _folder_marks(source: Source) -> list[Path | None]:
+    return [] if source.find("train_labels.csv") else [source.find(part) for part in OFFICIAL_COUNTS]  # else prepared
+
+
+def _parquet_marks(source: Source) -> list[Path]:
+    files = files_by_split(source.folder)
+    return [files[part][0] for part in OFFICIAL_COUNTS if part in files]
+
+
+LAYOUTS = (
+    Layout(
+        "older",
+        "car_ims, cars_annos.mat, car_devkit",
+        "car_ims and cars_annos.mat",
+        lambda source: map(source.find, ("car_ims", "cars_annos.mat")),
+        _read_older,
+    ),
+    Layout(
+        "newer",
+        f"cars_train, cars_test, devkit, {WITH_LABELS}",
+        f"cars_train, cars_test, devkit and {WITH_LABELS}",
+        lambda source: map(source.find, ("cars_train", "cars_test")),
+        _read_newer,
+    ),
+    Layout(
+        "class folders with boxes",
+        "car_data/{train,test}/<class>/<image>, anno_train.csv, anno_test.csv, names.csv",
+        "car_data, anno_train.csv, anno_test.csv and names.csv",
+        lambda source: map(source.find, ("anno_train.csv", "anno_test.csv")),
+        _read_folders_with_boxes,
+    ),
+    Layout(
+        "parquet",
+        "train-*.parquet and test-*.parquet, perhaps in data",
+        "train-*.parquet and test-*.parquet",
+        _parquet_marks,
+        _read_parquet,
+    ),
+    Layout(
+        "class folders",
+        "train/<class>/<image> and test/<class>/<image>",
+        "train and test",
+        _folder_marks,
+        _read_folders,
+    ),
+)
 EXPECTED = "expected one of these layouts, folders also as .tgz or .zip:\n" + "\n".join(
-    f"  {layout.NAME}: {layout.FILES}" for layout in LAYOUTS
+    f"  {layout.name}: {layout.files}" for layout in LAYOUTS
 )
 
 
-def find_layout(source: Path) -> tuple[ModuleType, Path]:
-    """Tell which layout a folder has, or the one folder in it.
+def find_layout(folder: Path, raw: Path, say: Say) -> tuple[Layout, Source]:
+    """Detect which layout a folder has, or the one folder in it.
 
-    Returns: the layout and the folder that has it.
+    Args:
+        raw, say: of `Source`.
+
     Raises: DataError if it has none, or parts of several.
     """
-    if not source.is_dir():
-        raise DataError(f"{source}: no such folder; {EXPECTED}")
-    for place in dict.fromkeys((source, without_single_levels(source))):
-        found = {layout.NAME: marks for layout in LAYOUTS if (marks := layout.marks(place))}
-        if folders_with_csv.NAME in found or parquet.NAME in found:
-            found.pop(class_folders.NAME, None)
-        if len(found) > 1:
-            raise _mixture(place, found)
-        for layout in LAYOUTS:
-            if layout.NAME in found:
-                return layout, place
-    held = ", ".join(path.name for path in list_folder(source)[:10]) or "nothing"
-    raise DataError(f"{source}: holds {held}; {EXPECTED}")
-
-
-def _mixture(source: Path, found: dict[str, list[str]]) -> DataError:
-    held = " and ".join(f"{', '.join(marks)} of the {name}" for name, marks in found.items())
-    needs = ",\n".join(f"the {layout.NAME} needs {layout.NEEDS}" for layout in LAYOUTS if layout.NAME in found)
-    return DataError(
-        f"{source}: mixes {'both' if len(found) == 2 else 'several'} layouts, {held}.\n"
-        "Their images are numbered differently, so labels of one on images of the other would be wrong.\n"
-        f"Keep the files of one in a folder of their own: {needs}."
-    )
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; {EXPECTED}")
+    for place in dict.fromkeys((folder, without_single_levels(folder))):
+        source = Source(place, raw, say, EXPECTED)
+        held = {layout: [path.name for path in layout.marks(source) if path] for layout in LAYOUTS}
+        held = {layout: names for layout, names in held.items() if names}
+        if {layout.name for layout in held} & {"class folders with boxes", "parquet"}:  # which have class folders too
+            held.pop(LAYOUTS[-1], None)
+        if len(held) > 1:
+            listed = " and ".join(f"{', '.join(names)} of the {layout.name}" for layout, names in held.items())
+            needs = ",\n".join(f"the {layout.name} needs {layout.needs}" for layout in held)
+            raise DataError(
+                f"{place}: mixes {'both' if len(held) == 2 else 'several'} layouts, {listed}.\n"
+                "Their images are numbered differently, so labels of one on images of the other would be wrong.\n"
+                f"Keep the files of one in a folder of their own: {needs}."
+            )
+        if held:
+            return next(iter(held)), source
+    content = ", ".join(path.name for path in list_folder(folder)[:10]) or "nothing"
+    raise DataError(f"{folder}: holds {content}; {EXPECTED}")

@@ -1,19 +1,41 @@
-"""Stanford Cars as it is passed on -> the folder that `datasets.sets.stanford_cars` reads."""
+"""Stanford Cars as it is passed on -> the folder that `datasets.sets.stanford_cars` reads, with its manifest."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
-from datasets.readers.files import listing, progress
+from datasets.readers.files import checksum, list_folder, listing, progress
 from datasets.readers.images import bad_images
-from datasets.sets.stanford.layouts import EXPECTED, find_layout
-from datasets.sets.stanford.prepared import Prepared, verify, write_manifest
+from datasets.sets.stanford.layouts import find_layout
 from datasets.sets.stanford.source import Annotations, Say
-from datasets.sets.stanford_cars import COLUMNS, NO_BOX, OFFICIAL_COUNTS, Row, stanford_cars
+from datasets.sets.stanford_cars import COLUMNS, NO_BOX, NUM_CLASSES, OFFICIAL_COUNTS, Row, stanford_cars
 from utils.types import DataError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared folder.
+
+    Args:
+        layout: the name of the layout it was read from.
+        partial: a sample rather than the full set.
+        counts: images by part.
+        new: written by this call; False if it was there and has been verified.
+        notes: what the reader of the folder says about it.
+    """
+
+    layout: str
+    partial: bool
+    counts: dict[str, int]
+    new: bool
+    notes: tuple[str, ...] = ()
 
 
 def prepare_stanford(source: Path, dest: Path, *, allow_partial: bool = False, say: Say = print) -> Prepared:
@@ -27,79 +49,79 @@ def prepare_stanford(source: Path, dest: Path, *, allow_partial: bool = False, s
         source: folder with the files in one of `LAYOUTS`, unpacked or not.
         dest: folder to write.
         allow_partial: accept fewer images than 8,144 + 8,041, and annotations without image or the reverse.
-        say: told of each step, a line each.
+        say: takes a line for each step.
 
     Raises: DataError naming what is missing, doubled, mixed, damaged or not ours.
     """
     dest = Path(os.path.realpath(dest))
     try:
         if dest.exists() and (not dest.is_dir() or list(dest.iterdir())):
-            return verify(dest, allow_partial, say)
+            return _verify(dest, allow_partial, say)
         return _prepare(source, dest, allow_partial, say)
     except OSError as error:
         raise DataError(f"{error.filename or dest}: {error.strerror or error}") from None
 
 
 def _prepare(source: Path, dest: Path, allow_partial: bool, say: Say) -> Prepared:
-    layout, place = find_layout(source)
-    say(f"{place}: the {layout.NAME} layout")
     work = dest.with_name(f".{dest.name}.unfinished")
+    layout, place = find_layout(source, work / "raw", say)
+    say(f"{place.folder}: the {layout.name} layout")
     if work.exists():
         say(f"{work}: left by an interrupted run; starting over")
         shutil.rmtree(work)
     prepared = work / "prepared"
     prepared.mkdir(parents=True)
     try:
-        found = layout.read(place, work / "raw", say, EXPECTED)
-        rows = _match(found, allow_partial, say)
-        _write(prepared, found, rows)
+        annotations = layout.read(place)
+        rows = _match(annotations, allow_partial, say)
+        _write(prepared, annotations, rows)
         say("checking what was written")
         notes = _check(prepared, source)
         counts = {part: len(rows[part]) for part in rows}
         partial = counts != OFFICIAL_COUNTS
-        write_manifest(prepared, layout.NAME, partial, counts)
+        _write_manifest(prepared, layout.name, partial, counts)
         if dest.exists():
             dest.rmdir()
         prepared.rename(dest)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    return Prepared(layout.NAME, partial, counts, True, notes)
+    return Prepared(layout.name, partial, counts, True, notes)
 
 
-def _match(found: Annotations, allow_partial: bool, say: Say) -> dict[str, list[Row]]:
+def _match(annotations: Annotations, allow_partial: bool, say: Say) -> dict[str, list[Row]]:
     """Return the rows whose image is there, and refuse what does not fit unless a sample is allowed."""
     rows, problems = {}, []
-    for part, present in found.images.items():
-        rows[part] = [row for row in found.rows[part] if row.image_fname in present]
+    for part, present in annotations.images.items():
+        rows[part] = [row for row in annotations.rows[part] if row.image_fname in present]
         problems += [
-            f"{part}: {row.image_fname}: no image" for row in found.rows[part] if row.image_fname not in present
+            f"{part}: {row.image_fname}: no image" for row in annotations.rows[part] if row.image_fname not in present
         ]
-    files = {path: name for images in found.images.values() for name, path in images.items()}
-    annotated = {found.images[part][row.image_fname] for part in rows for row in rows[part]}
+    files = {path: name for images in annotations.images.values() for name, path in images.items()}
+    annotated = {annotations.images[part][row.image_fname] for part in rows for row in rows[part]}
     problems += [f"{path.parent.name}/{name}: no annotation" for path, name in files.items() if path not in annotated]
     counts = {part: len(part_rows) for part, part_rows in rows.items()}
-    told = f"{counts['train']:,} + {counts['test']:,} images with annotations"
+    extent = f"{counts['train']:,} + {counts['test']:,} images with annotations"
     if not all(counts.values()):
-        raise DataError(f"{told}: nothing to train or to test on\n{listing(problems)}")
+        raise DataError(f"{extent}: nothing to train or to test on\n{listing(problems)}")
     if not allow_partial and (problems or counts != OFFICIAL_COUNTS):
         raise DataError(
-            f"{told}, but the full set has 8,144 + 8,041.\n"
+            f"{extent}, but the full set has 8,144 + 8,041.\n"
             + (f"{len(problems):,} do not fit:\n{listing(problems)}\n" if problems else "")
             + "Complete the files, or add --allow-partial to prepare the sample that is there."
         )
-    say(told)
+    say(extent)
     if problems:
         say(f"left out {len(problems):,}:\n{listing(problems)}")
     return rows
 
 
-def _write(folder: Path, found: Annotations, rows: dict[str, list[Row]]) -> None:
+def _write(folder: Path, annotations: Annotations, rows: dict[str, list[Row]]) -> None:
     raw = folder.parent / "raw"
     for part, part_rows in rows.items():
         (folder / part).mkdir()
         with progress(len(part_rows), part) as bar:
             for row in part_rows:
-                image = found.images[part][row.image_fname]
+                image = annotations.images[part][row.image_fname]
                 # what was unpacked for this is moved, the user's own is copied
                 take = os.replace if raw in image.parents else shutil.copyfile
                 take(image, folder / part / row.image_fname)
@@ -108,7 +130,7 @@ def _write(folder: Path, found: Annotations, rows: dict[str, list[Row]]) -> None
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
             writer.writerows((row.image_fname, row.label, *(row.box or NO_BOX), row.class_name) for row in part_rows)
-    (folder / "classes.txt").write_text("\n".join(found.classes) + "\n", encoding="utf-8")
+    (folder / "classes.txt").write_text("\n".join(annotations.classes) + "\n", encoding="utf-8")
 
 
 def _check(prepared: Path, source: Path) -> tuple[str, ...]:
@@ -122,3 +144,67 @@ def _check(prepared: Path, source: Path) -> tuple[str, ...]:
         bad = [line.removeprefix(f"{prepared}{os.sep}") for line in bad]
         raise DataError(f"{source}: {len(bad):,} of {len(images):,} images cannot be used:\n{listing(bad)}")
     return cars.notes
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the names of all files but the manifest, as they stand in it."""
+    names = [path.name for path in list_folder(folder) if path.is_file() and path.name != MANIFEST]
+    names += [f"{path.name}/{file.name}" for path in list_folder(folder) if path.is_dir() for file in list_folder(path)]
+    return names
+
+
+def _write_manifest(folder: Path, layout: str, partial: bool, counts: dict[str, int]) -> None:
+    """Write the layout, the counts and the sha256 of every file."""
+    names = _files(folder)
+    with progress(len(names), "hashing", unit="file") as bar:
+        sums = {}
+        for name in names:
+            sums[name] = checksum(folder / name, "sha256")
+            bar.update()
+    manifest = {
+        "data_set": "stanford_cars",
+        "layout": layout,
+        "partial": partial,
+        "counts": {**counts, "classes": NUM_CLASSES},
+        "sha256": sums,
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _verify(dest: Path, allow_partial: bool, say: Say) -> Prepared:
+    """Hold a folder that is there already against its manifest.
+
+    Raises: DataError if it is not ours, a sample where none is allowed, or other than it was written.
+    """
+    if not dest.is_dir():
+        raise DataError(f"{dest}: is a file; name a folder to write")
+    path = dest / MANIFEST
+    if not path.is_file():
+        held = ", ".join(entry.name for entry in list_folder(dest)[:10]) or "hidden files"
+        thesis = all((dest / f"{part}_labels.csv").is_file() for part in OFFICIAL_COUNTS)
+        more = "; it can be trained on as it is" if thesis else ""
+        raise DataError(f"{dest}: not empty and not written by this script (holds {held}){more}. Name another folder.")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        layout, partial, sums = str(manifest["layout"]), bool(manifest["partial"]), dict(manifest["sha256"])
+        counts = {part: int(manifest["counts"][part]) for part in OFFICIAL_COUNTS}
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{path}: damaged: {error}; remove {dest} and run again") from None
+    if partial and not allow_partial:
+        extent = f"{counts['train']:,} + {counts['test']:,}"
+        raise DataError(f"{dest}: holds a sample of {extent} images; remove it to prepare the full set")
+    say(f"{dest}: prepared before; verifying it")
+    present = set(_files(dest))
+    problems = [f"{name}: missing" for name in sums if name not in present]
+    problems += [f"{name}: not in the manifest" for name in sorted(present - set(sums))]
+    with progress(len(sums), "verifying", unit="file") as bar:
+        for name, expected in sums.items():
+            if name in present and checksum(dest / name, "sha256") != expected:
+                problems.append(f"{name}: changed")
+            bar.update()
+    if problems:
+        raise DataError(
+            f"{dest}: {len(problems):,} files are not as they were written:\n{listing(problems)}\n"
+            "Remove the folder and run again."
+        )
+    return Prepared(layout, partial, counts, False)

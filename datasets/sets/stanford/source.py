@@ -1,29 +1,32 @@
-"""The folder that the user has: its pieces, unpacked or not, and what a layout reads out of them."""
+"""The user's folder, unpacked or not, and the class names in it, which every edition spells a little differently."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from datasets.readers.archives import extract, is_archive
-from datasets.readers.files import list_folder, progress
+from datasets.readers.files import list_folder, listing, progress
 from datasets.readers.images import is_image_name
-from datasets.sets.stanford_cars import Row
+from datasets.readers.matlab import read_matlab
+from datasets.sets.stanford_cars import NUM_CLASSES, Row
+from utils.lookup import did_you_mean
 from utils.types import DataError
 
 ARCHIVE_ENDINGS = ("", ".tgz", ".tar.gz", ".tar", ".zip")
+PUBLISHED_NAMES = Path(__file__).with_name("class_names.txt")
 
 Say = Callable[[str], object]
 
 
-@dataclass(frozen=True)
-class Annotations:
-    """What a layout says.
+class Annotations(NamedTuple):
+    """The annotations and images of a layout.
 
     Args:
         classes: the 196 names in the devkit's order.
-        rows: by part, each image under the name that it gets; whether it is there is still to be found out.
+        rows: by part, each image under the name that it gets; whether it is there is still to be checked.
         images: by part, name -> the image file that is there.
     """
 
@@ -32,36 +35,81 @@ class Annotations:
     images: dict[str, dict[str, Path]]
 
 
-def find(source: Path, name: str) -> Path | None:
-    """Find a file, a folder or the archive of a folder; of a folder and its archive, the folder."""
-    endings = ("",) if Path(name).suffix else ARCHIVE_ENDINGS
-    return next((path for ending in endings if (path := source / (name + ending)).exists()), None)
-
-
-def need(source: Path, *names: str, expected: str) -> Path:
-    """Find the first of some names. Raises: DataError saying what is expected."""
-    for name in names:
-        if path := find(source, name):
-            return path
-    raise DataError(f"{source}: {' or '.join(names)} is missing; {expected}")
-
-
-def open_folder(path: Path, raw: Path, say: Say) -> Path:
-    """Return a folder's content: unpacked if it is an archive, without levels that hold one folder and nothing else.
+class Source(NamedTuple):
+    """The user's folder.
 
     Args:
-        raw: the folder to unpack into.
+        folder: where the files of a layout lie.
+        raw: the folder to unpack archives into.
+        say: takes a line for each step.
+        expected: the layouts, for messages.
     """
-    if path.is_file():
-        if not is_archive(path):
-            raise DataError(f"{path}: neither a folder nor a .tgz, .tar or .zip file")
-        say(f"unpacking {path.name}")
-        folder = raw / path.name.split(".")[0]
-        # photographs hardly shrink, so an archive's size is near that of its content
-        with progress(path.stat().st_size, path.name, unit="B") as bar:
-            extract(path, folder, progress=bar.update)
-        path = folder
-    return without_single_levels(path)
+
+    folder: Path
+    raw: Path
+    say: Say
+    expected: str
+
+    def find(self, *names: str, place: Path | None = None) -> Path | None:
+        """Find the first of some names, a file, a folder or the archive of a folder, in the folder or another place."""
+        for name in names:
+            for ending in ("",) if Path(name).suffix else ARCHIVE_ENDINGS:
+                if (path := (place or self.folder) / (name + ending)).exists():
+                    return path
+        return None
+
+    def need(self, *names: str, place: Path | None = None) -> Path:
+        """Find as `find`. Raises: DataError saying what is expected."""
+        if path := self.find(*names, place=place):
+            return path
+        raise DataError(f"{place or self.folder}: {' or '.join(names)} is missing; {self.expected}")
+
+    def open(self, path: Path) -> Path:
+        """Return a folder's content: unpacked if it is an archive, without levels of a single folder."""
+        if path.is_file():
+            if not is_archive(path):
+                raise DataError(f"{path}: neither a folder nor a .tgz, .tar or .zip file")
+            self.say(f"unpacking {path.name}")
+            folder = self.raw / path.name.split(".")[0]
+            # photographs hardly shrink, so an archive's size is near that of its content
+            with progress(path.stat().st_size, path.name, unit="B") as bar:
+                extract(path, folder, progress=bar.update)
+            path = folder
+        return without_single_levels(path)
+
+    def devkit_classes(self, devkit: Path) -> list[str]:
+        """Return the class names of a devkit, in its order."""
+        mat = self.need("cars_meta.mat", place=devkit)
+        return [str(name).strip() for name in read_matlab(mat, "class_names")["class_names"]]
+
+    def classes(self) -> list[str]:
+        """Return the class names of the devkit beside other files, or, without one, those it was published with."""
+        devkit = self.find("devkit", "car_devkit")
+        if devkit is None:
+            self.say("class names in the devkit's order: as published")
+            return PUBLISHED_NAMES.read_text(encoding="utf-8").splitlines()
+        self.say(f"class names in the devkit's order: from {devkit.name}")
+        return check_classes(devkit, self.devkit_classes(self.open(devkit)))
+
+    def class_folders(self, folder: Path, classes: Sequence[str]) -> dict[str, tuple[int, Path]]:
+        """Return name -> 1-based label and file of the images in folders named after classes, sorted by name.
+
+        Names that occur in several folders get their label before them.
+
+        Raises: DataError if there are no such folders, or some of other names.
+        """
+        content, by_class = self.open(folder), {}
+        for outer in (path for path in list_folder(content) if path.is_dir()):
+            for place in (outer, *(path for path in list_folder(outer) if path.is_dir())):  # a slash makes a folder
+                if images := images_in(place):
+                    by_class[place.relative_to(content).as_posix()] = list(images.values())
+        if not by_class:
+            raise DataError(f"{folder}: holds no folders of images, one a class")
+        label_of = labels_of(folder.name, by_class, classes, self.say)
+        files = [(label_of[name], path) for name, paths in by_class.items() for path in paths]
+        counts = Counter(path.name for _, path in files)
+        names = [path.name if counts[path.name] == 1 else f"{label:03d}_{path.name}" for label, path in files]
+        return dict(sorted(zip(names, files, strict=True)))
 
 
 def without_single_levels(path: Path) -> Path:
@@ -77,3 +125,41 @@ def without_single_levels(path: Path) -> Path:
 def images_in(folder: Path) -> dict[str, Path]:
     """Return name -> path of a folder's images."""
     return {path.name: path for path in list_folder(folder) if is_image_name(path)}
+
+
+def check_classes(where: Path, classes: list[str]) -> list[str]:
+    if len(classes) != NUM_CLASSES or len(set(classes)) != NUM_CLASSES:
+        raise DataError(f"{where}: expected {NUM_CLASSES} different class names, found {len(set(classes))}")
+    return classes
+
+
+def plain(name: str) -> str:
+    """Return a name's letters and digits, so that "Ram C/V" is "ram c-v" and the folder V inside the folder Ram C."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def labels_of(where: object, names: Iterable[str], classes: Sequence[str], say: Say) -> dict[str, int]:
+    """Return name -> 1-based label in the devkit's order; classes are matched by their names, never by their order.
+
+    Args:
+        where: what holds the names, for messages.
+        classes: the 196 names in the devkit's order.
+
+    Raises: DataError that lists the names that are no class, and those that are the same class.
+    """
+    names = list(dict.fromkeys(names))
+    label_of = {plain(name): label for label, name in enumerate(classes, start=1)}
+    if problems := [
+        f"{name!r} is no class{did_you_mean(name, classes)}" for name in names if plain(name) not in label_of
+    ]:
+        raise DataError(
+            f"{where}: class names that are not Stanford Cars':\n{listing(problems)}\nRename them to the class meant."
+        )
+    labels = {name: label_of[plain(name)] for name in names}
+    counts = Counter(labels.values())
+    if doubled := [name for name in names if counts[labels[name]] > 1]:
+        raise DataError(f"{where}: several names of one class:\n{listing(doubled)}")
+    other = [f"{name} for {classes[label - 1]}" for name, label in labels.items() if name != classes[label - 1]]
+    if other:
+        say(f"{where}: {len(other)} classes are spelled differently:\n{listing(other, 5)}")
+    return labels

@@ -1,4 +1,7 @@
-"""CSV files with a header, read so that a wrong one is told by its name, its columns and its lines."""
+"""Tables that users write: CSV files with a header, lists of class names, and which part is tested on.
+
+They are read by hand rather than by a library: every wrong line is reported by its number, all of them at once.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,25 @@ import csv
 import io
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from datasets.readers.files import listing, read_bytes
+from datasets.readers.files import listing, read_bytes, read_text
 from datasets.readers.images import bad_images
 from utils.lookup import did_you_mean
 from utils.types import DataError
 
+TEST_NAMES = ("test", "val", "valid", "validation")
+SPLITS = ("train", *TEST_NAMES)
+"""Values of a column split."""
 DELIMITERS = ",;\t"
-"""What may stand between the fields of a user's own table."""
+"""Delimiters of a user's own table."""
 
 
 class CsvRows(NamedTuple):
-    """What a CSV file holds.
+    """The content of a CSV file.
 
     Args:
         columns: their names, in lower case.
@@ -48,8 +55,8 @@ def read_csv(path: Path, required: Sequence[str] = (), delimiters: str = ",") ->
     header = [name.strip().lower() for name in lines[0][1]] if lines else []
     if lacking := [name for name in required if name not in header]:
         near = did_you_mean(lacking[0], set(header) - set(required)) if len(lacking) == 1 else ""
-        found = ", ".join(header) or "none"
-        raise DataError(f"{path}: lacks the columns {', '.join(lacking)} (found: {found}){near}")
+        held = ", ".join(header) or "none"
+        raise DataError(f"{path}: lacks the columns {', '.join(lacking)} (found: {held}){near}")
     if doubled := [name for name in dict.fromkeys(header) if name and header.count(name) > 1]:
         raise DataError(f"{path}: columns that stand twice: {', '.join(doubled)}")
     if not lines[1:]:
@@ -74,8 +81,8 @@ def read_fields(path: Path, delimiters: str = ",") -> list[tuple[int, list[str]]
         text = read_bytes(path).removeprefix(codecs.BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
-        raise DataError(f"{path}: not a CSV file in UTF-8: line {line}: {found}") from None
+        reason = f"byte 0x{error.object[error.start]:02x}, {error.reason}"
+        raise DataError(f"{path}: not a CSV file in UTF-8: line {line}: {reason}") from None
     file = io.StringIO(text, newline="")
     first = file.readline()
     delimiter = max(delimiters, key=first.count)
@@ -88,7 +95,7 @@ def read_fields(path: Path, delimiters: str = ",") -> list[tuple[int, list[str]]
 
 
 def unused_columns(path: Path, columns: Sequence[str], used: Collection[str]) -> list[str]:
-    """Return the note that tells of columns without a use, or none."""
+    """Return the note on columns without a use, or none."""
     unused = [name for name in columns if name not in used]
     return [f"{path.name}: columns that are not used: {', '.join(map(repr, unused))}"] if unused else []
 
@@ -99,14 +106,15 @@ def refuse_wrong_lines(path: Path, problems: Sequence[str], images: Collection[P
     Args:
         problems: each begins with the number of its line.
         images: those of the lines that are right. They are looked at too where the table is refused anyhow, so that
-            nobody mends the table only to be told of the images then.
+            nobody mends the table only to read about the images then.
     """
     if problems:
         ordered = sorted(problems, key=lambda text: int(re.findall(r"\d+", text)[0]))
-        told = [f"{path}: {len(problems):,} wrong line{'s'[: len(problems) - 1]}:\n{listing(ordered)}"]
+        parts = [f"{path}: {len(problems):,} wrong line{'s'[: len(problems) - 1]}:\n{listing(ordered)}"]
         if bad := bad_images(images):
-            told.append(f"of the other lines' {len(images):,} images, {len(bad):,} cannot be used:\n{listing(bad)}")
-        raise DataError("\n".join(told))
+            rest = f"of the other lines' {len(images):,} images, {len(bad):,} cannot be used"
+            parts.append(f"{rest}:\n{listing(bad)}")
+        raise DataError("\n".join(parts))
 
 
 def image_path(folder: Path, text: str, allow_outside: bool = False) -> Path:
@@ -124,3 +132,54 @@ def image_path(folder: Path, text: str, allow_outside: bool = False) -> Path:
     if not os.path.isfile(path):
         raise ValueError(f"{text!r}: no such file")
     return path
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sort names as a reader would: "class 2" before "class 10"."""
+    return sorted(names, key=lambda name: ([_part(part) for part in re.split(r"(\d+)", name)], name))
+
+
+def _part(text: str) -> tuple[int, str]:
+    return (int(text), "") if text.isdecimal() else (-1, text)
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Read class names, one a line; label k is line k, from 0.
+
+    Raises: DataError if the file cannot be read, holds fewer than two names, or one that is empty or stands twice.
+    """
+    try:
+        names = tuple(line.strip() for line in read_text(path).splitlines())
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read: {error}") from None
+    problems = [f"line {number}: empty" for number, name in enumerate(names, start=1) if not name]
+    problems += [f"{name!r} stands twice" for name, count in Counter(names).items() if name and count > 1]
+    if len(names) < 2:
+        problems.append(f"{len(names)} names, at least 2 are needed")
+    if problems:
+        raise DataError(f"{path}: not one class name a line:\n{listing(problems)}")
+    return names
+
+
+def check_split(text: str) -> str:
+    """Return the part that a field names, in capitals or not. Raises: ValueError if it names none."""
+    if text.lower() not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {text!r}")
+    return text.lower()
+
+
+def choose_test_part(names: Collection[str], what: str) -> tuple[str | None, list[str]]:
+    """Return the part to test on, None if there is none, and notes on what is done with validation images.
+
+    Without a part test, that of validation is the test part: a run holds its own validation images out of train.
+
+    Args:
+        names: the parts there are.
+        what: what a part is, such as "folder", for the notes.
+    """
+    present = [name for name in TEST_NAMES if name in names]
+    if not present:
+        return None, []
+    notes = [] if present[0] == "test" else [f"no {what} test: {present[0]} is the test part"]
+    notes += [f"{what} {name} is not used: valid_fraction holds images out of train" for name in present[1:]]
+    return present[0], notes
