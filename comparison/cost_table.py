@@ -20,9 +20,7 @@ def cost_table(comparison: Comparison) -> Table:
         rows.append(tuple(map(Text, [*place, *_reach_text(cell), *(_cost_texts(cell) if costs else [])])))
     notes = []
     if reach:
-        notes.append(
-            "first epoch, counted from 0, whose monitor reached it: median over the seeds, and how many runs did"
-        )
+        notes.append("first epoch whose monitor reached it: median over the seeds, and how many runs did")
     if costs:
         notes.append("means over the seeds; seconds of all epochs, on whatever machine it was; multiply-adds an image")
     title = "Cost" if costs else "Epochs to reach"
@@ -32,7 +30,7 @@ def cost_table(comparison: Comparison) -> Table:
 def _reach_text(cell: Cell) -> list[str]:
     if cell.reached is None:
         return []
-    median = "not reached" if cell.reached.median is None else f"{cell.reached.median:g}"
+    median = "not reached" if cell.reached.median is None else f"{cell.reached.median + 1:g}"
     return [f"{median} ({cell.reached.runs} of {len(cell.group.runs)})"]
 
 

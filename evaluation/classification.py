@@ -52,7 +52,7 @@ NUMBERS = {
     ),
 }
 TOP = 5
-IMAGES_OF_A_PAIR, COLUMNS = 6, 8
+IMAGES_OF_A_PAIR = COLUMNS = 6
 SHARES = (0.05, 0.1, 0.2, 0.5)
 """Rejected shares whose accuracy is listed."""
 FEWEST = 20

@@ -117,7 +117,7 @@ def ensembles(
         findings.add(f"accuracy_of_{size}", part.accuracy(target))
     findings.add("mean_member", sum(alone) / len(alone))
     findings.add("best_member", max(alone))
-    rows = [(str(epoch), *map(percent, shares)) for epoch, *shares in zip(chosen, alone, growing, strict=True)]
+    rows = [(str(epoch + 1), *map(percent, shares)) for epoch, *shares in zip(chosen, alone, growing, strict=True)]
     findings.add_table("Members", ("epoch", "accuracy", "with all earlier ones"), rows)
     findings.details = {"epochs": chosen, "accuracy": alone, "growing": growing, "sizes": [*groups.values()]}
     path = subject.output / "ensembles.png"

@@ -49,7 +49,9 @@ def label_noise(subject: Subject, *, epochs: list[NonNegative] | None = None) ->
         path = subject.output / "label_noise.png"
         plot_over_epochs(curves, chosen, subject.epoch, path)
         findings.add_figure(path, "Training images with a wrong label, over the epochs")
-        cells = [[str(epoch), *map(percent, of_epoch.values())] for epoch, of_epoch in zip(chosen, shares, strict=True)]
+        cells = [
+            [str(epoch + 1), *map(percent, of_epoch.values())] for epoch, of_epoch in zip(chosen, shares, strict=True)
+        ]
         findings.add_table("Kept epochs", ("epoch", *shares[0]), cells)
         findings.details = {"epochs": chosen, "shares": shares}
     else:
@@ -60,6 +62,6 @@ def label_noise(subject: Subject, *, epochs: list[NonNegative] | None = None) ->
 
 
 def _shares(subject: Subject, stream: ImageStream, true: Tensor) -> dict[str, float]:
-    answers = subject.ask(stream, f"wrong labels, epoch {subject.epoch}")
+    answers = subject.ask(stream, f"wrong labels, epoch {subject.epoch + 1}")
     memorised, recovered = (float((answers.prediction == label).double().mean()) for label in (answers.target, true))
     return {"memorised": memorised, "recovered": recovered, "neither": 1 - memorised - recovered}

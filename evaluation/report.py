@@ -19,6 +19,8 @@ MOST_ROWS = 300
 MOST_FIGURE_BYTES = 1 << 25
 PNG = b"\x89PNG\r\n\x1a\n"
 """First bytes of every PNG."""
+NARROWEST = 680
+"""Pixels; narrower figures are not shrunk, as their words could not be read."""
 PARAMS_OF = {"dataset": "data_params", "loss_function": "loss_params"}
 """Settings whose parameters have a key of another name."""
 SHOWN_IF_NULL = ("lr_scheduler",)
@@ -29,6 +31,8 @@ figure img { width: auto; max-width: max(min(100%, 1000px), 680px); height: auto
 figure input:checked ~ .wide img { max-width: none; }
 figure label { font-size: .82rem; cursor: pointer; }
 figcaption { color: var(--muted); font-size: .9rem; }
+.wide:has(> .numbers) { max-height: none; } figure .scrolls { display: none; color: var(--muted); font-size: .82rem; }
+@media screen and (max-width: 740px) { figure .scrolls { display: block; } }
 .numbers td.meaning { white-space: normal; min-width: 16em; color: var(--muted); }
 .run td { white-space: normal; overflow-wrap: anywhere; } pre { margin: 0; font-size: .82rem; }
 @media (max-width: 700px) {
@@ -64,7 +68,7 @@ def write_report(record: Record, folder: Path) -> Path:
 
 def _introduction(record: Record) -> list[str]:
     facts = record.facts
-    selected = f"weights of epoch {facts['epoch']} (counted from 0), selected on {facts['selected_on']}"
+    selected = f"weights of epoch {facts['epoch'] + 1}, selected on {facts['selected_on']}"
     lines = [
         f"{facts['images']:,} images of {facts['on']}; {facts['loss_function']}; {selected}; one seed",
         *facts["notes"],
@@ -150,9 +154,11 @@ def _figure(figure: Figure, section: str) -> str:
     data = base64.b64encode(content).decode("ascii")
     image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
     box = f"<div class=wide tabindex=0 role=region aria-label='{caption}'>{image}</div>"
+    hint = "<p class=scrolls>\N{LEFT RIGHT ARROW} wider than shown: scroll or use arrow keys</p>"
+    wider = int.from_bytes(content[16:20]) >= NARROWEST  # a PNG begins with its header, and that with its width
     name = f"full-{safe(section)}-{safe(figure.path.stem)}"
     full = f"<input type=checkbox id={name}> <label for={name}>full size</label>"
-    return f"<figure><figcaption>{caption}</figcaption>{full}{box}</figure>"
+    return f"<figure><figcaption>{caption}</figcaption>{hint if wider else ''}{full}{box}</figure>"
 
 
 def _read_png(path: Path) -> bytes:

@@ -18,8 +18,8 @@ MOST_POINTS = 300_000
 def describe_curves(shown: Shown) -> tuple[dict[str, Any], list[str]]:
     """Return the curves of the first runs, and what to know of them.
 
-    Returns: `metrics`, their names; `runs`, number of a run -> its epochs and, for each metric, values, None for one
-        that is missing or not finite.
+    Returns: `metrics`, their names; `runs`, number of a run -> its epochs, from 1, and, for each metric, values, None
+        for one that is missing or not finite.
     """
     chosen = shown.runs[:MOST_CURVES]
     notes, records = [], {}
@@ -49,7 +49,7 @@ def _thin(rows: Sequence[Any], most: int) -> Sequence[Any]:
 def _describe(rows: Sequence[Mapping[str, float]], metrics: Sequence[str]) -> dict[str, Any]:
     values = {name: [_finite(row.get(name)) for row in rows] for name in metrics}
     known = {name: each for name, each in values.items() if any(value is not None for value in each)}
-    return {"epoch": [short(row["epoch"]) for row in rows], "values": known}
+    return {"epoch": [short(row["epoch"] + 1) for row in rows], "values": known}
 
 
 def _finite(value: float | None) -> float | None:

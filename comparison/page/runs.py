@@ -118,11 +118,16 @@ def _levels(key: str, runs: Sequence[Run]) -> dict[str, Any]:
 
 def _column(name: str, runs: Sequence[Run], unit: Unit) -> dict[str, Any]:
     values = [run.summary.get(name) for run in runs]
-    known = [value if is_number(value) else None for value in values]
+    known = [_as_read(name, value) if is_number(value) else None for value in values]
     return {
         "values": [None if value is None else short(value) for value in known],
         "texts": ["" if value is None else unit.text(value) for value in known],
     }
+
+
+def _as_read(name: str, value: float) -> float:
+    """Return a number as a person reads it: summary.json counts epochs from 0, a person from 1."""
+    return value + 1 if name == "selected_epoch" else value
 
 
 def short(value: float) -> float:
@@ -137,7 +142,9 @@ def describe_groups(shown_: Shown) -> list[dict[str, Any]]:
     own_colours = len(shown_.groups) <= COLOURS
     found = []
     for number, (panel, row, column, group) in enumerate(shown_.groups):
-        spreads = {name: Spread.of(group.values(name).values()) for name in shown_.numbers}
+        spreads = {
+            name: Spread.of([_as_read(name, value) for value in group.values(name).values()]) for name in shown_.numbers
+        }
         known = {name: spread for name, spread in spreads.items() if spread is not None}
         found.append(
             {

@@ -291,6 +291,15 @@ def test_marks_stand_where_their_cost_and_accuracy_are(opened):
     assert min(small) < min(large)
 
 
+def test_the_cost_that_is_shown_first_is_one_in_which_groups_differ(started, tmp_path):
+    for loss, parameters in ((LOSSES[0], 10), (LOSSES[1], 20)):
+        leave(tmp_path / "out", f"loss_function={loss}", summary={"num_parameters": parameters})
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    assert started.run(f"{labelled('scatter', 'across')}.value") == "num_parameters"
+    places = "[...document.querySelectorAll('#scatter .chart .mark')].map((each) => each.getAttribute('transform'))"
+    assert len(set(started.run(places))) == 2
+
+
 def test_a_click_on_a_group_below_brings_its_mark_up(opened):
     button = "document.querySelectorAll('#scatter .legend button')[1]"
     opened.run(f"{button}.click()")

@@ -97,7 +97,9 @@ def test_the_ensemble_is_of_the_kept_weights_and_the_network_has_the_selected_on
     assert found.numbers["gain"] == found.numbers["accuracy"] - float(subject.answers.right.double().mean())
     assert found.figures[0].path.is_file()
     assert all(torch.equal(subject.classifier.state_dict()[name], value) for name, value in before.items())
-    assert ensembles(subject, epochs=[2, 0]).details["epochs"] == [0, 2]
+    found = ensembles(subject, epochs=[2, 0])
+    assert found.details["epochs"] == [0, 2]
+    assert [row[0] for row in found.tables[0].rows] == ["1", "3"]  # a reader counts from 1
 
 
 def test_sizes_take_evenly_spaced_epochs(quick):

@@ -7,6 +7,8 @@ from html import escape
 from typing import Any
 
 import pytest
+from browser import chromium, find_chromium
+from PIL import Image
 
 from evaluation.classification import classification
 from evaluation.evaluating import facts
@@ -65,6 +67,29 @@ def test_figures_scroll_and_have_a_full_size_without_a_script(subject):
     assert all(name == of for name, of in boxes)
     assert "figure input:checked ~ .wide img { max-width: none; }" in page
     assert "<script" not in page
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine")
+def test_on_a_narrow_window_no_number_is_cut_off_and_wider_figures_say_so(subject):
+    found = classification(subject)
+    Image.new("RGB", (90, 60)).save(subject.output / "small.png")
+    found.add_figure(subject.output / "small.png", "A small one")
+    page_of(subject, classification=({}, found))
+    program = find_chromium()
+    assert program is not None
+    figures = "[...document.querySelectorAll('figure')]"
+    is_wider = "(({scrollWidth, clientWidth}) => scrollWidth > clientWidth)(each.querySelector('.wide'))"
+    says_so = "(each.querySelector('.scrolls')?.offsetHeight ?? 0) > 0"
+    with chromium(program) as browser:
+        for width, height in ((400, 500), (1280, 500)):
+            browser.open(subject.output / "report.html", width, height)
+            table = "document.querySelector('.wide:has(> .numbers)')"
+            assert browser.run(f"{table}.scrollHeight - {table}.clientHeight") == 0
+            wider = browser.run(f"{figures}.map((each) => {is_wider})")
+            assert wider == [width == 400] * (len(found.figures) - 1) + [False]
+            assert browser.run(f"{figures}.map((each) => {says_so})") == wider
+            assert browser.run("document.scrollingElement.scrollWidth") <= width
+            assert browser.complaints == []
 
 
 def test_intervals_are_wilson_s(subject):

@@ -72,18 +72,9 @@ def test_code_that_decides_a_result_is_recorded_and_no_other():
     assert {len(digest) for digest in found.values()} == {12}
     assert {
         *("losses/base.py", "losses/center.py", "losses/wrapping.py", "losses/torch_losses.py"),
-        *(
-            "models/classifier.py",
-            "models/networks/ghostnet.py",
-            "datasets/sets/digits.py",
-            "datasets/augmentation/cutmix.py",
-        ),
-        *(
-            "datasets/stream/image_stream.py",
-            "datasets/stream/sampling.py",
-            "metrics/tally.py",
-            "metrics/classification.py",
-        ),
+        *("models/classifier.py", "models/networks/ghostnet.py", "datasets/sets/digits.py"),
+        *("datasets/augmentation/cutmix.py", "datasets/stream/image_stream.py", "datasets/stream/sampling.py"),
+        *("metrics/tally.py", "metrics/classification.py"),
         *("training/averaging.py", "training/optimization.py", "utils/seeding.py"),
     } <= found.keys()
     others = ("losses/focal.py", "losses/ctc.py", "models/networks/san.py", "metrics/sequences.py")
@@ -321,6 +312,12 @@ def test_an_interrupted_run_of_another_loss_is_not_gone_on_with(quick, code, mon
     assert runner.train(config)[0] == folder
 
 
+@pytest.mark.parametrize("choice", ["keep", "retrain"])
+def test_all_runs_anew_and_a_choice_of_runs_exclude_each_other(capsys, choice):
+    assert train.main(["--fresh", "--changed-code", choice]) == 2
+    assert capsys.readouterr().err == f"--fresh retrains whatever is there: leave out --changed-code {choice}\n"
+
+
 def test_further_devices_follow_the_first(quick, code, monkeypatch):
     config = quick(num_epochs=1, **LOSS)
     folder, _ = runner.train(config)
@@ -361,13 +358,6 @@ sweep:
   seeds: 2
 """
 HERE = ("--shard", "1/1")
-
-
-@pytest.fixture
-def file(tmp_path) -> Path:
-    path = tmp_path / "sweep.yml"
-    path.write_text(f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{TEXT}")
-    return path
 
 
 def states(capsys) -> list[str]:

@@ -48,7 +48,7 @@ function meanCurve(curves) {
       return;
     }
     const name = `${title(metric)} by epoch, ${lines.length} runs`;
-    const at = frame(within(".chart"), name, { range: epochRange(lines.map((line) => line.epoch)), title: "epoch, from 0", whole: true }, { range, title: title(metric), share: data.names[metric].share, log }, 380);
+    const at = frame(within(".chart"), name, { range: epochRange(lines.map((line) => line.epoch)), title: "epoch", whole: true }, { range, title: title(metric), share: data.names[metric].share, log }, 380);
     if (weight > 0) for (const line of lines) at.svg.append(draw("path", { class: `series raw ${look(line.group).class}`, d: path(line.epoch, line.raw, at) }));
     for (const line of lines) at.svg.append(draw("path", { class: `series seed ${look(line.group).class}`, "stroke-dasharray": look(line.group).dash, "data-run": line.run, d: path(line.epoch, line.values, at) }));
     for (const line of lines.filter((each) => each.epoch.length === 1)) at.svg.append(dot(line.group, line.epoch[0], line.values[0], at));
@@ -95,7 +95,7 @@ function meanCurve(curves) {
   within(".controls").append(
     choice("metric", metrics.map((name) => [name, title(name)]), metric, (value) => { metric = value; paint(); }),
     make("label", {}, make("span", {}, "smoothing ", told), slider),
-    make("label", {}, "from epoch", make("input", { type: "number", min: 0, step: 1, value: 0, oninput: (event) => { start = Number(event.target.value) || 0; paint(); } })),
+    make("label", {}, "from epoch", make("input", { type: "number", min: 1, step: 1, value: 1, oninput: (event) => { start = Number(event.target.value) || 0; paint(); } })),
     tick("log axis", log, (on) => { log = on; paint(); }),
   );
   legend();

@@ -4,7 +4,8 @@
   const { in: within } = part("scatter");
   const named = numbers.filter((name) => data.groups.some((group) => group.mean[name] !== undefined));
   const costs = ["multiply_adds", "num_parameters", "seconds", "images_per_second"].filter((name) => named.includes(name));
-  let x = costs[0] ?? named[0], y = data.metric, log = true;
+  const differs = (name) => new Set(data.groups.map((group) => group.mean[name])).size > 1; // else all marks are one below another
+  let x = costs.find(differs) ?? costs[0] ?? named[0], y = data.metric, log = true;
   const MOST = 1000;
 
   function paint() {
