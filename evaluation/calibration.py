@@ -90,7 +90,7 @@ def calibration(subject: Subject, *, bins: Positive = 15) -> Findings:
     plot_reliability(panels, path)
     findings.add_figure(path, "Accuracy (bars) and confidence; below, images per bin on a logarithmic axis")
     findings.details = {
-        "bins": {title: each.as_lists() for title, each in panels.items()},
+        "bins": {title: bars.as_lists() for title, bars in panels.items()},
         "temperatures": temperatures,
     }
     findings.notes = _notes(subject, temperatures)

@@ -66,8 +66,8 @@ class Finding(Struct, frozen=True):
         cls, evaluation: str, name: str, value: float, low: float | None = None, high: float | None = None
     ) -> Finding:
         """Return a value with the unit and the direction of its name; a plain number if the name is unknown."""
-        known = meaning(evaluation, name)
-        return cls(value) if known is None else cls(value, *known.unit, known.better, low, high)
+        entry = meaning(evaluation, name)
+        return cls(value) if entry is None else cls(value, *entry.unit, entry.better, low, high)
 
     @property
     def text(self) -> str:

@@ -49,14 +49,14 @@ def glossary(evaluation: str) -> dict[str, Meaning]:
 
 def meaning(evaluation: str, number: str) -> Meaning | None:
     """Return the meaning of a number, of the first pattern that fits; None if this version does not know it."""
-    fitting = (known for pattern, known in glossary(evaluation).items() if fnmatchcase(number, pattern))
+    fitting = (entry for pattern, entry in glossary(evaluation).items() if fnmatchcase(number, pattern))
     return next(fitting, None)
 
 
 def as_markdown(evaluation: str) -> str:
     """Return an evaluation's part of the glossary as a table for docs/evaluation.md."""
     rows = ["| number | description | better |", "|---|---|---|"]
-    for number, known in glossary(evaluation).items():
-        text = f"{known.text}; {known.formula}" if known.formula else known.text
-        rows.append(f"| `{number.replace('*', '...')}` | {text.replace('|', chr(92) + '|')} | {known.better} |")
+    for number, entry in glossary(evaluation).items():
+        text = f"{entry.text}; {entry.formula}" if entry.formula else entry.text
+        rows.append(f"| `{number.replace('*', '...')}` | {text.replace('|', chr(92) + '|')} | {entry.better} |")
     return "\n".join(rows)

@@ -54,8 +54,8 @@ class Record:
         """Return "evaluation/number" -> number, of those that runs are compared by."""
         return {
             f"{name}/{number}": finding
-            for name, each in self.evaluated.items()
-            for number, finding in each.findings.results.items()
+            for name, evaluated in self.evaluated.items()
+            for number, finding in evaluated.findings.results.items()
             if finding.compared
         }
 
@@ -107,7 +107,7 @@ def read_record(folder: Path) -> Record | None:
     except msgspec.ValidationError as error:
         raise DamagedFile(f"{FILE} is not the record of an evaluation: {error}") from None
     del values["evaluations"]
-    return Record(values, {name: _evaluated(folder, name, each, whole) for name, each in file.evaluations.items()})
+    return Record(values, {name: _evaluated(folder, name, inner, whole) for name, inner in file.evaluations.items()})
 
 
 def resume_record(folder: Path, facts: dict[str, Any]) -> Record:
@@ -132,17 +132,17 @@ def folder_of(path: Path) -> str | None:
 
 def write_record(record: Record, folder: Path) -> None:
     evaluations = {}
-    for name, each in record.evaluated.items():
-        figures = [{"file": figure.path.name, "caption": figure.caption} for figure in each.findings.figures]
+    for name, evaluated in record.evaluated.items():
+        figures = [{"file": figure.path.name, "caption": figure.caption} for figure in evaluated.findings.figures]
         evaluations[name] = {
-            "params": each.params,
-            "seconds": round(each.seconds, 3),
-            "conditions": msgspec.to_builtins(each.conditions),
-            "numbers": msgspec.to_builtins(each.findings.results),
-            "details": each.findings.details,
-            "tables": msgspec.to_builtins(each.findings.tables),
+            "params": evaluated.params,
+            "seconds": round(evaluated.seconds, 3),
+            "conditions": msgspec.to_builtins(evaluated.conditions),
+            "numbers": msgspec.to_builtins(evaluated.findings.results),
+            "details": evaluated.findings.details,
+            "tables": msgspec.to_builtins(evaluated.findings.tables),
             "pictures": figures,
-            "notes": each.findings.notes,
+            "notes": evaluated.findings.notes,
         }
     write_json(folder / FILE, {**record.facts, "evaluations": evaluations})
 
@@ -150,8 +150,8 @@ def write_record(record: Record, folder: Path) -> None:
 def _evaluated(folder: Path, name: str, values: _EvaluatedInFile, whole: Conditions) -> Evaluated:
     """Args: whole: the conditions of the whole file, the only ones in older files."""
     results = {
-        number: each if isinstance(each, Finding) else Finding.of(name, number, each)
-        for number, each in values.numbers.items()
+        number: value if isinstance(value, Finding) else Finding.of(name, number, value)
+        for number, value in values.numbers.items()
     }
     for figure in values.pictures:
         if figure.file in ("", ".", "..") or Path(figure.file).name != figure.file:

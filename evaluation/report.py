@@ -132,11 +132,11 @@ def _numbers(evaluation: str, findings: Findings) -> str:
         return ""
     rows = []
     for name, number in findings.results.items():
-        known = meaning(evaluation, name)
+        entry = meaning(evaluation, name)
         rows.append(
             f"<tr><th scope=row>{safe(name)}</th><td>{safe(number.text)}</td>"
             f"<td class=better>{f'{number.better} is better' if number.better else ''}</td>"
-            f"<td class=meaning>{safe(known.text) if known else ''}</td></tr>"
+            f"<td class=meaning>{safe(entry.text) if entry else ''}</td></tr>"
         )
     head = "".join(f"<th scope=col>{text}</th>" for text in ("number", "value", "", "description"))
     table = f"<table class=numbers><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

@@ -31,6 +31,7 @@ from evaluation.requests import Request
 from evaluation.subject import open_subject
 from runs.checkpoints import load_checkpoint, save_checkpoint
 from runs.folder import RunFolder
+from tests.conftest import QUICK
 from training import runner
 from utils.lookup import load_entry
 from utils.types import REJECTED, ConfigError, DataError, UserError
@@ -52,9 +53,24 @@ def short(quick, no_pictures) -> Callable[..., Configuration]:
     return lambda **changes: quick(**({"classes": ["3", "8", "0", "6"], "num_epochs": 1} | changes))
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> RunFolder:
+    """A finished run, trained once for all tests."""
+    output = tmp_path_factory.mktemp("trained")
+    changes = {"output_path": output, "logging_dir": output, "classes": "[3, 8, 0, 6]", "num_epochs": 1}
+    config = read_configuration(None, [f"{key}={value}" for key, value in (QUICK | changes).items()], NAME_CHECKS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.report.draw_results", lambda *arguments, **options: None)
+        patch.setattr("training.report.draw_augmentations", lambda *arguments: None)
+        return runner.train(config)[0]
+
+
 @pytest.fixture
-def run(short) -> RunFolder:
-    return runner.train(short())[0]
+def run(trained, tmp_path) -> RunFolder:
+    """A copy of the finished run."""
+    path = tmp_path / "output" / trained.path.name
+    shutil.copytree(trained.path, path)
+    return RunFolder(path)
 
 
 def numbers(folder: RunFolder, *words: str) -> dict[str, float]:
@@ -104,14 +120,6 @@ def test_earlier_results_are_kept_until_the_weights_change(run, monkeypatch):
     record = read_record(run.evaluation)
     assert record is not None
     assert [*record.evaluated] == ["again"]
-
-
-def test_the_page_needs_no_other_file(run):
-    numbers(run)
-    page = (run.evaluation / "report.html").read_text()
-    assert page.count("<img ") == page.count('src="data:image/png;base64,') == 3
-    assert not re.search(r"https?://|<script|<link", page)
-    assert "weights of epoch 1, " in page
 
 
 def test_a_folder_of_classes_is_judged_by_their_names(run, tmp_path):
@@ -291,23 +299,18 @@ def test_compare_accepts_the_numbers_as_metrics(run, capsys):
     assert "evaluation.json is not the record of an evaluation" in capsys.readouterr().err
 
 
-def test_training_runs_the_evaluations_of_its_configuration_once(short, capsys):
-    folder, _ = runner.train(short(evaluate="[classification]"), sequel=AFTER_TRAINING)
-    first = json.loads((folder.evaluation / "evaluation.json").read_text())
-    assert "aurc" in capsys.readouterr().out
-    runner.train(short(evaluate="[classification]"), sequel=AFTER_TRAINING)
-    assert json.loads((folder.evaluation / "evaluation.json").read_text()) == first
-    runner.train(short(evaluate="[classification]", evaluate_params__classification__pairs=2), sequel=AFTER_TRAINING)
-    found = read_record(folder.evaluation)
-    assert found is not None
-    assert found.evaluated["classification"].params == {"pairs": 2}
-
-
-def test_a_finished_run_is_evaluated_when_its_configuration_names_evaluations_later(short):
+def test_training_runs_the_evaluations_of_its_configuration_once(short):
     folder, _ = runner.train(short())
     assert not folder.evaluation.exists()
-    assert runner.train(short(evaluate="[classification]"), sequel=AFTER_TRAINING)[0] == folder
-    assert (folder.evaluation / "evaluation.json").is_file()
+    named = {"evaluate": "[classification]"}
+    assert runner.train(short(**named), sequel=AFTER_TRAINING)[0] == folder  # of a finished run, too
+    first = json.loads((folder.evaluation / "evaluation.json").read_text())
+    runner.train(short(**named), sequel=AFTER_TRAINING)
+    assert json.loads((folder.evaluation / "evaluation.json").read_text()) == first
+    runner.train(short(**named, evaluate_params__classification__pairs=2), sequel=AFTER_TRAINING)
+    record = read_record(folder.evaluation)
+    assert record is not None
+    assert record.evaluated["classification"].params == {"pairs": 2}
 
 
 def test_weights_of_chosen_epochs_are_kept(short):
@@ -326,14 +329,11 @@ def test_an_epoch_beyond_the_last_cannot_be_kept():
         read_configuration(None, ["num_epochs=5", "keep_epochs=[1, 5]"], NAME_CHECKS)
 
 
-def test_changed_data_is_reported(run, capsys):
+def test_changed_data_and_a_damaged_record_of_it_are_reported(run, capsys):
     facts = json.loads(run.environment.read_text())
     run.environment.write_text(json.dumps(facts | {"data_fingerprint": "another"}))
     assert evaluate.main([str(run.path), "--only", "classification"]) == 0
     assert "the data is not what this run was trained on" in capsys.readouterr().err
-
-
-def test_a_damaged_record_of_the_environment_is_reported(run, capsys):
     run.environment.write_text("[" * 10**5)
     assert evaluate.main([str(run.path), "--only", "classification"]) == 2
     assert capsys.readouterr().err.endswith(f"{run.path}: environment.json holds values within too many others\n")
@@ -354,6 +354,9 @@ def test_each_evaluation_keeps_its_own_device_date_and_versions(run, monkeypatch
     assert now.device == record.facts["device"] != "another device"
     assert now.packages == record.facts["packages"]
     page = (run.evaluation / "report.html").read_text()
+    assert page.count("<img ") == page.count('src="data:image/png;base64,') == 4
+    assert not re.search(r"https?://|<script|<link", page)
+    assert "weights of epoch 1, " in page
     leads = re.findall(r"<section id=\"(\w+)\"><h2>.*?</h2><p class=lead>[\d.]+ s; (.*?)</p>", page)
     assert [name for name, _ in leads] == ["classification", "calibration"]
     assert leads[0][1] == "another device, 32-true, 2026-01-01T00:00:00+00:00, torch 2.11.0"
@@ -399,8 +402,6 @@ def test_evaluations_are_listed_with_their_parameters_without_torch(option):
     code = f"try:\n    {script}\n    evaluate.main(['--list'])\nfinally:\n    assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for name, entry in EVALUATIONS.items():
-        parameters = [
-            each for each in inspect.signature(load_entry(entry)).parameters.values() if each.name != "subject"
-        ]
-        lines = [f"{name}.{each.name}={in_yaml(each.default)}" for each in parameters]
+        _, *parameters = inspect.signature(load_entry(entry)).parameters.values()
+        lines = [f"{name}.{parameter.name}={in_yaml(parameter.default)}" for parameter in parameters]
         assert re.findall(rf"^ +({name}\..*)", done.stdout, re.MULTILINE) == lines
