@@ -1,4 +1,4 @@
-"""Tell what the trained model of a run is worth: calibration, attacks, stability and more.
+"""Evaluate the trained models of runs: calibration, attacks, stability and more.
 
     python evaluate.py RUN [RUN ...] [--on test|valid|FOLDER] [--only NAMES] [--also NAMES] [key=value ...]
 
@@ -19,16 +19,16 @@ from utils.types import ConfigError, UserError
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="evaluate.py",
-        description="Tell what the trained model of a run is worth.",
+        description="Evaluate the trained models of runs.",
         epilog=f"evaluations and their parameters:\n{list_evaluations()}\n\n"
         "example: python evaluate.py output/digits-* --also attacks attacks.eps=4",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     names = {"type": lambda text: tuple(filter(None, map(str.strip, text.split(",")))), "metavar": "NAME[,NAME]"}
-    parser.add_argument("words", nargs="*", metavar="RUN | key=value", help="run folders, and what to change")
+    parser.add_argument("words", nargs="*", metavar="RUN | key=value", help="run folders, and settings to change")
     parser.add_argument("--on", default="test", metavar="PART", help="test, valid or a folder of <class>/<image>")
     parser.add_argument("--only", **names, help="these evaluations and no others")
-    parser.add_argument("--also", **names, help="these beside those that are always done")
+    parser.add_argument("--also", **names, help="these in addition to the default ones")
     parser.add_argument("--list", action="store_true", help="show the evaluations with their parameters")
     return parser.parse_intermixed_args(arguments)
 
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
     request.check()
     from evaluation.evaluating import evaluate
     from evaluation.subject import open_subject
-    from utils import logs  # torch takes seconds: not for --help, --list or a mistyped name
+    from utils import logs  # after --help, --list and mistakes, as torch takes seconds
 
     logs.configure("WARNING", "logs")
     mistakes = []
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
             print(f"\n{path}", flush=True)
         try:
             evaluate(open_subject(path, request.on, request.changes), request.only or (), request.also or ())
-        except UserError as error:  # the other runs may have what this one lacks
+        except UserError as error:  # the other runs may succeed
             mistakes.append(f"{path}: {error}" if len(request.runs) > 1 else str(error))
     if mistakes:
         raise ConfigError("\n".join(mistakes))

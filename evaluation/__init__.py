@@ -1,12 +1,25 @@
-"""What a trained model is worth, by name. To add one: write its file, add its line to `EVALUATIONS`."""
+"""Evaluations of a trained model, by name.
+
+To add one: write its file and add its line to `EVALUATIONS`. The file holds a function
+`(subject, *, parameters) -> Findings`, whose signature is the schema of `evaluate_params.<name>`, and these literals,
+which are read from the source so that nothing heavy is imported:
+
+    NUMBERS      number -> (unit, better, description[, formula]): the glossary; `*` in a name stands for any text
+    KINDS        kinds of data that it judges, "image" or "sequence"; without it, images alone
+    ON_REQUEST   True for one that runs only when named, as it takes minutes or needs a file
+"""
 
 from __future__ import annotations
 
+import ast
+import functools
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from utils.lookup import Entry, did_you_mean, keyword_defaults, load_entry, parameter_problems
+from msgspec import Meta
+
+from utils.lookup import Entry, did_you_mean, keyword_defaults, load_entry, parameter_problems, source_of
 
 EVALUATIONS = {
     "classification": Entry(
@@ -15,11 +28,11 @@ EVALUATIONS = {
     ),
     "reading": Entry(
         "evaluation.reading:reading",
-        "texts read right, character errors, confusions at each place, the texts that were misread; of texts",
+        "accuracy and character errors of texts, confusions by position, misread images; of texts",
     ),
     "calibration": Entry(
         "evaluation.calibration:calibration",
-        "calibration errors, likelihood and Brier score, before and after a temperature is fitted",
+        "calibration errors, likelihood and Brier score, before and after temperature scaling",
     ),
     "stability": Entry(
         "evaluation.stability:stability",
@@ -27,17 +40,16 @@ EVALUATIONS = {
     ),
     "representations": Entry(
         "evaluation.representations:representations",
-        "how tight and how far apart classes lie in the features; PCA, t-SNE on request",
+        "distances within and between classes in feature space; PCA, t-SNE on request",
     ),
-    "heat_map": Entry("evaluation.heat_map:heat_map", "what this run and others believe of the same images"),
+    "heat_map": Entry("evaluation.heat_map:heat_map", "class probabilities of this run and others on the same images"),
     "grad_cam": Entry("evaluation.grad_cam:grad_cam", "where in an image the network sees a class"),
     "cost": Entry("evaluation.cost:cost", "parameters, multiply-adds, size, latency and memory on this device"),
     "attacks": Entry(
-        "evaluation.attacks:attacks", "accuracy on images changed a little on purpose: FGSM, PGD (takes a minute)"
+        "evaluation.attacks:attacks", "accuracy under adversarial perturbations: FGSM, PGD (takes a minute)"
     ),
     "test_time_augmentation": Entry(
-        "evaluation.averaged_views:averaged_views",
-        "accuracy and likelihood of several views of an image together",
+        "evaluation.averaged_views:averaged_views", "accuracy and likelihood averaged over several views of an image"
     ),
     "ensembles": Entry(
         "evaluation.ensembles:ensembles",
@@ -45,30 +57,45 @@ EVALUATIONS = {
     ),
     "label_noise": Entry(
         "evaluation.label_noise:label_noise",
-        "how many wrong training labels were learnt, and how many images are told right all the same",
+        "how many wrong training labels were memorised, and how many images are classified correctly anyway",
     ),
     "human_agreement": Entry(
         "evaluation.human_agreement:human_agreement",
         "divergence from the labels that people gave to CIFAR-10's test images (CIFAR-10H)",
     ),
 }
-"""In the order in which they are done and shown."""
-OF_TEXTS = frozenset({"reading"})
-"""Those that judge texts."""
-OF_ANYTHING = frozenset({"cost"})
-"""Those that judge classes and texts; all others judge classes."""
-ASKED_FOR_ONLY = frozenset({"attacks", "test_time_augmentation", "ensembles", "label_noise", "human_agreement"})
-"""Those that take minutes or need something given: left out unless they are named."""
+"""In the order in which they run and are shown."""
+
+Positive = Annotated[int, Meta(ge=1)]
+NonNegative = Annotated[int, Meta(ge=0)]
+PositiveFloat = Annotated[float, Meta(gt=0)]
+
+
+def declarations(name: str) -> dict[str, Any]:
+    """Return the declarations in an evaluation's file, NUMBERS among them; its module is not imported."""
+    return _declarations(EVALUATIONS[name].location.partition(":")[0])
+
+
+@functools.cache
+def _declarations(module: str) -> dict[str, Any]:
+    assignments = (node for node in ast.parse(source_of(module)).body if isinstance(node, ast.Assign))
+    values = ((getattr(node.targets[0], "id", ""), node.value) for node in assignments)
+    return {name: ast.literal_eval(value) for name, value in values if name in ("NUMBERS", "KINDS", "ON_REQUEST")}
 
 
 def judges(name: str, kind: str) -> bool:
     """Tell whether an evaluation judges predictions of a kind, "image" or "sequence"."""
-    return name in OF_ANYTHING or (name in OF_TEXTS) == (kind == "sequence")
+    return kind in declarations(name).get("KINDS", ("image",))
 
 
-def names_of_all(kind: str = "image") -> tuple[str, ...]:
-    """Return those that are done on data of a kind unless others are asked for."""
-    return tuple(name for name in EVALUATIONS if name not in ASKED_FOR_ONLY and judges(name, kind))
+def is_on_request(name: str) -> bool:
+    """Tell whether an evaluation runs only when it is named."""
+    return declarations(name).get("ON_REQUEST", False)
+
+
+def default_evaluations(kind: str = "image") -> tuple[str, ...]:
+    """Return the evaluations that run on data of a kind when none is named."""
+    return tuple(name for name in EVALUATIONS if judges(name, kind) and not is_on_request(name))
 
 
 def check_evaluation_name(name: str) -> str | None:
@@ -84,7 +111,7 @@ def evaluation_problems(name: str, params: Mapping[str, Any]) -> dict[str, str]:
 
 
 def all_parameter_problems(evaluate_params: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return what is wrong with parameters of evaluations, a line each, with the configuration's key at its head."""
+    """Return what is wrong with parameters of evaluations, one per line, each after its configuration key."""
     return [
         f"evaluate_params.{name}.{key}: {text}"
         for name, params in evaluate_params.items()
@@ -93,12 +120,11 @@ def all_parameter_problems(evaluate_params: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def list_evaluations() -> str:
-    """Return each evaluation's name, what it is and its parameters with their defaults; imports none of them."""
+    """Return each evaluation's name, summary and parameters with their defaults; imports none of them."""
     width = max(map(len, EVALUATIONS))
     lines = []
     for name, entry in EVALUATIONS.items():
-        asked = " (asked for only)" if name in ASKED_FOR_ONLY else ""
-        lines.append(f"  {name:<{width}}  {entry.summary}{asked}")
+        lines.append(f"  {name:<{width}}  {entry.summary}{' (on request)' if is_on_request(name) else ''}")
         params = [f"{name}.{key}={in_yaml(value)}" for key, value in keyword_defaults(entry).items()]
         lines += [f"  {'':<{width}}    {line}" for line in params]
     return "\n".join(lines)
@@ -111,5 +137,5 @@ def in_yaml(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(in_yaml, value))}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}: {in_yaml(each)}' for key, each in value.items())}}}"
+        return f"{{{', '.join(f'{key}: {in_yaml(inner)}' for key, inner in value.items())}}}"
     return json.dumps(value)

@@ -1,4 +1,4 @@
-"""The evaluations that a run's configuration asks for (`evaluate:`), done when it is trained and tested."""
+"""The evaluations of a run's configuration (`evaluate:`), which follow its training and test."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def _check_parameters(config: Configuration) -> None:
 
 def _refuse(config: Configuration, kind: str) -> None:
     if others := [name for name in config.evaluate if not judges(name, kind)]:
-        raise config.error({("evaluate",): f"{', '.join(others)}: says nothing about {kind}s"})
+        raise config.error({("evaluate",): f"{', '.join(others)}: cannot judge {kind}s"})
 
 
 def _run(config: Configuration, folder: RunFolder) -> None:
-    """Do the evaluations that are asked for and were not done yet with these parameters."""
+    """Run the evaluations that have not been run with these parameters."""
     try:
         record = read_record(folder.evaluation)
     except DamagedFile:
         record = None
     done = {} if record is None or not record.facts["finished"] else record.evaluated
     params = config.evaluate_params
-    wanted = [name for name in config.evaluate if name not in done or done[name].params != params.get(name, {})]
-    if wanted:
+    names = [name for name in config.evaluate if name not in done or done[name].params != params.get(name, {})]
+    if names:
         try:
-            evaluate(build_subject(folder, config), wanted, tell=lambda text: LOG.info("%s", text))
-        except UserError as error:  # what was trained is there all the same
+            evaluate(build_subject(folder, config), names, echo=lambda text: LOG.info("%s", text))
+        except UserError as error:  # the trained run remains
             LOG.warning("evaluate: %s", error)
 
 

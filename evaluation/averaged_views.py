@@ -1,4 +1,4 @@
-"""Test-time augmentation: what is gained when a network sees several views of an image before it tells its class."""
+"""Test-time augmentation: the gain from averaging the probabilities of several views of an image."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from evaluation import Positive
+from evaluation.ensembles import Ensemble
 from evaluation.findings import Findings
-from evaluation.ranges import Positive
+from evaluation.images import augmented_stream
 from evaluation.subject import Subject
-from evaluation.together import Together
-from evaluation.views import augmented_stream, judge_views
-from utils.types import Batch, ConfigError
+from utils.types import ConfigError
 
+ON_REQUEST = True
+NUMBERS = {
+    "accuracy": ("share", "higher", "of the images alone"),
+    "nll": ("number", "lower", "mean of -log p(label) of the images alone, in nats"),
+    "*_accuracy": ("share", "higher", "with views of that kind, probabilities averaged"),
+    "*_nll": ("number", "lower", "nll with views of that kind"),
+    "*_gain": ("gain", "higher", "accuracy with views of that kind less that of the images alone"),
+}
 KEY = "evaluate_params.test_time_augmentation"
 DIRECTIONS = ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))
-"""Down and right, in the order in which `views` of them are taken."""
+"""Down and right; `views` takes the first of them."""
 
 
 def averaged_views(
@@ -27,37 +35,36 @@ def averaged_views(
     views: Positive = 4,
     shift: Positive | None = None,
 ) -> Findings:
-    """Average the probabilities of an image and of further views of it, as `Together` says.
+    """Average the probabilities of an image and of further views of it.
 
     Args:
         kinds: flips, the image mirrored left to right; shifts, it moved by `shift` pixels, its border repeated;
             training, it augmented as in training. null: flips.
-        views: how many shifts, at most 8, or augmented images.
+        views: number of shifts, at most 8, or of augmented images.
         shift: in pixels; null: an eighth of the image's shorter side.
 
-    Returns: accuracy and nll of the images alone; for each kind KIND_accuracy, KIND_nll and KIND_gain with the views;
-        for several kinds also together_accuracy and so on, of all views.
-    Raises: NotApplicable for training where the run trains without augmentation; ConfigError for numbers out of range.
+    Returns: of several kinds also together_accuracy and so on, of all views.
+    Raises: NotApplicable for training if the run trains without augmentation; ConfigError for numbers out of range.
     """
     chosen = list(dict.fromkeys(kinds if kinds is not None else ["flips"]))
     side = min(subject.data.image_size)
     pixels = max(1, round(side / 8)) if shift is None else shift
     _check(chosen, views, pixels, side)
-    answers, found, everything = subject.answers, Findings("test_time_augmentation"), Together()
+    answers, findings, everything = subject.answers, Findings("test_time_augmentation"), Ensemble()
     everything.add(answers.prediction, answers.log_probabilities)
-    found.add_share("accuracy", alone := everything.accuracy(answers.target), len(answers.target))
-    found.add("nll", everything.nll(answers.target))
-    groups: dict[str, Together] = {}
+    findings.add_share("accuracy", alone := everything.accuracy(answers.target), len(answers.target))
+    findings.add("nll", everything.nll(answers.target))
+    groups: dict[str, Ensemble] = {}
     for kind in chosen:
-        seen = _see(subject, kind, views, pixels)
-        everything.join(seen)
-        seen.add(answers.prediction, answers.log_probabilities)
-        groups[kind] = seen
+        group = _further_views(subject, kind, views, pixels)
+        everything.join(group)
+        group.add(answers.prediction, answers.log_probabilities)
+        groups[kind] = group
     for name, group in (groups | ({"together": everything} if len(groups) > 1 else {})).items():
-        found.add_share(f"{name}_accuracy", accuracy := group.accuracy(answers.target), len(answers.target))
-        found.add(f"{name}_nll", group.nll(answers.target))
-        found.add(f"{name}_gain", accuracy - alone)
-    return found
+        findings.add_share(f"{name}_accuracy", accuracy := group.accuracy(answers.target), len(answers.target))
+        findings.add(f"{name}_nll", group.nll(answers.target))
+        findings.add(f"{name}_gain", accuracy - alone)
+    return findings
 
 
 def shifted(images: Tensor, pixels: int, views: int) -> Tensor:
@@ -83,20 +90,19 @@ def _check(kinds: list, views: int, pixels: int, side: int) -> None:
         raise ConfigError("\n".join(mistakes))
 
 
-def _see(subject: Subject, kind: str, views: int, pixels: int) -> Together:
-    """Return what the network says of the views of one kind, the images themselves left out."""
+@torch.no_grad()
+def _further_views(subject: Subject, kind: str, views: int, pixels: int) -> Ensemble:
+    """Return the ensemble of the views of one kind, without the images themselves."""
     stream = augmented_stream(subject, views) if kind == "training" else subject.part.stream
     parts = []
-    with torch.no_grad():
-        for batch in subject.batches(stream, f"{kind} of {subject.part.name} images"):
-            part = Together()
-            for prediction, log_p in judge_views(subject, _views(batch, kind, views, pixels)):
-                part.add(prediction.cpu(), log_p.cpu())
-            parts.append(part)
-    return Together.of_all_images(parts)
-
-
-def _views(batch: Batch, kind: str, views: int, pixels: int) -> Batch:
-    if kind == "flips":
-        return batch._replace(image=batch.image.flip(-1))
-    return batch if kind == "training" else batch._replace(image=shifted(batch.image[:, 0], pixels, views))
+    for batch in subject.batches(stream, f"{kind} of {subject.part.name} images"):
+        images = batch.image
+        if kind == "flips":
+            images = images.flip(-1)
+        elif kind == "shifts":
+            images = shifted(images[:, 0], pixels, views)
+        part = Ensemble()
+        for prediction, log_p in subject.judge_views(images):
+            part.add(prediction.cpu(), log_p.cpu())
+        parts.append(part)
+    return Ensemble.concatenate(parts)

@@ -1,7 +1,9 @@
-"""How often the classes are told right: all together, each by itself, and where the least sure are left out."""
+"""Accuracy of class predictions: overall, for each class, and after rejecting the least confident ones."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,123 +12,203 @@ from msgspec import Meta
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
-from evaluation.findings import Findings, Picture, percent, wilson
-from evaluation.picture_grids import Cell, plot_grid
-from evaluation.rejection import RejectionCurve, plot_rejection
+from evaluation.figures import Cell, plot_wrapped, style_axes
+from evaluation.findings import Findings, percent, wilson
 from evaluation.subject import Answers, Subject
 from runs.confusions import confusion_counts, plot_confusion
+from runs.figures import MARK, VALID, new_figure, write_figure
 from utils.types import REJECTED
 
+NUMBERS = {
+    "images": ("count", "", "number of images"),
+    "accuracy": ("share", "higher", "share of images whose label is predicted"),
+    "top5_accuracy": ("share", "higher", "share of images whose label is among the five most likely classes"),
+    "one_off_accuracy": (
+        "share",
+        "higher",
+        "share predicted as their label or a neighbouring class, of ordered classes",
+    ),
+    "rejected": ("share", "lower", "share predicted as none of the classes, by losses that reject"),
+    "accuracy_of_not_rejected": ("share", "higher", "accuracy of the images that are not rejected"),
+    "precision": (
+        "share",
+        "higher",
+        "of the images predicted as a class, the share that belongs to it; mean over classes (macro)",
+    ),
+    "recall": ("share", "higher", "of a class's images, the share predicted as it; mean over classes (macro)"),
+    "f1": (
+        "share",
+        "higher",
+        "harmonic mean of a class's precision and recall; mean over classes (macro)",
+        "2 precision recall / (precision + recall)",
+    ),
+    "weighted_precision": ("share", "higher", "precision, classes weighted by their images"),
+    "weighted_recall": ("share", "higher", "recall, classes weighted by their images"),
+    "weighted_f1": ("share", "higher", "F1, classes weighted by their images"),
+    "aurc": (
+        "number",
+        "lower",
+        "area under the risk-coverage curve: the mean error over all shares of images kept, the most confident first; "
+        "0 to 1, low if the errors are the unsure predictions (Geifman, El-Yaniv 2017, arXiv:1705.08500)",
+    ),
+}
 TOP = 5
-SHOWN, A_ROW = 6, 6
-"""Images of a pair of classes that are shown; images beside one another."""
+IMAGES_OF_A_PAIR = COLUMNS = 6
 SHARES = (0.05, 0.1, 0.2, 0.5)
 """Rejected shares whose accuracy is listed."""
+FEWEST = 20
+"""Images that the rejection curve keeps at least: the accuracy of fewer jumps."""
 
 
 def classification(subject: Subject, *, pairs: Annotated[int, Meta(ge=0, le=100)] = 10) -> Findings:
-    """Count what is right.
+    """Count correct predictions.
 
     Args:
-        pairs: how many of the most confused pairs of classes are listed and shown, 0 to 100.
-
-    Returns: accuracy, top5_accuracy, precision, recall and F1 as means over the classes (macro) and weighted by their
-        images (weighted_...), rejected; one_off_accuracy where classes are ordered; aurc, the mean error when images
-        are rejected by the loss's `confidence`.
+        pairs: number of most confused pairs of classes to list and show, 0 to 100.
     """
-    answers, found = subject.answers, Findings("classification")
+    answers, findings = subject.answers, Findings("classification")
     target, prediction = answers.target.numpy(), answers.prediction.numpy()
-    found.add("images", len(target))
-    found.add_share("accuracy", accuracy := float(answers.right.double().mean()), len(target))
-    found.details["accuracy_interval"] = wilson(accuracy, len(target))
-    found.add("top5_accuracy", top_accuracy(answers.log_probabilities, answers.target, TOP))
+    findings.add("images", len(target))
+    findings.add_share("accuracy", accuracy := float(answers.right.double().mean()), len(target))
+    findings.details["accuracy_interval"] = wilson(accuracy, len(target))
+    findings.add("top5_accuracy", top_accuracy(answers.log_probabilities, answers.target, TOP))
     if subject.data.data.ordered:
         near = (np.abs(prediction - target) <= 1) & (prediction != REJECTED)
-        found.add("one_off_accuracy", near.mean())
-    found.add("rejected", (prediction == REJECTED).mean())
-    _each_class(subject, target, prediction, found)
-    _confusions(subject, target, prediction, pairs, found)
-    _rejection(subject, answers, found)
-    return found
+        findings.add("one_off_accuracy", near.mean())
+    findings.add("rejected", (prediction == REJECTED).mean())
+    _add_classes(subject, target, prediction, findings)
+    _add_confusions(subject, target, prediction, pairs, findings)
+    _add_rejection(subject, answers, findings)
+    return findings
 
 
 def top_accuracy(log_probabilities: Tensor, target: Tensor, top: int) -> float:
-    """Return the share of samples whose label is among the `top` likeliest. Shapes: [N, K], [N] -> a number."""
+    """Return the share of samples whose label is among the `top` most likely. Shapes: [N, K], [N] -> a number."""
     likeliest = log_probabilities.topk(min(top, log_probabilities.shape[1]), dim=1).indices
     return float((likeliest == target[:, None]).any(dim=1).double().mean())
 
 
-def _each_class(subject: Subject, target: np.ndarray, prediction: np.ndarray, found: Findings) -> None:
+def _add_classes(subject: Subject, target: np.ndarray, prediction: np.ndarray, findings: Findings) -> None:
     occurring = np.union1d(target, prediction[prediction != REJECTED])
-    each: Any = precision_recall_fscore_support(target, prediction, labels=occurring, zero_division=0)  # type: ignore
-    images = each[3]
-    for name, values in zip(("precision", "recall", "f1"), each[:3], strict=True):
-        found.add(name, values.mean())
-        found.add(f"weighted_{name}", np.average(values, weights=images))
-    names = [subject.classes[label] for label in occurring]
-    found.notes += _macro_note(len(occurring), int((images == 0).sum()), len(subject.classes))
-    columns = zip(names, *each, strict=True)
+    scores: Any = precision_recall_fscore_support(target, prediction, labels=occurring, zero_division=0)  # type: ignore
+    images = scores[3]
+    for name, values in zip(("precision", "recall", "f1"), scores[:3], strict=True):
+        findings.add(name, values.mean())
+        findings.add(f"weighted_{name}", np.average(values, weights=images))
+    columns = zip((subject.classes[label] for label in occurring), *scores, strict=True)
     rows = [(name, percent(p), percent(r), percent(f), str(n)) for name, p, r, f, n in columns]
-    found.add_table("Classes", ("class", "precision", "recall", "F1", "images"), rows)
+    findings.add_table("Classes", ("class", "precision", "recall", "F1", "images"), rows)
+    absent, without_images = len(subject.classes) - len(occurring), int((images == 0).sum())
+    if absent or without_images:
+        note = f"precision, recall and f1 are means over {len(occurring):,} of {len(subject.classes):,} classes"
+        note += f"; {absent:,} occur neither as label nor as prediction"
+        if without_images:
+            note += (
+                f"; {without_images:,} are predicted but have no image here: they count as 0, but not in weighted_..."
+            )
+        findings.notes.append(note)
 
 
-def _macro_note(occurring: int, without_images: int, classes: int) -> list[str]:
-    """Say over how many classes the macro means go, where some have no image."""
-    if occurring == classes and not without_images:
-        return []
-    note = f"precision, recall and f1 are means over {occurring:,} of {classes:,} classes: those that occur as label or"
-    note += f" prediction; {classes - occurring:,} occur as neither and are left out"
-    if without_images:
-        note += (
-            f"; those predicted that have no image here ({without_images:,}) count as 0, which lowers the means; the "
-            "weighted_... leave them out"
-        )
-    return [note]
-
-
-def _confusions(subject: Subject, target: np.ndarray, prediction: np.ndarray, pairs: int, found: Findings) -> None:
+def _add_confusions(
+    subject: Subject, target: np.ndarray, prediction: np.ndarray, pairs: int, findings: Findings
+) -> None:
     counts, columns = confusion_counts(target, prediction, subject.classes)
     path = subject.output / "confusion.png"
     plot_confusion(target, prediction, subject.classes, path)
-    found.pictures.append(Picture(path, "Which class (row) is taken for which (column)"))
-    found.details["confusion"] = {"columns": columns, "counts": counts.tolist()}
+    findings.add_figure(path, "Confusion matrix: true class (row), predicted class (column)")
+    findings.details["confusion"] = {"columns": columns, "counts": counts.tolist()}
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:pairs]
-    places = [divmod(int(place), wrong.shape[1]) for place in order]
-    confused = [(true, told) for true, told in places if wrong[true, told]]
+    confused = [
+        (label, other)
+        for label, other in zip(*np.unravel_index(order, wrong.shape), strict=True)
+        if wrong[label, other]
+    ]
     if not confused:
         return
     rows = [
-        (subject.classes[true], columns[told], f"{wrong[true, told]} of {counts[true].sum()}")
-        for true, told in confused
+        (subject.classes[label], columns[other], f"{wrong[label, other]} of {counts[label].sum()}")
+        for label, other in confused
     ]
-    found.add_table("Most confused", ("true class", "taken for", "images"), rows)
+    findings.add_table("Most confused", ("true class", "predicted class", "images"), rows)
     cells = []
-    for true, told in confused:
-        label = REJECTED if told == len(subject.classes) else told
-        these = np.flatnonzero((target == true) & (prediction == label))[:SHOWN]
-        words = (subject.classes[true], f"> {columns[told]}")
-        cells += [Cell(picture, words) for picture in subject.pictures(these)]
+    for label, other in confused:
+        predicted = REJECTED if other == len(subject.classes) else other
+        positions = np.flatnonzero((target == label) & (prediction == predicted))[:IMAGES_OF_A_PAIR]
+        captions = (subject.classes[label], f"> {columns[other]}")
+        cells += [Cell(image, captions) for image in subject.original_images(positions)]
     path = subject.output / "confused.png"
-    plot_grid([cells[start : start + A_ROW] for start in range(0, len(cells), A_ROW)], path)
-    found.pictures.append(Picture(path, "Images of the most confused classes: true > predicted"))
+    plot_wrapped(cells, COLUMNS, path)
+    findings.add_figure(path, "Images of the most confused classes: true > predicted")
 
 
-def _rejection(subject: Subject, answers: Answers, found: Findings) -> None:
-    likeliest = answers.log_probabilities.argmax(dim=1)
-    forced = torch.where(answers.prediction == REJECTED, likeliest, answers.prediction)  # what it would have said
+@dataclass(frozen=True)
+class RejectionCurve:
+    """Accuracy of the kept images against the share of rejected ones, the least confident rejected first.
+
+    Images of equal confidence are kept or rejected together, as no threshold separates them.
+
+    Shapes: rejected [M] ascending from 0, below 1; accuracy [M].
+    """
+
+    rejected: np.ndarray
+    accuracy: np.ndarray
+
+    @classmethod
+    def of(cls, right: np.ndarray, confidence: np.ndarray) -> RejectionCurve:
+        """Shapes: right [N] bool, confidence [N], which may be infinite but not NaN; N >= 1."""
+        order = np.argsort(-confidence, kind="stable")
+        hits = np.cumsum(right[order])
+        kept = np.arange(1, len(order) + 1)
+        falls = confidence[order][:-1] != confidence[order][1:]
+        last = np.append(np.flatnonzero(falls), len(order) - 1)[::-1]  # of each confidence
+        return cls(1 - kept[last] / len(order), hits[last] / kept[last])
+
+    def accuracy_at(self, rejected: float) -> float:
+        """Return the accuracy when at least this share is rejected, as little more as thresholds allow."""
+        position = np.searchsorted(self.rejected, rejected - 1e-12)
+        return float(self.accuracy[min(position, len(self.accuracy) - 1)])
+
+    @property
+    def area_above(self) -> float:
+        """The mean error over all shares kept (area under the risk-coverage curve, AURC): 0 is perfect.
+
+        Source: Geifman, El-Yaniv 2017, "Selective Classification for Deep Neural Networks".
+        """
+        widths = np.diff(np.append(self.rejected, 1.0))
+        return float(((1 - self.accuracy) * widths).sum())
+
+
+def _add_rejection(subject: Subject, answers: Answers, findings: Findings) -> None:
+    rejected = answers.prediction == REJECTED
+    forced = torch.where(rejected, answers.log_probabilities.argmax(dim=1), answers.prediction)
     with torch.no_grad():
         confidence = subject.classifier.loss.confidence(answers.scores.to(subject.device)).cpu().double().numpy()
     curve = RejectionCurve.of((forced == answers.target).numpy(), confidence)
-    found.add("aurc", curve.area_above)
-    rejected = answers.prediction == REJECTED
-    own = None
+    findings.add("aurc", curve.area_above)
+    own_rule = None
     if rejected.any() and not rejected.all():
-        own = float(rejected.double().mean()), float(answers.right[~rejected].double().mean())
-        found.add("accuracy_of_not_rejected", own[1])
+        own_rule = float(rejected.double().mean()), float(answers.right[~rejected].double().mean())
+        findings.add("accuracy_of_not_rejected", own_rule[1])
     rows = [(percent(share), percent(curve.accuracy_at(share))) for share in SHARES]
-    found.add_table("Accuracy when the least sure are rejected", ("rejected, at least", "accuracy of the rest"), rows)
+    findings.add_table(
+        "Accuracy after rejecting the least confident", ("rejected, at least", "accuracy of the rest"), rows
+    )
     path = subject.output / "rejection.png"
-    plot_rejection(curve, len(confidence), own, path)
-    found.pictures.append(Picture(path, "Accuracy of the rest when the least sure are rejected"))
+    plot_rejection(curve, len(confidence), own_rule, path)
+    findings.add_figure(path, "Accuracy after rejecting the least confident predictions")
+
+
+def plot_rejection(curve: RejectionCurve, images: int, own_rule: tuple[float, float] | None, path: Path) -> None:
+    """Draw the curve of so many images, and the loss's own rule as (share rejected, accuracy of the rest)."""
+    figure = new_figure(5.2, 3.8)
+    axes = figure.add_subplot()
+    drawn = curve.rejected <= max(0.0, 1 - FEWEST / images)
+    axes.plot(curve.rejected[drawn], curve.accuracy[drawn], color=VALID, linewidth=1.4)
+    if own_rule is not None:
+        axes.plot(*own_rule, "o", color=MARK, label="the loss's own rule")
+        axes.legend(frameon=False, fontsize=9)
+    axes.set(xlabel="rejected, the least confident first", ylabel="accuracy of the rest", xlim=(0, 1))
+    style_axes(axes, axes.xaxis, axes.yaxis)
+    write_figure(figure, path)

@@ -1,4 +1,4 @@
-"""What using a trained network costs: its size, its time and its memory on this device."""
+"""Cost of a trained network: size, latency and memory on this device."""
 
 from __future__ import annotations
 
@@ -18,56 +18,61 @@ from msgspec import Meta
 from torch import nn
 
 from datasets.readers.files import progress
+from evaluation import PositiveFloat
 from evaluation.findings import Findings
-from evaluation.ranges import Size
 from evaluation.subject import Subject
 from models.flops import count_multiply_adds
 from models.scorer import Scorer
 
+KINDS = ("image", "sequence")
+NUMBERS = {
+    "parameters": ("count", "lower", "of the network with its last layer"),
+    "multiply_adds": ("count", "lower", "of the network with its last layer, for one image"),
+    "weights_mb": ("megabytes", "lower", "size of the weights as torch.save writes them, in 10^6 bytes"),
+    "checkpoint_mb": ("megabytes", "lower", "size of best.ckpt, in 10^6 bytes"),
+    "latency_ms": ("milliseconds", "lower", "time for one image, median of passes on this device"),
+    "latency_of_64_ms": ("milliseconds", "lower", "time for a batch of 64, median of passes on this device"),
+    "images_per_second": ("count", "higher", "in batches of 64"),
+    "memory_mb": ("megabytes", "lower", "memory for a batch of 64 in addition to the weights, in 10^6 bytes"),
+}
 BATCH = 64
 WARM_UP = 3
 MB = 10**6
 
 
-def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds: Size = 10.0) -> Findings:
-    """Measure the network with its last layer, from normalised images to scores, without loading the images.
+def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds: PositiveFloat = 10.0) -> Findings:
+    """Measure the network with its last layer, from normalised images to scores; loading images is not included.
 
     Args:
         repeats: timed passes of each batch size, >= 3, after warm-up.
-        seconds: after which no further pass begins, of each batch size, once 3 are timed; > 0.
-
-    Returns: parameters; multiply_adds of an image; weights_mb, the weights alone as torch.save writes them, and
-        checkpoint_mb, the file best.ckpt, in 10^6 bytes; latency_ms of a batch of 1 and latency_of_64_ms,
-        medians; images_per_second of the latter; memory_mb, what a batch of 64 takes beside the weights.
+        seconds: time after which no further pass of a batch size begins, once 3 are timed; > 0.
     """
     with subject.precision.forward_context():
-        return _cost(subject, repeats, seconds)
+        return _measure_all(subject, repeats, seconds)
 
 
-def _cost(subject: Subject, repeats: int, seconds: float) -> Findings:
-    classifier, found = subject.classifier, Findings("cost")
+def _measure_all(subject: Subject, repeats: int, seconds: float) -> Findings:
+    classifier, findings = subject.classifier, Findings("cost")
     network = Scorer(classifier.network, classifier.own_head)
     shape = (subject.config.in_channels, *subject.data.image_size)
-    found.add("parameters", sum(each.numel() for each in network.parameters()))
-    found.add("multiply_adds", count_multiply_adds(network, subject.data.image_size, shape[0]))
-    found.add("weights_mb", saved_bytes(network) / MB)
-    found.add("checkpoint_mb", subject.folder.best.stat().st_size / MB)
+    findings.add("parameters", sum(parameter.numel() for parameter in network.parameters()))
+    findings.add("multiply_adds", count_multiply_adds(network, subject.data.image_size, shape[0]))
+    findings.add("weights_mb", saved_bytes(network) / MB)
+    findings.add("checkpoint_mb", subject.folder.best.stat().st_size / MB)
     rows = []
     for size, name in ((1, "latency_ms"), (BATCH, "latency_of_64_ms")):
         images = torch.rand(size, *shape, device=subject.device)
         with progress(repeats, f"passes of {size}", unit="pass") as bar:
             timing = measure(lambda batch=images: network(batch), subject.device, repeats, seconds, bar.update)
-        found.add(name, timing.median)
+        findings.add(name, timing.median)
         spread = f"{timing.low:,.2f} to {timing.high:,.2f}"
-        rows.append(
-            (f"{size}", f"{timing.median:,.2f}", spread, f"{timing.number}", f"{1000 * size / timing.median:,.0f}")
-        )
-    header = ("images", "median, ms", "25 to 75 % of passes, ms", "passes", "images/s")
-    found.add_table("Latency", header, rows)
-    found.add("images_per_second", 1000 * BATCH / found.numbers["latency_of_64_ms"])
-    found.add("memory_mb", peak_memory(lambda: network(images), subject.device) / MB)
-    found.notes = [_how(subject.device, subject.precision.precision)]
-    return found
+        rate = 1000 * size / timing.median
+        rows.append((f"{size}", f"{timing.median:,.2f}", spread, f"{timing.passes}", f"{rate:,.0f}"))
+    findings.add_table("Latency", ("images", "median, ms", "25 to 75 % of passes, ms", "passes", "images/s"), rows)
+    findings.add("images_per_second", rate)
+    findings.add("memory_mb", peak_memory(lambda: network(images), subject.device) / MB)
+    findings.notes = [_conditions(subject.device, subject.precision.precision)]
+    return findings
 
 
 def saved_bytes(network: nn.Module) -> int:
@@ -78,12 +83,12 @@ def saved_bytes(network: nn.Module) -> int:
 
 
 class Timing(NamedTuple):
-    """Milliseconds: median and quartiles of so many passes."""
+    """Median and quartiles in milliseconds, and the number of passes."""
 
     median: float
     low: float
     high: float
-    number: int
+    passes: int
 
 
 def measure(
@@ -91,83 +96,75 @@ def measure(
     device: torch.device,
     repeats: int,
     seconds: float,
-    tell: Callable[[], object] = lambda: None,
+    after_pass: Callable[[], object] = lambda: None,
 ) -> Timing:
-    """Time something on a device, after warm-up. Args: tell: hears of each pass that is timed."""
+    """Time a function on a device, after warm-up. Args: after_pass: called after each timed pass."""
     times: list[float] = []
     with torch.inference_mode():
         for _ in range(WARM_UP):
             work()
         began = time.perf_counter()
         while len(times) < 3 or (len(times) < repeats and time.perf_counter() - began < seconds):
-            _wait(device)
+            _synchronize(device)
             start = time.perf_counter()
             work()
-            _wait(device)
+            _synchronize(device)
             times.append(1000 * (time.perf_counter() - start))
-            tell()
+            after_pass()
     low, median, high = statistics.quantiles(times, n=4, method="inclusive")
     return Timing(median, low, high, len(times))
 
 
+def _synchronize(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def peak_memory(work: Callable[[], object], device: torch.device) -> int:
-    """Return the most bytes that something takes beside what was there."""
+    """Return the most bytes that a function takes in addition to those in use."""
     with torch.inference_mode():
         if device.type == "cuda":
-            _wait(device)
+            _synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
             before = torch.cuda.memory_allocated(device)
             work()
-            _wait(device)
+            _synchronize(device)
             return torch.cuda.max_memory_allocated(device) - before
         gc.collect()
         _return_free_memory()
-        with _Watch() as watch:
-            work()
-        return watch.growth
+        return _growth_of_resident_memory(work)
 
 
-class _Watch:
-    """Looks at this process's resident memory every millisecond, from a thread of its own."""
+def _growth_of_resident_memory(work: Callable[[], object]) -> int:
+    """Return how far this process's resident memory rises, sampled every millisecond by a thread."""
+    process, done = psutil.Process(), threading.Event()
+    sizes = [process.memory_info().rss]
 
-    def __enter__(self) -> _Watch:
-        self._process, self._done = psutil.Process(), threading.Event()
-        self._before = self._highest = self._process.memory_info().rss
-        self._thread = threading.Thread(target=self._look, daemon=True)
-        self._thread.start()
-        return self
+    def sample() -> None:
+        while not done.wait(0.001):
+            sizes.append(process.memory_info().rss)
 
-    def __exit__(self, *raised: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    @property
-    def growth(self) -> int:
-        return self._highest - self._before
-
-    def _look(self) -> None:
-        while not self._done.wait(0.001):
-            self._highest = max(self._highest, self._process.memory_info().rss)
+    thread = threading.Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        work()
+    finally:
+        done.set()
+        thread.join()
+    return max(sizes) - sizes[0]
 
 
 def _return_free_memory() -> None:
-    """Hand what was freed back to the system where the C library can, so that its use again is seen."""
+    """Return freed memory to the system where the C library can, so that using it again is seen."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if ctypes.util.find_library("c") else None
     if trim is not None:
         trim(0)
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
-def _how(device: torch.device, precision: str) -> str:
-    what = f"images on 0 to 1 drawn at random, in memory already; precision {precision}, torch.inference_mode"
+def _conditions(device: torch.device, precision: str) -> str:
+    setting = f"random images on 0 to 1, already in memory; precision {precision}, torch.inference_mode"
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
-        return f"{name}; {what}; memory: the allocator's peak less what was allocated before"
-    memory = "memory: growth of the process's resident memory, looked at every millisecond; a lower bound"
-    return f"{device.type}, {torch.get_num_threads()} threads; {what}; {memory}"
+        return f"{name}; {setting}; memory: peak of the allocator less the memory allocated before"
+    memory = "memory: growth of the process's resident memory, sampled every millisecond; a lower bound"
+    return f"{device.type}, {torch.get_num_threads()} threads; {setting}; {memory}"

@@ -1,4 +1,4 @@
-"""Runs evaluations on a run, one after the other, and writes what they find as soon as each is done."""
+"""The run of an evaluation: one evaluation after the other, each written as soon as it is done."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from configuration.settings import show
-from evaluation import EVALUATIONS, judges, names_of_all
+from evaluation import EVALUATIONS, default_evaluations, judges
 from evaluation.findings import NotApplicable
-from evaluation.record import Conditions, Evaluated, Record, go_on, write_record
+from evaluation.record import Conditions, Evaluated, Record, resume_record, write_record
 from evaluation.report import write_report
 from evaluation.subject import Subject
 from runs.environment import PACKAGES, package_version, processor_name
@@ -27,73 +27,73 @@ SETTINGS = (
     *("architecture", "architecture_params", "loss_function", "loss_params", "seed", "batch_size", "num_epochs"),
     *("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params"),
 )
-"""Keys of the configuration that the page tells at its head."""
+"""Configuration keys at the head of the report."""
 LOG = logging.getLogger("lossbench")
 
 
 def evaluate(
-    subject: Subject, only: Sequence[str] = (), also: Sequence[str] = (), tell: Callable[[str], None] = print
+    subject: Subject, only: Sequence[str] = (), also: Sequence[str] = (), echo: Callable[[str], None] = print
 ) -> Record:
-    """Evaluate a run, and write evaluation.json, report.html and pictures into its folder.
+    """Evaluate a run, and write evaluation.json, report.html and figures into its folder.
 
-    What an earlier evaluation of the same weights found stays.
+    Results of earlier evaluations of the same weights are kept.
 
     Args:
-        only: names of evaluations; empty for all that need not be asked for, and those of the run's configuration.
+        only: names of evaluations; empty for the default ones and those of the run's configuration.
         also: further ones.
-        tell: takes each text as soon as it is known.
+        echo: receives each result as text.
 
-    Raises: ConfigError for what cannot be evaluated, once all else is done.
+    Raises: ConfigError for evaluations that fail, after all others are done.
     """
     kind = subject.data.data.kind
-    names = tuple(dict.fromkeys([*(only or (*names_of_all(kind), *subject.config.evaluate)), *also]))
-    record = go_on(subject.output, facts(subject))
-    left_out, mistakes = [], []
+    names = tuple(dict.fromkeys([*(only or (*default_evaluations(kind), *subject.config.evaluate)), *also]))
+    record = resume_record(subject.output, facts(subject))
+    skipped, mistakes = [], []
     try:
         subject.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{subject.output}: cannot be written: {error.strerror}") from None
     for note in subject.part.notes:
-        tell(f"note: {note}")
+        echo(f"note: {note}")
     for name in names:
         began = time.perf_counter()
         params = subject.config.evaluate_params.get(name, {})
         try:
             if not judges(name, kind):
-                raise NotApplicable(f"it says nothing about {kind}s")
+                raise NotApplicable(f"cannot judge {kind}s")
             findings = load_entry(EVALUATIONS[name])(subject, **params)
         except NotApplicable as reason:
             record.evaluated.pop(name, None)
-            left_out.append(f"{name}: {reason}")
+            skipped.append(f"{name}: {reason}")
             continue
-        except UserError as error:  # what the others find is worth having
+        except UserError as error:  # the others may succeed
             mistakes.append(str(error))
             continue
         if (before := record.evaluated.get(name)) is not None and before.params != params:
-            tell(f"{name}: done anew; what was found with {show(before.params)} is replaced")
-            kept = {picture.path for picture in findings.pictures}
-            for path in {picture.path for picture in before.findings.pictures} - kept:
+            echo(f"{name}: replaces the earlier results with {show(before.params)}")
+            kept = {figure.path for figure in findings.figures}
+            for path in {figure.path for figure in before.findings.figures} - kept:
                 path.unlink(missing_ok=True)
         record.evaluated[name] = Evaluated(params, findings, time.perf_counter() - began, Conditions.of(record.facts))
-        write_record(record, subject.output)  # each as soon as it is known: the next may take long
-        tell(in_words(name, record.evaluated[name]))
-    if len(left_out) == len(names):
+        write_record(record, subject.output)  # at once: the next may take long
+        echo(_as_text(name, record.evaluated[name]))
+    if len(skipped) == len(names):
         with contextlib.suppress(OSError):  # it holds earlier ones
             subject.output.rmdir()
-        raise ConfigError("\n".join(["nothing to evaluate:", *(f"  {line}" for line in left_out)]))
-    given = (name for name in subject.config.evaluate_params if name not in names and not judges(name, kind))
-    left_out += [f"{name}: it says nothing about {kind}s" for name in given]
+        raise ConfigError("\n".join(["nothing to evaluate:", *(f"  {line}" for line in skipped)]))
+    unused = (name for name in subject.config.evaluate_params if name not in names and not judges(name, kind))
+    skipped += [f"{name}: cannot judge {kind}s" for name in unused]
     if record.evaluated:
-        record.facts["left_out"] = left_out
+        record.facts["left_out"] = skipped
         write_record(record, subject.output)
-        tell("".join(f"left out: {line}\n" for line in left_out) + f"report  {write_report(record, subject.output)}")
+        echo("".join(f"skipped: {line}\n" for line in skipped) + f"report  {write_report(record, subject.output)}")
     if mistakes:
         raise subject.config.located(ConfigError("\n".join(mistakes)))
     return record
 
 
 def facts(subject: Subject) -> dict[str, Any]:
-    """Return what the numbers depend on."""
+    """Return the run, the part, and the conditions of the evaluation."""
     folder = subject.folder
     with folder.best.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -119,10 +119,10 @@ def facts(subject: Subject) -> dict[str, Any]:
     }
 
 
-def in_words(name: str, evaluated: Evaluated) -> str:
-    """Return what one evaluation found, as a person reads it in a terminal."""
+def _as_text(name: str, evaluated: Evaluated) -> str:
+    """Return an evaluation's results for a terminal."""
     words = evaluated.findings.words
     width = max(map(len, words), default=0)
     lines = [f"  {number:<{width}}  {text}" for number, text in words.items()]
     notes = [f"  note: {note}" for note in evaluated.findings.notes]
-    return "\n".join([f"{name}  (took {evaluated.seconds:.1f} s)", *lines, *notes])
+    return "\n".join([f"{name}  ({evaluated.seconds:.1f} s)", *lines, *notes])

@@ -1,8 +1,7 @@
-"""What an evaluation finds: numbers with their units, tables, pictures, remarks."""
+"""Results of an evaluation: numbers with their units, tables, figures, notes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +9,20 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
 
-from evaluation.glossary import GAIN, INTERVAL_NAME, NUMBER, SHARE, Better, meaning
+from evaluation.glossary import GAIN, NUMBER, SHARE, Better, meaning
 
 PARTS_OF_ONE = frozenset({SHARE.name, GAIN.name})
 """Units of values that are written as percent."""
+INTERVAL_NAME = "95 % interval"
+INTERVAL = (
+    f"{INTERVAL_NAME}: Wilson's interval of a share. It covers the sampling of the images, not the variation between "
+    "training seeds"
+)
+"""Explains the intervals of `Findings.add_share`."""
 
 
 class NotApplicable(Exception):
-    """An evaluation that says nothing about this run, such as the agreement with people on data nobody labelled."""
+    """Raised by an evaluation that does not apply to a run, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -30,22 +35,22 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Args: path: in the evaluation's folder. caption: what is to be seen."""
+class Figure:
+    """Args: path: in the evaluation's folder."""
 
     path: Path
     caption: str
 
 
 class Finding(Struct, frozen=True):
-    """One number, as evaluation.json holds it and as all that shows it writes it.
+    """One number, as evaluation.json holds it.
 
     Args:
         value: a share is one of 1.
         unit, digits: how it is written, as of `glossary.Unit`.
-        better: which direction is, "" where neither is.
-        low, high: its 95 % interval, where it has one.
-        compared: whether it says something about the run, so that runs can be compared by it.
+        better: the better direction, "" for none.
+        low, high: its 95 % interval, if it has one.
+        compared: whether runs can be compared by it.
     """
 
     value: float
@@ -60,9 +65,9 @@ class Finding(Struct, frozen=True):
     def of(
         cls, evaluation: str, name: str, value: float, low: float | None = None, high: float | None = None
     ) -> Finding:
-        """Return a value with the unit and the direction of its name; without both where the name is unknown."""
-        known = meaning(evaluation, name)
-        return cls(value) if known is None else cls(value, *known.unit, known.better, low, high)
+        """Return a value with the unit and the direction of its name; a plain number if the name is unknown."""
+        entry = meaning(evaluation, name)
+        return cls(value) if entry is None else cls(value, *entry.unit, entry.better, low, high)
 
     @property
     def text(self) -> str:
@@ -78,40 +83,43 @@ class Finding(Struct, frozen=True):
 
 @dataclass
 class Findings:
-    """What one evaluation found.
+    """Results of one evaluation.
 
     Attributes:
         evaluation: its name.
-        found: name -> number.
-        details: what evaluation.json holds beside the numbers, such as a list for each class.
+        results: name -> number.
+        details: further values for evaluation.json, such as a list for each class.
     """
 
     evaluation: str
-    found: dict[str, Finding] = field(default_factory=dict)
+    results: dict[str, Finding] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
     def numbers(self) -> dict[str, float]:
         """Name -> value, of those that runs are compared by."""
-        return {name: each.value for name, each in self.found.items() if each.compared}
+        return {name: finding.value for name, finding in self.results.items() if finding.compared}
 
     @property
     def words(self) -> dict[str, str]:
         """Name -> the number as people read it."""
-        return {name: each.text for name, each in self.found.items()}
+        return {name: finding.text for name, finding in self.results.items()}
 
     def add(self, name: str, value: float, compared: bool = True) -> None:
-        self.found[name] = structs.replace(Finding.of(self.evaluation, name, float(value)), compared=compared)
+        self.results[name] = structs.replace(Finding.of(self.evaluation, name, float(value)), compared=compared)
 
     def add_share(self, name: str, value: float, images: int) -> None:
         """Add a share of so many images, with its interval."""
-        self.found[name] = Finding.of(self.evaluation, name, float(value), *wilson(value, images))
+        self.results[name] = Finding.of(self.evaluation, name, float(value), *wilson(value, images))
 
     def add_table(self, title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         self.tables.append(Table(title, tuple(header), tuple(map(tuple, rows))))
+
+    def add_figure(self, path: Path, caption: str) -> None:
+        self.figures.append(Figure(path, caption))
 
 
 def percent(value: float) -> str:
@@ -123,7 +131,7 @@ def wilson(share: float, images: int) -> tuple[float, float]:
 
     Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
     """
-    z2 = 1.959964**2 / images
-    middle, half = share + z2 / 2, math.sqrt(z2 * (share * (1 - share) + z2 / 4))
-    low, high = ((middle + sign * half) / (1 + z2) for sign in (-1, 1))
-    return max(0.0, low), min(1.0, high)  # rounding
+    from scipy.stats import binomtest  # not for compare.py, which reads intervals only
+
+    interval = binomtest(round(share * images), images).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)

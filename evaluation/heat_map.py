@@ -1,24 +1,39 @@
-"""What several runs believe of the same images: the probabilities of the classes as a heat map for each image."""
+"""Class probabilities of several runs on the same images, drawn as a heat map for each image."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.readers.images import name_and_size
 from datasets.stream.image_stream import ImageStream
-from evaluation.choosing import draw
-from evaluation.findings import Findings, Picture
-from evaluation.heat_map_picture import Believed, plot_beliefs
-from evaluation.picture_grids import to_picture
+from evaluation.figures import shorten, to_uint8
+from evaluation.findings import Findings
+from evaluation.images import sample
 from evaluation.subject import Answers, Subject, open_subject
+from runs.figures import AS_IT_IS, VALID, font_families, new_figure, write_figure
 from utils.types import ConfigError
 
+NUMBERS = {
+    "p(label), mean: *": (
+        "number",
+        "",
+        "mean probability that this run gives to the label, over the shown images only",
+    ),
+}
 OF_EACH = 4
 MOST_IMAGES = 40
+ALL_UP_TO = 20  # classes; of more, each image shows the most likely ones
+MOST_CLASSES = 12
+NAME = 16  # characters
 
 
 def heat_map(
@@ -26,67 +41,67 @@ def heat_map(
 ) -> Findings:
     """Draw the probabilities that this run and others give to the classes of some images.
 
-    Each run's are by its own loss; every run sees the images as it was trained to.
+    Probabilities are by each run's own loss; every run sees the images in its own preprocessing.
 
     Args:
-        images: rows of the part, from 0; null for a few right and a few wrong ones of this run, drawn by the seed.
-        runs: folders of further runs of the same classes, tested on the same images.
-        seed: of the images.
+        images: rows of the part, from 0; null for a few right and a few wrong predictions of this run.
+        runs: folders of further runs with the same classes and test images.
+        seed: of the sample.
 
     Returns: no number for comparisons, since the images are chosen; details hold all probabilities.
     """
-    rows = _chosen(subject, images, seed)
-    others = [_open(subject, Path(each).expanduser(), rows) for each in runs or []]
+    rows = _rows(subject, images, seed)
+    others = [_open(subject, Path(run).expanduser(), rows) for run in runs or []]
     subjects = {subject.folder.path.name: subject} | {other.folder.path.name: other for other in others}
     table = subject.part.stream.table
-    answers = {name: ask(each, table, rows) for name, each in subjects.items()}
+    answers = [_ask(run, table, rows) for run in subjects.values()]
     labels = table.labels[rows]
-    probabilities = np.stack([each.log_probabilities.exp().numpy() for each in answers.values()])  # [R, N, K]
-    predictions = np.stack([each.prediction.numpy() for each in answers.values()])
-    found = Findings("heat_map")
+    probabilities = np.stack([run.log_probabilities.exp().numpy() for run in answers])  # [R, N, K]
+    predictions = np.stack([run.prediction.numpy() for run in answers])
+    findings = Findings("heat_map")
     if images is None:
         right = int((predictions[0] == labels).sum())
-        found.notes.append(
-            f"the images are {right} right and {len(rows) - right} wrong ones of this run, drawn by the seed: means "
-            f"over these {len(rows)} compare runs on them and say nothing about all images"
+        findings.notes.append(
+            f"the images are a random sample of {right} right and {len(rows) - right} wrong predictions of this run; "
+            "their mean is no estimate for all images"
         )
     names = _short_names(subjects)
     of_label = probabilities[:, np.arange(len(rows)), labels].mean(axis=1)  # [R]
-    for name, each in zip(names, of_label, strict=True):
-        found.add(f"p(label), mean: {name}", each, compared=False)
-    found.details = {
+    for name, mean in zip(names, of_label, strict=True):
+        findings.add(f"p(label), mean: {name}", mean, compared=False)
+    findings.details = {
         "runs": list(subjects),
         "images": rows.tolist(),
         "labels": labels.tolist(),
         "probabilities": np.round(probabilities.astype(np.float64), 6).tolist(),
     }
     stream = ImageStream(table, rows, Preprocessing.of(subject.config, training=False))
-    pictures = [to_picture(stream.preprocessing.denormalize(stream[place].image[0])) for place in range(len(rows))]
-    believed = [
-        Believed(picture, int(row), int(label), probabilities[:, place], predictions[:, place])
-        for place, (picture, row, label) in enumerate(zip(pictures, rows, labels, strict=True))
+    shown = [to_uint8(stream.preprocessing.denormalize(stream[number].image[0])) for number in range(len(rows))]
+    lines = [
+        Line(image, int(row), int(label), probabilities[:, number], predictions[:, number])
+        for number, (image, row, label) in enumerate(zip(shown, rows, labels, strict=True))
     ]
     path = subject.output / "heat_map.png"
-    plot_beliefs(believed, names, subject.classes, path)
-    found.pictures.append(Picture(path, "Probability of each class (column) by each run (row); the label has a frame"))
+    plot_lines(lines, names, subject.classes, path)
+    findings.add_figure(path, "Probability of each class (column) by each run (row); the label is framed")
     conventions = [
-        name for name, each in zip(names, subjects.values(), strict=True) if not each.classifier.loss.calibrated
+        name for name, run in zip(names, subjects.values(), strict=True) if not run.classifier.loss.calibrated
     ]
     if conventions:
-        found.notes.append(f"the probabilities of {', '.join(conventions)} are a convention, not a posterior")
-    return found
+        findings.notes.append(f"the probabilities of {', '.join(conventions)} are a convention, not a posterior")
+    return findings
 
 
-def _chosen(subject: Subject, images: list[int] | None, seed: int) -> np.ndarray:
-    """Return rows of the part's table. Raises: ConfigError for rows that are not there, or too many."""
+def _rows(subject: Subject, images: list[int] | None, seed: int) -> np.ndarray:
+    """Return rows of the part's table. Raises: ConfigError for unknown rows, or too many."""
     stream = subject.part.stream
     if images is None:
-        right, wrong = (np.flatnonzero(subject.answers.right.numpy() == told) for told in (True, False))
-        places = [each[draw(len(each), OF_EACH, seed, "heat_map")] for each in (right, wrong)]
-        return subject.answers.index.numpy()[np.concatenate(places)]
-    known = set(stream.rows.tolist())
-    if unknown := [row for row in images if row not in known]:
-        allowed = f"rows of the {subject.part.name} images, {min(known)} to {max(known)}"
+        groups = [np.flatnonzero(subject.answers.right.numpy() == right) for right in (True, False)]
+        positions = [group[sample(len(group), OF_EACH, seed, "heat_map")] for group in groups]
+        return subject.answers.index.numpy()[np.concatenate(positions)]
+    rows = set(stream.rows.tolist())
+    if unknown := [row for row in images if row not in rows]:
+        allowed = f"rows of the {subject.part.name} images, {min(rows)} to {max(rows)}"
         raise ConfigError(f"evaluate_params.heat_map.images: must be {allowed}, got {unknown}")
     if not 1 <= len(images) <= MOST_IMAGES:
         raise ConfigError(f"evaluate_params.heat_map.images: must be 1 to {MOST_IMAGES} rows, got {len(images)}")
@@ -94,7 +109,7 @@ def _chosen(subject: Subject, images: list[int] | None, seed: int) -> np.ndarray
 
 
 def _open(subject: Subject, path: Path, rows: np.ndarray) -> Subject:
-    """Open another run. Raises: ConfigError unless it has the same classes and never trained on these images."""
+    """Open another run. Raises: ConfigError unless it has the same classes and was not trained on these images."""
     key = "evaluate_params.heat_map.runs"
     if not path.is_dir():
         raise ConfigError(f"{key}: {path}: no such folder")
@@ -102,11 +117,11 @@ def _open(subject: Subject, path: Path, rows: np.ndarray) -> Subject:
     if other.classes != subject.classes:
         number, missing = len(other.classes), sorted({*subject.classes} - {*other.classes})
         detail = f", without {', '.join(missing[:5])}" if missing else ", in another order"
-        raise ConfigError(f"{key}: {path}: tells other classes apart: {number}{detail}")
+        raise ConfigError(f"{key}: {path}: has other classes: {number}{detail}")
     if subject.part.name == "test" and not same_images(subject.part.stream.table, other.part.stream.table):
-        raise ConfigError(f"{key}: {path}: was tested on other images, by {other.config.dataset}")
+        raise ConfigError(f"{key}: {path}: has other test images, of {other.config.dataset}")
     if subject.part.name == "valid" and not {*rows.tolist()} <= {*other.part.stream.rows.tolist()}:
-        raise ConfigError(f"{key}: {path}: was trained on some of these images; its validation images are others")
+        raise ConfigError(f"{key}: {path}: was trained on some of these images; its validation images differ")
     return other
 
 
@@ -119,18 +134,84 @@ def same_images(one: ImageTable, other: ImageTable) -> bool:
     return all(name_and_size(a) == name_and_size(b) for a, b in zip(one.images, other.images, strict=True))
 
 
-def ask(subject: Subject, table: ImageTable, rows: np.ndarray) -> Answers:
-    """Return what a run says of some rows of a table."""
+def _ask(subject: Subject, table: ImageTable, rows: np.ndarray) -> Answers:
     return subject.ask(ImageStream(table, rows, Preprocessing.of(subject.config, training=False)), "images")
 
 
 def _short_names(subjects: dict[str, Subject]) -> list[str]:
-    """Return as few words as tell the runs apart: loss, architecture, seed, or else their folders."""
-    configs = [each.config for each in subjects.values()]
+    """Return the shortest distinct names of the runs: loss, architecture, seed, or else their folders."""
+    configs = [run.config for run in subjects.values()]
     candidates = (
         [config.loss_function for config in configs],
         [f"{config.loss_function}, {config.architecture}" for config in configs],
         [f"{config.loss_function}, {config.architecture}, seed {config.seed}" for config in configs],
     )
-    ends = [name if len(name) <= 32 else f"...{name[-32:]}" for name in subjects]  # seed and fingerprint stand there
+    ends = [name if len(name) <= 32 else f"...{name[-32:]}" for name in subjects]  # seed and fingerprint
     return next((names for names in (*candidates, ends) if len({*names}) == len(names)), list(subjects))
+
+
+class Line(NamedTuple):
+    """An image with the answers of R runs. Shapes: image uint8 [H, W, C], probabilities [R, K], predictions [R]."""
+
+    image: np.ndarray
+    row: int
+    label: int
+    probabilities: np.ndarray
+    predictions: np.ndarray
+
+
+def plot_lines(
+    lines: Sequence[Line], runs: Sequence[str], classes: Sequence[str], path: str | os.PathLike[str]
+) -> None:
+    """Draw each image beside a heat map, runs x classes; the label is framed, predictions have a dot."""
+    shown = [classes_to_show(line, len(classes)) for line in lines]
+    width = max(map(len, shown))
+    named_once = len(classes) <= ALL_UP_TO
+    height = max(1.15, 0.3 * len(runs) + (0.35 if named_once else 0.95))
+    figure = new_figure(3.6 + 0.55 * width, height * len(lines) + 0.9)
+    grid = figure.add_gridspec(len(lines), 2, width_ratios=[1.0, 0.42 * width])
+    font = {"family": font_families(), **AS_IT_IS}
+    mappable = None
+    for number, (line, columns) in enumerate(zip(lines, shown, strict=True)):
+        thumbnail, axes = figure.add_subplot(grid[number, 0]), figure.add_subplot(grid[number, 1])
+        thumbnail.imshow(line.image.squeeze(), cmap="gray", vmin=0, vmax=255)
+        thumbnail.set_title(f"{line.row}: {shorten(classes[line.label], NAME)}", fontsize=7.5, pad=2, **font)
+        thumbnail.axis("off")
+        values = line.probabilities[:, columns]
+        mappable = axes.imshow(values, cmap="magma_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.set_yticks(range(len(runs)), [shorten(run, 40) for run in runs], fontsize=7)
+        names = [shorten(classes[column], NAME) for column in columns]
+        if not named_once or number == len(lines) - 1:
+            flat = all(len(name) <= 3 for name in names)
+            axes.set_xticks(range(len(columns)), names, fontsize=7, rotation=0 if flat else 40, **font)
+            if not flat:
+                for tick in axes.get_xticklabels():
+                    tick.set(ha="right", rotation_mode="anchor")
+        else:
+            axes.set_xticks([])
+        axes.tick_params(length=0)
+        frame = Rectangle((columns.index(line.label) - 0.5, -0.5), 1, len(runs), fill=False, color=VALID, linewidth=1.8)
+        axes.add_patch(frame)
+        frame.set_clip_on(False)
+        _write_values(axes, values, line.predictions, columns)
+    if mappable is not None:
+        figure.colorbar(mappable, ax=figure.axes, shrink=min(1.0, 3 / (height * len(lines))), pad=0.01, fraction=0.03)
+    write_figure(figure, path)
+
+
+def classes_to_show(line: Line, num_classes: int) -> list[int]:
+    """Return all classes or, of many, the label, the predictions and the most likely ones of any run."""
+    if num_classes <= ALL_UP_TO:
+        return list(range(num_classes))
+    likeliest = np.argsort(-line.probabilities.max(axis=0), kind="stable").tolist()
+    first = [line.label, *(int(prediction) for prediction in line.predictions if prediction >= 0)]
+    return sorted(list(dict.fromkeys([*first, *likeliest]))[: max(MOST_CLASSES, len(set(first)))])
+
+
+def _write_values(axes: Axes, values: np.ndarray, predictions: np.ndarray, columns: list[int]) -> None:
+    for (run, column), value in np.ndenumerate(values):
+        predicted = predictions[run] == columns[column]
+        if value >= 0.01 or predicted:
+            text = f"{100 * value:.0f}" + (" •" if predicted else "")
+            colour = "white" if value > 0.5 else "black"
+            axes.text(column, run, text, ha="center", va="center", fontsize=6.5, color=colour)

@@ -1,9 +1,11 @@
-"""Classes of pictures that no data set holds, in batches, each picture read as the run's own were."""
+"""Predictions for image files outside of any data set, as a table, as CSV and as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,30 +13,48 @@ import torch
 from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import in_threads, progress
-from evaluation.parts import preprocessing_of_others
-from evaluation.predictions import Prediction, Predictions
+from evaluation.images import preprocessing_of_others
 from evaluation.subject import Subject
-from runs.outcomes import outcomes_for
-from utils.types import DataError
+from runs.folder import write_rows
+from runs.outcomes import Guess, outcomes_for
+from utils.files import write_atomically
+from utils.types import DataError, printable
+
+REJECTED_IN_WORDS = "(rejected: none of the classes)"
+CONVENTION = "these probabilities are a convention of the loss, not a posterior; see its card in docs/losses.md"
 
 
+class Prediction(NamedTuple):
+    path: Path
+    guess: Guess
+
+
+class Predictions(NamedTuple):
+    """Args: unreadable: a line for each image that could not be read. calibrated: probabilities are a posterior."""
+
+    images: tuple[Prediction, ...]
+    unreadable: tuple[str, ...]
+    calibrated: bool
+
+
+@torch.no_grad()
 def predict(subject: Subject, paths: Sequence[Path], top: int) -> Predictions:
-    """Tell the classes of pictures.
+    """Classify image files in batches, each preprocessed as the run's own images.
 
     Args:
-        subject: the run.
-        paths: the pictures.
-        top: how many classes of each, the likeliest first.
+        top: number of classes for each, the most likely first.
 
-    Raises: DataError naming all if none can be read.
+    Raises: DataError naming all files if none can be read.
     """
-    preprocessing = preprocessing_of_others(subject.data)
-    told: list[Prediction] = []
+    preprocessing, loss = preprocessing_of_others(subject.data), subject.classifier.loss
+    outcomes = outcomes_for(subject.data.data.kind)
+    predictions: list[Prediction] = []
     unreadable: list[str] = []
-    with progress(len(paths), "pictures") as bar:
-        for batch in _batches(paths, subject.config.batch_size):
+    size = subject.config.batch_size
+    with progress(len(paths), "images") as bar:
+        for start in range(0, len(paths), size):
             readable, pixels = [], []
-            for path, call in in_threads(lambda each: _load(each, preprocessing), batch):
+            for path, call in in_threads(lambda path: _load(path, preprocessing), paths[start : start + size]):
                 bar.update()
                 if isinstance(loaded := call.result(), str):
                     unreadable.append(loaded)
@@ -42,18 +62,17 @@ def predict(subject: Subject, paths: Sequence[Path], top: int) -> Predictions:
                     readable.append(path)
                     pixels.append(loaded)
             if readable:
-                told += _tell(subject, preprocessing, readable, np.stack(pixels), top)
-    if not told:
+                images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(subject.device)
+                scores = subject.classifier(preprocessing.to_numbers(images)).scores
+                guesses = outcomes.guesses(loss, scores, subject.classes, top)
+                predictions += [Prediction(path, guess) for path, guess in zip(readable, guesses, strict=True)]
+    if not predictions:
         raise DataError("\n".join(unreadable))
-    return Predictions(tuple(told), tuple(unreadable), subject.classifier.loss.calibrated)
-
-
-def _batches(paths: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
-    return (paths[start : start + size] for start in range(0, len(paths), size))
+    return Predictions(tuple(predictions), tuple(unreadable), loss.calibrated)
 
 
 def _load(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
-    """Return a picture's pixels, uint8 [H, W, C], as the run's were prepared, or what is wrong with it."""
+    """Return an image's preprocessed pixels, uint8 [H, W, C], or what is wrong with it."""
     table = ImageTable([path], np.zeros(1, dtype=np.int64))
     try:
         return preprocessing.load(table, 0)
@@ -61,12 +80,58 @@ def _load(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
         return str(error)
 
 
-@torch.no_grad()
-def _tell(
-    subject: Subject, preprocessing: Preprocessing, paths: Sequence[Path], pixels: np.ndarray, top: int
-) -> list[Prediction]:
-    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(subject.device)
-    scores = subject.classifier(preprocessing.to_numbers(images)).scores
-    outcomes = outcomes_for(subject.data.data.kind)
-    guesses = outcomes.guesses(subject.classifier.loss, scores, subject.classes, top)
-    return [Prediction(path, guess) for path, guess in zip(paths, guesses, strict=True)]
+def as_table(predictions: Predictions, limit: int | None = None) -> str:
+    """Return lines for a terminal: image file, then the classes with their probabilities."""
+    shown = predictions.images[:limit]
+    width = max(len(printable(str(path))) for path, _ in shown)
+    lines = []
+    for path, (predicted, likeliest) in shown:
+        guesses = [f"{name} {100 * probability:.1f} %" for name, probability in likeliest]
+        if predicted is None:
+            guesses.insert(0, REJECTED_IN_WORDS)
+        elif predicted != likeliest[0][0]:
+            guesses.insert(0, f"{predicted} (predicted)")
+        lines.append(f"{printable(str(path)):<{width}}  {printable(', '.join(guesses))}")
+    if more := len(predictions.images) - len(shown):
+        lines.append(f"and {more:,} more, in the file")
+    if not predictions.calibrated:
+        lines.append(f"note: {CONVENTION}")
+    return "\n".join(lines)
+
+
+def write_csv(predictions: Predictions, path: Path) -> None:
+    """Write a line for each image: image, prediction (empty if rejected), class_1, probability_1, ...
+
+    Names that spreadsheets would run as formulas are preceded by an apostrophe.
+    """
+    number = len(predictions.images[0].guess.likeliest)
+    header = [f"{name}_{rank}" for rank in range(1, number + 1) for name in ("class", "probability")]
+    rows = [["image", "prediction", *header]]
+    for image, guess in predictions.images:
+        cells = [value for name, probability in guess.likeliest for value in (name, f"{probability:.6g}")]
+        rows.append([_as_text(image), guess.name or "", *cells])
+    write_rows(path, rows)
+
+
+def write_json(predictions: Predictions, path: Path) -> None:
+    """Write an object: probabilities ("posterior" or "convention"), unreadable, and pictures.
+
+    Each of pictures has image, prediction (null if rejected) and likeliest.
+    """
+    pictures = [
+        {
+            "image": _as_text(image),
+            "prediction": guess.name,
+            "likeliest": [{"class": name, "probability": probability} for name, probability in guess.likeliest],
+        }
+        for image, guess in predictions.images
+    ]
+    unreadable = [printable(line) for line in predictions.unreadable]
+    meaning = "posterior" if predictions.calibrated else "convention"
+    values = {"probabilities": meaning, "pictures": pictures, "unreadable": unreadable}
+    write_atomically(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+def _as_text(path: Path) -> str:
+    """Return a path that any file can hold: bytes that are not UTF-8 become escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

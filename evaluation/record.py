@@ -1,4 +1,4 @@
-"""evaluation.json: what evaluations found in a run, kept until its weights change; read without importing torch."""
+"""evaluation.json: results of a run's evaluations, kept until its weights change; read without importing torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from evaluation.findings import Finding, Findings, Picture, Table
+from evaluation.findings import Figure, Finding, Findings, Table
 from runs.folder import DamagedFile
 from runs.records import read_mapping, write_json
 
@@ -31,7 +31,7 @@ class Conditions(Struct, frozen=True):
 
 @dataclass
 class Evaluated:
-    """One evaluation. Args: params: that it was given. seconds: that it took."""
+    """One evaluation. Args: params: its parameters. seconds: its duration."""
 
     params: dict[str, Any]
     findings: Findings
@@ -41,11 +41,11 @@ class Evaluated:
 
 @dataclass
 class Record:
-    """All that is known of a run on a part of data.
+    """All evaluations of a run on a part of data.
 
     Args:
-        facts: what the numbers depend on: run, part, weights, device, precision, versions.
-        evaluated: name -> what it found.
+        facts: the run and the part, and the conditions of the last evaluation.
+        evaluated: name -> evaluation.
     """
 
     facts: dict[str, Any]
@@ -55,30 +55,30 @@ class Record:
         """Return "evaluation/number" -> number, of those that runs are compared by."""
         return {
             f"{name}/{number}": finding
-            for name, each in self.evaluated.items()
-            for number, finding in each.findings.found.items()
+            for name, evaluated in self.evaluated.items()
+            for number, finding in evaluated.findings.results.items()
             if finding.compared
         }
 
 
 SAME = ("checkpoint", "data_fingerprint", "folder", "images")
-"""Facts without which an earlier evaluation is one of something else."""
+"""Facts that an earlier evaluation must share to be kept."""
 
 
-class _PictureInFile(Struct):
+class _FigureInFile(Struct):
     file: str
     caption: str
 
 
 class _EvaluatedInFile(Struct):
-    """What the file holds of one evaluation. Older ones hold bare numbers, and `words` that nothing is read from."""
+    """One evaluation in the file. Older files hold bare numbers, and `words` that nothing is read from."""
 
     params: dict[str, Any]
     seconds: float
     numbers: dict[str, Finding | float]
     details: dict[str, Any]
     tables: list[Table]
-    pictures: Annotated[list[_PictureInFile], Meta(max_length=100)]
+    pictures: Annotated[list[_FigureInFile], Meta(max_length=100)]
     notes: list[str]
     conditions: Conditions | None = None
     words: dict[str, str] = {}
@@ -94,7 +94,7 @@ class _File(Struct):
 
 
 def read_record(folder: Path) -> Record | None:
-    """Return what an evaluation's folder holds; None if there is nothing.
+    """Return the record in an evaluation's folder, or None.
 
     Raises: DamagedFile.
     """
@@ -103,27 +103,27 @@ def read_record(folder: Path) -> Record | None:
         return None
     values = read_mapping(path)
     try:
-        known = msgspec.convert(values, _File)
+        file = msgspec.convert(values, _File)
         whole = msgspec.convert(values, Conditions)
     except msgspec.ValidationError as error:
-        raise DamagedFile(f"{FILE} is not of an evaluation: {error}") from None
+        raise DamagedFile(f"{FILE} is not the record of an evaluation: {error}") from None
     del values["evaluations"]
-    return Record(values, {name: _evaluated(folder, name, each, whole) for name, each in known.evaluations.items()})
+    return Record(values, {name: _evaluated(folder, name, inner, whole) for name, inner in file.evaluations.items()})
 
 
-def go_on(folder: Path, facts: dict[str, Any]) -> Record:
-    """Return a record of these facts, with what is known already if it was of the same weights and images."""
+def resume_record(folder: Path, facts: dict[str, Any]) -> Record:
+    """Return a record of these facts, with earlier evaluations of the same weights and images."""
     try:
-        known = read_record(folder)
+        earlier = read_record(folder)
     except DamagedFile:
-        known = None  # made anew
-    if known is None or any(known.facts.get(name) != facts.get(name) for name in SAME):
+        earlier = None  # it will be replaced
+    if earlier is None or any(earlier.facts.get(name) != facts.get(name) for name in SAME):
         return Record(facts)
-    return Record(facts, known.evaluated)
+    return Record(facts, earlier.evaluated)
 
 
 def folder_of(path: Path) -> str | None:
-    """Return which folder of images was evaluated into a folder; None where none was, or nothing readable is there."""
+    """Return the image folder whose evaluation a folder holds; None if there is none, or no readable record."""
     try:
         record = read_record(path)
     except DamagedFile:
@@ -133,32 +133,31 @@ def folder_of(path: Path) -> str | None:
 
 def write_record(record: Record, folder: Path) -> None:
     evaluations = {}
-    for name, each in record.evaluated.items():
-        pictures = [{"file": picture.path.name, "caption": picture.caption} for picture in each.findings.pictures]
+    for name, evaluated in record.evaluated.items():
+        figures = [{"file": figure.path.name, "caption": figure.caption} for figure in evaluated.findings.figures]
         evaluations[name] = {
-            "params": each.params,
-            "seconds": round(each.seconds, 3),
-            "conditions": msgspec.to_builtins(each.conditions),
-            "numbers": msgspec.to_builtins(each.findings.found),
-            "details": each.findings.details,
-            "tables": msgspec.to_builtins(each.findings.tables),
-            "pictures": pictures,
-            "notes": each.findings.notes,
+            "params": evaluated.params,
+            "seconds": round(evaluated.seconds, 3),
+            "conditions": msgspec.to_builtins(evaluated.conditions),
+            "numbers": msgspec.to_builtins(evaluated.findings.results),
+            "details": evaluated.findings.details,
+            "tables": msgspec.to_builtins(evaluated.findings.tables),
+            "pictures": figures,
+            "notes": evaluated.findings.notes,
         }
     write_json(folder / FILE, {**record.facts, "evaluations": evaluations})
 
 
 def _evaluated(folder: Path, name: str, values: _EvaluatedInFile, whole: Conditions) -> Evaluated:
-    """Args: whole: the conditions of the whole file, which older ones have alone."""
-    found = {
-        number: each if isinstance(each, Finding) else Finding.of(name, number, each)
-        for number, each in values.numbers.items()
+    """Args: whole: the conditions of the whole file, the only ones in older files."""
+    results = {
+        number: value if isinstance(value, Finding) else Finding.of(name, number, value)
+        for number, value in values.numbers.items()
     }
-    shown_only = [f"{number}: {text}" for number, text in values.words.items() if number not in found]
-    for picture in values.pictures:
-        if picture.file in ("", ".", "..") or Path(picture.file).name != picture.file:
-            raise DamagedFile(f"{FILE} names a picture outside its folder: {picture.file}")
-    pictures = [Picture(folder / each.file, each.caption) for each in values.pictures]
-    notes = [*values.notes, *shown_only]
-    findings = Findings(name, found, values.details, values.tables, pictures, notes)
+    for figure in values.pictures:
+        if figure.file in ("", ".", "..") or Path(figure.file).name != figure.file:
+            raise DamagedFile(f"{FILE} names a figure outside its folder: {figure.file}")
+    figures = [Figure(folder / figure.file, figure.caption) for figure in values.pictures]
+    notes = [*values.notes, *(f"{number}: {text}" for number, text in values.words.items() if number not in results)]
+    findings = Findings(name, results, values.details, values.tables, figures, notes)
     return Evaluated(values.params, findings, values.seconds, values.conditions or whole)

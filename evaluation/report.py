@@ -1,16 +1,14 @@
-"""report.html: one page with all that evaluations found in a run, which asks for nothing from anywhere."""
+"""report.html: a self-contained page with all evaluations of a run."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from evaluation import in_yaml
-from evaluation.findings import Findings, Picture, Table
-from evaluation.glossary import INTERVAL, meaning
+from evaluation.findings import INTERVAL, Figure, Findings, Table
+from evaluation.glossary import meaning
 from evaluation.record import Conditions, Evaluated, Record
 from runs.folder import RunFolder
 from utils.files import DamagedFile, read_regular, write_atomically
@@ -18,15 +16,14 @@ from utils.html import allowed_text, list_notes, page_style, safe
 
 FILE = "report.html"
 MOST_ROWS = 300
-MOST_PICTURE_BYTES = 1 << 25
+MOST_FIGURE_BYTES = 1 << 25
 PNG = b"\x89PNG\r\n\x1a\n"
-"""What every PNG begins with."""
+"""First bytes of every PNG."""
 NARROWEST = 680
-"""Pixels below which no picture is shrunk: smaller, its words could not be read."""
-PARAMS_OF = {"dataset": "data", "loss_function": "loss"}
-"""Settings whose parameters stand under another name than their own."""
-ALWAYS_TOLD = ("lr_scheduler",)
-"""Settings that are told where they are null, too."""
+"""Pixels; narrower figures are not shrunk, as their words could not be read."""
+PARAMS_OF = {"dataset": "data_params", "loss_function": "loss_params"}
+"""Settings whose parameters have a key of another name."""
+SHOWN_IF_NULL = ("lr_scheduler",)
 POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
 STYLE = """
 figure { margin: 14px 0; } figure .wide { margin: 6px 0; max-height: none; }
@@ -50,7 +47,7 @@ details { margin: 12px 0; } summary { cursor: pointer; font-weight: 600; font-si
 
 
 def write_report(record: Record, folder: Path) -> Path:
-    """Write the page of a record beside its evaluation.json and return its path."""
+    """Write the page of a record beside its evaluation.json, and return its path."""
     facts = record.facts
     style = page_style() + STYLE
     names = list(record.evaluated)
@@ -75,26 +72,27 @@ def _introduction(record: Record) -> list[str]:
     lines = [
         f"{facts['images']:,} images of {facts['on']}; {facts['loss_function']}; {selected}; one seed",
         *facts["notes"],
-        *(f"left out: {line}" for line in facts.get("left_out", ())),
+        *(f"skipped: {line}" for line in facts.get("left_out", ())),
     ]
-    if any(number.low is not None for each in record.evaluated.values() for number in each.findings.found.values()):
+    if any(number.low is not None for each in record.evaluated.values() for number in each.findings.results.values()):
         lines.append(INTERVAL)
     if not facts["finished"]:
-        lines.insert(0, "warning: the run is not finished; these are its best weights so far")
+        lines.insert(0, "warning: the run is not finished; its best weights so far are evaluated")
     if not facts["calibrated"]:
         lines.insert(0, "warning: the probabilities of this loss are a convention, not a posterior; see its card")
     return lines
 
 
 def _run(record: Record, folder: RunFolder) -> str:
-    """Return what was trained and how, and the whole configuration."""
+    """Return the settings of the run, and its whole configuration."""
     settings = record.facts["settings"]
-    rows = {
-        key.replace("_", " "): f"{in_yaml(value)}{_with(params)}"
-        for key, value in settings.items()
-        if not key.endswith("_params") and (value is not None or key in ALWAYS_TOLD)
-        for params in [settings.get(f"{PARAMS_OF.get(key, key)}_params")]
-    }
+    rows = {}
+    for key, value in settings.items():
+        if key.endswith("_params") or (value is None and key not in SHOWN_IF_NULL):
+            continue
+        rows[key.replace("_", " ")] = in_yaml(value)
+        if (params := settings.get(PARAMS_OF.get(key, f"{key}_params"))) is not None:
+            rows[key.replace("_", " ")] += f" ({in_yaml(params)[1:-1] or 'default parameters'})"
     rows["versions"] = "; ".join(dict.fromkeys(_versions(each.conditions) for each in record.evaluated.values()))
     body = "".join(f"<tr><th scope=row>{safe(name)}</th><td>{safe(text)}</td></tr>" for name, text in rows.items())
     whole = ""
@@ -104,91 +102,84 @@ def _run(record: Record, folder: RunFolder) -> str:
     return f"<section id=run><h2>The run</h2><table class=run><tbody>{body}</tbody></table>{whole}</section>"
 
 
-def _with(params: Mapping[str, Any] | None) -> str:
-    """Return the parameters of a setting behind its name; those that are not given have their defaults."""
-    if params is None:
-        return ""
-    return f" ({in_yaml(params)[1:-1] or 'no parameters given'})"
-
-
 def _versions(conditions: Conditions) -> str:
     return ", ".join(f"{name} {version}" for name, version in conditions.packages.items() if version)
 
 
-def _section(name: str, evaluated: Evaluated, versions: bool) -> str:
-    """Args: versions: name those of this evaluation, as others were done with other ones."""
-    found, at = evaluated.findings, evaluated.conditions
-    where = [at.device, at.precision, at.evaluated, _versions(at) if versions else ""]
-    given = ", ".join(f"{key}: {in_yaml(value)}" for key, value in evaluated.params.items())
-    told = "; ".join(filter(None, (", ".join(filter(None, where)), given)))
-    lead = f"<p class=lead>took {evaluated.seconds:.1f} s{safe(f'; {told}') if told else ''}</p>"
+def _section(name: str, evaluated: Evaluated, with_versions: bool) -> str:
+    """Args: with_versions: name this evaluation's, as others have other ones."""
+    findings, at = evaluated.findings, evaluated.conditions
+    conditions = [at.device, at.precision, at.evaluated, _versions(at) if with_versions else ""]
+    params = [f"{key}: {in_yaml(value)}" for key, value in evaluated.params.items()]
+    lead = [f"{evaluated.seconds:.1f} s", ", ".join(filter(None, conditions)), ", ".join(params)]
     parts = [
-        _numbers(name, found),
-        list_notes(found.notes),
-        *(_picture(each, name) for each in found.pictures),
-        *map(_table, found.tables),
+        f"<p class=lead>{safe('; '.join(filter(None, lead)))}</p>",
+        _numbers(name, findings),
+        list_notes(findings.notes),
+        *(_figure(figure, name) for figure in findings.figures),
+        *map(_table, findings.tables),
     ]
-    return f'<section id="{safe(name)}"><h2>{safe(_heading(name))}</h2>{lead}{"".join(parts)}</section>'
+    return f'<section id="{safe(name)}"><h2>{safe(_heading(name))}</h2>{"".join(parts)}</section>'
 
 
 def _heading(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
-def _numbers(evaluation: str, found: Findings) -> str:
-    """Return each number with what it means; one of an older version may have no meaning any more."""
-    if not found.found:
+def _numbers(evaluation: str, findings: Findings) -> str:
+    """Return the numbers with their descriptions; a number of an older version may have none."""
+    if not findings.results:
         return ""
     rows = []
-    for name, number in found.found.items():
-        known = meaning(evaluation, name)
+    for name, number in findings.results.items():
+        entry = meaning(evaluation, name)
         rows.append(
             f"<tr><th scope=row>{safe(name)}</th><td>{safe(number.text)}</td>"
             f"<td class=better>{f'{number.better} is better' if number.better else ''}</td>"
-            f"<td class=meaning>{safe(known.text) if known else ''}</td></tr>"
+            f"<td class=meaning>{safe(entry.text) if entry else ''}</td></tr>"
         )
-    head = "".join(f"<th scope=col>{each}</th>" for each in ("number", "value", "", "what it is"))
+    head = "".join(f"<th scope=col>{text}</th>" for text in ("number", "value", "", "description"))
     table = f"<table class=numbers><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f"<div class=wide>{table}</div>"
 
 
-def _picture(picture: Picture, section: str) -> str:
-    """Return a picture in a box that it is scrolled in, where it is wider; a tick shows it in its full size."""
+def _figure(figure: Figure, section: str) -> str:
+    """Return a figure in a box that scrolls if it is wider; a checkbox shows its full size."""
     try:
-        content = _read_png(picture.path)
+        content = _read_png(figure.path)
     except (OSError, DamagedFile) as error:
-        reason = "is missing" if isinstance(error, FileNotFoundError) else "is no picture of this evaluation"
-        return f"<p class=warning>{safe(picture.path.name)} {reason}</p>"
-    caption = safe(picture.caption)
+        reason = "is missing" if isinstance(error, FileNotFoundError) else "is no figure of this evaluation"
+        return f"<p class=warning>{safe(figure.path.name)} {reason}</p>"
+    caption = safe(figure.caption)
     data = base64.b64encode(content).decode("ascii")
     image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
     box = f"<div class=wide tabindex=0 role=region aria-label='{caption}'>{image}</div>"
     hint = "<p class=scrolls>\N{LEFT RIGHT ARROW} wider than shown: scroll or use arrow keys</p>"
     wider = int.from_bytes(content[16:20]) >= NARROWEST  # a PNG begins with its header, and that with its width
-    name = f"full-{safe(section)}-{safe(picture.path.stem)}"
+    name = f"full-{safe(section)}-{safe(figure.path.stem)}"
     full = f"<input type=checkbox id={name}> <label for={name}>full size</label>"
     return f"<figure><figcaption>{caption}</figcaption>{hint if wider else ''}{full}{box}</figure>"
 
 
 def _read_png(path: Path) -> bytes:
-    """Return a picture that lies in the evaluation's own folder: the page is meant to be sent to someone.
+    """Read a figure in the evaluation's own folder: the page may be sent to someone.
 
-    Raises: OSError; DamagedFile for a link, which may lead to any file, and for what is no PNG.
+    Raises: OSError; DamagedFile for a link, which may lead to any file, and for a file that is not a PNG.
     """
     if path.is_symlink() or path.parent.is_symlink():
         raise DamagedFile(f"{path.name} is a link")
-    content = read_regular(path, MOST_PICTURE_BYTES)
+    content = read_regular(path, MOST_FIGURE_BYTES)
     if not content.startswith(PNG):
         raise DamagedFile(f"{path.name} is no PNG")
     return content
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th scope=col>{safe(each)}</th>" for each in table.header)
-    cells = ("".join(f"<td>{safe(each)}</td>" for each in row) for row in table.rows[:MOST_ROWS])
-    body = "".join(f"<tr>{row}</tr>" for row in cells)
+    head = "".join(f"<th scope=col>{safe(name)}</th>" for name in table.header)
+    rows = ("".join(f"<td>{safe(cell)}</td>" for cell in row) for row in table.rows[:MOST_ROWS])
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
     more = len(table.rows) - MOST_ROWS
-    rest = f"<p class=lead>and {more:,} more rows: evaluation.json has all</p>" if more > 0 else ""
+    rest = f"<p class=lead>and {more:,} more rows in evaluation.json</p>" if more > 0 else ""
     whole = f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{rest}"
     opened = " open" if len(table.rows) <= 20 else ""
     return f"<details{opened}><summary>{safe(table.title)} ({len(table.rows):,})</summary>{whole}</details>"

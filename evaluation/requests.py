@@ -1,4 +1,4 @@
-"""What is asked of a run's evaluation: every mistake in it at once, before any network is built."""
+"""Requests to evaluate runs: all mistakes in a command line at once, before any network is built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from configuration.reading import read_configuration
 from configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
-from evaluation import EVALUATIONS, all_parameter_problems, check_evaluation_name, names_of_all
+from evaluation import EVALUATIONS, all_parameter_problems, check_evaluation_name, default_evaluations
 from evaluation.catalogue import NAME_CHECKS
 from runs.folder import RunFolder
 from utils.lookup import did_you_mean
@@ -16,17 +16,17 @@ from utils.types import ConfigError
 
 PARTS = ("test", "valid")
 CHANGEABLE = WITHOUT_INFLUENCE | {"batch_size", "precision"}
-"""Keys that may be given anew: they do not change what the run is. The report names the precision."""
+"""Keys that may be changed, as they do not change the run's identity. The report names the precision."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for.
+    """A user's request.
 
     Args:
         runs: their folders.
         on: "test", "valid" or a folder of images.
-        only, also: names of evaluations; None where the option is not given.
+        only, also: names of evaluations; None without the option.
         changes: `key=value`, as the configuration spells keys.
     """
 
@@ -44,17 +44,17 @@ class Request:
         only: tuple[str, ...] | None = None,
         also: tuple[str, ...] | None = None,
     ) -> Request:
-        """Args: words: run folders and `key=value`, of an evaluation also `name.parameter=value`."""
+        """Args: words: run folders and `key=value`, for an evaluation also `name.parameter=value`."""
         runs = tuple(Path(word) for word in words if "=" not in word)
         return cls(runs, on, only, also, tuple(_as_key(word) for word in words if "=" in word))
 
     def check(self) -> None:
-        """Raises: ConfigError with every mistake, one a line."""
+        """Raises: ConfigError with every mistake, one per line."""
         readable = [run for run in self.runs if run_problem(run) is None]
         lines = [
             *_name_mistakes(self),
             *_run_mistakes(self),
-            *_part_mistakes(self.on),
+            *filter(None, [part_problem(self.on)]),
             *_change_mistakes(self.changes, readable),
             *_parameter_mistakes(self, readable),
         ]
@@ -71,15 +71,15 @@ def run_problem(path: Path) -> str | None:
         return f"{path}: not a run folder (no config.yml); runs are in output/"
     if not folder.best.is_file():
         finished = "it was deleted, or the run had keep_checkpoints: none"
-        state = finished if folder.is_finished else "train.py has not ended an epoch of it yet"
+        state = finished if folder.is_finished else "the run has not completed an epoch yet"
         return f"{path}: no checkpoint {folder.best.relative_to(path)}: {state}"
     return None
 
 
 def read_run(path: Path, changes: Sequence[str] = ()) -> Configuration:
-    """Return what a run was trained by, with changes that cannot change what it is.
+    """Return the configuration of a run, with changes that do not change its identity.
 
-    Raises: ConfigError for a folder that holds no run, for wrong changes and for those that would make it another.
+    Raises: ConfigError for a folder that holds no run, for wrong changes and for those of its identity.
     """
     if problem := run_problem(path):
         raise ConfigError(problem)
@@ -89,8 +89,8 @@ def read_run(path: Path, changes: Sequence[str] = ()) -> Configuration:
         before = read_configuration(file, (), NAME_CHECKS, of_a_run=True).values()
         changed = [key for key, value in config.values().items() if value != before[key] and key not in CHANGEABLE]
         if changed:
-            allowed = "data_path, batch_size, accelerator, precision and others that cannot change what it is"
-            raise config.error({(key,): f"is part of what this run is; only {allowed} can be given" for key in changed})
+            allowed = "data_path, batch_size, accelerator, precision and the like"
+            raise config.error({(key,): f"cannot be changed for a trained run; only {allowed} can" for key in changed})
     return config
 
 
@@ -98,14 +98,14 @@ def part_problem(on: str) -> str | None:
     """Return what is wrong with the name of a part of data, or None."""
     if on in PARTS or Path(on).expanduser().is_dir():
         return None
-    return f"--on {on}: must be test, valid or a folder of FOLDER/<class>/<image>; there is none"
+    return f"--on {on}: must be test, valid or an existing folder of FOLDER/<class>/<image>"
 
 
 def _as_key(word: str) -> str:
-    """Return "attacks.eps=4" as the configuration spells it, also where the evaluation's name is mistyped."""
+    """Return "attacks.eps=4" as the configuration spells it, even if the evaluation's name is mistyped."""
     head, dot, _ = word.partition("=")[0].partition(".")
-    meant = head in EVALUATIONS or (dot and head not in KEYS and did_you_mean(head, EVALUATIONS))
-    return f"evaluate_params.{word}" if meant else word
+    is_evaluation = head in EVALUATIONS or (dot and head not in KEYS and did_you_mean(head, EVALUATIONS))
+    return f"evaluate_params.{word}" if is_evaluation else word
 
 
 def _name_mistakes(request: Request) -> Iterator[str]:
@@ -119,33 +119,24 @@ def _name_mistakes(request: Request) -> Iterator[str]:
 
 def _run_mistakes(request: Request) -> Iterator[str]:
     strays = [str(run) for run in request.runs if str(run) in EVALUATIONS and not run.is_dir()]
+    option, names = ("--also", request.also) if request.only is None and request.also else ("--only", request.only)
+    joined = f"{option} {','.join(dict.fromkeys([*(names or ()), *strays]))}"
     for run in request.runs:
         if str(run) in strays:
-            yield f"{run}: {_separated(request, strays)}"
+            problem = "separate evaluations by commas" if names else "no such folder; to name an evaluation"
+            yield f"{run}: {problem}: {joined}"
         elif problem := run_problem(run):
             yield problem
     if len(request.runs) == len(strays):
-        yield "give a run's folder, such as those in output: python evaluate.py RUN"
-
-
-def _separated(request: Request, strays: Sequence[str]) -> str:
-    """Return how evaluations are named that stand where runs are expected."""
-    option, names = ("--also", request.also) if request.only is None and request.also else ("--only", request.only)
-    together = f"{option} {','.join(dict.fromkeys([*(names or ()), *strays]))}"
-    return f"evaluations are separated by commas: {together}" if names else f"no such folder; an evaluation: {together}"
-
-
-def _part_mistakes(on: str) -> Iterator[str]:
-    if problem := part_problem(on):
-        yield problem
+        yield "name a run folder, such as those in output: python evaluate.py RUN"
 
 
 def _change_mistakes(changes: Sequence[str], readable: Sequence[Path]) -> Iterator[str]:
-    """Yield what is wrong with changes of these runs, or of any run where there is none."""
+    """Yield the mistakes in changes of these runs, or of any run if there is none."""
     for run in readable or (None,):
-        if together := list(_mistakes_of(run, changes)):
-            yield from together
-            for change in changes:  # a mistake of another kind is told in a later stage, if they are read together
+        if mistakes := _mistakes_of(run, changes):
+            yield from mistakes
+            for change in changes:  # read together, mistakes of a later stage are not reached
                 yield from _mistakes_of(run, [change])
 
 
@@ -158,33 +149,30 @@ def _mistakes_of(run: Path | None, changes: Sequence[str]) -> list[str]:
 
 
 def _parameter_mistakes(request: Request, readable: Sequence[Path]) -> Iterator[str]:
-    """Yield what is wrong with parameters of evaluations: those of one that is not done, unknown ones, bad values."""
+    """Yield the mistakes in parameters: of an evaluation that will not run, unknown ones, values out of range."""
     wrong_names = any(_name_mistakes(request))
-    done = _names_done(request, readable)
+    names = _requested_names(request, readable)
     for change in request.changes:
         try:
             config = read_configuration(None, [change], NAME_CHECKS)
         except ConfigError:
-            continue  # told with the changes
+            continue  # among the mistakes in changes
         for name, params in config.evaluate_params.items():
-            if name not in done and not wrong_names:  # else perhaps it is what was meant
+            if name not in names and not wrong_names:  # else it may be the mistyped one
                 key = change.partition("=")[0].removeprefix("evaluate_params.")
-                yield f"{key}: {name} is not among the evaluations that are done; --also {name} adds it"
+                yield f"{key}: {name} is not among the requested evaluations; --also {name} adds it"
             if problems := all_parameter_problems({name: params}):  # imports the evaluation, and torch
                 yield from str(config.located(ConfigError("\n".join(problems)))).splitlines()
 
 
-def _names_done(request: Request, readable: Sequence[Path]) -> set[str]:
-    """Return the names of evaluations that are done on some run, of images or of texts."""
-    done = {*(request.also or ()), *map(str, request.runs)}  # a name among the runs is told as one
+def _requested_names(request: Request, readable: Sequence[Path]) -> set[str]:
+    """Return the evaluations that will run on any of the runs, of images or of texts."""
+    names = {*(request.also or ()), *map(str, request.runs)}  # a name among the runs has its own message
     if request.only is not None:
-        return done | {*request.only}
-    own = (_own_evaluations(run) for run in readable)
-    return done.union(names_of_all("image"), names_of_all("sequence"), *own)
-
-
-def _own_evaluations(run: Path) -> list[str]:
-    try:
-        return read_run(run).evaluate
-    except ConfigError:
-        return []  # told with the changes
+        return names | {*request.only}
+    for run in readable:
+        try:
+            names.update(read_run(run).evaluate)
+        except ConfigError:
+            continue  # among the mistakes in changes
+    return names.union(default_evaluations("image"), default_evaluations("sequence"))

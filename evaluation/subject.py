@@ -1,7 +1,8 @@
-"""A run that is evaluated: its network with the selected weights, its data, and what it says of the images."""
+"""The subject of an evaluation: a trained run with its network, its data, and its answers for the images."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -21,7 +22,7 @@ from configuration.schema import Configuration
 from datasets.data_module import DataModule
 from datasets.readers.files import progress
 from datasets.stream.image_stream import ImageStream
-from evaluation.parts import Part, choose_part
+from evaluation.images import Part, open_part
 from evaluation.requests import read_run
 from models.classifier import Classifier
 from runs.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of
@@ -37,11 +38,11 @@ LOG = logging.getLogger("lossbench")
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What a network says of N images, on the CPU, in the order of the stream.
+    """A network's answers for N images, on the CPU, in the order of the stream.
 
     Shapes: index [N], row in the table; target [N]; scores [N, K] float32; features [N, D] float32; prediction [N],
-    REJECTED where it is none of the classes; log_probabilities [N, K]. Of texts: target [N, L] and prediction [N, T],
-    REJECTED behind the text; scores [N, T, K]; log_probabilities [N, T, K + 1], the blank last.
+    REJECTED for none of the classes; log_probabilities [N, K]. Of texts: target [N, L] and prediction [N, T],
+    padded with REJECTED; scores [N, T, K]; log_probabilities [N, T, K + 1], the blank last.
     """
 
     index: Tensor
@@ -62,9 +63,9 @@ class Subject:
     """One run, on one part of data.
 
     Args:
-        epoch: whose weights the network has, counted from 0; the selected one unless `at_epoch` says otherwise.
-        output: folder for pictures.
-        precision: the arithmetic of the classifier's scores; what calls parts of the network enters its context.
+        epoch: epoch of the network's weights, counted from 0; the selected one outside of `at_epochs`.
+        output: folder of the evaluation.
+        precision: arithmetic of the classifier's scores; code that calls parts of the network enters its context.
     """
 
     folder: RunFolder
@@ -83,81 +84,102 @@ class Subject:
 
     @cached_property
     def answers(self) -> Answers:
-        """What the network says of the part's images."""
+        """Answers for the part's images."""
         return self.ask(self.part.stream, f"{self.part.name} images")
 
     @cached_property
     def validation(self) -> Answers:
-        """What it says of the validation images, for what is fitted."""
+        """Answers for the validation images, to fit parameters on."""
         return self.answers if self.part.name == "valid" else self.ask(self.data.valid_stream, "valid images")
 
+    @torch.no_grad()
     def ask(self, stream: ImageStream, label: str) -> Answers:
-        """Return what the network says of a stream's images."""
-        found: list[tuple[Any, ...]] = []
-        with torch.no_grad():
-            for batch in self.batches(stream, label):
-                outputs = self.classifier(batch.image[:, 0])
-                judged = self.judge(outputs.scores)
-                target = batch.target.padded() if isinstance(batch.target, Sequences) else batch.target
-                row: Any = (batch.index, target, outputs.scores, outputs.features.flatten(1).float(), *judged)
-                found.append(tuple(each.cpu() for each in row))
-        return Answers(*(torch.cat(column) for column in zip(*found, strict=True)))
+        """Return the network's answers for a stream's images. Args: label: names them in the progress bar."""
+        rows: list[tuple[Tensor, ...]] = []
+        for batch in self.batches(stream, label):
+            outputs = self.classifier(batch.image[:, 0])
+            target = batch.target.padded() if isinstance(batch.target, Sequences) else batch.target
+            row: Any = (batch.index, target, outputs.scores, outputs.features.flatten(1).float())
+            rows.append(tuple(tensor.cpu() for tensor in (*row, *self.judge(outputs.scores))))
+        return Answers(*(torch.cat(column) for column in zip(*rows, strict=True)))
 
     def judge(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss's own prediction and log-probabilities. Shapes: [B, K] -> [B], [B, K]."""
         loss = self.classifier.loss
         return loss.predict(scores), loss.log_probabilities(scores)
 
+    def judge_views(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield prediction [B] and log-probabilities [B, K] of each view. Shapes: images [B, V, C, H, W]."""
+        for view in images.unbind(1):
+            yield self.judge(self.classifier(view).scores)
+
     def batches(self, stream: ImageStream, label: str) -> Iterator[Batch]:
-        """Yield a stream's batches on the device, under a progress bar."""
+        """Yield a stream's batches on the device, with a progress bar."""
         with progress(len(stream), label) as bar:
             for batch in self.load(stream):
                 yield batch
                 bar.update(len(batch.image))
 
-    def pictures(self, places: Iterable[int]) -> list[np.ndarray]:
-        """Return images before they are resized, cut to their boxes where the network sees them so.
-
-        Shapes: uint8 [H, W, C]. Args: places: positions in the part.
-        """
-        return [self.part.stream.unresized(int(place)) for place in places]
-
     def load(self, stream: ImageStream) -> Iterator[Batch]:
         """Yield a stream's batches on the device."""
         for loaded in self.data.evaluation_loader(stream):
-            yield stream.finish(type(loaded)(*(_to(each, self.device) for each in loaded)))
+            moved = (value.to(self.device) if isinstance(value, Tensor) else value for value in loaded)
+            yield stream.finish(type(loaded)(*moved))
 
-    def at_epoch(self, epoch: int) -> Subject:
-        """Return the run with the weights of one of the folder's `kept_epochs`; the network is the same, and changed.
+    def original_images(self, positions: Iterable[int]) -> list[np.ndarray]:
+        """Return images of the part before resizing, cropped to their boxes if the network sees them so.
 
-        Raises: ConfigError if they are damaged.
+        Shapes: uint8 [H, W, C].
         """
-        _load(self.classifier, self.folder.kept(epoch))
-        return dataclasses.replace(self, epoch=epoch)
+        return [self.part.stream.unresized(int(position)) for position in positions]
 
-    def restore(self) -> None:
-        """Give the network the selected weights back."""
-        _load(self.classifier, self.folder.best)
+    def choose_epochs(self, epochs: Sequence[int] | None, key: str) -> list[int]:
+        """Return the requested ones of the run's kept epochs, ascending; all of them for None.
+
+        Raises: ConfigError, beginning with the key, for an epoch that was not kept.
+        """
+        kept = self.folder.kept_epochs()
+        if epochs is None:
+            return kept
+        if missing := sorted({*epochs} - {*kept}):
+            available = ", ".join(map(str, kept)) or "none, see keep_epochs"
+            raise ConfigError(
+                f"{key}: must be kept epochs of the run ({available}), got {', '.join(map(str, missing))}"
+            )
+        return sorted({*epochs})
+
+    @contextlib.contextmanager
+    def at_epochs(self, epochs: Sequence[int]) -> Iterator[Iterator[Subject]]:
+        """Yield the run at each of its kept epochs, in one network; afterwards it has the selected weights again.
+
+        Raises: ConfigError for damaged weights.
+        """
+        try:
+            yield (dataclasses.replace(self, epoch=_load(self.classifier, self.folder.kept(epoch))) for epoch in epochs)
+        finally:
+            _load(self.classifier, self.folder.best)
 
 
 def open_subject(path: Path, on: str = "test", overrides: Sequence[str] = ()) -> Subject:
-    """Build what a run trained, with the weights that it selected.
+    """Build the network and the data of a run, with its selected weights.
 
     Args:
         path: the run's folder.
         on: "test", "valid" or a folder of FOLDER/<class>/<image>.
-        overrides: `key=value` for keys that do not change what the run is, such as where its data lies.
+        overrides: `key=value` for keys that do not change the run's identity, such as data_path.
 
-    Raises: ConfigError or DataError for a folder that is no run, a run without weights, and data that does not fit.
+    Raises: ConfigError or DataError for a folder that is not a run, a run without weights, and data that does not fit.
     """
     return build_subject(RunFolder(path), read_run(path, overrides), on)
 
 
 def build_subject(folder: RunFolder, config: Configuration, on: str = "test") -> Subject:
-    """Build what a run with this configuration trained. Args, Raises: as `open_subject`."""
+    """Build the network and the data of a run by this configuration. Args, Raises: as `open_subject`."""
     config = with_own_normalization(config)
-    config = structs.replace(config, pretrained=False, weights_path=None, compile=False)  # the checkpoint has them all
-    # a schedule that would be refused today may have trained it
+    config = structs.replace(
+        config, pretrained=False, weights_path=None, compile=False
+    )  # all weights are in the checkpoint
+    # the run may have a schedule that is refused today
     prepared = prepare(structs.replace(config, lr_scheduler=None, lr_scheduler_params={}))
     try:
         facts = folder.read_environment()
@@ -171,9 +193,7 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     _refuse_other_classes(folder, prepared.data.data.classes)
     epoch = _load(prepared.classifier, folder.best)
     if not folder.is_finished:
-        LOG.warning(
-            "%s: this run is not finished: its best epoch so far is evaluated, epoch %d", folder.path, epoch + 1
-        )
+        LOG.warning("%s: this run is not finished; evaluating its best epoch so far, epoch %d", folder.path, epoch + 1)
     alone = structs.replace(config, devices=1, num_nodes=1, strategy="auto")
     trainer = build_lightning(alone, enable_progress_bar=False, plugins=[LightningEnvironment()])
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
@@ -181,12 +201,12 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     if device.type == "cpu" and precision.precision == "32-true":  # up to twice as fast, scores the same to 1e-6
         classifier.to(memory_format=torch.channels_last)
     classifier.forward = _in_precision(classifier.forward, precision)
-    part = choose_part(prepared.data, on)
+    part = open_part(prepared.data, on)
     return Subject(folder, config, prepared.data, classifier, part, device, epoch, part.output(folder.path), precision)
 
 
 def _in_precision(forward: Callable[[Tensor], Outputs], precision: Precision) -> Callable[[Tensor], Outputs]:
-    """Return a classifier's forward pass in the arithmetic of its test."""
+    """Return a classifier's forward pass in the precision of its test."""
 
     def run(image: Tensor) -> Outputs:
         with precision.forward_context():
@@ -196,7 +216,7 @@ def _in_precision(forward: Callable[[Tensor], Outputs], precision: Precision) ->
 
 
 def _refuse_other_classes(folder: RunFolder, classes: Sequence[str]) -> None:
-    """Raises: DataError if scores would be read as other classes, or characters, than those that were trained."""
+    """Raises: DataError if the data's classes, or characters, differ from those that the run was trained on."""
     try:
         trained = folder.read_classes()
     except DamagedFile as damage:
@@ -204,10 +224,10 @@ def _refuse_other_classes(folder: RunFolder, classes: Sequence[str]) -> None:
     if trained is None or trained == tuple(classes):
         return
     pairs = itertools.zip_longest(trained, classes)
-    place, (before, now) = next((place, pair) for place, pair in enumerate(pairs) if pair[0] != pair[1])
+    number, (before, now) = next((number, pair) for number, pair in enumerate(pairs) if pair[0] != pair[1])
     raise DataError(
         f"{folder.path}: the data's {len(classes)} classes are not the {len(trained)} that this run was trained on "
-        f"({folder.classes.name}): number {place} was {before!r}, is {now!r}"
+        f"({folder.classes.name}): class {number} was {before!r}, is now {now!r}"
     )
 
 
@@ -225,14 +245,6 @@ def _load(classifier: Classifier, path: Path) -> int:
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise DataError(
-            f"{path}: the weights do not fit the data's {_num_classes(classifier)} classes: {reason}"
+            f"{path}: the weights do not fit the data's {classifier.judge_tally.num_classes} classes: {reason}"
         ) from None
     return checkpoint["epoch"]
-
-
-def _num_classes(classifier: Classifier) -> int:
-    return classifier.judge_tally.num_classes
-
-
-def _to(value: object, device: torch.device) -> object:
-    return value.to(device) if isinstance(value, Tensor) else value

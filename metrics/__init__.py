@@ -1,4 +1,4 @@
-"""Metrics by name. To add one: write a function of a tally, add its line to the table of its kind."""
+"""Metrics by name. To add one, write a function of a tally and add its line to the table of its kind."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ COMMON = {
         "metrics.tally:cross_entropy",
         "mean -log p(label) by the loss's own probabilities, comparable between losses; lower is better",
     ),
-    "accuracy": Entry("metrics.tally:accuracy", "share predicted right, of texts those without a mistake"),
+    "accuracy": Entry("metrics.tally:accuracy", "share predicted correctly; of texts, those without an error"),
 }
 METRICS = {
     **COMMON,
-    "top5_accuracy": Entry("metrics.classification:top5_accuracy", "share with the label among the likeliest 5"),
+    "top5_accuracy": Entry(
+        "metrics.classification:top5_accuracy", "share with the label among the 5 most likely classes"
+    ),
     "one_off_accuracy": Entry(
         "metrics.classification:one_off_accuracy",
-        "share predicted right or one class beside it, where the data set's classes are ordered",
+        "share predicted as the label or a neighbouring class, where the data set's classes are ordered",
     ),
     "f1": Entry("metrics.classification:f1", "mean F1 of the classes (macro)"),
     "precision": Entry("metrics.classification:precision", "mean precision of the classes (macro)"),
     "recall": Entry("metrics.classification:recall", "mean recall of the classes (macro)"),
-    "rejected": Entry("metrics.tally:rejected", "share predicted to be none of the classes, or no text at all"),
+    "rejected": Entry("metrics.tally:rejected", "share predicted as none of the classes, or as no text"),
 }
 """Of images with a class each."""
 SEQUENCE_METRICS = {
     **COMMON,
     "character_error_rate": Entry(
         "metrics.sequences:character_error_rate",
-        "of texts: characters to change, add or take away, over their length; lower is better",
+        "of texts: characters to change, add or remove, divided by their length; lower is better",
     ),
     "rejected": METRICS["rejected"],
 }
@@ -46,17 +48,17 @@ TALLIES = {
     "image": Entry("metrics.classification:Tally", "classes"),
     "sequence": Entry("metrics.sequences:TextTally", "texts"),
 }
-"""What counts predictions, by their kind."""
+"""Counters of predictions, by their kind."""
 
 ORDERED_METRICS = frozenset({"one_off_accuracy"})
-"""Those that only ordered classes have."""
+"""Metrics of ordered classes only."""
 ABSOLUTE_METRICS = frozenset({"loss", "cross_entropy"})
-"""Those that are no shares."""
+"""Metrics that are not shares."""
 TRAINING_METRICS = ("loss", "accuracy")
 LOWER_IS_BETTER = frozenset({"loss", "cross_entropy", "rejected", "character_error_rate"})
 
 MONITORS = (*(f"valid/{name}" for name in ALL_METRICS), *(f"train/{name}" for name in TRAINING_METRICS))
-"""What a run can be selected, stopped and scheduled on."""
+"""Metrics that a run can be selected, stopped and scheduled on."""
 
 
 def lower_is_better(name: str) -> bool:
@@ -65,7 +67,7 @@ def lower_is_better(name: str) -> bool:
 
 
 def metric_entries(kind: str, judge: bool = True, ordered: bool = False) -> dict[str, Entry]:
-    """Return the metrics that predictions of a kind have, in training those that it reports."""
+    """Return the metrics of predictions of a kind; without `judge` only those that training reports."""
     left_out = frozenset() if ordered else ORDERED_METRICS
     return {
         name: entry
@@ -75,5 +77,5 @@ def metric_entries(kind: str, judge: bool = True, ordered: bool = False) -> dict
 
 
 def tally_for(kind: str) -> type[BaseTally]:
-    """Return what counts predictions of a kind."""
+    """Return the counter of predictions of a kind."""
     return load_entry(TALLIES[kind])

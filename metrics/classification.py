@@ -14,7 +14,7 @@ TOP = 5
 
 
 class Tally(BaseTally):
-    """As its base; judging counts cross entropy, top-5 and each class too."""
+    """Counts of class predictions; judging adds cross entropy, top-5 and counts of each class."""
 
     kind = "image"
     near: Tensor
@@ -36,7 +36,7 @@ class Tally(BaseTally):
         Shapes: loss [] (the batch's mean), prediction [B], target [B] int64 or [B, K] probabilities,
         log_probabilities [B, K] where the tally judges.
 
-        A soft label counts as its likeliest class: under MixUp or CutMix the image with the larger share, of equal
+        A soft label counts as its most likely class: under MixUp or CutMix the image with the larger share, of equal
         shares the first class.
         """
         label = target.argmax(dim=-1) if target.ndim == 2 else target
@@ -60,12 +60,12 @@ class Tally(BaseTally):
 
 
 def top5_accuracy(tally: Tally) -> Tensor:
-    """Share of samples whose label is among the five likeliest classes."""
+    """Share of samples whose label is among the five most likely classes."""
     return tally.in_top.double() / tally.samples
 
 
 def one_off_accuracy(tally: Tally) -> Tensor:
-    """Share of samples predicted as their label or the class next to it, which only ordered classes have.
+    """Share of samples predicted as their label or a neighbouring class, of ordered classes.
 
     Source: Eidinger et al. 2014, "Age and Gender Estimation of Unfiltered Faces", where it is "1-off".
     """

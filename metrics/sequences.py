@@ -13,9 +13,9 @@ from utils.types import REJECTED
 
 
 class TextTally(BaseTally):
-    """As its base; judging counts edit distances too.
+    """Counts of text predictions; judging adds edit distances.
 
-    Its predictions are [B, T] characters and its targets `Sequences`; log_probabilities are [B, T, K + 1], blank last.
+    Predictions are [B, T] characters and targets `Sequences`; log_probabilities are [B, T, K + 1], blank last.
     """
 
     kind = "sequence"
@@ -46,7 +46,7 @@ def same_texts(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def edit_distances(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return how many characters must be changed, added or taken away to make each text its target.
+    """Return the number of characters to change, add or remove to turn each text into its target.
 
     Shapes: prediction [B, T], target [B, L], int64 with REJECTED behind the text -> [B] int64.
     Source: Levenshtein 1966; the table of Wagner and Fischer 1974, a row a step, all texts at once.
@@ -65,5 +65,5 @@ def edit_distances(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def character_error_rate(tally: TextTally) -> Tensor:
-    """Edit distance of the texts to their targets, over the targets' characters; above 1 if too much is read."""
+    """Edit distance of the texts divided by the targets' characters; above 1 if too much is read."""
     return tally.mistakes.double() / tally.characters

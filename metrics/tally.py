@@ -1,4 +1,4 @@
-"""What the counts of an epoch have in common, whatever is predicted; kept on the device, read once at the end."""
+"""Base of the counts of an epoch, whatever is predicted; kept on the device, read once at the end."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from utils.lookup import load_entry
 
 
 class BaseTally(nn.Module):
-    """What an epoch's metrics are computed from, as buffers.
+    """Counts that an epoch's metrics are computed from, as buffers.
 
     Args:
         num_classes: K.
-        judge: also count what only evaluation reports.
+        judge: also count for metrics that only evaluation reports.
         ordered: the classes are ordered, so that being one class off means something.
 
     Attributes:
-        kind: of what is predicted; decides which metrics there are.
+        kind: "image" or "sequence"; decides which metrics there are.
     """
 
     kind: str
@@ -66,7 +66,7 @@ class BaseTally(nn.Module):
         raise NotImplementedError
 
     def count_samples(self, loss: Tensor, right: Tensor) -> None:
-        """Count what training and judging report. Shapes: loss [], right [B] bool."""
+        """Count for metrics that training and judging report. Shapes: loss [], right [B] bool."""
         self.samples.add_(len(right))  # in place, since `+=` would also assign, which a module does slowly
         self.loss.add_(loss, alpha=len(right))
         self.correct.add_(right.sum())
@@ -78,7 +78,7 @@ class BaseTally(nn.Module):
                 buffer.copy_(over_ranks(buffer.clone()))
 
     def compute(self) -> dict[str, float]:
-        """Return every metric that this tally counts for, over all samples since the reset."""
+        """Return every metric of this tally, over all samples since the reset."""
         here = copy.deepcopy(self).cpu()  # one transfer each, then plain numbers
         entries = metric_entries(self.kind, self.judge, self.ordered)
         return {name: float(load_entry(entry)(here)) for name, entry in entries.items()}
@@ -95,10 +95,10 @@ def cross_entropy(tally: BaseTally) -> Tensor:
 
 
 def accuracy(tally: BaseTally) -> Tensor:
-    """Share of samples predicted right; a rejected sample is not right, nor is a text with a single mistake."""
+    """Share of samples predicted correctly; a rejected sample is wrong, and so is a text with a single error."""
     return tally.correct.double() / tally.samples
 
 
 def rejected(tally: BaseTally) -> Tensor:
-    """Share of samples predicted to be none of the classes; of texts, those in which no character is read."""
+    """Share of samples predicted as none of the classes; of texts, those in which no character is read."""
     return tally.rejected.double() / tally.samples

@@ -273,10 +273,10 @@ def check_predicted_images(folder: RunFolder, tmp_path: Path) -> None:
     rows = pq.read_table(folder.predictions).to_pydict()
     files = []
     for place in range(8):
-        pixels = np.asarray(subject.pictures([place])[0])
+        pixels = np.asarray(subject.original_images([place])[0])
         files.append(tmp_path / f"{place}.png")
         Image.fromarray(pixels.squeeze()).save(files[-1])
-    guesses = [each.guess.name or "" for each in predict(subject, files, top=1).pictures]
+    guesses = [each.guess.name or "" for each in predict(subject, files, top=1).images]
     recorded = [name if isinstance(name, str) else subject.classes[name] for name in rows["prediction"][:8]]
     assert guesses == recorded
 

@@ -722,7 +722,7 @@ def test_the_advised_command_opens_the_dashboard_of_a_folder_of_any_name(output:
     make = subprocess.run(
         ["sh", "-c", f"{dashboard_command(output)} PYTHON='{sys.executable}'"], cwd=ROOT, capture_output=True, text=True
     )
-    assert f"no runs in {output} yet: python train.py makes one" in make.stderr
+    assert f"no runs in {output} yet; python train.py creates one" in make.stderr
 
 
 @pytest.mark.parametrize(("name", "wrong"), [("a%20b", "%20"), ("a?mode=memory", "?")])

@@ -1,4 +1,4 @@
-"""Trackers: where a run's parameters, metrics and files are shown beside those of other runs."""
+"""Trackers: dashboards that show a run's parameters, metrics and files beside those of other runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from utils.lookup import Entry, load_entry
 from utils.secrets import remember_secrets
+from utils.signatures import read_attribute
 
 if TYPE_CHECKING:
     from runs.folder import RunFolder
@@ -35,36 +36,36 @@ def chosen_trackers(config: Any) -> list[str]:
 
 
 def know_the_end(config: Any, folder: RunFolder) -> bool:
-    """Tell whether the trackers of a configuration know how the run of a folder ended, if it did."""
+    """Tell whether the trackers of a configuration have the end of a folder's run, if it ended."""
     return not chosen_trackers(config) or not folder.unreported.is_file()
 
 
 def build_trackers(names: Iterable[str], run: TrackedRun, config: Any) -> list[Tracker]:
     """Open the named trackers for a run.
 
-    None of them ever raises: one that fails, now or later, is told in one warning, and the run goes on without it. The
-    list is as long as `names` on every rank; only rank zero tracks anything.
+    None of them ever raises: a failure, now or later, costs one warning, and the run continues without the tracker.
+    The list is as long as `names` on every rank; only rank zero tracks anything.
 
     Args:
         names: keys of `TRACKERS`.
-        run: what is tracked.
-        config: read for `output_path`, `experiment_name`, `mlflow_uri`, `neptune_mode`, `neptune_username`,
-            `neptune_project_name` and `neptune_api_token`, each only by the tracker that it concerns.
+        run: the run to track.
+        config: has `output_path`, `experiment_name` and the `keys` that each tracker declares.
 
     Raises: KeyError if a name is not in `TRACKERS`.
     """
     from tracking.base import GuardedTracker
 
-    remember_secrets({key: getattr(config, key, None) for key in ("neptune_api_token", "mlflow_uri")})
+    keys = (key for entry in TRACKERS.values() for key in read_attribute(*entry.location.split(":"), "keys") or ())
+    remember_secrets({key: getattr(config, key, None) for key in keys})
     return [GuardedTracker(name, TRACKERS[name], run, config) for name in dict.fromkeys(names)]
 
 
 def open_family(names: Iterable[str], family: Family, config: Any) -> dict[str, str | None]:
     """Show a sweep in the named trackers, before any of its runs is opened in any process.
 
-    What is created once for all, such as MLflow's tables, is created here. One that fails is told in one warning.
+    This creates, once for all runs, MLflow's tables and the like. A failure costs one warning.
 
-    Returns: for each tracker that did not fail, how to see the sweep, such as by an address, if it has a place.
+    Returns: for each tracker that did not fail, how to see the sweep, such as by an address, or None.
     """
     from tracking.base import attempt
 
@@ -80,10 +81,10 @@ def open_family(names: Iterable[str], family: Family, config: Any) -> dict[str, 
 
 
 def close_family(names: Iterable[str], family: Family, config: Any, results: Results) -> None:
-    """Show in the named trackers what became of a sweep's runs in this process."""
+    """Show the results of a sweep's runs in this process in the named trackers."""
     from tracking.base import attempt
 
-    given = family.without_secrets(), config, results.without_secrets()
+    arguments = family.without_secrets(), config, results.without_secrets()
     for name in dict.fromkeys(names):
         tracker = load_entry(TRACKERS[name])
-        attempt(name, tracker, partial(tracker.close_family, *given))
+        attempt(name, tracker, partial(tracker.close_family, *arguments))

@@ -27,11 +27,11 @@ def addresses(output: str, server: str) -> Iterator[str]:
 
 
 def server_command(output: str, port: int, secret: str) -> tuple[list[str], dict[str, str]]:
-    """Return the command of MLflow's server, and what it reads from its environment.
+    """Return the command of MLflow's server, and its environment.
 
-    It has no login, and every user of the machine can reach 127.0.0.1. So all that it answers lies below a path that
-    nobody else knows, and that no command line shows. MLflow's default server has more routes, which stay outside of
-    that path: the Flask application alone is served.
+    It has no login, and every user of the machine can reach 127.0.0.1. So all its pages are below a secret path, which
+    no command line shows. MLflow's default server has further routes outside of that path, so only the Flask
+    application is served.
     """
     flask_only = ["--gunicorn-opts", "--threads 8"] if os.name == "posix" else ["--waitress-opts", ""]
     uri = store_uri(SimpleNamespace(output_path=output, mlflow_uri=None))
@@ -45,16 +45,16 @@ def server_command(output: str, port: int, secret: str) -> tuple[list[str], dict
 
 
 def serve(words: Sequence[str]) -> None:
-    """Print the pages that have a table prepared, and become MLflow's server. Raises: ConfigError."""
+    """Print the addresses of the prepared tables, and become MLflow's server. Raises: ConfigError."""
     output, port = words
     if not port.isdecimal() or not 0 < int(port[:6]) < 2**16:
         raise ConfigError(f"PORT={port}: must be a whole number from 1 to 65535")
     if not (Path(output) / "mlflow.db").is_file():
-        raise ConfigError(f"no runs in {output} yet: python train.py makes one")
+        raise ConfigError(f"no runs in {output} yet; python train.py creates one")
     secret = secrets.token_hex(16)
     command, environment = server_command(output, int(port), secret)
     print("\n".join(addresses(output, f"http://{HOST}:{port}/{secret}")))
-    print("Whoever has such an address can change and delete what it shows.", flush=True)
+    print("Anyone with such an address can change and delete the runs that it shows.", flush=True)
     os.execve(command[0], command, os.environ | environment)
 
 

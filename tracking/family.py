@@ -1,4 +1,4 @@
-"""What the runs of a sweep share in dashboards. Imports nothing heavy, and travels to other processes."""
+"""A sweep as dashboards show it. Imports nothing heavy, and is sent to other processes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from utils.secrets import redact, without_secrets
 class Family:
     """A sweep as trackers show it, the same in every process that runs a part of it.
 
-    Nothing of it enters a run's configuration: a run of a sweep is the run by itself.
+    Nothing of it enters a run's configuration: a run of a sweep is identical to the same run alone.
 
     Args:
-        experiment: what all its runs are filed under.
-        name: what it is called; of letters, digits and `_.-`, and no other sweep's.
-        varied: what its runs differ in, axis -> values, and what the command line set for all of them.
-        num_runs: how many it has, over all its parts.
+        experiment: the experiment of all its runs.
+        name: unique; of letters, digits and `_.-`.
+        varied: axis -> values, and the settings of the command line for all runs.
+        num_runs: number of runs over all its parts.
         about: facts about it, such as the paper and the table; tags of each of its runs too.
-        cell: name of the one run that is meant; empty for the sweep itself.
+        cell: name of one of its runs; empty for the sweep itself.
     """
 
     experiment: str
@@ -31,7 +31,7 @@ class Family:
 
     @property
     def tags(self) -> dict[str, str]:
-        """What a run of it is found by."""
+        """Tags of its runs."""
         return {"sweep": self.name, **self.about, **({"cell": self.cell} if self.cell else {})}
 
     def without_secrets(self) -> Family:
@@ -47,12 +47,12 @@ class Family:
 
 @dataclass(frozen=True)
 class Results:
-    """What became of a sweep's runs in one process.
+    """Results of a sweep's runs in one process.
 
     Args:
-        finished: cell -> its run folder, of those that are finished, now or before.
-        failed: the cells of those that are not.
-        pruned: the cells of those that a search has given up.
+        finished: cell -> run folder, of runs finished now or earlier.
+        failed: cells of the others.
+        pruned: cells of the runs that a search stopped.
     """
 
     finished: dict[str, str] = field(default_factory=dict)

@@ -20,17 +20,18 @@ STATUS = {"success": "FINISHED", "finished": "FINISHED", "failed": "FAILED", "in
 class MLflowTracker(Tracker):
     """A run in an MLflow store.
 
-    Metrics carry the epoch as their step. A run folder keeps its MLflow run in `trackers.json`, so that a resumed run
-    goes on in the same one; there a point that is already stored with the same value is not stored twice. Parameters of
-    an MLflow run cannot change: those that differ on resuming are listed in the tag `changed_params`.
+    Metrics have the epoch as their step. A run folder keeps the id of its MLflow run in `trackers.json`, so that a
+    resumed run continues it; a point that is stored already is not stored again. Parameters of an MLflow run cannot
+    change: those that differ after resuming are listed in the tag `changed_params`.
 
-    The runs of a sweep are children of one run that stands for it.
+    The runs of a sweep are children of one run that represents it.
     """
 
     package = "mlflow"
+    keys = ("mlflow_uri",)
     remedy = (
         "check that the server of mlflow_uri answers or, without one, that mlflow.db is whole and its disk has room "
-        "(moved away, it is made anew), or take mlflow out of the trackers"
+        "(if you move it away, a new one is created), or remove mlflow from the trackers"
     )
 
     def __init__(self, run: TrackedRun, config: Any) -> None:
@@ -39,17 +40,15 @@ class MLflowTracker(Tracker):
         self._logged: dict[tuple[str, int], float] = {}
         with open_store(config, alone=run.family is not None) as self._store:
             self._client = self._store.client
-            self._run_id = self._continue() or self._start()
-            parent = {} if run.family is None else {PARENT: keep_open(self._store, run.family)}
-        self._store.set_tags(
-            self._run_id,
-            {
-                **run.tags,
-                **parent,
-                **({"tags": ", ".join(run.labels)} if run.labels else {}),
-                **({"mlflow.note.content": run.description} if run.description else {}),
-            },
-        )
+            self._run_id = self._resume() or self._start()
+            tags = dict(run.tags)
+            if run.family is not None:
+                tags[PARENT] = keep_open(self._store, run.family)
+        if run.labels:
+            tags["tags"] = ", ".join(run.labels)
+        if run.description:
+            tags["mlflow.note.content"] = run.description
+        self._store.set_tags(self._run_id, tags)
         self.log_hyperparams(run.params)
 
     @property
@@ -85,24 +84,15 @@ class MLflowTracker(Tracker):
     def close_family(cls, family: Family, config: Any, results: Results) -> None:
         close_parent(family, config, results)
 
-    def _continue(self) -> str | None:
-        """Re-open the MLflow run of this run folder; None if there is none or it was deleted."""
-        from mlflow.exceptions import MlflowException
-
+    def _resume(self) -> str | None:
+        """Reopen the MLflow run of this run folder; None if there is none or it was deleted."""
         run_id = saved_id(self.run.folder, "mlflow")
-        if run_id is None:
-            return None
-        try:
-            found = self._client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
-        if found.info.lifecycle_stage == "deleted":
+        stored = None if run_id is None else self._store.find_run(run_id)
+        if run_id is None or stored is None or stored.info.lifecycle_stage == "deleted":
             return None
         self._client.update_run(run_id, status="RUNNING")
-        self._params = dict(found.data.params)
-        for key in found.data.metrics:
+        self._params = dict(stored.data.params)
+        for key in stored.data.metrics:
             history = self._client.get_metric_history(run_id, key)
             history.sort(key=lambda point: point.timestamp)
             self._logged.update({(key, point.step): point.value for point in history})
@@ -116,7 +106,7 @@ class MLflowTracker(Tracker):
 
 
 def _storable(value: float) -> float:
-    """Return the value as a store gives it back: infinities become the largest numbers."""
+    """Return the value as a store returns it: infinities become the largest numbers."""
     return value if math.isnan(value) else max(-sys.float_info.max, min(value, sys.float_info.max))
 
 

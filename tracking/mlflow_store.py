@@ -1,4 +1,4 @@
-"""An MLflow store, one SQLite file below the output folder or a server: how it is opened, and what it takes."""
+"""An MLflow store: one SQLite file below the output folder, or a server."""
 
 from __future__ import annotations
 
@@ -25,31 +25,27 @@ MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 8000  # characters, of a server with it
 MAX_BATCH = 100
 
 VIEW = "mlflow.sharedViewState."
-"""Where the dashboard looks for what a table shows when its address ends in viewStateShareKey=, and what follows it."""
+"""Tag of an experiment that holds a table's state, for addresses that end in viewStateShareKey=<rest of the tag>."""
 EVERY_RUN = "lossbench"
-"""The view of an experiment; each sweep has one of its own."""
-METRICS = tuple(
-    f"metrics.`{name}`"
-    for name in (
-        *("test/accuracy", "best/valid_accuracy", "best/train_accuracy", "best/valid_loss", "best/train_loss"),
-        *("epochs_run", "seconds"),
-    )
+"""The view of all runs of an experiment; each sweep has its own."""
+RESULTS = (
+    *("test/accuracy", "best/valid_accuracy", "best/train_accuracy", "best/valid_loss", "best/train_loss"),
+    *("epochs_run", "seconds"),
 )
-PARAMS = tuple(
-    f"params.`{name}`"
-    for name in (
-        *("runtime", "architecture", "image_size", "batch_size", "num_parameters"),
-        *("convert_to_grayscale", "normalize", "crop_to_bboxes", "erase_background", "augment_images"),
-        *("loss_function", "optimizer", "lr", "weight_decay", "lr_scheduler"),
-        *("dropout", "last_layer_size", "seed"),
-    )
+SETTINGS = (
+    *("runtime", "architecture", "image_size", "batch_size", "num_parameters"),
+    *("convert_to_grayscale", "normalize", "crop_to_bboxes", "erase_background", "augment_images"),
+    *("loss_function", "optimizer", "lr", "weight_decay", "lr_scheduler"),
+    *("dropout", "last_layer_size", "seed"),
 )
+METRICS = tuple(f"metrics.`{name}`" for name in RESULTS)
+PARAMS = tuple(f"params.`{name}`" for name in SETTINGS)
 COLUMNS = ("attributes.`Description`", *PARAMS, *METRICS, "tags.`tags`", "tags.`table`")
 """The thesis's, in its order."""
 
 
 class Store:
-    """A store's client, and the few things that are done with it."""
+    """A store's client, with the few operations that trackers need."""
 
     def __init__(self, config: Any) -> None:
         from mlflow.tracking import MlflowClient
@@ -63,18 +59,29 @@ class Store:
         return self.uri.startswith(("http://", "https://"))
 
     def experiment(self, name: str) -> str:
-        """Return the id of an experiment, which is created if there is none."""
+        """Return the id of an experiment, creating it if necessary."""
         from mlflow.exceptions import MlflowException
 
-        if found := self.client.get_experiment_by_name(name):
-            return found.experiment_id
+        if experiment := self.client.get_experiment_by_name(name):
+            return experiment.experiment_id
         artifacts = None if self.is_remote else (self.output / MLFLOW_COPIES).as_uri()
         tags = {f"{VIEW}{EVERY_RUN}": view()}
         try:
             return self.client.create_experiment(name, artifact_location=artifacts, tags=tags)
         except MlflowException:  # another run created it in between
-            if found := self.client.get_experiment_by_name(name):
-                return found.experiment_id
+            if experiment := self.client.get_experiment_by_name(name):
+                return experiment.experiment_id
+            raise
+
+    def find_run(self, run_id: str) -> Any:
+        """Return a run, None if the store has none of this id."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
             raise
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -84,18 +91,18 @@ class Store:
         for start in range(0, len(texts), MAX_BATCH):
             self.client.log_batch(run_id, tags=texts[start : start + MAX_BATCH])
 
-    def log_params(self, run_id: str, params: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
-        """Store parameters, as texts; those that are `known` cannot change: what differs is told in a tag.
+    def log_params(self, run_id: str, params: Mapping[str, Any], stored: Mapping[str, str]) -> dict[str, str]:
+        """Store parameters as texts; those that are stored cannot change: a tag lists the ones that differ.
 
         Returns: all that are stored now.
         """
         from mlflow.entities import Param
 
         texts = {as_key(name): shorten(str(value), MAX_PARAM) for name, value in params.items()}
-        new = [Param(name, text) for name, text in texts.items() if name not in known]
+        new = [Param(name, text) for name, text in texts.items() if name not in stored]
         for start in range(0, len(new), MAX_BATCH):
             self.client.log_batch(run_id, params=new[start : start + MAX_BATCH])
-        stored = {**texts, **known}
+        stored = {**texts, **stored}
         changed = [f"{name}: {stored[name]} -> {text}" for name, text in texts.items() if text != stored[name]]
         if changed:
             self.set_tags(run_id, {"changed_params": "; ".join(changed)})
@@ -105,7 +112,7 @@ class Store:
 def store_uri(config: Any) -> str:
     """Return the address of a configuration's store. Raises: ConfigError for a path that no address of SQLite can hold.
 
-    Some releases of SQLAlchemy read %20 in it as a space, others do not; MLflow makes folders of what it does not read.
+    Some releases of SQLAlchemy read %20 in it as a space, others do not.
     """
     path = (Path(config.output_path).resolve() / "mlflow.db").as_posix()
     if config.mlflow_uri is None and (wrong := re.search(r"\?|%[0-9A-Fa-f]{2}", path)):
@@ -118,8 +125,8 @@ def store_uri(config: Any) -> str:
 def open_store(config: Any, alone: bool = False) -> Iterator[Store]:
     """Open the store of a configuration.
 
-    Other processes of this machine wait until what is done here is done, where the store is an SQLite file, whose
-    folder and tables the first one creates, and with `alone` for a server too.
+    For an SQLite file other processes of this machine wait meanwhile, as the first one creates its folder and tables;
+    with `alone` they wait for a server, too.
     """
     from filelock import FileLock
 
@@ -140,25 +147,25 @@ def open_store(config: Any, alone: bool = False) -> Iterator[Store]:
 
 
 def _create(database: Path) -> None:
-    """Create the file of a store beside its place and move it there, so that one that is there has all its tables.
+    """Create a store's file under another name and move it to its place, so that a file there has all its tables.
 
-    A process that dies amid them would leave one that MLflow can neither use nor complete.
+    MLflow can neither use nor complete a file that a dying process left with some of them.
     """
     from mlflow.tracking import MlflowClient
 
     for leftover in database.parent.glob(f".{database.name}.begun*"):
         leftover.unlink()
-    begun = database.with_name(f".{database.name}.begun{secrets.token_hex(4)}")  # MLflow knows a name it has opened
+    begun = database.with_name(f".{database.name}.begun{secrets.token_hex(4)}")  # MLflow remembers names it has opened
     MlflowClient(f"sqlite:///{begun.as_posix()}")
     begun.replace(database)
 
 
 def view(columns: Sequence[str] = COLUMNS, **state: Any) -> str:
-    """Return what a runs table shows, in the form in which MLflow shares a view.
+    """Return the state of a runs table in the form in which MLflow shares a view.
 
     Args:
-        columns: those beside name, state and time, in their order.
-        state: what else the page remembers, such as searchFilter and orderByKey.
+        columns: in their order, in addition to name, state and time.
+        state: further state of the page, such as searchFilter and orderByKey.
     """
     unique = list(dict.fromkeys(columns))
     return json.dumps({"selectedColumns": unique, "columnOrder": unique, **state})
@@ -171,5 +178,5 @@ def view_address(server: str, experiment: str, name: str = EVERY_RUN) -> str:
 
 
 def as_key(name: str) -> str:
-    """Return a name of the letters and length that MLflow takes."""
+    """Return a name in the characters and length that MLflow accepts."""
     return shorten(re.sub(r"[^\w./ -]", "_", name, flags=re.ASCII), MAX_KEY)

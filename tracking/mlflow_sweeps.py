@@ -1,8 +1,9 @@
-"""A sweep in MLflow: one run that stands for it, the parent of all its runs, however many processes run them."""
+"""A sweep in MLflow: one run that represents it, the parent of all its runs in any number of processes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,19 @@ from utils.secrets import without_password
 
 PARENT = "mlflow.parentRunId"
 MARK = "sweep_parent"
-"""The tag by which the run of a sweep is found again; its value is the sweep's name."""
+"""Tag of a sweep's run; its value is the sweep's name."""
 PAGE = 1000
 
 
 def open_parent(family: Family, config: Any) -> str:
-    """Let the run of a sweep be there, with the table that shows it; return how that table is opened."""
+    """Create or reopen the run of a sweep and the table that shows it; return how to open that table."""
     with open_store(config, alone=True) as store:
         parent = keep_open(store, family)
         experiment = store.experiment(family.experiment)
         store.log_params(parent, family.varied, store.client.get_run(parent).data.params)
         store.client.log_metric(parent, "runs/all", family.num_runs)
         store.client.set_experiment_tag(experiment, f"{VIEW}{family.name}", sweep_view(family))
-        store.client.set_experiment_tag(experiment, f"{VIEW}{EVERY_RUN}", view())  # an older experiment has another
+        store.client.set_experiment_tag(experiment, f"{VIEW}{EVERY_RUN}", view())  # replaces an older version's
         if store.is_remote:
             return view_address((without_password(store.uri) or "").rstrip("/"), experiment, family.name)
         return f"{dashboard_command(config.output_path)}, which prints the address of sweep {family.name}"
@@ -47,76 +48,66 @@ def sweep_view(family: Family) -> str:
 
 
 def keep_open(store: Store, family: Family) -> str:
-    """Return the id of the run of a sweep, which is created if there is none, and is running from now on.
+    """Return the id of a sweep's run, which is created if necessary, and set it to running.
 
-    The store is open for this process alone. With a server, another machine may create one at the same time: the older
+    The store is open for this process alone. On a server, another machine may create one at the same time: the older
     one counts.
     """
     experiment = store.experiment(family.experiment)
-    if not (known := _parents(store, experiment, family)):
+    if not (parents := _parents(store, experiment, family)):
         tags = {**replace(family, cell="").tags, MARK: family.name}
-        mine = store.client.create_run(experiment, tags=tags, run_name=family.name).info.run_id
-        known = _parents(store, experiment, family)
-        if known[0].info.run_id != mine:
-            store.client.delete_run(mine)
-    parent = known[0]
-    if parent.info.status != "RUNNING":
-        store.client.update_run(parent.info.run_id, status="RUNNING")
-    return parent.info.run_id
+        own = store.client.create_run(experiment, tags=tags, run_name=family.name).info.run_id
+        parents = _parents(store, experiment, family)
+        if parents[0].info.run_id != own:
+            store.client.delete_run(own)
+    parent = parents[0].info
+    if parent.status != "RUNNING":
+        store.client.update_run(parent.run_id, status="RUNNING")
+    return parent.run_id
 
 
 def close_parent(family: Family, config: Any, results: Results) -> None:
-    """Count the runs of a sweep that are finished and failed, and end its run unless some are running elsewhere."""
+    """Count the finished and failed runs of a sweep, and end its run unless some are running elsewhere."""
     with open_store(config, alone=True) as store:
         parent = keep_open(store, family)
         children = _search(store, store.experiment(family.experiment), f"tags.`{PARENT}` = '{parent}'")
-        known = {run.info.run_id: (run.data.tags.get("cell", ""), run.info.status) for run in children}
-        known |= _adopt(store, parent, family, results, known)
-        states: dict[str, set[str]] = {}
-        for cell, status in known.values():
-            states.setdefault(status, set()).add(cell)
-        finished = states.get("FINISHED", set()) | set(results.finished)
-        failed = (states.get("FAILED", set()) | results.failed) - finished
-        stopped = states.get("KILLED", set()) - finished - results.pruned
-        for name, value in {"runs/finished": len(finished), "runs/failed": len(failed)}.items():
-            store.client.log_metric(parent, name, value)
+        states = {run.info.run_id: (run.data.tags.get("cell", ""), run.info.status) for run in children}
+        _adopt(store, parent, family, results, states)
+        cells = defaultdict[str, set[str]](set)
+        for cell, status in states.values():
+            cells[status].add(cell)
+        finished = cells["FINISHED"] | set(results.finished)
+        failed = (cells["FAILED"] | results.failed) - finished
+        stopped = cells["KILLED"] - finished - results.pruned
+        running = cells["RUNNING"] - finished
+        store.client.log_metric(parent, "runs/finished", len(finished))
+        store.client.log_metric(parent, "runs/failed", len(failed))
         if len(finished | results.pruned) >= family.num_runs:
             store.client.set_terminated(parent, "FINISHED")
         elif failed or stopped:
-            if not states.get("RUNNING", set()) - failed - finished:
+            if not running - failed:
                 store.client.set_terminated(parent, "FAILED" if failed else "KILLED")
-        elif not states.get("RUNNING", set()) - finished:  # the others wait for another part, or for the same command
+        elif not running:  # the rest waits for another part, or for the same command
             store.client.update_run(parent, status="SCHEDULED")
 
 
-def _adopt(
-    store: Store, parent: str, family: Family, results: Results, known: Mapping[str, tuple[str, str]]
-) -> dict[str, tuple[str, str]]:
-    """Let runs that were finished before, by themselves or in another sweep, be children of this one.
+def _adopt(store: Store, parent: str, family: Family, results: Results, states: dict[str, tuple[str, str]]) -> None:
+    """Make runs that were finished before, alone or in another sweep, children of this one.
 
-    One that was a child under another name, as the sweep had fewer axes, gets its new one.
+    A child from when the sweep had fewer axes gets its new name.
     """
-    from mlflow.exceptions import MlflowException
-
-    adopted = {}
     for cell, folder in results.finished.items():
         run_id = saved_id(Path(folder), "mlflow")
-        if run_id is None or known.get(run_id) == (cell, "FINISHED"):
+        if run_id is None or states.get(run_id) == (cell, "FINISHED") or store.find_run(run_id) is None:
             continue
-        try:
-            store.set_tags(run_id, {**replace(family, cell=cell).tags, PARENT: parent})
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-        else:
-            adopted[run_id] = (cell, "FINISHED")
-    return adopted
+        store.set_tags(run_id, {**replace(family, cell=cell).tags, PARENT: parent})
+        states[run_id] = (cell, "FINISHED")
 
 
 def _parents(store: Store, experiment: str, family: Family) -> list[Any]:
     """Return the runs of a sweep, the oldest first: one, unless machines raced for it."""
-    found = _search(store, experiment, f"tags.{MARK} = '{family.name}'")
-    return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+    runs = _search(store, experiment, f"tags.{MARK} = '{family.name}'")
+    return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
 def _search(store: Store, experiment: str, text: str) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tracking.base import TrackedRun, Tracker, files_to_copy, given, lasting_id, quiet
+from tracking.base import TrackedRun, Tracker, files_to_copy, filled_in, lasting_id, quiet
 
 ENVIRONMENT = {
     "NEPTUNE_RETRIES_TIMEOUT": "10",  # seconds; the client's own defaults are 60 and 600
@@ -22,11 +22,12 @@ STOP_SECONDS = 30
 class NeptuneTracker(Tracker):
     """A Neptune run in `neptune_mode` offline, async, sync or debug.
 
-    Offline records lie in `<run folder>/neptune` as lines of JSON; a resumed run adds a second record. Neptune keeps
-    finite numbers only: others are left out.
+    Offline records are lines of JSON in `<run folder>/neptune`; a resumed run adds a second record. Neptune stores
+    finite numbers only: others are skipped.
     """
 
     package = "neptune"
+    keys = ("neptune_mode", "neptune_username", "neptune_project_name", "neptune_api_token")
     remedy = "neptune_mode: offline, or a token (NEPTUNE_API_TOKEN) of a server that answers"
 
     def __init__(self, run: TrackedRun, config: Any) -> None:
@@ -70,8 +71,8 @@ class NeptuneTracker(Tracker):
             neptune: Any = importlib.import_module("neptune")
             mode: Any = self.config.neptune_mode
             online = mode in ("async", "sync")
-            token = given(os.environ.get("NEPTUNE_API_TOKEN")) or given(self.config.neptune_api_token)
-            owner, project = given(self.config.neptune_username), given(self.config.neptune_project_name)
+            token = filled_in(os.environ.get("NEPTUNE_API_TOKEN")) or filled_in(self.config.neptune_api_token)
+            owner, project = filled_in(self.config.neptune_username), filled_in(self.config.neptune_project_name)
             if online and not (token and owner and project):
                 raise ValueError(
                     f"neptune_mode {mode} needs neptune_username, neptune_project_name and a token in "
@@ -102,7 +103,7 @@ class NeptuneTracker(Tracker):
 
 @contextmanager
 def data_folder(folder: Path) -> Iterator[None]:
-    """Let the client keep its records in `folder`; it reads the place from the environment when a run is opened."""
+    """Let the client keep its records in `folder`, which it reads from the environment when a run is opened."""
     before = os.environ.get("NEPTUNE_DATA_DIRECTORY")
     os.environ["NEPTUNE_DATA_DIRECTORY"] = str(folder)
     try:

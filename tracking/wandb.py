@@ -18,12 +18,12 @@ ENVIRONMENT = {"WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
 class WandbTracker(Tracker):
     """A Weights & Biases run under the run folder; `wandb sync` sends offline ones to a server.
 
-    The logger gets a run that is opened here: the client is told to record neither the command line (it may hold a
-    secret), nor the machine, console, code or packages, and to draw curves over the epoch.
+    The run is opened here for the logger, so that the client does not record the command line (it may hold a secret),
+    the machine, console, code or packages, and draws curves over the epoch.
     """
 
     package = "wandb"
-    remedy = "`wandb login`, or WANDB_MODE=offline, or take wandb out of the trackers"
+    remedy = "`wandb login`, or WANDB_MODE=offline, or remove wandb from the trackers"
 
     def __init__(self, run: TrackedRun, config: Any) -> None:
         super().__init__(run, config)
@@ -38,7 +38,7 @@ class WandbTracker(Tracker):
         return self._id
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        # As a metric and not as the logger's step, which would be shown as "trainer/global_step".
+        # as a metric and not as the logger's step, which would be shown as "trainer/global_step"
         self._open().log_metrics(metrics if step is None else {**metrics, "epoch": step})
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:

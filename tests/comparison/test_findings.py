@@ -13,11 +13,12 @@ from comparison.notes import notes
 from comparison.page.writing import write_page
 from comparison.reading import find_runs
 from comparison.tables import build_tables
+from evaluation import EVALUATIONS
 from evaluation.findings import Finding, Findings
-from evaluation.glossary import GAIN, GLOSSARY, SHARE
+from evaluation.glossary import GAIN, SHARE, glossary
 from evaluation.record import read_record
 
-NUMBERS = [(evaluation, number) for evaluation, numbers in GLOSSARY.items() for number in numbers]
+NUMBERS = [(evaluation, number) for evaluation in EVALUATIONS for number in glossary(evaluation)]
 CE, OSM = "loss_function=CrossEntropyLoss", "loss_function=OneSidedMarginLoss"
 
 
@@ -39,7 +40,7 @@ def found(evaluation: str, number: str, value: float) -> Findings:
 def test_every_number_of_every_evaluation_is_shown_in_its_unit_and_ranked_by_its_direction(
     tmp_path, evaluation, pattern
 ):
-    known, number = GLOSSARY[evaluation][pattern], pattern.replace("*", "flips")
+    known, number = glossary(evaluation)[pattern], pattern.replace("*", "flips")
     values = {CE: 0.25, OSM: 0.5}
     for loss, value in values.items():
         leave(tmp_path, loss, evaluated=found(evaluation, number, value))
@@ -83,7 +84,7 @@ def test_numbers_of_an_older_version_have_the_unit_of_their_name(tmp_path):
     record = read_record(folder.evaluation)
     assert record is not None
     evaluated = record.evaluated["classification"]
-    assert evaluated.findings.found == {
+    assert evaluated.findings.results == {
         "accuracy": Finding(0.5, "%", 2, "higher"),
         "gone": Finding(12.0),
     }

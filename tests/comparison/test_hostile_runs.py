@@ -18,7 +18,7 @@ import compare
 from comparison.reading import find_runs
 from evaluation.findings import Findings
 from evaluation.record import read_record
-from evaluation.report import _picture
+from evaluation.report import _figure
 from runs.folder import DamagedFile, RunFolder, TrialRecord
 
 RECORDS = ("summary.json", "environment.json", "trial.json", "classes.json", "evaluation/evaluation.json")
@@ -165,7 +165,7 @@ def test_a_picture_outside_an_evaluations_folder_is_refused(tmp_path, file):
     values = json.loads(path.read_text())
     values["evaluations"]["calibration"]["pictures"] = [{"file": file, "caption": "x"}]
     path.write_text(json.dumps(values))
-    with pytest.raises(DamagedFile, match="names a picture outside its folder"):
+    with pytest.raises(DamagedFile, match="names a figure outside its folder"):
         read_record(folder.evaluation)
 
 
@@ -202,5 +202,5 @@ def test_no_file_but_a_picture_of_the_folder_stands_in_a_report(tmp_path, put, b
     (folder.evaluation / "evaluation.json").write_text(json.dumps(values))
     record = read_record(folder.evaluation)
     assert record is not None
-    (picture,) = record.evaluated["calibration"].findings.pictures
-    assert _picture(picture, "calibration") == "<p class=warning>x.png is no picture of this evaluation</p>"
+    (figure,) = record.evaluated["calibration"].findings.figures
+    assert _figure(figure, "calibration") == "<p class=warning>x.png is no figure of this evaluation</p>"

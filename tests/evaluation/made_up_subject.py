@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from configuration.schema import Configuration
-from evaluation.parts import choose_part
+from evaluation.images import open_part
 from evaluation.subject import Answers, Subject
 from losses import LOSSES
 from runs.checkpoints import save_checkpoint
@@ -25,7 +25,7 @@ def make_subject(config: Configuration, on: str = "test") -> Subject:
     """Return a run of this configuration with the weights it would begin with, as its epoch 0."""
     prepared = prepare(config)
     folder = run_folder(config, prepared.data.fingerprint)
-    part = choose_part(prepared.data, on)
+    part = open_part(prepared.data, on)
     output = part.output(folder.path)
     output.mkdir(parents=True, exist_ok=True)
     subject = Subject(
@@ -40,6 +40,12 @@ def keep(subject: Subject, epoch: int, best: bool = False) -> None:
     path = subject.folder.best if best else subject.folder.kept(epoch)
     path.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint({"state_dict": subject.classifier.state_dict(), "epoch": epoch}, path)
+
+
+def restore(subject: Subject) -> None:
+    """Give the network its selected weights back."""
+    with subject.at_epochs([]):
+        pass
 
 
 def scramble(subject: Subject, seed: int) -> None:

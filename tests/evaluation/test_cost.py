@@ -59,13 +59,13 @@ def work(monkeypatch):
 
 def test_the_time_of_known_work_is_measured(work):
     timing = measure(work, CPU, repeats=5, seconds=10)
-    assert timing.number == 5
+    assert timing.passes == 5
     assert [timing.low, timing.median, timing.high] == pytest.approx([20, 20, 20])
 
 
 def test_passes_end_when_their_time_is_over_but_not_before_three(work):
-    assert measure(work, CPU, repeats=1000, seconds=0.01).number == 3
-    assert measure(work, CPU, repeats=1000, seconds=0.09).number == 5
+    assert measure(work, CPU, repeats=1000, seconds=0.01).passes == 3
+    assert measure(work, CPU, repeats=1000, seconds=0.09).passes == 5
 
 
 def test_memory_that_is_taken_and_freed_is_seen():

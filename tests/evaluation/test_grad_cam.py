@@ -7,9 +7,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evaluation.feature_maps import last_map_and_gradient, layout
 from evaluation.findings import NotApplicable
-from evaluation.grad_cam import class_activation, enlarge, evidence, grad_cam, scores_are_evidence
+from evaluation.grad_cam import (
+    class_activation,
+    enlarge,
+    evidence,
+    grad_cam,
+    last_map_and_gradient,
+    layout,
+    scores_are_evidence,
+)
 from losses import LOSSES, build_loss
 from models.networks.base import Network, pool_to_vector
 from tests.evaluation.made_up_subject import LOSSES_OF_CLASSES, make_subject
@@ -42,12 +49,6 @@ def test_after_a_global_average_the_map_is_that_of_class_activation_mapping(toy)
         for k in range(4):
             expected += weights[k] / (5 * 4) * maps[place, k]
         torch.testing.assert_close(class_activation(features, gradient)[place], expected.clamp(min=0))
-
-
-def test_weights_are_means_of_gradients_and_negative_sums_vanish():
-    features, gradient = torch.ones(1, 2, 1, 2), torch.tensor([[[[1.0, 3.0]], [[-1.0, 0.0]]]])
-    assert class_activation(features, gradient).tolist() == [[[1.5, 1.5]]]  # 2 - 0.5
-    assert class_activation(features, -gradient).tolist() == [[[0, 0]]]
 
 
 def test_evidence_of_logits_is_the_score_and_of_costs_the_log_odds():
@@ -87,9 +88,9 @@ def test_maps_are_found_in_every_layout():
 
 
 @pytest.mark.parametrize(
-    ("shape", "reason"), [((1, 5), "a vector"), ((1, 5, 1, 1), "single place"), ((1, 6, 2), "do not lie in a grid")]
+    ("shape", "reason"), [((1, 5), "a vector"), ((1, 5, 1, 1), "single place"), ((1, 6, 2), "do not form a grid")]
 )
-def test_features_without_places_are_said_to_be(shape, reason):
+def test_features_without_places_are_refused(shape, reason):
     plain = nn.Module()
     with pytest.raises(NotApplicable, match=reason):
         layout(plain, torch.zeros(shape), torch.zeros(1, 3, 8, 8))
@@ -117,5 +118,5 @@ def test_right_and_wrong_predictions_are_drawn(quick, changes):
     right = int(subject.answers.right.sum())
     assert found.numbers["maps"] == min(2, right) + 2 * min(2, len(subject.answers.right) - right)
     assert found.numbers["empty_maps"] < found.numbers["maps"]
-    assert all(picture.path.is_file() for picture in found.pictures)
+    assert all(picture.path.is_file() for picture in found.figures)
     assert any("log odds" in note for note in found.notes) == ("loss_function" in changes)

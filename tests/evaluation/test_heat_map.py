@@ -9,8 +9,7 @@ import pytest
 from msgspec import structs
 
 from evaluation import heat_map as module
-from evaluation.heat_map import heat_map, same_images
-from evaluation.heat_map_picture import Believed, classes_to_show, plot_beliefs
+from evaluation.heat_map import Line, classes_to_show, heat_map, plot_lines, same_images
 from tests.evaluation.made_up_subject import make_subject
 from utils.types import ConfigError
 
@@ -43,7 +42,7 @@ def test_each_run_gives_its_own_probabilities_of_the_same_images(quick, subject,
     for run, each in enumerate((subject, other)):
         np.testing.assert_allclose(told[run], each.answers.log_probabilities.exp()[[7, 2]].numpy(), atol=2e-6)
     assert "OneSidedMarginLoss are a convention" in found.notes[0]
-    assert found.pictures[0].path.is_file()
+    assert found.figures[0].path.is_file()
 
 
 def test_runs_are_called_by_what_tells_them_apart(subject):
@@ -62,56 +61,54 @@ def test_runs_are_called_by_what_tells_them_apart(subject):
 def test_without_images_some_right_and_some_wrong_are_shown(subject):
     found = heat_map(subject)
     right = dict(zip(subject.answers.index.tolist(), subject.answers.right.tolist(), strict=True))
-    shown = [right[row] for row in found.details["images"]]
-    assert shown == [True] * 4 + [False] * 4
+    assert [right[row] for row in found.details["images"]] == [True] * 4 + [False] * 4
     assert heat_map(subject).details == found.details
+    assert found.notes[0].startswith("the images are a random sample of 4 right and 4 wrong predictions of this run")
+    assert all("sample" not in note for note in heat_map(subject, images=[0, 1]).notes)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"classes": ["3", "8", "6"]}, r"other: tells other classes apart: 3, without 0"),
-        ({"classes": ["8", "3", "0"]}, r"other: tells other classes apart: 3, in another order"),
-    ],
+    ("classes", "message"),
+    [(["3", "8", "6"], "has other classes: 3, without 0"), (["8", "3", "0"], "has other classes: 3, in another order")],
 )
-def test_runs_of_other_classes_are_refused(quick, subject, open_as, changes, message):
-    path = open_as(make_subject(quick(**changes)))
-    with pytest.raises(ConfigError, match=rf"evaluate_params\.heat_map\.runs: .*{message}"):
+def test_runs_of_other_classes_are_refused(quick, subject, open_as, classes, message):
+    path = open_as(make_subject(quick(classes=classes)))
+    with pytest.raises(ConfigError, match=rf"evaluate_params\.heat_map\.runs: .*other: {message}"):
         heat_map(subject, runs=[path])
 
 
-def test_runs_tested_on_other_images_are_refused(subject, open_as):
+def test_runs_with_other_test_images_are_refused(subject, open_as):
     table = subject.part.stream.table
     inverted = dataclasses.replace(table, images=255 - table.images)
     other = make_subject(subject.config)
     other.part.stream.table = inverted
     assert same_images(table, dataclasses.replace(table))
     assert not same_images(table, inverted)
-    with pytest.raises(ConfigError, match=r"evaluate_params\.heat_map\.runs: .*was tested on other images, by digits"):
+    with pytest.raises(ConfigError, match=r"evaluate_params\.heat_map\.runs: .*has other test images, of digits"):
         heat_map(subject, images=[0], runs=[open_as(other)])
 
 
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"images": [0, 100_000]}, r"heat_map\.images: must be rows of the test images, 0 to \d+, got \[100000\]"),
-        ({"images": []}, r"heat_map\.images: must be 1 to 40 rows, got 0"),
-        ({"runs": ["nowhere"]}, r"heat_map\.runs: nowhere: no such folder"),
+        ({"images": [0, 100_000]}, r"images: must be rows of the test images, 0 to \d+, got \[100000\]"),
+        ({"images": []}, r"images: must be 1 to 40 rows, got 0"),
+        ({"runs": ["nowhere"]}, r"runs: nowhere: no such folder"),
     ],
 )
-def test_parameters_out_of_range_are_told(subject, params, message):
-    with pytest.raises(ConfigError, match=rf"evaluate_params\.{message}"):
+def test_parameters_out_of_range_are_refused(subject, params, message):
+    with pytest.raises(ConfigError, match=rf"evaluate_params\.heat_map\.{message}"):
         heat_map(subject, **params)
 
 
 def test_of_many_classes_the_label_the_predictions_and_the_likeliest_are_shown():
     probabilities = np.zeros((2, 150))
     probabilities[0, 5:20], probabilities[1, 120] = 0.05, 0.9
-    shown = classes_to_show(Believed(np.zeros((4, 4, 3), np.uint8), 0, 140, probabilities, np.array([130, -1])), 150)
+    shown = classes_to_show(Line(np.zeros((4, 4, 3), np.uint8), 0, 140, probabilities, np.array([130, -1])), 150)
     assert len(shown) == 12
     assert {140, 130, 120, 5} <= {*shown}
     assert shown == sorted(shown)
-    assert classes_to_show(Believed(np.zeros((4, 4, 3), np.uint8), 0, 1, probabilities[:, :9], np.array([0])), 9) == [
+    assert classes_to_show(Line(np.zeros((4, 4, 3), np.uint8), 0, 1, probabilities[:, :9], np.array([0])), 9) == [
         *range(9)
     ]
 
@@ -119,8 +116,8 @@ def test_of_many_classes_the_label_the_predictions_and_the_likeliest_are_shown()
 def test_many_runs_and_long_names_are_drawn(tmp_path):
     random = np.random.default_rng(0)
     images = [
-        Believed(np.zeros((8, 8, 1), np.uint8), n, n, random.dirichlet(np.ones(120), 6), np.arange(6)) for n in (0, 1)
+        Line(np.zeros((8, 8, 1), np.uint8), n, n, random.dirichlet(np.ones(120), 6), np.arange(6)) for n in (0, 1)
     ]
     names = [f"class {n} of a very long name $x_{n}" for n in range(120)]
-    plot_beliefs(images, [f"run {n} " + 40 * "x" for n in range(6)], names, tmp_path / "x.png")
+    plot_lines(images, [f"run {n} " + 40 * "x" for n in range(6)], names, tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 10_000

@@ -1,11 +1,10 @@
-"""What is read of texts, against texts by hand."""
+"""Numbers of texts against texts by hand."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
 
-import numpy as np
 import pytest
 
 from datasets.sequences import decode_texts
@@ -50,25 +49,18 @@ def test_numbers_are_those_of_the_texts(subject):
     assert [row[4] for row in misread.rows] == ["1"]
     written, read = misread.rows[0][2:4]
     assert difflib.SequenceMatcher(None, written, read).ratio() >= 1 - 1 / len(written)
-    assert {picture.path.name for picture in found.pictures} == {"places.png", "misread.png"}
-    assert all(picture.path.is_file() for picture in found.pictures)
+    assert {figure.path.name for figure in found.figures} == {"places.png", "misread.png"}
+    assert all(figure.path.is_file() for figure in found.figures)
 
 
-def test_a_run_on_texts_is_judged_as_its_test_judged_it_and_by_nothing_for_classes(subject):
-    record = evaluate(subject, also=["classification"], tell=lambda text: None)
+def test_texts_are_judged_as_in_the_run_s_test_and_not_by_evaluations_of_classes(subject):
+    record = evaluate(subject, also=["classification"], echo=lambda text: None)
     summary = subject.folder.read_summary()
     numbers = record.evaluated["reading"].findings.numbers
     assert numbers["accuracy"] == pytest.approx(summary["test/accuracy"])
     assert numbers["character_error_rate"] == pytest.approx(summary["test/character_error_rate"])
     assert "classification" not in record.evaluated
-    assert "classification: it says nothing about sequences" in record.facts["left_out"]
-
-
-def test_one_beam_of_all_texts_reads_no_worse_than_chance_of_its_own(subject):
-    subject.output.mkdir(parents=True)
-    found = reading(subject, beams=4, shown=0)
-    assert np.isfinite(found.numbers["character_error_rate_by_beams"])
-    assert "accuracy_by_beams" in found.words
+    assert "classification: cannot judge sequences" in record.facts["left_out"]
 
 
 def test_pictures_are_read_as_the_test_images_were(subject, tmp_path):
@@ -76,7 +68,7 @@ def test_pictures_are_read_as_the_test_images_were(subject, tmp_path):
     for row in range(5):
         paths.append(tmp_path / f"{row}.png")
         subject.part.stream.table.load(row).save(paths[-1])
-    told = predict(subject, paths, top=3)
+    predictions = predict(subject, paths, top=3)
     texts = decode_texts(subject.answers.prediction.numpy()[:5], subject.classes)
-    assert [each.guess.name or "" for each in told.pictures] == texts
-    assert all(0 < each.guess.likeliest[0][1] <= 1 for each in told.pictures)
+    assert [each.guess.name or "" for each in predictions.images] == texts
+    assert all(0 < each.guess.likeliest[0][1] <= 1 for each in predictions.images)

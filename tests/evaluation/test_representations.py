@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from evaluation.choosing import draw, draw_of_each
-from evaluation.representation_pictures import class_colours, plot_points
-from evaluation.representations import distances, embed, representations
+from evaluation.images import sample, sample_of_each_class
+from evaluation.representations import class_colours, distances, embed, plot_points, representations
 from tests.evaluation.made_up_subject import make_subject
 from utils.types import ConfigError
 
@@ -55,23 +54,23 @@ def test_representations_measure_the_features_of_the_images_chosen(quick):
     subject = make_subject(quick(classes=["3", "8", "0"]))
     found = representations(subject, images_per_class=9)
     answers = subject.answers
-    chosen = draw_of_each(answers.target.numpy(), 9, 0, "representations")
+    chosen = sample_of_each_class(answers.target.numpy(), 9, 0, "representations")
     assert found.numbers["images"] == 27 == len(chosen)
     intra, inter = distances(answers.features.numpy()[chosen], answers.target.numpy()[chosen])
     assert found.numbers["intra_class_distance"] == pytest.approx(intra, rel=1e-5)
     assert found.numbers["distance_ratio"] == pytest.approx(intra / inter, rel=1e-5)
     assert 0 < found.numbers["pca_variance"] <= 1
-    (picture,) = found.pictures
+    (picture,) = found.figures
     with Image.open(picture.path) as image:
         assert image.width > 500
 
 
 def test_images_are_drawn_by_the_seed_and_all_where_there_are_fewer():
     labels = np.array([0, 0, 0, 1, 1, 2])
-    assert draw_of_each(labels, 1, 0, "x").tolist() == draw_of_each(labels, 1, 0, "x").tolist()
-    assert np.bincount(labels[draw_of_each(labels, 2, 0, "x")]).tolist() == [2, 2, 1]
-    assert draw(5, None).tolist() == draw(5, 9, 0).tolist() == [0, 1, 2, 3, 4]
-    assert {tuple(draw(50, 3, seed).tolist()) for seed in range(5)} > {tuple(draw(50, 3, 0).tolist())}
+    assert sample_of_each_class(labels, 1, 0, "x").tolist() == sample_of_each_class(labels, 1, 0, "x").tolist()
+    assert np.bincount(labels[sample_of_each_class(labels, 2, 0, "x")]).tolist() == [2, 2, 1]
+    assert sample(5, None).tolist() == sample(5, 9, 0).tolist() == [0, 1, 2, 3, 4]
+    assert {tuple(sample(50, 3, seed).tolist()) for seed in range(5)} > {tuple(sample(50, 3, 0).tolist())}
 
 
 def test_every_class_of_many_has_a_colour_of_its_own():
@@ -89,12 +88,6 @@ def test_a_hundred_classes_with_long_names_and_formulas_are_drawn(tmp_path):
         assert image.width > 1.5 * image.height
 
 
-@pytest.mark.parametrize(
-    ("params", "message"),
-    [
-        ({"perplexity": 1e4, "tsne": True}, r"perplexity: must be < \d+, the images, got 10000\.0"),
-    ],
-)
-def test_parameters_out_of_range_are_told(quick, params, message):
-    with pytest.raises(ConfigError, match=message):
-        representations(make_subject(quick(classes=["3", "8"])), **params)
+def test_a_perplexity_beyond_the_images_is_refused(quick):
+    with pytest.raises(ConfigError, match=r"perplexity: must be less than the \d+ images, got 10000\.0"):
+        representations(make_subject(quick(classes=["3", "8"])), perplexity=1e4, tsne=True)

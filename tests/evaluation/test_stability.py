@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from evaluation.findings import NotApplicable
+from evaluation.images import augmented_stream
 from evaluation.stability import spread, stability
-from evaluation.views import augmented_stream
 from tests.evaluation.made_up_subject import make_subject
 from utils.types import ConfigError
 
@@ -36,20 +36,13 @@ def test_views_that_are_sure_of_different_classes_are_farthest_apart():
     assert float(divergence) == pytest.approx(math.log(4))
 
 
-def test_views_that_agree_are_not_apart():
-    log_p = torch.randn(10, 1, 5, dtype=torch.float64).log_softmax(dim=2).expand(-1, 6, -1)
-    variation, divergence = spread(log_p)
-    assert variation.tolist() == pytest.approx([0] * 10, abs=1e-12)
-    assert divergence.tolist() == pytest.approx([0] * 10, abs=1e-12)
-
-
 def test_an_augmentation_that_does_nothing_changes_no_prediction(quick):
     subject = make_subject(quick())
     found = stability(subject, views=2, augmentations={"RandomHorizontalFlip": {"p": 0.0}})
     assert (found.numbers["changed"], found.numbers["steady"]) == (0, 1)
     assert found.numbers["total_variation"] == pytest.approx(0, abs=1e-6)
     assert found.numbers["accuracy_of_views"] == found.numbers["accuracy"]
-    assert [picture.path.name for picture in found.pictures] == ["stability.png"]
+    assert [figure.path.name for figure in found.figures] == ["stability.png"]
 
 
 def test_numbers_are_those_of_the_views_asked_one_by_one(quick):
@@ -76,25 +69,33 @@ def test_the_least_stable_images_are_shown_with_their_views(quick):
     (table,) = found.tables
     assert len(table.rows) == 3
     assert table.rows[0][3] == f"{round(4 * max(found.details['changed']))} of 4"
-    pictures = {picture.path.name: np.asarray(Image.open(picture.path)) for picture in found.pictures}
-    assert pictures.keys() == {"stability.png", "stability_images.png"}
-    height, width = pictures["stability_images.png"].shape[:2]
+    histogram, images = (figure.path for figure in found.figures)
+    assert (histogram.name, images.name) == ("stability.png", "stability_images.png")
+    with Image.open(images) as image:
+        width, height = image.size
     assert width / height == pytest.approx(5 / (3 * 1.19), rel=0.02)  # the image and 4 views, 3 rows with headings
 
 
-def test_a_run_without_augmentation_has_no_such_views(quick):
-    with pytest.raises(NotApplicable, match="without augmentation"):
-        stability(make_subject(quick()))
+def test_the_axis_of_changed_views_has_whole_numbers_alone(quick, monkeypatch):
+    figures = []
+    monkeypatch.setattr("evaluation.stability.write_figure", lambda figure, path: figures.append(figure))
+    flips = {"RandomHorizontalFlip": {}}
+    stability(make_subject(quick(classes=["3", "8"])), views=4, shown=0, augmentations=flips)
+    counts, variation = figures[0].axes
+    low, high = counts.get_xlim()
+    assert [tick for tick in counts.get_xticks() if low <= tick <= high] == [0, 1, 2, 3, 4]
+    assert variation.get_xlim() == (0, 1)
 
 
 @pytest.mark.parametrize(
-    ("params", "message"),
+    ("augmentations", "error", "message"),
     [
-        ({"augmentations": "flip"}, r"stability\.augmentations: must be a mapping of transforms .* got 'flip'"),
-        ({"augmentations": {"RandomFlip": {}}}, r"stability\.augmentations\.RandomFlip: unknown transform"),
-        ({"augmentations": {"RandomCrop": {"siz": 3}}}, r"stability\.augmentations\.RandomCrop\.siz: unknown param"),
+        (None, NotApplicable, "without augmentation"),
+        ("flip", ConfigError, r"stability\.augmentations: must be a mapping of transforms .* got 'flip'"),
+        ({"RandomFlip": {}}, ConfigError, r"stability\.augmentations\.RandomFlip: unknown transform"),
+        ({"RandomCrop": {"siz": 3}}, ConfigError, r"stability\.augmentations\.RandomCrop\.siz: unknown param"),
     ],
 )
-def test_parameters_that_cannot_be_are_refused(quick, params, message):
-    with pytest.raises(ConfigError, match=message):
-        stability(make_subject(quick(**AUGMENTED)), **params)
+def test_impossible_augmentations_are_refused(quick, augmentations, error, message):
+    with pytest.raises(error, match=message):
+        stability(make_subject(quick()), augmentations=augmentations)

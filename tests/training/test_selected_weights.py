@@ -40,7 +40,7 @@ RUNS = {
 
 def numbers(folder: RunFolder, part: str) -> dict[str, float]:
     """Return what evaluate.py finds of a part, as metrics.csv and summary.json name it."""
-    record = evaluate(open_subject(folder.path, part), only=["classification", "calibration"], tell=lambda text: None)
+    record = evaluate(open_subject(folder.path, part), only=["classification", "calibration"], echo=lambda text: None)
     accuracy, nll = (record.evaluated[name].findings.numbers for name in ("classification", "calibration"))
     return {f"{part}/accuracy": accuracy["accuracy"], f"{part}/cross_entropy": nll["nll"]}
 
@@ -65,13 +65,13 @@ def test_pictures_have_the_classes_of_the_test_and_the_report_names_the_precisio
     paths = [tmp_path / f"{number:03}.png" for number in range(60)]
     for number, path in enumerate(paths):
         Image.fromarray(images[number].squeeze()).save(path)
-    pictures = predict(subject, paths, top=1).pictures
+    pictures = predict(subject, paths, top=1).images
     assert [each.guess.name for each in pictures] == [subject.classes[k] for k in table["prediction"][:60]]
-    record = evaluate(subject, only=["classification"], tell=lambda text: None)
+    record = evaluate(subject, only=["classification"], echo=lambda text: None)
     assert record.facts["precision"] == "bf16-mixed"
     assert ", bf16-mixed, " in (folder.evaluation / "report.html").read_text()
     other = open_subject(folder.path, "test", ["precision=32-true"])
-    assert evaluate(other, only=["classification"], tell=lambda text: None).facts["precision"] == "32-true"
+    assert evaluate(other, only=["classification"], echo=lambda text: None).facts["precision"] == "32-true"
     assert not torch.equal(other.answers.scores, answers.scores)
 
 
@@ -79,7 +79,7 @@ def test_every_evaluation_of_a_bf16_run_works(quick):
     for precision in ("bf16-mixed", "bf16-true"):
         folder, _ = runner.train(quick(num_epochs=1, precision=precision, image_size=32, **SMALL))
         subject = open_subject(folder.path)
-        record = evaluate(subject, only=["classification", "grad_cam", "attacks"], tell=lambda text: None)
+        record = evaluate(subject, only=["classification", "grad_cam", "attacks"], echo=lambda text: None)
         found = {name: record.evaluated[name].findings.numbers["accuracy"] for name in ("attacks", "classification")}
         assert found["attacks"] == found["classification"]
 
