@@ -42,3 +42,32 @@ def entry(container: dict[Any, Any] | list[Any], path: Key) -> tuple[Any, Key]:
     if first.isdecimal() and first not in container and list(container)[int(first) : int(first) + 1] == [*rest[:1]]:
         return (rest[0], rest[1:]) if rest else (first, rest)
     return first, rest
+
+
+def put(value: Any, path: Key, new: Any) -> Any:
+    """Return a value of YAML's with one entry replaced, the old one untouched.
+
+    Raises: KeyError with the value that holds no entries, or without such an item.
+    """
+    if not path:
+        return new
+    if not isinstance(value, (dict, list, type(None))):
+        raise KeyError(value)
+    inner = value or {}
+    part, rest = entry(inner, path)
+    if isinstance(inner, list):
+        return [*inner[:part], put(inner[part], rest, new), *inner[part + 1 :]]
+    return inner | {part: put(inner.get(part), rest, new)}
+
+
+def value_at(value: Any, path: Key) -> Any:
+    """Return the value that a path leads to, None if nothing."""
+    while path:
+        if not isinstance(value, (dict, list)):
+            return None
+        try:
+            part, path = entry(value, path)
+        except KeyError:
+            return None
+        value = value.get(part) if isinstance(value, dict) else value[part]
+    return value
