@@ -44,17 +44,28 @@ def entry(container: dict[Any, Any] | list[Any], path: Key) -> tuple[Any, Key]:
     return first, rest
 
 
+class NoEntry(KeyError):
+    """A value has no entry of the name that the first part of a path is."""
+
+    def __init__(self, value: Any, path: Key) -> None:
+        super().__init__(path)
+        self.value, self.path = value, path
+
+
 def put(value: Any, path: Key, new: Any) -> Any:
     """Return a value of YAML's with one entry replaced, the old one untouched.
 
-    Raises: KeyError with the value that holds no entries, or without such an item.
+    Raises: NoEntry where a plain value, or a list without such an item, is in the way.
     """
     if not path:
         return new
-    if not isinstance(value, (dict, list, type(None))):
-        raise KeyError(value)
-    inner = value or {}
-    part, rest = entry(inner, path)
+    inner = {} if value is None else value
+    if not isinstance(inner, (dict, list)):
+        raise NoEntry(value, path)
+    try:
+        part, rest = entry(inner, path)
+    except KeyError:
+        raise NoEntry(value, path) from None
     if isinstance(inner, list):
         return [*inner[:part], put(inner[part], rest, new), *inner[part + 1 :]]
     return inner | {part: put(inner.get(part), rest, new)}

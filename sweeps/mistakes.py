@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from configuration.chains import put
-from configuration.reading import NameChecks, check_names, check_types, is_mapping, show
+from configuration.chains import NoEntry, put
+from configuration.checks import NameChecks, check_names, check_types, show
+from configuration.reading import is_mapping
 from configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Key, Mistake
 from runs.identity import settings_of
 from sweeps.block import (
@@ -136,8 +137,8 @@ def _value_mistakes(
     common = values.get(top, Configuration().values()[top])
     try:
         given = put(common, key[1:], value)
-    except KeyError as error:
-        yield Mistake(here, f"{show(error.args[0])} holds no parameters")
+    except NoEntry as error:
+        yield Mistake(here, f"{show(error.value)} holds no parameters")
         return
     if given is None and is_mapping(top):
         given = {}

@@ -13,7 +13,8 @@ from typing import get_args, get_type_hints
 import pytest
 import yaml
 
-from configuration.reading import ELSEWHERE, read_configuration
+from configuration.checks import ELSEWHERE
+from configuration.reading import read_configuration
 from configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Normalization
 from evaluation.catalogue import LISTS, NAME_CHECKS, list_names
 from training.names import optimizers, schedulers, transforms
