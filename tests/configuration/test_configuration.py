@@ -136,11 +136,6 @@ def test_null_is_null_where_it_is_allowed_and_the_default_only_for_a_mapping(key
             read_configuration(None, [f"{key}=null"])
 
 
-@pytest.mark.parametrize(("text", "value"), [("1e-3", 1e-3), ("1E5", 1e5), ("-2e+2", -200.0), ("1.5e-3", 1.5e-3)])
-def test_scientific_notation_is_a_number(text, value):
-    assert read_configuration(None, [f"optimizer_params.lr={text}"]).optimizer_params["lr"] == value
-
-
 def test_merged_configuration_reads_back_as_it_was_without_its_secret(tmp_path):
     address = "\n    mlflow_uri: https://me:secret@host/x"
     config = read_configuration(write(tmp_path, THESIS_FILE.replace("'<neptune.ai API token>'", "abcdef123" + address)))
