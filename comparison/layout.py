@@ -8,7 +8,7 @@ from typing import Any
 
 from comparison.grouping import Group, order, varied_keys
 from comparison.reading import DATA, NOISY
-from configuration.reading import ELSEWHERE
+from configuration.checks import ELSEWHERE
 from configuration.schema import WITHOUT_INFLUENCE
 from configuration.settings import short_labels, shown
 from losses import BASELINES

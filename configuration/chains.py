@@ -42,3 +42,43 @@ def entry(container: dict[Any, Any] | list[Any], path: Key) -> tuple[Any, Key]:
     if first.isdecimal() and first not in container and list(container)[int(first) : int(first) + 1] == [*rest[:1]]:
         return (rest[0], rest[1:]) if rest else (first, rest)
     return first, rest
+
+
+class NoEntry(KeyError):
+    """A value has no entry of the name that the first part of a path is."""
+
+    def __init__(self, value: Any, path: Key) -> None:
+        super().__init__(path)
+        self.value, self.path = value, path
+
+
+def put(value: Any, path: Key, new: Any) -> Any:
+    """Return a value of YAML's with one entry replaced, the old one untouched.
+
+    Raises: NoEntry where a plain value, or a list without such an item, is in the way.
+    """
+    if not path:
+        return new
+    inner = {} if value is None else value
+    if not isinstance(inner, (dict, list)):
+        raise NoEntry(value, path)
+    try:
+        part, rest = entry(inner, path)
+    except KeyError:
+        raise NoEntry(value, path) from None
+    if isinstance(inner, list):
+        return [*inner[:part], put(inner[part], rest, new), *inner[part + 1 :]]
+    return inner | {part: put(inner.get(part), rest, new)}
+
+
+def value_at(value: Any, path: Key) -> Any:
+    """Return the value that a path leads to, None if nothing."""
+    while path:
+        if not isinstance(value, (dict, list)):
+            return None
+        try:
+            part, path = entry(value, path)
+        except KeyError:
+            return None
+        value = value.get(part) if isinstance(value, dict) else value[part]
+    return value

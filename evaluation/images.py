@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from datasets.augmentation.transform_parameters import is_chain
+from datasets.augmentation.transforms import is_chain
 from datasets.augmentation.transforms import build_transforms
 from datasets.base import ImageTable, table_by_class
 from datasets.data_module import DataModule

@@ -15,7 +15,7 @@ from datasets.preprocessing import Preprocessing
 from datasets.readers.files import in_threads, progress
 from evaluation.images import preprocessing_of_others
 from evaluation.subject import Subject
-from runs.folder import write_rows
+from runs.records import write_rows
 from runs.outcomes import Guess, outcomes_for
 from utils.files import write_atomically
 from utils.types import DataError, printable

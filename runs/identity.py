@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from configuration.reading import check_types
+from configuration.checks import check_types
 from configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
 from configuration.settings import read_values
 from runs.environment import FULL_PRECISION, automatic_precision

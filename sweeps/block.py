@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, field
 
-from configuration.schema import KEYS, Key, Params, Positive
+from configuration.chains import value_at
+from configuration.schema import KEYS, Configuration, Key, Params, Positive
 from configuration.settings import show
 
 LABEL = "name"
@@ -85,6 +86,16 @@ class Axis:
     def keys(self) -> frozenset[Key]:
         return frozenset(key for point in self.points for key in point.overrides)
 
+    def has(self, name: str) -> bool:
+        """Tell whether a rule can name the axis, or a key that it sets, so."""
+        return self.name == name or any(name in point.flat for point in self.points)
+
+    def values_of(self, name: str, common: Mapping[str, Any]) -> list[Any]:
+        """Return what each point gives to a name of a rule. Args: common: values of all runs, for points without it."""
+        if self.name == name and is_group(name):
+            return [point.label for point in self.points]
+        return [point.flat.get(name, common_value(common, name)) for point in self.points]
+
     def without(self, fixed: Collection[Key]) -> "Axis":
         """Return what is left of the axis where some keys are set from outside: no point twice, perhaps none."""
         kept: dict[str, Point] = {}
@@ -113,6 +124,16 @@ def _point(name: str, value: Any) -> Point:
     overrides = {as_key(key): inner for key, inner in value.items() if key != LABEL}
     label = ", ".join(f"{'.'.join(key)}={show(inner)}" for key, inner in overrides.items())
     return Point(str(value.get(LABEL, label)), overrides)
+
+
+def listed(value: Any, known: list[Any]) -> list[Any]:
+    """Return the values that an entry of a rule names: itself, or those in a list that is no value itself."""
+    return value if isinstance(value, list) and value not in known else [value]
+
+
+def common_value(values: Mapping[str, Any], name: str) -> Any:
+    """Return the value that a dotted key has outside of the sweep, None if it has none."""
+    return value_at({**Configuration().values(), **values}, as_key(name))
 
 
 def as_key(name: str) -> Key:

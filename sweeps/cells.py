@@ -10,13 +10,12 @@ from typing import Any
 
 import msgspec
 
-from configuration.chains import entry
+from configuration.chains import put, value_at
 from configuration.reading import is_mapping
 from configuration.schema import COMMAND_LINE, Configuration, Key
 from configuration.settings import show
 from configuration.smoke import shrink
-from sweeps.block import Axis, Block, Point, as_key, build_axes, is_group
-from sweeps.mistakes import common_value, put, wished
+from sweeps.block import Axis, Block, Point, as_key, build_axes, common_value, is_group, listed
 
 Rule = dict[int, frozenset[int]]
 """What is left out: axis -> the numbers of its points, all axes together."""
@@ -142,18 +141,12 @@ def merge(sweep: Sweep, overrides: dict[Key, Any]) -> Configuration:
         changed[key[0]] = put(common, key[1:], value)
     for key in sweep.fixed:
         if key[0] in changed:
-            changed[key[0]] = put(changed[key[0]], key[1:], _at(msgspec.to_builtins(getattr(base, key[0])), key[1:]))
+            value = value_at(msgspec.to_builtins(getattr(base, key[0])), key[1:])
+            changed[key[0]] = put(changed[key[0]], key[1:], value)
     for key, value in changed.items():
         given = {} if value is None and is_mapping(key) else value
         changed[key] = msgspec.convert(given, Configuration.__annotations__[key])
     return shrink(msgspec.structs.replace(base, sweep=None, **changed))
-
-
-def _at(value: Any, path: Key) -> Any:
-    while path:
-        part, path = entry(value, path)
-        value = value[part]
-    return value
 
 
 def overrides_of(points: Iterable[Point]) -> dict[Key, Any]:
@@ -170,27 +163,16 @@ def _name(axes: Sequence[Axis], points: Sequence[Point]) -> str:
 
 def _compile(rule: dict[str, Any], axes: Sequence[Axis], values: dict[str, Any]) -> Rule | None:
     """Return which points of which axes a rule leaves out; None if it cannot apply to what is left of the axes."""
-    found: Rule = {}
-    for name, wanted in rule.items():
-        owners = [number for number, axis in enumerate(axes) if _owns(axis, name)]
-        if not owners:  # the command line gives it: the rule holds for all runs or for none
+    compiled: Rule = {}
+    for name, value in rule.items():
+        owners = [number for number, axis in enumerate(axes) if axis.has(name)]
+        if not owners:  # the command line sets it: the rule holds for all runs or for none
             known = common_value(values, name)
-            if known in wished(wanted, [known]):
+            if known in listed(value, [known]):
                 continue
             return None
-        axis = axes[max(owners, key=lambda number: (axes[number].name == name, number))]
-        names = [_named(axis, point, name, values) for point in axis.points]
-        chosen = frozenset(number for number, each in enumerate(names) if each in wished(wanted, names))
-        place = axes.index(axis)
-        found[place] = found.get(place, chosen) & chosen
-    return found or None
-
-
-def _owns(axis: Axis, name: str) -> bool:
-    return axis.name == name or any(name in point.flat for point in axis.points)
-
-
-def _named(axis: Axis, point: Point, name: str, values: dict[str, Any]) -> Any:
-    if axis.name == name and is_group(name):
-        return point.label
-    return point.flat[name] if name in point.flat else common_value(values, name)
+        place = max(owners, key=lambda number: (axes[number].name == name, number))
+        known = axes[place].values_of(name, values)
+        chosen = frozenset(number for number, each in enumerate(known) if each in listed(value, known))
+        compiled[place] = compiled.get(place, chosen) & chosen
+    return compiled or None

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from configuration.reading import TOGETHER
+from configuration.checks import TOGETHER
 from configuration.schema import Configuration, Key
 from configuration.settings import show
 from sweeps.block import as_key

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from configuration.schema import WITHOUT_INFLUENCE
 from configuration.settings import show
+from sweeps.block import common_value
 from sweeps.cells import Cell, Sweep, planned
-from sweeps.mistakes import common_value
 from sweeps.reference import recipes, reference_of
 from tracking import close_family, open_family
 from tracking.family import Family, Results

@@ -8,11 +8,24 @@ from typing import Any
 
 import msgspec
 
-from configuration.chains import entry
-from configuration.reading import NameChecks, check_names, check_types, is_mapping, show
+from configuration.chains import NoEntry, put
+from configuration.checks import NameChecks, check_names, check_types, show
+from configuration.reading import is_mapping
 from configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Key, Mistake
 from runs.identity import settings_of
-from sweeps.block import KINDS, LABEL, PRUNERS, SAMPLERS, Axis, Block, Point, Search, as_key, build_axes, is_group
+from sweeps.block import (
+    KINDS,
+    LABEL,
+    PRUNERS,
+    SAMPLERS,
+    Block,
+    Point,
+    Search,
+    as_key,
+    build_axes,
+    is_group,
+    listed,
+)
 from utils.lookup import did_you_mean
 
 VARYING = tuple(key for key in KEYS if key != "sweep")
@@ -124,8 +137,8 @@ def _value_mistakes(
     common = values.get(top, Configuration().values()[top])
     try:
         given = put(common, key[1:], value)
-    except KeyError as error:
-        yield Mistake(here, f"{error.args[0]} holds no parameters")
+    except NoEntry as error:
+        yield Mistake(here, f"{show(error.value)} holds no parameters")
         return
     if given is None and is_mapping(top):
         given = {}
@@ -133,30 +146,10 @@ def _value_mistakes(
     before = set(check_types(hint, common, (top,)))
     for mistake in check_types(hint, given, (top,)):
         if mistake not in before:
-            yield Mistake(_joined(here, mistake.key[len(key) :]), mistake.text)
+            yield Mistake((*here, *mistake.key[len(key) :]), mistake.text)
     if top in name_checks and len(key) == 1:
         for mistake in check_names(top, value, name_checks[top]):
-            yield Mistake(_joined(here, mistake.key[1:]), mistake.text)
-
-
-def _joined(here: Key, below: Key) -> Key:
-    return (*here, *below)
-
-
-def put(value: Any, path: Key, new: Any) -> Any:
-    """Return a value of YAML's with one entry replaced, the old one untouched.
-
-    Raises: KeyError with the name of what holds no entries.
-    """
-    if not path:
-        return new
-    if not isinstance(value, (dict, list, type(None))):
-        raise KeyError(show(value))
-    inner = value or {}
-    part, rest = entry(inner, path)
-    if isinstance(inner, list):
-        return [*inner[:part], put(inner[part], rest, new), *inner[part + 1 :]]
-    return inner | {part: put(inner.get(part), rest, new)}
+            yield Mistake((*here, *mistake.key[1:]), mistake.text)
 
 
 def _exclude_mistakes(block: Block, values: dict[str, Any]) -> Iterator[Mistake]:
@@ -166,18 +159,13 @@ def _exclude_mistakes(block: Block, values: dict[str, Any]) -> Iterator[Mistake]
         if not rule:
             yield Mistake(here, "is empty: it would leave out every run")
         for name, wanted in rule.items():
-            known = _values_of(name, axes, values)
-            if known is None:
+            known = [value for axis in axes if axis.has(name) for value in axis.values_of(name, values)]
+            if not known:
                 varied = dict.fromkeys(name for axis in axes for name in (axis.name, *map(".".join, sorted(axis.keys))))
                 yield Mistake((*here, name), f"is not varied{did_you_mean(name, varied)} (varied: {', '.join(varied)})")
-            elif unknown := [each for each in wished(wanted, known) if each not in known]:
+            elif unknown := [each for each in listed(wanted, known) if each not in known]:
                 had = ", ".join(map(show, known))
                 yield Mistake((*here, name), f"no run has {', '.join(map(show, unknown))}; one of {had}")
-
-
-def wished(wanted: Any, known: list[Any]) -> list[Any]:
-    """Return the values that an entry of a rule names: itself, or those in a list that is no value itself."""
-    return wanted if isinstance(wanted, list) and wanted not in known else [wanted]
 
 
 def _doubled_points(block: Block, values: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -210,32 +198,6 @@ def _same_points(values: Mapping[str, Any], points: Iterable[Point], chosen: Ite
         where = [getattr(config, key) for key in sorted(WITHOUT_INFLUENCE - IDLE - {HERE})]
         found.setdefault((frozenset(settings_of(config).items()), repr(where)), []).append(point)
     yield from found.values()
-
-
-def _values_of(name: str, axes: list[Axis], values: Mapping[str, Any]) -> list[Any] | None:
-    """Return the values that a name in a rule can have, None if it does not vary."""
-    found: list[Any] = []
-    for axis in axes:
-        if axis.name == name and is_group(name):
-            found += [point.label for point in axis.points]
-        elif any(name in point.flat for point in axis.points):
-            found += [point.flat.get(name, common_value(values, name)) for point in axis.points]
-    return found or None
-
-
-def common_value(values: Mapping[str, Any], name: str) -> Any:
-    """Return what a dotted key has outside of the sweep, None if nothing."""
-    inner: Any = {**Configuration().values(), **values}
-    path = as_key(name)
-    while path:
-        if not isinstance(inner, (dict, list)):
-            return None
-        try:
-            part, path = entry(inner, path)
-        except KeyError:
-            return None
-        inner = inner.get(part) if isinstance(inner, dict) else inner[part]
-    return inner
 
 
 def _search_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks) -> Iterator[Mistake]:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -149,10 +150,11 @@ def _start(setup: Setup) -> tuple[BaseProcess, Connection]:
 
 @contextlib.contextmanager
 def _signals_blocked() -> Iterator[None]:
-    """Start processes that leave Ctrl-C and Slurm's SIGUSR1, which reach them too, to the sweep's own process."""
+    """Start processes that leave signals to the sweep's own, as Ctrl-C and Slurm's reach all of them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # which unblocks signals, until Python 3.12
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1})
     try:
         yield
@@ -166,7 +168,7 @@ def _serve(connection: Connection, setup: Setup) -> None:
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT, signal.SIGUSR1})
     threading.Thread(target=_end_with_the_sweep, daemon=True).start()
 
     def send(report: Report) -> None:

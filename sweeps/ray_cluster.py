@@ -23,7 +23,7 @@ from sweeps.processes import MOMENT
 from sweeps.resources import Machine, Share, places, share_of_a_run
 from sweeps.worker import Crash, Report, Setup, set_up, work
 from utils.signals import GRACE, take_signals_back
-from utils.types import first_line
+from utils.types import TrainingError, first_line
 
 ROOT = Path(__file__).resolve().parents[1]
 QUIET = {
@@ -61,7 +61,10 @@ class RayCluster:
 
     def reports(self) -> Iterator[tuple[int, Report]]:
         ended, _ = self._ray.wait(list(self._keys), num_returns=len(self._keys), timeout=MOMENT)
-        yield from self._ray.get(self._post.collect.remote())
+        try:
+            yield from self._ray.get(self._post.collect.remote())
+        except self._ray.exceptions.RayError as error:  # it lives where this process does
+            raise TrainingError(f"the Ray cluster is gone: {first_line(error)}; the same command resumes") from error
         for reference in ended:
             key = self._keys.pop(reference)
             try:

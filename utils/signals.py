@@ -31,7 +31,6 @@ _active = False
 _taken: set[int] = set()
 _waits = False
 _patience = 0.0
-_on_request = False
 _owed = False
 
 
@@ -64,13 +63,6 @@ def raise_on_signals() -> Iterator[None]:
     of the inner block is kept: the runs of a sweep share a block, so that a signal between two runs stops them all.
     """
     global _owner, _active, _waits, _owed
-    if _on_request:
-        try:
-            raise_if_due()
-            yield
-        finally:
-            _waits = False
-        return
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -113,26 +105,6 @@ def take_signals_back() -> None:
             signal.signal(number, _receive)
 
 
-def take_requests() -> None:
-    """Let `request` replace signals in this process, which trains outside its main thread."""
-    global _on_request
-    _on_request = True
-
-
-def request(name: str) -> None:
-    """Stop the run of this process, from any thread, as if a signal of this name had arrived."""
-    if not _received:
-        _received.append(name)
-        timer = threading.Timer(GRACE, _wait_no_more)  # the run then stops at its next check
-        timer.daemon = True
-        timer.start()
-
-
-def _wait_no_more() -> None:
-    global _waits
-    _waits = False
-
-
 def wait_for_save_point(patience: float | None = None) -> None:
     """Only record a signal from now on: the caller saves and then calls `wait_no_longer`.
 
@@ -142,7 +114,7 @@ def wait_for_save_point(patience: float | None = None) -> None:
     global _waits, _patience
     _patience = GRACE if patience is None else patience
     in_main_thread = threading.current_thread() is threading.main_thread()
-    _waits = _on_request or (_active and hasattr(signal, "SIGALRM") and in_main_thread)
+    _waits = _active and hasattr(signal, "SIGALRM") and in_main_thread
 
 
 def is_waiting() -> bool:

@@ -13,7 +13,8 @@ from typing import get_args, get_type_hints
 import pytest
 import yaml
 
-from configuration.reading import ELSEWHERE, read_configuration
+from configuration.checks import ELSEWHERE
+from configuration.reading import read_configuration
 from configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Normalization
 from evaluation.catalogue import LISTS, NAME_CHECKS, list_names
 from training.names import optimizers, schedulers, transforms
@@ -133,11 +134,6 @@ def test_null_is_null_where_it_is_allowed_and_the_default_only_for_a_mapping(key
     else:
         with pytest.raises(ConfigError, match="got nothing"):
             read_configuration(None, [f"{key}=null"])
-
-
-@pytest.mark.parametrize(("text", "value"), [("1e-3", 1e-3), ("1E5", 1e5), ("-2e+2", -200.0), ("1.5e-3", 1.5e-3)])
-def test_scientific_notation_is_a_number(text, value):
-    assert read_configuration(None, [f"optimizer_params.lr={text}"]).optimizer_params["lr"] == value
 
 
 def test_merged_configuration_reads_back_as_it_was_without_its_secret(tmp_path):

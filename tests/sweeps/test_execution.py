@@ -66,7 +66,9 @@ def write(folder: Path, more: str = "") -> Path:
 def start(*words: str) -> subprocess.Popen[str]:
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen([sys.executable, *words], cwd=ROOT, env=variables, text=True, **pipes)
+    return subprocess.Popen(
+        [sys.executable, *words], cwd=ROOT, env=variables, text=True, start_new_session=True, **pipes
+    )
 
 
 def start_sweep(executor: str, file: Path, *words: str) -> subprocess.Popen[str]:
@@ -128,7 +130,9 @@ def undisturbed(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGUSR1", marks=pytest.mark.torture)])
+@pytest.mark.parametrize(
+    "name", ["SIGTERM", *(pytest.param(n, marks=pytest.mark.torture) for n in ("SIGINT", "SIGUSR1"))]
+)
 def test_a_sweep_that_a_signal_stopped_is_resumed_to_the_results_of_an_undisturbed_one(
     executor, name, tmp_path, undisturbed
 ):
@@ -136,7 +140,11 @@ def test_a_sweep_that_a_signal_stopped_is_resumed_to_the_results_of_an_undisturb
     first = start_sweep(executor, file)
     wait_for(first, lambda: any(tmp_path.glob("output/*/metrics.csv")))
     workers = processes_of_runs(first, tmp_path)
-    first.send_signal(signal.Signals[name])
+    number = signal.Signals[name]
+    if executor == "ray":
+        first.send_signal(number)
+    else:
+        os.killpg(first.pid, number)  # as a terminal and Slurm do
     status, text = finish(first)
     assert status == STATUS[name], text
     assert re.search(rf"interrupted by {name} with \d runs of the sweep to be done; the same command ", text)

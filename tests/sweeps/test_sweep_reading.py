@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from configuration.reading import TOGETHER, read_configuration
+from configuration.checks import TOGETHER
+from configuration.reading import read_configuration
 from configuration.schema import KEYS, Configuration
 from evaluation.catalogue import NAME_CHECKS
 from sweeps.block import Block

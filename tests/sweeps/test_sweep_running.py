@@ -16,7 +16,7 @@ from datasets import load_data_set
 from evaluation.catalogue import NAME_CHECKS
 from runs.identity import fingerprint
 from sweeps import worker
-from sweeps.cells import load_sweep
+from sweeps.cells import combinations, expand, load_sweep
 from sweeps.description import describe, estimate
 from sweeps.execution import raise_failures
 from sweeps.jobs import Outcome, Shard
@@ -27,7 +27,7 @@ from utils.types import TrainingError
 pytestmark = pytest.mark.usefixtures("plain_log", "quiet_runs")
 
 HERE = ("--shard", "1/1")
-"""All runs, one after the other in this process, without Ray."""
+"""All runs, one after the other in this process."""
 TEXT = """\
 dataset: digits
 convert_to_grayscale: true
@@ -45,7 +45,7 @@ sweep:
 """
 
 
-def told(capsys) -> list[str]:
+def ended(capsys) -> list[str]:
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
 
 
@@ -66,14 +66,14 @@ def test_a_signal_between_two_runs_stops_the_sweep_with_its_status_and_the_same_
         assert unhandled == []
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["finished"]
+    assert [line.split(": ")[1].split()[0] for line in ended(capsys)] == ["finished"]
     assert train.main([str(file), *HERE]) == 0
-    assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["skipped"] + ["finished"] * 3
+    assert [line.split(": ")[1].split()[0] for line in ended(capsys)] == ["skipped"] + ["finished"] * 3
 
 
 def test_parts_make_the_whole_and_finished_runs_are_skipped(file, tmp_path, capsys):
     assert train.main([str(file), "--shard", "2/2"]) == 0
-    lines = told(capsys)
+    lines = ended(capsys)
     assert [line.split(": ")[1].split()[0] for line in lines] == ["finished"] * 2
     assert [line.partition("loss_function=")[2].split("  ")[0] for line in lines] == [
         "FocalLoss, seed=0",
@@ -81,7 +81,7 @@ def test_parts_make_the_whole_and_finished_runs_are_skipped(file, tmp_path, caps
     ]
     first = accuracies(tmp_path)
     assert train.main([str(file), *HERE]) == 0
-    assert [line.split(": ")[1].split()[0] for line in told(capsys)] == ["finished", "skipped"] * 2
+    assert [line.split(": ")[1].split()[0] for line in ended(capsys)] == ["finished", "skipped"] * 2
     whole = accuracies(tmp_path)
     assert len(whole) == 4
     assert {key: whole[key] for key in first} == first
@@ -134,21 +134,19 @@ def test_a_bug_is_named_once_where_it_ends_every_run_and_leaves_its_traceback(
     assert [type(record.exc_info[1]) for record in bugs if record.exc_info] == [KeyError] * 4
 
 
-def test_a_bug_that_ends_every_run_is_said_once():
-    outcomes = [Outcome(str(number), "failed", reason="a bug, KeyError: 'x' (losses/x.py:3)") for number in range(1000)]
-    with pytest.raises(
-        TrainingError, match=r"^all 1,000 runs failed for the same reason: a bug, KeyError: 'x' \(losses/x.py:3"
-    ):
-        raise_failures(outcomes, 1000)
-
-
-def test_runs_that_failed_of_the_same_are_named_together():
-    outcomes = [
-        Outcome(name, "failed", reason=why) for name, why in [("a", "no data"), ("b", "died"), ("c", "no data")]
-    ]
+@pytest.mark.parametrize(
+    ("failed", "message"),
+    [
+        ([("a", "no data"), ("b", "died"), ("c", "no data")], "3 of 4 runs failed:\n  a; c: no data\n  b: died"),
+        ([(str(n), "a bug") for n in range(1000)], "all 1,000 runs failed for the same reason: a bug"),
+    ],
+)
+def test_runs_that_failed_are_named_together_by_the_reason(failed, message):
+    outcomes = [Outcome(name, "failed", reason=reason) for name, reason in failed]
+    finished = [Outcome("d", "finished")] * (len(failed) == 3)
     with pytest.raises(TrainingError) as failure:
-        raise_failures([*outcomes, Outcome("d", "finished")], 4)
-    assert str(failure.value).splitlines() == ["3 of 4 runs failed:", "  a; c: no data", "  b: died"]
+        raise_failures([*outcomes, *finished], len(failed) + len(finished))
+    assert str(failure.value) == message
 
 
 def test_schedules_that_cannot_stand_together_are_told_before_any_run(file, tmp_path, capsys):
@@ -166,10 +164,24 @@ def test_mistakes_are_told_before_any_run(file, tmp_path, capsys):
     assert accuracies(tmp_path) == {}
 
 
-@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "1/2/3", "-1/2"])
-def test_a_part_that_is_none_is_refused(file, capsys, text):
-    assert train.main([str(file), f"--shard={text}"]) == 2
-    assert "--shard: must be i/n, the i-th of n parts, 1 <= i <= n" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        *(
+            ([f"--shard={text}"], "--shard: must be i/n, the i-th of n parts, 1 <= i <= n")
+            for text in ("0/2", "3/2", "2", "a/b", "1/2/3", "-1/2")
+        ),
+        (["sweep=null", "--shard=1/2"], "--shard: there is one run only"),
+        (["devices=2", *HERE], "devices: runs of a sweep take one device each"),
+        (
+            ["sweep.search={ranges: {dropout: {uniform: [0, 0.5]}}}", *HERE],
+            "sweep.search: its trials learn from one another: leave --shard out",
+        ),
+    ],
+)
+def test_a_shard_that_cannot_be_trained_is_refused(file, capsys, words, message):
+    assert train.main([str(file), *words]) == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("total", [1, 5, 12])
@@ -177,23 +189,6 @@ def test_a_part_that_is_none_is_refused(file, capsys, text):
 def test_every_run_is_in_exactly_one_part(total, parts):
     found = [run for number in range(1, parts + 1) for run in Shard(number, parts).of(range(total))]
     assert sorted(found) == list(range(total))
-
-
-def test_a_part_of_a_single_run_is_refused(file, capsys):
-    assert train.main([str(file), "sweep=null", "--shard=1/2"]) == 2
-    assert "--shard: there is one run only" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ("devices=2", "devices: runs of a sweep take one device each"),
-        ("sweep.search={ranges: {dropout: {uniform: [0, 0.5]}}}", "sweep.search: its trials learn from one another"),
-    ],
-)
-def test_what_this_way_of_running_cannot_do_is_refused(file, capsys, change, message):
-    assert train.main([str(file), change, *HERE]) == 2
-    assert message in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------------------- what --check says
@@ -227,25 +222,25 @@ def test_views_of_a_loss_cost_as_many_images(file):
     assert values[0] / values[1] == pytest.approx(4, rel=0.3)
 
 
-def test_what_costs_are_unknown_is_said(file):
-    def told(*changes: str) -> str:
-        return str(estimate(read(file, *changes), [(0, 0)], lambda name, params: 1))
-
-    assert told("dataset=image_folder") == "cost: not known: the data's size is not known (image_folder)"
-    assert (
-        told("architecture_params.width=8") == "cost: not known: the network was not counted (test_resnet of width 8)"
-    )
-    both = told("dataset=image_folder", "architecture_params.width=8")
-    assert both == (
-        "cost: not known: the data's size is not known (image_folder); "
-        "the network was not counted (test_resnet of width 8)"
-    )
-
-
-def test_runs_of_unknown_cost_are_counted_with_the_reason_beside_what_is_known(file):
-    sweep = read(file, "sweep.grid={dataset: [digits, image_folder, csv]}", "sweep.seeds=1")
-    cost = str(estimate(sweep, [(0, 0), (0, 1), (0, 2)], lambda name, params: 1))
-    assert cost.endswith("; without 2 runs of unknown cost: the data's size is not known (image_folder, csv)")
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        (["dataset=image_folder"], "cost: not known: the data's size is not known (image_folder)"),
+        (["architecture_params.width=8"], "cost: not known: the network was not counted (test_resnet of width 8)"),
+        (
+            ["dataset=image_folder", "architecture_params.width=8"],
+            "cost: not known: the data's size is not known (image_folder); "
+            "the network was not counted (test_resnet of width 8)",
+        ),
+        (
+            ["sweep.grid={dataset: [digits, image_folder, csv]}"],
+            "; without 2 runs of unknown cost: the data's size is not known (image_folder, csv)",
+        ),
+    ],
+)
+def test_unknown_costs_are_counted_with_the_reason(file, changes, text):
+    sweep = read(file, "sweep.seeds=1", *changes)
+    assert str(estimate(sweep, combinations(sweep), lambda name, params: 1)).endswith(text)
 
 
 def test_what_the_command_line_takes_from_the_grid_is_told(tmp_path):
@@ -264,25 +259,6 @@ def test_what_the_command_line_takes_from_the_grid_is_told(tmp_path):
     ]
     told = describe(read(file, "loss_function=MSELoss"), Shard()).splitlines()
     assert told[1] == "loss: 1 of 3 are left, as the command line sets loss_function"
-
-
-@pytest.mark.torture
-def test_a_hundred_thousand_runs_are_checked(tmp_path):
-    from sweeps.checks import check_parameters, check_together
-
-    rates = [round(0.001 * k, 3) for k in range(1, 101)]
-    file = tmp_path / "big.yml"
-    file.write_text(
-        "dataset: cifar10\narchitecture: resnet34_cifar\nsweep:\n  grid:\n"
-        f"    optimizer_params.lr: {rates}\n    dropout: [0.0, 0.1, 0.2, 0.3, 0.4]\n    batch_size: [16, 32, 64, 128]\n"
-        "    loss_function: [CrossEntropyLoss, FocalLoss, HingeLoss, OneSidedMarginLoss, FocalLoss]\n  seeds: 10\n"
-        "  exclude: [{loss_function: HingeLoss, dropout: 0.4}]\n".replace(", FocalLoss]", ", CompetingRatioLoss]")
-    )
-    sweep = read(file)
-    check_together(sweep)
-    check_parameters(sweep)
-    text = describe(sweep, Shard())
-    assert text.startswith("96,000 runs; 4,000 combinations left out by exclude")
 
 
 # ------------------------------------------------------------------------------------------------------------- smoke
@@ -323,8 +299,6 @@ def test_smoke_keeps_no_epoch_that_it_does_not_reach(quick, kept, expected):
 
 def test_smoke_cells_of_different_data_stay_different_runs(file):
     cells = read(file, "smoke=true", "sweep.grid={dataset: [cifar10, cifar100]}")
-    from sweeps.cells import expand
-
     assert len({fingerprint(cell.config, "x") for cell in expand(cells)}) == 4
 
 

@@ -264,11 +264,6 @@ def test_a_trial_that_does_worse_than_the_threshold_is_given_up_and_says_so(read
     assert sorted(trial.intermediate_values) == [0, 1, 2]
 
 
-def test_parts_of_a_search_are_refused(read, capsys):
-    assert train.main([read.file, "--shard", "1/2"]) == 2
-    assert "sweep.search: its trials learn from one another: leave --shard out" in capsys.readouterr().err
-
-
 def test_a_sweep_without_a_search_is_read_without_optuna():
     text = "import sys, sweeps.execution, comparison.reading; sys.exit('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", text], cwd=Path(train.__file__).parent, check=False).returncode == 0
