@@ -114,16 +114,16 @@ def take_signals_back() -> None:
 
 
 def take_requests() -> None:
-    """Let `request` replace signals in this process, which trains outside its main thread."""
+    """Let `request` stand for signals in this process, which trains outside of its main thread."""
     global _on_request
     _on_request = True
 
 
 def request(name: str) -> None:
-    """Stop the run of this process, from any thread, as if a signal of this name had arrived."""
+    """Have the run of this process stop as if a signal of this name had come to it; from any thread."""
     if not _received:
         _received.append(name)
-        timer = threading.Timer(GRACE, _wait_no_more)  # the run then stops at its next check
+        timer = threading.Timer(GRACE, _wait_no_more)  # the run then stops where it next looks
         timer.daemon = True
         timer.start()
 
