@@ -119,7 +119,7 @@ A name without a slash is one of ours, else one of timm's, with or without a tag
 in their own ways; the tables below name torchvision's. The thesis's short names work as well.
 
 - **Costs**: trainable parameters at {CLASSES:,} classes, and FLOPs: multiply-adds of convolutions, matrix products and
-  attention for one colour image of the size named, counted by `torch.utils.flop_counter`. A run tells its own in
+  attention for one colour image of the size named, counted by `torch.utils.flop_counter`. A run shows its own in
   `--check` and `summary.json`.
 - **Image size**: the one that the network was made for, px; `image_size` sets the run's, and most networks take any.
   `--check` says so where one does not.

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from datasets.augmentation.transforms import is_chain
-from datasets.augmentation.transforms import build_transforms
+from datasets.augmentation.transforms import build_transforms, is_chain
 from datasets.base import ImageTable, table_by_class
 from datasets.data_module import DataModule
 from datasets.preprocessing import Preprocessing

@@ -15,8 +15,8 @@ from datasets.preprocessing import Preprocessing
 from datasets.readers.files import in_threads, progress
 from evaluation.images import preprocessing_of_others
 from evaluation.subject import Subject
-from runs.records import write_rows
 from runs.outcomes import Guess, outcomes_for
+from runs.records import write_rows
 from utils.files import write_atomically
 from utils.types import DataError, printable
 

@@ -31,6 +31,16 @@ QUICK = {
 """Digits at their own 8x8 pixels by a network of 0.4 M parameters: an epoch is a second."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _worker_cache(tmp_path_factory: pytest.TempPathFactory):
+    """A cache folder of this process, for fixtures that several tests share: workers do not meet in the user's own."""
+    folder = tmp_path_factory.mktemp("worker-cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.setenv("MPLCONFIGDIR", str(folder / "matplotlib"))  # one list of fonts for all tests
+        yield
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder of one test."""

@@ -13,7 +13,7 @@ import torch
 from torch import distributed
 from torch.multiprocessing.spawn import spawn
 
-WORLD, LIMIT = 2, datetime.timedelta(seconds=120)
+WORLD, LIMIT = 2, datetime.timedelta(seconds=600)
 
 
 def in_two_processes(work: Callable[[int], Any]) -> list[Any]:

@@ -30,7 +30,7 @@ pytestmark = [
 
 
 def execute(path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """Run a notebook with other values in its first code cell; give back the text that it printed."""
+    """Run a notebook with other values in its first code cell and return the text that it printed."""
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")
     notebook = nbformat.read(path, as_version=4)
@@ -62,13 +62,13 @@ def test_coefficients_of_digits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     settings = {"OVERRIDES": [*DIGITS, "image_size=[8, 8]", f"output_path={tmp_path}"]}
     text = execute(COEFFICIENTS, settings, monkeypatch, tmp_path)
     assert "digits: " in text
-    found = [
+    values = [
         [float(number) for number in re.findall(r"\d\.\d+", line)] for line in re.findall(r"(?:mean|std): .*", text)
     ]
-    assert [len(numbers) for numbers in found] == [3, 3, 1, 1]
-    assert found[0] == found[2] * 3
-    assert found[2][0] == pytest.approx(0.305, abs=0.01)
-    assert found[3][0] == pytest.approx(0.376, abs=0.01)
+    assert [len(numbers) for numbers in values] == [3, 3, 1, 1]
+    assert values[0] == values[2] * 3
+    assert values[2][0] == pytest.approx(0.305, abs=0.01)
+    assert values[3][0] == pytest.approx(0.376, abs=0.01)
 
 
 def test_colab_notebook_trains_an_epoch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

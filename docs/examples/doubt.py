@@ -3,6 +3,8 @@
 from evaluation.findings import Findings
 from evaluation.subject import Subject
 
+NUMBERS = {"doubtful": ("share", "lower", "share of the images whose likeliest class has little probability")}
+
 
 def doubt(subject: Subject, *, below: float = 0.5) -> Findings:
     """Count the images whose likeliest class has little probability.

@@ -329,7 +329,7 @@ def test_gradients_that_are_still_accumulated_are_no_place_to_save(quick, monkey
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_leaves_its_status_and_one_line_that_says_how_to_go_on(number, workers, tmp_path):
     values = QUICK | {"num_epochs": "500", "output_path": str(tmp_path), "logging_dir": str(tmp_path)}
-    values |= {"num_workers": workers}
+    values |= {"num_workers": workers, "lr_scheduler": "null", "lr_scheduler_params": "{}"}
     process = subprocess.Popen(
         [sys.executable, "train.py", "config_template.yml", *(f"{key}={value}" for key, value in values.items())],
         cwd=ROOT,
@@ -366,7 +366,7 @@ def test_output_that_nobody_reads_is_no_error_and_every_exit_status_is_documente
     done = subprocess.run([sys.executable, "train.py", "--list"], stdout=write_end, stderr=subprocess.PIPE, cwd=root)
     os.close(write_end)
     assert (done.returncode, done.stderr) == (141, b"")
-    text = (root / "docs" / "reliability.md").read_text(encoding="utf-8")
+    text = (root / "docs" / "runs.md").read_text(encoding="utf-8")
     (table,) = re.findall(r"## Exit statuses\n.*?\n((?:\|.*\n)+)", text, re.DOTALL)
     documented = {int(status) for status in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
     assert documented == {0, 1, 2, 130, 141, *STATUS.values()}
