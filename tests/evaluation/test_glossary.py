@@ -20,7 +20,7 @@ from evaluation.subject import open_subject
 from losses import LOSSES
 from tests.evaluation.made_up_subject import LOSSES_OF_CLASSES, keep, make_subject, restore, scramble
 from training import runner
-from training.parameter_checks import check_parameters
+from training.checks import check_parameters
 from utils.lookup import load_entry
 from utils.types import ConfigError
 
