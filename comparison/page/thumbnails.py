@@ -1,4 +1,4 @@
-"""Small pictures of test images, read from the data set as training reads it, neither cut nor augmented."""
+"""Test images at a small size, read from the data set as training reads it, neither cut nor augmented."""
 
 from __future__ import annotations
 

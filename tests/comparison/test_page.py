@@ -22,17 +22,16 @@ import pytest
 from leaving import leave
 from official_layouts import write_plates
 from PIL import Image
+from plotly.offline import get_plotlyjs
 from test_script import ROOT, copy
 
 import compare as script
 from comparison.building import Comparison, Options, compare
 from comparison.numbers import unit_of
-from comparison.page import curves, data, images, markup, predictions, runs, thumbnails
-from comparison.page.curves import describe_curves
-from comparison.page.data import describe
-from comparison.page.images import Disagreement, choose_images
-from comparison.page.runs import Shown
-from comparison.page.writing import write_page
+from comparison.page import predictions, runs, thumbnails, writing
+from comparison.page.predictions import Disagreement, choose_images
+from comparison.page.runs import Shown, describe_curves
+from comparison.page.writing import describe, write_page
 from comparison.reading import find_runs
 from configuration.settings import shown
 from datasets.sets.digits import digits
@@ -191,8 +190,8 @@ def test_a_damaged_record_of_epochs_is_named_and_the_others_are_drawn(tmp_path, 
 def test_long_and_many_curves_are_cut_and_that_is_said(tmp_path, monkeypatch):
     for seed in range(4):
         leave(tmp_path, f"seed={seed}", epochs=[k / 1000 for k in range(1000)])
-    monkeypatch.setattr(curves, "MOST_CURVES", 3)
-    monkeypatch.setattr(curves, "MOST_POINTS", 30)
+    monkeypatch.setattr(runs, "MOST_CURVES", 3)
+    monkeypatch.setattr(runs, "MOST_POINTS", 30)
     told, notes = describe_curves(Shown(study(tmp_path)))
     assert list(told["runs"]) == [0, 1, 2]
     assert [told["runs"][0]["epoch"][place] for place in (0, -1)] == [0, 999]
@@ -245,7 +244,7 @@ def test_images_of_a_pair_are_those_of_an_explicit_loop(tmp_path, labels):
     assert pair["total"] == sum(margin > 0 for margin in margins)
     wanted = sorted((k for k in range(len(labels)) if margins[k] > 0), key=lambda k: (-margins[k], k))
     shown = [told["images"][number]["index"] for number in pair["images"]]
-    assert shown == wanted[: images.MOST_OF_A_PAIR]
+    assert shown == wanted[: predictions.MOST_OF_A_PAIR]
     for number in pair["images"]:
         image = told["images"][number]
         k = image["index"]
@@ -300,7 +299,7 @@ def test_every_pair_has_its_first_image_before_any_has_a_second():
 
 def test_pictures_are_limited(tmp_path, labels, monkeypatch):
     leave_losses(tmp_path, labels)
-    monkeypatch.setattr(data, "MOST", 5)
+    monkeypatch.setattr(writing, "MOST", 5)
     (told,) = describe(study(tmp_path))["images"]
     assert len(told["images"]) == 5
     assert {number for pair in told["pairs"] for number in pair["images"]} <= set(range(5))
@@ -312,7 +311,7 @@ def test_data_that_moved_costs_the_pictures_only(tmp_path, labels):
         leave(tmp_path, loss, "dataset=image_folder", f"data_path={tmp_path}/gone", right=[good] * 359, targets=labels)
     told = describe(study(tmp_path))
     (note,) = told["notes"]["predictions"]
-    assert note.startswith("no pictures and no names of classes: the data cannot be read any more: ")
+    assert note.startswith("no images and no names of classes: the data cannot be read any more: ")
     assert f"{tmp_path}/gone" in note
     assert told["classes"][0]["classes"][3] == "class 3"
     assert told["classes"][0]["differences"][0]["values"] == [-1.0] * 10
@@ -331,7 +330,7 @@ def test_data_that_moved_leaves_the_names_that_a_run_has_recorded(tmp_path, labe
     named = recorded != "damaged"
     assert told["classes"][0]["classes"][3] == ("digit 3" if named else "class 3")
     (note,) = told["notes"]["predictions"]
-    assert note.startswith("no pictures: the data" if named else "no pictures and no names of classes: the data")
+    assert note.startswith("no images: the data" if named else "no images and no names of classes: the data")
 
 
 def test_data_that_needs_a_module_that_is_not_there_costs_the_pictures_only(tmp_path, labels, monkeypatch):
@@ -403,7 +402,7 @@ def test_limits_hold_and_are_said(tmp_path, monkeypatch, labels):
 def test_long_tables_are_cut_and_that_is_said(tmp_path, monkeypatch):
     for lr in range(1, 6):
         leave(tmp_path, f"optimizer_params={{lr: 0.{lr}}}")
-    monkeypatch.setattr(markup, "MOST_ROWS", 2)
+    monkeypatch.setattr(writing, "MOST_ROWS", 2)
     page = write_page(study(tmp_path))
     assert page.count("<th scope=row>") == 2
     assert "and 3 more rows: --markdown FILE or --csv FILE has all" in page
@@ -459,6 +458,7 @@ def test_hostile_names_are_texts_and_nothing_else(tmp_path):
     leave(output, CE, f"data_params={{a: '{HOSTILE}'}}", summary={HOSTILE: 1.0, "\x1b]0;title\x07": 2.0})
     leave(output, CE, "data_params={a: '$data'}")
     page = write_page(study(output))
+    page = without_plotly(page)
     assert page.count("</script>") == 2
     assert "<img" not in page
     assert "<!--" not in page
@@ -480,21 +480,37 @@ def test_a_token_in_a_name_is_covered(tmp_path, monkeypatch):
     assert "***" in json.dumps(embedded(page)["runs"]["keys"])
 
 
+def without_plotly(page: str) -> str:
+    """Return a page without plotly's own script, which is as its package has it."""
+    (plotly,) = re.findall(r"<script>(/\*\*\n\* plotly\.js.*?)</script>", page, re.DOTALL)
+    assert plotly == get_plotlyjs()
+    return page.replace(f"<script>{plotly}</script>", "")
+
+
 def test_the_page_asks_for_nothing_and_its_policy_forbids_it(tmp_path, labels):
     leave_losses(tmp_path, labels, seeds=1)
     page = write_page(study(tmp_path))
-    assert not re.findall(r"https?:|//[a-z]+\.|url\(|@import|innerHTML|insertAdjacentHTML|document\.write|eval\(", page)
+    ours = without_plotly(page)
+    assert not re.findall(r"https?:|//[a-z]+\.|url\(|@import|innerHTML|insertAdjacentHTML|document\.write|eval\(", ours)
     assert {
-        value for value in re.findall(r"(?:href|src)=[\"']?([^\"' >]*)", page) if not value.startswith("#")
+        value for value in re.findall(r"(?:href|src)=[\"']?([^\"' >]*)", ours) if not value.startswith("#")
     } == set()
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
     (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
-    (code,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, code)]
+    (code,) = re.findall(r"<script>(.*?)</script>", ours, re.DOTALL)
+    own, empty, plotly, script = (
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        for text in (style, "", get_plotlyjs(), code)
+    )
     assert policy == (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digests[0]}'; script-src 'sha256-{digests[1]}'; "
+        f"default-src 'none'; img-src data:; style-src {own} {empty}; script-src {plotly} {script}; "
         "base-uri 'none'; form-action 'none'"
     )
+
+
+def test_a_page_is_not_much_larger_than_plotly(tmp_path, labels):
+    leave_losses(tmp_path, labels)
+    assert len(write_page(study(tmp_path))) < len(get_plotlyjs()) + 300_000 < 6_000_000
 
 
 def test_neither_torch_nor_a_plot_is_imported_for_a_page(tmp_path, labels):
