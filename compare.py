@@ -37,8 +37,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog="example: python compare.py output --rows loss_function --columns architecture --markdown table.md",
     )
     keys: dict[str, Any] = {
-        "type": lambda text: tuple(filter(None, text.split(","))),
-        "default": (),
+        "action": "extend",  # an option that is repeated adds to the first
+        "type": lambda text: list(filter(None, text.split(","))),
+        "default": [],
         "metavar": "KEY[,KEY]",
     }
     parser.add_argument("words", nargs="*", metavar="RUNS | SWEEP | key=value", help="what to compare (output)")
@@ -81,6 +82,8 @@ def run(options: argparse.Namespace) -> None:
         problems.append(f"--metric: give one, got {', '.join(given)}; --csv FILE has the means of all numbers")
     if problems:
         raise ConfigError("\n".join(problems))
+    for name in ("rows", "columns", "pool"):
+        setattr(options, name, tuple(dict.fromkeys(getattr(options, name))))
     found = find_runs(options.words, with_epochs=options.reach is not None, trials=options.trials)
     chosen = {name: getattr(options, name) for name in Options.__dataclass_fields__}
     comparison = compare(found, Options(**chosen))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from comparison.grouping import Group, Spread, group_runs, is_number
+from comparison.grouping import Difference, Group, Spread, group_runs, is_number
 from comparison.layout import DATA_KEYS, Layout, lay_out
 from comparison.numbers import Unit, better_of, unit_of
 from comparison.papers import Improvement, Printed, find_improvements, find_printed
@@ -88,7 +88,7 @@ class Panel:
 
     Args:
         cells: row and column label -> cell; rows and columns are in order, the baseline first.
-        improvements: column -> the best other row's label and its mean less the baseline's.
+        improvements: column -> the label of the other row with the best mean, and its difference to the baseline.
         warnings: what makes its numbers hard to compare.
     """
 
@@ -97,7 +97,7 @@ class Panel:
     columns: tuple[str, ...]
     cells: dict[tuple[str, str], Cell]
     baseline: str | None
-    improvements: dict[str, tuple[str, float]]
+    improvements: dict[str, tuple[str, Difference]]
     warnings: tuple[str, ...]
 
 
@@ -303,7 +303,7 @@ def _panel(
         reached = None if options.reach is None else _reached(group, options.reach)
         spread, contrast = spreads[group], contrasts.get(group)
         cells[row, column] = Cell(row, column, group, spread, group in best, papers, contrast, reached)
-    improvements = {column: _improvement(column, rows, cells, baseline, better) for column in columns}
+    improvements = {column: _improvement(column, rows, cells, baseline, better, options.metric) for column in columns}
     known = {column: each for column, each in improvements.items() if each is not None}
     warnings = (*_warnings(groups, layout), *pooled_differences(groups))
     in_place = {(row, column): cells[row, column] for row in rows for column in columns if (row, column) in cells}
@@ -327,8 +327,13 @@ def _best(groups: Sequence[Group], spreads: dict[Group, Spread | None], layout: 
 
 
 def _improvement(
-    column: str, rows: Sequence[str], cells: dict[tuple[str, str], Cell], baseline: str | None, better: Better
-) -> tuple[str, float] | None:
+    column: str,
+    rows: Sequence[str],
+    cells: dict[tuple[str, str], Cell],
+    baseline: str | None,
+    better: Better,
+    metric: str,
+) -> tuple[str, Difference] | None:
     base = None if baseline is None else cells.get((baseline, column))
     if base is None or base.spread is None or not better:
         return None
@@ -336,8 +341,9 @@ def _improvement(
     others = [(cell.spread.mean, row) for row, cell in found if cell is not None and cell.spread is not None]
     if not others:
         return None
-    mean, row = (min if better == "lower" else max)(others, key=lambda other: other[0])
-    return row, mean - base.spread.mean
+    _, row = (min if better == "lower" else max)(others, key=lambda other: other[0])
+    difference = Difference.between(cells[row, column].group, base.group, metric)
+    return None if difference is None else (row, difference)
 
 
 def _reached(group: Group, value: float) -> Reached:

@@ -40,6 +40,35 @@ class Spread:
         return cls(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A group's number less another's, over the seeds that both have; where they share none, of the two means.
+
+    Args:
+        value: the mean. by_seed: the difference of each shared seed, in their order.
+        unshared: how many seeds have the number in one of the groups alone.
+    """
+
+    value: float
+    by_seed: dict[int, float]
+    unshared: int
+
+    @classmethod
+    def between(cls, group: Group, other: Group, metric: str) -> Difference | None:
+        """Subtract the other group's number from a group's; None if one of them has no such number."""
+        ours, theirs = group.values(metric), other.values(metric)
+        if not ours or not theirs:
+            return None
+        shared = [seed for seed in ours if seed in theirs]
+        value = statistics.fmean(ours[seed] for seed in shared or ours)
+        value -= statistics.fmean(theirs[seed] for seed in shared or theirs)
+        return cls(value, {seed: ours[seed] - theirs[seed] for seed in shared}, len(ours.keys() ^ theirs.keys()))
+
+    @property
+    def is_paired(self) -> bool:
+        return bool(self.by_seed)
+
+
 def is_number(value: Any) -> TypeGuard[int | float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -9,7 +9,7 @@ from typing import Any
 from comparison.grouping import Group, order, varied_keys
 from comparison.reading import DATA, NOISY
 from configuration.reading import ELSEWHERE
-from configuration.schema import KEYS, WITHOUT_INFLUENCE
+from configuration.schema import WITHOUT_INFLUENCE
 from configuration.settings import short_labels, shown
 from losses import BASELINES
 from utils.lookup import did_you_mean
@@ -25,6 +25,8 @@ CODE_OF = "code."
 """What begins the keys that say of which code a run was."""
 NAMES = frozenset({"loss_function", "architecture", "dataset", "optimizer", "lr_scheduler"})
 """Keys whose values say by themselves what they are."""
+NAMED = 20
+"""Keys that a message names before it counts the rest."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
     Raises: ConfigError for a key that no run has.
     """
     varied = varied_keys(groups)
-    _check({"--rows": rows, "--columns": columns}, groups)
+    _check({"--rows": rows, "--columns": columns}, groups, varied)
     chosen_rows = tuple(rows) or _choose(groups, varied, ROWS, columns) or ROWS
     free = varied
     if len({group.settings["loss_function"] for group in groups} & set(BASELINES.values())) > 1:
@@ -139,24 +141,35 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
     return replace(layout, panels=panels, beside=beside).with_exact_labels(groups)
 
 
-def _check(given: dict[str, Sequence[str]], groups: Sequence[Group]) -> None:
+def _check(given: dict[str, Sequence[str]], groups: Sequence[Group], varied: Sequence[str]) -> None:
     known = {key for group in groups for key in group.settings}
     known |= {name for group in groups for run in group.runs for name in run.together}
-    mistakes = []
+    mistakes, unknown = [], False
     for option, keys in given.items():
         for key in keys:
             if key == "seed":
                 mistakes.append(f"{option}: a group is the mean over its seeds, so seed tells none apart")
             elif key in WITHOUT_INFLUENCE - {"noisy_labels"}:
                 mistakes.append(f"{option}: {key!r} cannot change a result, so it tells no groups apart")
-            elif key not in known | set(KEYS):
-                within = [each for each in sorted(known) if each.endswith(f".{key}") or each == ELSEWHERE.get(key)]
-                hint = f"; did you mean {' or '.join(map(repr, within))}?" if within else did_you_mean(key, known)
-                mistakes.append(f"{option}: no run has the key {key!r}{hint}")
+            elif key not in known:
+                mistakes.append(f"{option}: no run has the key {key!r}{_meant(key, known)}")
+                unknown = True
     if both := set(given["--rows"]) & set(given["--columns"]):
         mistakes.append(f"--columns: {', '.join(sorted(both))} is in --rows already")
+    if unknown:
+        differing = [key for key in varied if not key.startswith(CODE_OF)]
+        more = f" and {len(differing) - NAMED:,} more" if len(differing) > NAMED else ""
+        mistakes.append(f"the runs differ in {', '.join(differing[:NAMED]) or 'their seeds alone'}{more}")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
+
+
+def _meant(key: str, known: set[str]) -> str:
+    """Return which keys of runs may be meant by one that none has."""
+    parts = [each for each in sorted(known) if each.endswith(f".{key}") or each.startswith(f"{key}.")]
+    if within := parts or [each for each in (ELSEWHERE.get(key),) if each in known]:
+        return f"; did you mean {' or '.join(map(repr, within))}?"
+    return f"; here it is {ELSEWHERE[key]}" if key in ELSEWHERE else did_you_mean(key, known - {key})
 
 
 def _choose(

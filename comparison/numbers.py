@@ -6,9 +6,10 @@ their name tells.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from comparison.grouping import Spread
+from comparison.grouping import Difference, Spread
 from evaluation.findings import PARTS_OF_ONE
 from evaluation.glossary import Better
 from metrics import ABSOLUTE_METRICS, ALL_METRICS, lower_is_better
@@ -20,6 +21,8 @@ COST_NAMES = {
     "multiply_adds": "multiply-adds",
 }
 """What a run cost, by the names in its summary."""
+UNPAIRED = " ¶"
+"""The mark of a difference between groups that share no seed."""
 SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "multiply_adds", "waiting_share"})
 
 
@@ -54,6 +57,10 @@ class Unit:
         std = "" if spread.std is None or self == COST else f" ± {self.text(spread.std)}"
         return f"{self.text(spread.mean)}{std} ({spread.count})"
 
+    def difference(self, difference: Difference) -> str:
+        """Return a difference with its sign, marked where no seed is shared."""
+        return self.text(difference.value, signed=True) + ("" if difference.is_paired else UNPAIRED)
+
     def heading(self, name: str) -> str:
         """Return a number's name with its unit."""
         return ", ".join(filter(None, (COST_NAMES.get(name, name), self.name)))
@@ -74,6 +81,17 @@ def better_of(metric: str) -> Better:
     """Return which direction of a number in summary.json or metrics.csv is better."""
     lower = metric in SMALLER_IS_BETTER or lower_is_better(metric.replace("_loss", "/loss"))
     return "lower" if lower else "higher"
+
+
+def notes_on_differences(differences: Sequence[Difference]) -> Iterator[str]:
+    """Yield which differences are not those of the means that a table shows, and which are not paired."""
+    if partly := sum(each.is_paired and each.unshared > 0 for each in differences):
+        yield (
+            f"difference: in {partly:,} of {len(differences):,} over the seeds that both groups have; means are over "
+            "all seeds of each"
+        )
+    if not all(each.is_paired for each in differences):
+        yield f"{UNPAIRED.strip()} no seed in common: the difference of two means over different seeds, not paired"
 
 
 def p_text(value: float) -> str:

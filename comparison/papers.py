@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from comparison.grouping import Group
+from comparison.grouping import Difference, Group
 from comparison.layout import CODE_OF, family
 from configuration.reading import read_configuration
 from configuration.settings import read_values, shown
@@ -41,13 +41,15 @@ class Improvement:
     """What a paper prints for the difference of two kinds of runs, mean over whatever else differs.
 
     Args:
-        name: of both. difference: ours, of the means of `pairs` pairs of groups that are alike in all else.
+        name: of both. difference: ours, mean over `pairs` pairs of groups that are alike in all else.
+        unpaired: how many of these pairs share no seed.
         printed: the paper's, as our metric counts.
     """
 
     name: str
     difference: float
     pairs: int
+    unpaired: int
     printed: Printed
 
 
@@ -66,12 +68,13 @@ def find_improvements(groups: Sequence[Group], metric: str, recipe: str | None) 
                 continue
             ours, theirs = ([each for each in values if belongs(cell, values[each])] for cell in (number.cell, over))
             pairs = [(one, other) for one in ours for other in theirs if _alike(one, other, {*number.cell, *over})]
-            known = [[each.values(metric).values() for each in pair] for pair in pairs]
-            differences = [statistics.fmean(one) - statistics.fmean(other) for one, other in known if one and other]
-            if differences:
+            known = (Difference.between(one, other, metric) for one, other in pairs)
+            if differences := [each for each in known if each is not None]:
                 printed = _printed(number, reference, name, pairs[0][0])
                 label = f"{_in_words(number.cell)} over {_in_words(over)}"
-                found.append(Improvement(label, statistics.fmean(differences), len(differences), printed))
+                mean = statistics.fmean(each.value for each in differences)
+                unpaired = sum(not each.is_paired for each in differences)
+                found.append(Improvement(label, mean, len(differences), unpaired, printed))
     return tuple(found)
 
 

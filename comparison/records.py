@@ -31,8 +31,11 @@ def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[s
     if cell.contrast is not None:
         record |= {"baseline": panel.baseline, "verdict": cell.contrast.verdict}
         record |= {"no_image_test": cell.contrast.detail or cell.contrast.reason}
+        if (difference := cell.contrast.difference) is not None:
+            shared = " ".join(map(str, difference.by_seed)) or "none in common"
+            record |= {"difference": difference.value, "difference_seeds": shared}
         if (seeds := cell.contrast.over_seeds) is not None:
-            record |= {"difference": seeds.difference, "p_seeds": seeds.p_value, "p_seeds_holm": seeds.adjusted}
+            record |= {"p_seeds": seeds.p_value, "p_seeds_holm": seeds.adjusted}
         if (images := cell.contrast.over_images) is not None:
             record |= {"interval_low": images.low, "interval_high": images.high}
             record |= {"p_images": images.p_value, "p_images_holm": images.adjusted, "images": images.images}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from comparison.building import Comparison
 from comparison.notes import named
-from comparison.numbers import Unit, p_text
+from comparison.numbers import Unit, notes_on_differences, p_text
 from comparison.table import Table, Text, heading
 from comparison.testing import LEVEL, Contrast
 
@@ -35,36 +35,26 @@ def significance_table(comparison: Comparison) -> Table:
     told = [place for place in range(len(header)) if any(row[place].text != "-" for row in rows)]
     header, rows = (tuple(header[place] for place in told), [tuple(row[place] for place in told) for row in rows])
     options = comparison.options
-    notes = tuple(_notes_on_tests(contrasts, options.metric, options.exact))
+    notes = tuple(_notes_on_tests(contrasts, options.exact))
     title = f"Tests; {len(contrasts)} comparison{'s'[: len(contrasts) > 1]}, p values corrected for that by Holm"
     return Table(title, header, tuple(rows), notes, of_all=True, exact=layout.exact, places=1 + len(places))
 
 
-def _seeds(contrast: Contrast, metric: str) -> set[int]:
-    """Return the seeds that either side has."""
-    return {*contrast.group.values(metric), *contrast.baseline.values(metric)}
-
-
 def _test(contrast: Contrast, unit: Unit) -> list[str]:
     images, seeds = contrast.over_images, contrast.over_seeds
-    difference = "-" if seeds is None else unit.text(seeds.difference, signed=True)
+    difference = "-" if contrast.difference is None else unit.difference(contrast.difference)
     interval, of_images, of_seeds = "-", "-", "-"
     if images is not None:
         interval = f"{unit.text(images.low, signed=True)} to {unit.text(images.high, signed=True)}"
         of_images = f"{p_text(images.p_value)} ({p_text(images.adjusted)})"
     if seeds is not None and seeds.p_value is not None and seeds.adjusted is not None:
-        of_seeds = f"{p_text(seeds.p_value)} ({p_text(seeds.adjusted)}), n = {len(contrast.seeds)}"
+        of_seeds = f"{p_text(seeds.p_value)} ({p_text(seeds.adjusted)}), n = {contrast.num_seeds}"
     obstacle = f": {contrast.obstacle}" if contrast.verdict == "not testable" else ""
     return [difference, interval, of_images, of_seeds, contrast.verdict + obstacle]
 
 
-def _notes_on_tests(contrasts: list[Contrast], metric: str, exact: bool) -> Iterator[str]:
-    partly = [each for each in contrasts if each.seeds and _seeds(each, metric) != set(each.seeds)]
-    if partly:
-        yield (
-            f"difference: in {len(partly):,} of {len(contrasts):,} over the seeds that both have; the table of results "
-            "has all seeds of each"
-        )
+def _notes_on_tests(contrasts: list[Contrast], exact: bool) -> Iterator[str]:
+    yield from notes_on_differences([each.difference for each in contrasts if each.difference is not None])
     tested = [each for each in contrasts if each.over_images is not None]
     if tested:
         name = "McNemar's exact test" if exact else "the mid-p McNemar test (--exact: the exact one)"
@@ -75,7 +65,7 @@ def _notes_on_tests(contrasts: list[Contrast], metric: str, exact: bool) -> Iter
     methods = sorted({each.over_seeds.method for each in contrasts if each.over_seeds and each.over_seeds.method})
     if methods:
         yield f"seeds: other trainings on the same images; {' or '.join(methods)} test of the paired differences"
-    few = [(len(each.seeds), each.over_seeds) for each in contrasts if each.over_seeds is not None]
+    few = [(each.num_seeds, each.over_seeds) for each in contrasts if each.over_seeds is not None]
     if counts := dict(sorted((count, each.least) for count, each in few if count > 1 and each.least >= LEVEL)):
         told, least = (" or ".join(map(str, each)) for each in (counts, map(p_text, counts.values())))
         number = sum(count > 1 for count, _ in few)

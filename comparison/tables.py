@@ -8,7 +8,7 @@ from comparison.building import Cell, Comparison, Panel
 from comparison.cost_table import cost_table
 from comparison.grouping import Spread
 from comparison.notes import named
-from comparison.numbers import Unit
+from comparison.numbers import UNPAIRED, Unit, notes_on_differences
 from comparison.papers import Printed, sources
 from comparison.significance_table import significance_table
 from comparison.table import Table, Text
@@ -77,7 +77,7 @@ def _improvement(panel: Panel, column: str, unit: Unit) -> Text:
         return Text("-")
     row, difference = panel.improvements[column]
     whose = f" ({row})" if len(panel.rows) > 2 else ""
-    return Text(f"{unit.text(difference, signed=True)}{whose}")
+    return Text(f"{unit.difference(difference)}{whose}")
 
 
 def _improvements(comparison: Comparison) -> Table:
@@ -85,13 +85,15 @@ def _improvements(comparison: Comparison) -> Table:
     rows = [
         (
             Text(each.name),
-            Text(f"{unit.text(each.difference, signed=True)} ({each.pairs})"),
+            Text(f"{unit.text(each.difference, signed=True)}{UNPAIRED * (each.unpaired > 0)} ({each.pairs})"),
             Text(f"{unit.text(each.printed.value, signed=True)}{_column(each.printed)}"),
             Text(unit.text(each.difference - each.printed.value, signed=True)),
         )
         for each in found
     ]
     notes = ["ours: mean over the pairs of groups that are alike in all else, and how many these are"]
+    if any(each.unpaired for each in found):
+        notes.append(f"{UNPAIRED.strip()} some of these pairs have no seed in common: differences of means, not paired")
     notes += _sources(each.printed for each in found)
     header = ("improvement", "ours", "paper", "ours less the paper's")
     return Table(
@@ -123,6 +125,7 @@ def _notes_below(panel: Panel, comparison: Comparison) -> Iterator[str]:
         yield f"{which}checkpoints were selected on the TEST images (select_on: test), which flatters them"
     if any(cell.group.settings.get("smoke") for cell in cells):
         yield "warning: some runs are of made-up images (smoke: true): numbers mean nothing, papers' are not shown"
+    yield from notes_on_differences([difference for _, difference in panel.improvements.values()])
     if any(cell.spread is not None and cell.spread.count == 1 for cell in cells):
         yield "(1): one seed, no spread"
     lacking = sum(len(cell.group.runs) - (cell.spread.count if cell.spread else 0) for cell in cells)

@@ -6,18 +6,24 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from comparison.grouping import Group
+from comparison.grouping import Difference, Group
 from comparison.reading import Run
 from comparison.statistics import bootstrap_interval, holm, over_images, over_seeds
+from utils.parquet import exceeds_memory, memory_problem
 from utils.types import first_line
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 METRIC_OF_IMAGES = "test/accuracy"
 """What predictions say image by image."""
 LEVEL = 0.05
+NO_PREDICTIONS = "no predictions of classes or texts"
 MOST_AUTOMATIC = 200
 """Comparisons up to which predictions are read unasked."""
 
@@ -40,14 +46,14 @@ class ImageTest:
 
 
 @dataclass(frozen=True)
-class SeedDifference:
-    """Over trainings: the metric's mean difference, and its test where there are two seeds.
+class TrainingTest:
+    """Over trainings, one a seed that both groups have.
 
     Args:
+        p_value: None for a single seed. method: "" for a single seed.
         smallest: the least p that so many seeds can give. least: the same, corrected as `adjusted` is.
     """
 
-    difference: float
     p_value: float | None
     method: str
     smallest: float
@@ -60,18 +66,23 @@ class Contrast:
     """A group against the baseline.
 
     Args:
-        seeds: those that both have.
+        difference: of the metric, None where one side has no such number.
         over_seeds, over_images: None where there is no such test.
         reason: why there is no test over images, in a few words. detail: of which runs that is so.
     """
 
     group: Group
     baseline: Group
-    seeds: tuple[int, ...]
-    over_seeds: SeedDifference | None
+    difference: Difference | None
+    over_seeds: TrainingTest | None
     over_images: ImageTest | None
     reason: str = ""
     detail: str = ""
+
+    @property
+    def num_seeds(self) -> int:
+        """How many seeds both have."""
+        return 0 if self.difference is None else len(self.difference.by_seed)
 
     @property
     def verdict(self) -> str:
@@ -98,7 +109,7 @@ class Contrast:
         """What stands in the way of any test, in a few words."""
         if self.over_seeds is None:
             return self.reason
-        few = f"n = {len(self.seeds)}"
+        few = f"n = {self.num_seeds}"
         if self.over_seeds.smallest < LEVEL:
             few += " for so many comparisons"
         return f"{few}, {self.reason}" if self.detail else few
@@ -140,26 +151,22 @@ class NotPaired(Exception):
 
 
 def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, exact: bool, read) -> Contrast:
-    ours, theirs = group.values(metric), baseline.values(metric)
-    seeds = tuple(sorted(ours.keys() & theirs.keys()))
-    if not seeds:
-        lacking = not ours or not theirs
-        return Contrast(group, baseline, (), None, None, f"no {metric} on one side" if lacking else "no seed in common")
-    differences = [ours[seed] - theirs[seed] for seed in seeds]
-    test = over_seeds(differences)
-    trained = SeedDifference(
-        float(np.mean(differences)), *((None, "", 1.0) if test is None else (test.p_value, test.method, test.smallest))
-    )
+    difference = Difference.between(group, baseline, metric)
+    if difference is None or not difference.is_paired:
+        reason = f"no {metric} on one side" if difference is None else "no seed in common"
+        return Contrast(group, baseline, difference, None, None, reason)
+    test = over_seeds(list(difference.by_seed.values()))
+    trained = TrainingTest(*((None, "", 1.0) if test is None else (test.p_value, test.method, test.smallest)))
     if metric != METRIC_OF_IMAGES:
-        return Contrast(group, baseline, seeds, trained, None, f"images are compared by {METRIC_OF_IMAGES} only")
+        return Contrast(group, baseline, difference, trained, None, f"images are compared by {METRIC_OF_IMAGES} only")
     if not with_images:
-        return Contrast(group, baseline, seeds, trained, None, "predictions not read")
+        return Contrast(group, baseline, difference, trained, None, "predictions not read")
     runs, others = ({run.seed: run for run in each.runs} for each in (group, baseline))
     try:
-        tested = _over_images([(runs[seed], others[seed]) for seed in seeds], exact, read)
+        tested = _over_images([(runs[seed], others[seed]) for seed in difference.by_seed], exact, read)
     except NotPaired as problem:
-        return Contrast(group, baseline, seeds, trained, None, problem.reason, str(problem))
-    return Contrast(group, baseline, seeds, trained, tested)
+        return Contrast(group, baseline, difference, trained, None, problem.reason, str(problem))
+    return Contrast(group, baseline, difference, trained, tested)
 
 
 def _over_images(pairs: Sequence[tuple[Run, Run]], exact: bool, read) -> ImageTest:
@@ -188,30 +195,81 @@ def read_rightness(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def read_predictions(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return index, target and prediction of each test image: [N] int, the last two a class each, or a text each.
 
-    Raises: NotPaired if the run has no predictions.
+    Raises: NotPaired if the run has no predictions, or more than fit in memory.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = run.folder.predictions
     try:
-        table = pq.read_table(path, columns=["index", "target", "prediction"], use_threads=False)
+        columns = _read_columns(path)
     except FileNotFoundError:
         raise NotPaired("no predictions", f"{path.parent.name} has no predictions") from None
     except (OSError, pa.ArrowException) as error:
         raise NotPaired("unreadable predictions", f"{path}: cannot be read: {first_line(error)}") from None
-    index_type, *types = (column.type for column in table.columns)
-    alike = all(map(pa.types.is_integer, types)) or all(map(pa.types.is_string, types))
-    whole = all(column.null_count == 0 for column in table.columns)
-    if not (pa.types.is_integer(index_type) and alike and whole) or table.num_rows == 0:
-        raise NotPaired("unreadable predictions", f"{path}: no predictions of classes or texts")
-    index, target, prediction = (_as_array(table[name]) for name in ("index", "target", "prediction"))
+    if not all(column.null_count == 0 and len(column) > 0 for column in columns):
+        raise NotPaired("unreadable predictions", f"{path}: {NO_PREDICTIONS}")
+    if problem := exceeds_memory(sum(map(_num_bytes, columns))):
+        raise NotPaired("unreadable predictions", f"{path}: {problem}")
+    index, target, prediction = map(_as_array, columns)
     if len(np.unique(index)) < len(index):
         raise NotPaired("unreadable predictions", f"{path}: an image stands twice")
     return index, target, prediction
 
 
-def _as_array(column: Any) -> np.ndarray:
+def _read_columns(path: Path) -> list[pa.ChunkedArray]:
+    """Return index, target and prediction, of equal texts one.
+
+    Raises: OSError and Arrow's errors; NotPaired for other columns, and for more rows than fit in memory.
+    """
+    import pyarrow.parquet as pq
+
+    names = ["index", "target", "prediction"]
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise OSError("no regular file")
+    with pq.ParquetFile(path) as file:
+        metadata, schema = file.metadata, file.schema_arrow
+    if any(len(schema.get_all_field_indices(name)) != 1 for name in names):
+        raise NotPaired("unreadable predictions", f"{path}: has not one column each of {', '.join(names)}")
+    texts = names[1:] if _are_texts(schema, names[1:]) else None
+    if not _are_numbers(schema, names[:1] if texts else names):
+        raise NotPaired("unreadable predictions", f"{path}: {NO_PREDICTIONS}")
+    if problem := memory_problem([metadata], 2 * len(names)):  # once more for what is made of them
+        raise NotPaired("unreadable predictions", f"{path}: {problem}")
+    with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
+        table = file.read(columns=names, use_threads=False)
+    table.validate(full=True)  # that texts are texts
+    return [table[name] for name in names]
+
+
+def _are_numbers(schema: pa.Schema, names: Sequence[str]) -> bool:
+    import pyarrow as pa
+
+    return all(pa.types.is_integer(schema.field(name).type) for name in names)
+
+
+def _are_texts(schema: pa.Schema, names: Sequence[str]) -> bool:
+    """Tell whether columns are texts, as they are or with equal ones once."""
+    import pyarrow as pa
+
+    kinds = (schema.field(name).type for name in names)
+    return all(pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind) for kind in kinds)
+
+
+def _num_bytes(column: pa.ChunkedArray) -> int:
+    """Return what a column takes as an array: of texts, each as much as the longest."""
+    import pyarrow as pa
+
+    if pa.types.is_integer(column.type):
+        return column.nbytes
+    longest = max(len(word) for chunk in column.chunks for word in ("", *chunk.dictionary.to_pylist()))
+    return 4 * longest * max(len(column), *(len(chunk.dictionary) for chunk in column.chunks))
+
+
+def _as_array(column: pa.ChunkedArray) -> np.ndarray:
     """Return a column of whole numbers, or of texts as NumPy's own, which have bytes to compare."""
-    values = column.to_numpy()
-    return values.astype(np.str_) if values.dtype == object else values
+    import pyarrow as pa
+
+    if pa.types.is_integer(column.type):
+        return column.to_numpy()
+    chunks = ((np.array(chunk.dictionary.to_pylist(), np.str_), chunk.indices.to_numpy()) for chunk in column.chunks)
+    return np.concatenate([words[numbers] for words, numbers in chunks])

@@ -18,7 +18,7 @@ from runs.figures import confusion_counts, plot_confusion
 from utils.types import REJECTED
 
 TOP = 5
-SHOWN, A_ROW = 6, 8
+SHOWN, A_ROW = 6, 6
 """Images of a pair of classes that are shown; images beside one another."""
 SHARES = (0.05, 0.1, 0.2, 0.5)
 """Rejected shares whose accuracy is listed."""

@@ -21,6 +21,8 @@ MOST_ROWS = 300
 MOST_PICTURE_BYTES = 1 << 25
 PNG = b"\x89PNG\r\n\x1a\n"
 """What every PNG begins with."""
+NARROWEST = 680
+"""Pixels below which no picture is shrunk: smaller, its words could not be read."""
 PARAMS_OF = {"dataset": "data", "loss_function": "loss"}
 """Settings whose parameters stand under another name than their own."""
 ALWAYS_TOLD = ("lr_scheduler",)
@@ -32,6 +34,8 @@ figure img { width: auto; max-width: max(min(100%, 1000px), 680px); height: auto
 figure input:checked ~ .wide img { max-width: none; }
 figure label { font-size: .82rem; cursor: pointer; }
 figcaption { color: var(--muted); font-size: .9rem; }
+.wide:has(> .numbers) { max-height: none; } figure .scrolls { display: none; color: var(--muted); font-size: .82rem; }
+@media screen and (max-width: 740px) { figure .scrolls { display: block; } }
 .numbers td.meaning { white-space: normal; min-width: 16em; color: var(--muted); }
 .run td { white-space: normal; overflow-wrap: anywhere; } pre { margin: 0; font-size: .82rem; }
 @media (max-width: 700px) {
@@ -159,9 +163,11 @@ def _picture(picture: Picture, section: str) -> str:
     data = base64.b64encode(content).decode("ascii")
     image = f'<img alt="{caption}" src="data:image/png;base64,{data}">'
     box = f"<div class=wide tabindex=0 role=region aria-label='{caption}'>{image}</div>"
+    hint = "<p class=scrolls>\N{LEFT RIGHT ARROW} wider than shown: scroll or use arrow keys</p>"
+    wider = int.from_bytes(content[16:20]) >= NARROWEST  # a PNG begins with its header, and that with its width
     name = f"full-{safe(section)}-{safe(picture.path.stem)}"
     full = f"<input type=checkbox id={name}> <label for={name}>full size</label>"
-    return f"<figure><figcaption>{caption}</figcaption>{full}{box}</figure>"
+    return f"<figure><figcaption>{caption}</figcaption>{hint if wider else ''}{full}{box}</figure>"
 
 
 def _read_png(path: Path) -> bytes:

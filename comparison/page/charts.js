@@ -120,7 +120,9 @@ function drawRun(holder, run) {
 (() => { // accuracy against cost
   const find = part("scatter"), holder = find(".chart"), MOST = 1000;
   const measured = numbers.filter((name) => groups.some((group) => group.mean[name] !== undefined));
-  let x = COSTS.toReversed().find((name) => measured.includes(name)) ?? measured[0], y = data.metric, log = true;
+  const differs = (name) => new Set(groups.map((group) => group.mean[name])).size > 1;
+  const costs = COSTS.toReversed().filter((name) => measured.includes(name));
+  let x = costs.find(differs) ?? costs[0] ?? measured[0], y = data.metric, log = true;
 
   function paint() {
     const traces = groups.slice(0, MOST).map((group, place) => ({

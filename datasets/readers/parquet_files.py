@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from datasets.readers.files import list_folder, listing
 from datasets.readers.images import EncodedImage
 from utils.lookup import did_you_mean
+from utils.parquet import memory_problem
 from utils.types import ConfigError, DataError, first_line
 
 
@@ -190,21 +190,12 @@ def _choose(path: Path, key: str, wanted: str | None, able: list[str], usual: tu
 
 def _check_memory(files: Sequence[Path]) -> None:
     """Refuse images that exceed the machine's memory before the system would end the run without a word."""
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
-        return
-    size = sum(map(_num_bytes, files))
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if size > memory:
-        raise DataError(
-            f"{files[0].parent}: {size / 1e9:,.1f} GB, more than this machine's memory of "
-            f"{memory / 1e9:,.1f} GB; write them to files and use dataset: image_folder"
-        )
-
-
-def _num_bytes(path: Path) -> int:
-    """Return what a file's rows take; asked for single columns of a damaged file, pyarrow ends the process."""
-    with _open(path) as file:
-        return sum(file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups))
+    described = []
+    for path in files:
+        with _open(path) as file:
+            described.append(file.metadata)
+    if problem := memory_problem(described, num_columns=2):
+        raise DataError(f"{files[0].parent}: {problem}; write them to files and use dataset: image_folder")
 
 
 def _read_file(path: Path, columns: Columns) -> tuple[pa.ChunkedArray, Sequence[str | None], list[Any]]:

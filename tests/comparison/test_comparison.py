@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from leaving import leave
+from msgspec import structs
 
 from comparison.building import Comparison, Options, compare
 from comparison.formats import to_latex, to_markdown, to_terminal
@@ -152,7 +158,8 @@ def test_the_best_of_each_column_is_marked_and_the_smaller_one_where_that_is_bet
     for metric in ("test/accuracy", "test/cross_entropy"):
         assert [cell.row for cell in study(tmp_path, metric=metric).cells if cell.best] == ["OneSidedMarginLoss"]
     (panel,) = study(tmp_path).panels
-    assert panel.improvements == {"": ("OneSidedMarginLoss", pytest.approx(0.1))}
+    row, difference = panel.improvements[""]
+    assert (row, difference.value) == ("OneSidedMarginLoss", pytest.approx(0.1))
     assert "**90.00 (1)**" in to_markdown(build_tables(study(tmp_path)), [])
     assert r"\textbf{90.00 (1)}" in to_latex(build_tables(study(tmp_path)), [])
 
@@ -298,6 +305,74 @@ def test_damaged_predictions_are_named(tmp_path):
     assert "cannot be read" in found.detail
 
 
+def zeros(rows: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()).fill_null(0), [0]).dictionary_decode()
+
+
+def words(rows: int, length: int) -> pa.Array:
+    return pa.DictionaryArray.from_arrays(pa.nulls(rows, pa.int32()).fill_null(0), ["x" * length])
+
+
+def reason_of(tmp_path: Path, columns: dict[str, pa.Array]) -> str:
+    """Compare a sound run with one of such predictions, and return why they are not paired."""
+    leave(tmp_path, CE, right=[True] * 10)
+    file = leave(tmp_path, OSM, right=[True] * 10).predictions
+    pq.write_table(pa.table(columns), file, compression="zstd")
+    assert file.stat().st_size < 200_000
+    found = contrast(study(tmp_path), "OneSidedMarginLoss")
+    assert (found.over_images, found.reason) == (None, "unreadable predictions")
+    return found.detail.removeprefix(f"{file}: ")
+
+
+def test_a_small_file_of_more_predictions_than_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    rows = 4_000_000  # stored once, with how often
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PHYS_PAGES": 100 << 20, "SC_PAGE_SIZE": 1}[name])
+    monkeypatch.setattr(pq.ParquetFile, "read", refuse_many(pq.ParquetFile.read, rows))
+    told = reason_of(tmp_path, {name: zeros(rows) for name in ("index", "target", "prediction")})
+    assert told == "0.2 GB, more than this machine's memory of 0.1 GB"
+
+
+def refuse_many(read: Callable[..., pa.Table], rows: int) -> Callable[..., pa.Table]:
+    def reading(self: pq.ParquetFile, *arguments: Any, **options: Any) -> pa.Table:
+        assert self.metadata.num_rows < rows, "was read"
+        return read(self, *arguments, **options)
+
+    return reading
+
+
+def test_texts_are_refused_that_would_each_take_what_the_longest_takes(tmp_path):
+    rows, length = 40_000, 10**7
+    columns = {"index": pa.array(range(rows)), "target": words(rows, length), "prediction": words(rows, length)}
+    assert reason_of(tmp_path, columns).startswith("3,200.0 GB, more than this machine's memory of ")
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"index": [0], "target": [1]}, "has not one column each of index, target, prediction"),
+        ({"index": [0], "target": [1.5], "prediction": [1.5]}, "no predictions of classes or texts"),
+        ({"index": [0], "target": [1], "prediction": ["a"]}, "no predictions of classes or texts"),
+        ({"index": [0], "target": [[1]], "prediction": [[1]]}, "no predictions of classes or texts"),
+        ({"index": [0, 0], "target": [1, 1], "prediction": [1, 1]}, "an image stands twice"),
+    ],
+)
+def test_what_is_no_table_of_predictions_is_named(tmp_path, columns, told):
+    assert reason_of(tmp_path, {name: pa.array(values) for name, values in columns.items()}) == told
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path):
+    texts = pa.array([b"\xff"]).view(pa.string())
+    told = reason_of(tmp_path, {"index": pa.array([0]), "target": texts, "prediction": texts})
+    assert told.startswith("cannot be read: ")
+    assert "Invalid UTF8" in told
+
+
+def test_predictions_that_are_a_pipe_are_not_waited_for(tmp_path):
+    leave(tmp_path, CE, right=[True] * 10)
+    os.mkfifo(leave(tmp_path, OSM).predictions)
+    assert contrast(study(tmp_path), "OneSidedMarginLoss").detail.endswith("cannot be read: no regular file")
+
+
 def test_predictions_are_not_read_where_no_test_of_them_is_asked_for(tmp_path, monkeypatch):
     leave_losses(tmp_path)
     monkeypatch.setattr("comparison.testing.read_rightness", lambda run: pytest.fail("predictions were read"))
@@ -320,7 +395,8 @@ def test_losses_of_each_kind_of_data_have_their_own_default_baseline(tmp_path):
         ("dataset: plates", "ConnectionistTemporalLoss"),
     ]
     assert contrast(found, "OneSidedMarginCTCLoss").baseline.settings["dataset"] == "plates"
-    assert found.panels[1].improvements == {"": ("OneSidedMarginCTCLoss", pytest.approx(-0.5))}
+    row, difference = found.panels[1].improvements[""]
+    assert (row, difference.value) == ("OneSidedMarginCTCLoss", pytest.approx(-0.5))
     assert (found.not_tested, len(found.contrasts)) == ("", 2)
 
 
@@ -435,6 +511,25 @@ def test_improvements_that_a_paper_prints_stand_beside_ours(tmp_path, recipe):
     assert reference.source in " ".join(table.notes)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "shown"),
+    [({0: 0.6, 7: 0.1}, {0: 0.5, 8: 0.9}, "+10.00 (1)"), ({0: 0.6, 7: 0.1}, {8: 0.9}, "-55.00 ¶ (1)")],
+)
+def test_improvements_beside_a_papers_are_over_shared_seeds(tmp_path, ours, theirs, shown):
+    recipe = "ols_table6"
+    config = read_configuration(str(ROOT / "experiments" / f"{recipe}.yml"), check_sweep=find_mistakes)
+    configs = [cell.config for cell in expand(load_sweep(config))]
+    number = next(each for each in reference_of(recipe).numbers if each.improvement_over)
+    for cell, accuracies in ((number.cell, ours), (number.improvement_over, theirs)):
+        side = next(each for each in configs if belongs(cell or {}, each.values()))
+        for seed, accuracy in accuracies.items():
+            folder = leave(tmp_path, f"seed={seed}", suffix=f"-{len(list(tmp_path.glob('*'))) + 2}", accuracy=accuracy)
+            folder.config.write_text(structs.replace(side, seed=seed).to_yaml())
+    (table,) = [each for each in build_tables(study(tmp_path, tests="none")) if "papers" in each.title]
+    assert [row[1].text for row in table.rows] == [shown]
+    assert any("¶" in note for note in table.notes) == ("¶" in shown)
+
+
 def test_runs_that_are_no_recipes_have_no_paper(tmp_path):
     leave(tmp_path / "a", "dataset=cifar10", "architecture=torchvision/efficientnet_b0", OSM)
     leave(tmp_path / "b", "experiment_name=osm_table5", "smoke=true", "dataset=cifar10", OSM)
@@ -536,12 +631,52 @@ def test_square_images_are_the_same_by_one_side_and_by_two(tmp_path):
     assert sorted(len(cell.group.runs) for cell in study(tmp_path).cells) == [1, 2]
 
 
-def test_differences_over_shared_seeds_are_told_apart_from_means_over_all(tmp_path):
-    told = "difference: in 1 of 1 over the seeds that both have"
-    leave_losses(tmp_path)
-    assert told not in text_of(study(tmp_path))
-    leave(tmp_path, OSM, "seed=3", right=[k < 30 for k in range(100)])
-    assert told in text_of(study(tmp_path))
+def leave_seeds(output: Path, baseline: dict[int, float], other: dict[int, float]) -> None:
+    for loss, accuracies in ((CE, baseline), (OSM, other)):
+        for seed, accuracy in accuracies.items():
+            leave(output, loss, f"seed={seed}", accuracy=accuracy)
+
+
+SHARED = "difference: in 1 of 1 over the seeds that both groups have"
+UNSHARED = "¶ no seed in common: the difference of two means over different seeds, not paired"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "other", "shown", "seeds", "note"),
+    [
+        ({0: 0.8, 1: 0.9}, {0: 0.81, 1: 0.92}, "+1.50", "0 1", None),
+        ({0: 0.8, 1: 0.9}, {1: 0.92, 0: 0.81, 2: 0.3}, "+1.50", "0 1", SHARED),
+        ({0: 0.8, 1: 0.9, 2: 0.4}, {1: 0.92, 3: 0.1}, "+2.00", "1", SHARED),
+        ({0: 0.8, 1: 0.9}, {2: 0.3, 3: 0.4}, "-50.00 ¶", "none in common", UNSHARED),
+    ],
+    ids=["the same seeds", "one seed more", "one seed shared", "no seed shared"],
+)
+@pytest.mark.parametrize("tests", ["auto", "none"])
+def test_a_difference_is_over_the_seeds_that_both_have_in_every_output(
+    tmp_path, baseline, other, shown, seeds, note, tests
+):
+    leave_seeds(tmp_path, baseline, other)
+    found = study(tmp_path, tests=tests)
+    tables = build_tables(found)
+    assert [row[1].text for row in tables[0].rows][-1] == shown
+    for table in tables:
+        told = [each for each in (SHARED, UNSHARED) if any(line.startswith(each) for line in table.notes)]
+        assert told == [each for each in (SHARED, UNSHARED) if each == note]
+    texts = [text_of(found), to_markdown(tables, []), write_page(found)]
+    texts.append(to_latex(tables, []).replace("$-$", "-"))
+    for text in texts:
+        assert text.count(shown) == len(tables)
+    if tests == "auto":
+        assert tables[1].rows[0][1].text == shown
+        (record,) = [each for each in group_records(found) if each["row"] == "OneSidedMarginLoss"]
+        assert f"{100 * record['difference']:+.2f}" == shown.removesuffix(" ¶")
+        assert record["difference_seeds"] == seeds
+
+
+def test_the_difference_to_the_baseline_is_that_of_the_best_mean_of_its_column(tmp_path):
+    leave_seeds(tmp_path, {0: 0.8, 1: 0.6}, {0: 0.7})
+    leave(tmp_path, FOCAL, accuracy=0.65)
+    assert build_tables(study(tmp_path))[0].rows[-1][1].text == "-10.00 (OneSidedMarginLoss)"
 
 
 def test_columns_say_of_which_key_their_values_are(tmp_path):

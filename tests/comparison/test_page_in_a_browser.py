@@ -272,6 +272,14 @@ def test_marks_stand_where_their_cost_and_accuracy_are(opened):
     assert opened.run(f"{SCATTER}.layout.xaxis.type") == "log"
 
 
+def test_the_cost_that_is_shown_first_is_one_in_which_groups_differ(started, tmp_path):
+    for loss, parameters in ((LOSSES[0], 10), (LOSSES[1], 20)):
+        leave(tmp_path / "out", f"loss_function={loss}", summary={"num_parameters": parameters})
+    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
+    assert started.run(f"{labelled('scatter', 'across')}.value") == "num_parameters"
+    assert started.run(f"{SCATTER}.data.map(({{x}}) => x[0])") == [10, 20]
+
+
 @pytest.mark.parametrize("width", [1280, 400])
 def test_labels_of_the_axes_are_whole_and_clear_of_axes_and_of_one_another(started, page, width):
     started.open(page, width)

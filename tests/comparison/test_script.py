@@ -195,6 +195,14 @@ def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
         (["--baseline", "FocalLoss"], "--baseline: no row is called 'FocalLoss'"),
         (["--rows", "lr"], "--rows: no run has the key 'lr'; did you mean 'optimizer_params.lr'?"),
         (["--columns", "learning_rate"], "has the key 'learning_rate'; did you mean 'optimizer_params.lr'?"),
+        (
+            ["--rows", "momentum"],
+            "has the key 'momentum'; here it is optimizer_params.momentum\nthe runs differ in their",
+        ),
+        (["--rows", "optimizer_params"], "has the key 'optimizer_params'; did you mean 'optimizer_params.lr'?"),
+        (["--rows", "architecture_params"], "has the key 'architecture_params'; did you mean 'architecture'?"),
+        (["--rows", "dropout", "--rows", "foo"], "--rows: no run has the key 'foo'"),
+        (["--pool", "torch", "--pool", "devise"], "--pool: 'devise' is not one of device,"),
         (["--rows", "epochs"], "--rows: no run has the key 'epochs'; did you mean 'num_epochs'?"),
         (["--metric", "test acc"], "--metric: no run has 'test acc'; did you mean 'test/accuracy'?"),
         (["--metric", "val_acc"], "--metric: no run has 'val_acc'; did you mean 'valid/accuracy'?"),
@@ -208,6 +216,28 @@ def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
 def test_what_there_is_not_is_refused(tmp_path, capsys, options, message):
     leave(tmp_path, "optimizer_params.lr=0.5", summary={"valid/accuracy": 0.8}, epochs=[0.5])
     assert message in said(capsys, tmp_path, *options, status=2)
+
+
+def test_a_key_that_no_run_has_is_refused_with_those_that_differ(tmp_path, capsys):
+    for loss in ("CrossEntropyLoss", "FocalLoss"):
+        leave(tmp_path, f"loss_function={loss}", "dropout=0.1", environment={"code": {f"losses/{loss}.py": loss}})
+    told = said(capsys, tmp_path, "--rows", "warmth", "--columns", "erase_background", status=2).splitlines()
+    assert told == [
+        "--rows: no run has the key 'warmth'",
+        "--columns: no run has the key 'erase_background'",
+        "the runs differ in loss_function",
+    ]
+
+
+def test_an_option_of_keys_that_is_repeated_adds_to_the_first(tmp_path, capsys):
+    for seed, device in enumerate(("A CPU", "A GPU")):
+        packages = {"torch": f"2.{seed}", "torchvision": "0.26", "timm": "1"}
+        leave(tmp_path, f"seed={seed}", environment={"device": device, "packages": packages})
+    assert "2 runs in 2 groups" in said(capsys, tmp_path, "--pool", "device")
+    for options in (["--pool", "device", "--pool", "torch"], ["--pool", "device,torch"]):
+        assert "2 runs in 1 group;" in said(capsys, tmp_path, *options)
+    told = said(capsys, tmp_path, "--rows", "dropout", "--rows", "device", "--rows", "dropout", "--columns", "torch")
+    assert "dropout, device (rows); torch (columns)" in told
 
 
 def test_a_metric_that_there_is_not_is_told_with_those_of_evaluations(tmp_path, capsys):

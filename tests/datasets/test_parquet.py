@@ -145,6 +145,15 @@ def test_more_images_than_memory_are_refused_before_they_are_read(
     )
 
 
+def test_equal_rows_take_memory_whatever_they_take_in_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in ("train", "test"):
+        table = pa.table({"image": [encoded(1)] * 100_000, "label": [0] * 100_000})
+        pq.write_table(table, tmp_path / f"{part}.parquet")
+        assert (tmp_path / f"{part}.parquet").stat().st_size < 10_000
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PHYS_PAGES": 1_500_000, "SC_PAGE_SIZE": 1}[name])
+    assert f"{tmp_path}: 0.0 GB, more than this machine's memory of 0.0 GB; write them" in refusal(tmp_path)
+
+
 def test_bad_images_are_told_by_file_and_row_and_a_good_check_is_remembered(tmp_path: Path, cache: Path) -> None:
     write_parquet(tmp_path)
     good = parquet(data_path=str(tmp_path))

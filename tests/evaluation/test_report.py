@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import chromium, find_chromium
+from PIL import Image
 from scipy.stats import binomtest
 
 from evaluation import plots
 from evaluation.calibration import Bins, calibration
 from evaluation.classification import classification
 from evaluation.evaluating import facts
-from evaluation.findings import Finding, Findings, percent, wilson
+from evaluation.findings import Finding, Findings, Picture, percent, wilson
 from evaluation.glossary import INTERVAL, meaning
 from evaluation.heat_map import heat_map
 from evaluation.record import Evaluated, Record
@@ -79,6 +81,29 @@ def test_pictures_can_be_scrolled_and_shown_in_full_size_without_a_script(subjec
     assert all(name == of for name, of in boxes)
     assert "figure input:checked ~ .wide img { max-width: none; }" in page
     assert "<script" not in page
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="no Chromium on this machine")
+def test_on_a_narrow_window_no_number_is_cut_off_and_wider_pictures_say_so(subject):
+    found = classification(subject)
+    Image.new("RGB", (90, 60)).save(subject.output / "small.png")
+    found.pictures.append(Picture(subject.output / "small.png", "A small one"))
+    page_of(subject, classification=({}, found))
+    program = find_chromium()
+    assert program is not None
+    figures = "[...document.querySelectorAll('figure')]"
+    is_wider = "(({scrollWidth, clientWidth}) => scrollWidth > clientWidth)(each.querySelector('.wide'))"
+    says_so = "(each.querySelector('.scrolls')?.offsetHeight ?? 0) > 0"
+    with chromium(program) as browser:
+        for width, height in ((400, 500), (1280, 500)):
+            browser.open(subject.output / "report.html", width, height)
+            table = "document.querySelector('.wide:has(> .numbers)')"
+            assert browser.run(f"{table}.scrollHeight - {table}.clientHeight") == 0
+            wider = browser.run(f"{figures}.map((each) => {is_wider})")
+            assert wider == [width == 400] * (len(found.pictures) - 1) + [False]
+            assert browser.run(f"{figures}.map((each) => {says_so})") == wider
+            assert browser.run("document.scrollingElement.scrollWidth") <= width
+            assert browser.complaints == []
 
 
 def test_an_interval_is_wilson_s_and_said_to_be(subject):
