@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from comparison.building import Options, compare
-from comparison.formats import to_latex, to_markdown, to_terminal
+from comparison.formats import to_markdown, to_terminal
+from comparison.latex import to_latex
 from comparison.notes import notes
 from comparison.page.writing import write_page
-from comparison.reading import find_runs
+from comparison.panels import Options, compare
 from comparison.records import group_records, run_records
+from comparison.sources import find_runs
 from comparison.strata import STRATA
 from comparison.tables import build_tables
 from runs.folder import write_csv

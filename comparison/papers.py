@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from comparison.grouping import Difference, Group
+from comparison.groups import Difference, Group
 from comparison.layout import CODE_OF, family
 from configuration.reading import read_configuration
 from configuration.settings import read_values, shown

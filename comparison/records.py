@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from comparison.building import Cell, Comparison, Panel
-from comparison.grouping import Group, Spread, is_number, varied_keys
+from comparison.groups import Group, Spread, is_number, varied_keys
+from comparison.panels import Cell, Comparison, Panel
 from comparison.strata import CODE, pooled_facts
 from configuration.settings import shown
 
@@ -35,7 +35,7 @@ def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[s
             shared = " ".join(map(str, difference.by_seed)) or "none in common"
             record |= {"difference": difference.value, "difference_seeds": shared}
         if (seeds := cell.contrast.over_seeds) is not None:
-            record |= {"p_seeds": seeds.p_value, "p_seeds_holm": seeds.adjusted}
+            record |= {"p_seeds": seeds.p_value, "p_seeds_holm": cell.contrast.adjusted_seeds}
         if (images := cell.contrast.over_images) is not None:
             record |= {"interval_low": images.low, "interval_high": images.high}
             record |= {"p_images": images.p_value, "p_images_holm": images.adjusted, "images": images.images}

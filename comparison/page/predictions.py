@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from comparison.numbers import SHARE
 from comparison.page.runs import Shown
+from comparison.predictions import NotPaired, read_predictions
 from comparison.reading import Run
-from comparison.testing import NotPaired, read_predictions
+from comparison.units import SHARE
 from runs.folder import DamagedFile
 
 MOST_RUNS, MOST_TESTS = 200, 8
@@ -73,7 +73,7 @@ def read_shared_tests(view: Shown) -> tuple[list[SharedTest], list[str]]:
     return sorted(tests.values(), key=lambda test: -len(test.predictions))[:MOST_TESTS], notes
 
 
-def label_name(label: Any, names: Sequence[str] | None) -> str:
+def label_name(label: Any, names: tuple[str, ...] | None) -> str:
     """Return a label in words: the name of a class by its number, or a text as it is."""
     if isinstance(label, str):
         return label or "nothing"
@@ -82,7 +82,9 @@ def label_name(label: Any, names: Sequence[str] | None) -> str:
     return f"class {label}" if names is None or label >= len(names) else names[label]
 
 
-def describe_classes(shared: SharedTest, view: Shown, names: Sequence[str] | None) -> tuple[dict[str, Any], list[str]]:
+def describe_classes(
+    shared: SharedTest, view: Shown, names: tuple[str, ...] | None
+) -> tuple[dict[str, Any], list[str]]:
     """Return class names, their images, and each group's accuracy less its baseline's over the seeds of both; notes."""
     if shared.target.dtype.kind == "U":
         return {"classes": [], "counts": [], "differences": []}, ["not compared class by class: the labels are texts"]
@@ -149,7 +151,7 @@ def choose_images(pairs: Sequence[Disagreement], most: int) -> list[int]:
 
 
 def describe_images(
-    shared: SharedTest, pairs: Sequence[Disagreement], pictures: Mapping[int, str | None], names: Sequence[str] | None
+    shared: SharedTest, pairs: Sequence[Disagreement], pictures: Mapping[int, str | None], names: tuple[str, ...] | None
 ) -> dict[str, Any]:
     """Return the chosen images with what is predicted of them, and which are of which pair.
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from comparison.building import Cell, Comparison, Panel
-from comparison.grouping import Spread, is_number, order, varied_keys
+from comparison.groups import Spread, is_number, order, varied_keys
 from comparison.notes import named
-from comparison.numbers import COST_NAMES
+from comparison.panels import Cell, Comparison, Panel
 from comparison.reading import Damaged, Run, read_epochs
+from comparison.units import COST_NAMES
 from configuration.settings import short_labels, shown
 
 MOST_RUNS, MOST_KEYS, MOST_NUMBERS = 10_000, 30, 40

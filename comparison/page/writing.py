@@ -8,7 +8,6 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from comparison.building import Comparison
 from comparison.notes import notes
 from comparison.page.predictions import (
     SharedTest,
@@ -20,8 +19,8 @@ from comparison.page.predictions import (
 )
 from comparison.page.runs import Shown, describe_curves, describe_groups, describe_runs, shorten
 from comparison.page.thumbnails import MOST, Unreadable, draw_pictures, open_data
-from comparison.table import Table, Text
-from comparison.tables import build_tables
+from comparison.panels import Comparison
+from comparison.tables import Table, Text, build_tables
 from utils.html import allowed_text, list_notes, page_style, safe
 from utils.logs import presentable
 

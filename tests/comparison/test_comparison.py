@@ -15,14 +15,15 @@ import pytest
 from leaving import leave
 from msgspec import structs
 
-from comparison.building import Comparison, Options, compare
-from comparison.formats import to_latex, to_markdown, to_terminal
+from comparison.formats import to_markdown, to_terminal
+from comparison.latex import to_latex
 from comparison.notes import notes
 from comparison.page.writing import write_page
-from comparison.reading import find_runs
+from comparison.panels import Comparison, Options, compare
 from comparison.records import group_records, run_records
+from comparison.significance import Contrast
+from comparison.sources import find_runs
 from comparison.tables import build_tables
-from comparison.testing import Contrast
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
 from configuration.settings import short_labels, shown
@@ -47,7 +48,7 @@ def text_of(comparison: Comparison) -> str:
 
 
 def contrast(comparison: Comparison, row: str) -> Contrast:
-    (found,) = [cell.contrast for _, cell in comparison.contrasts if cell.row == row]
+    (found,) = [tested for cell, tested in comparison.contrasts if cell.row == row]
     assert found is not None
     return found
 
@@ -83,7 +84,7 @@ def test_rows_and_columns_are_chosen_from_what_differs(tmp_path):
     )
     assert found.layout.beside == {"dropout": "architecture"}
     told = "they differ in loss_function (rows); architecture (columns)"
-    assert notes(found)[:2] == [f"4 runs in 4 groups; {told}", "with architecture differ, too: dropout"]
+    assert notes(found)[:2] == [f"4 runs in 4 groups; {told}", "dropout varies together with architecture"]
 
 
 def test_what_differs_beyond_rows_and_columns_splits_the_table(tmp_path):
@@ -245,8 +246,8 @@ def test_p_values_are_corrected_over_all_tables(tmp_path):
     for rate in (0.1, 0.2, 0.3):
         leave(tmp_path, CE, f"optimizer_params.lr={rate}", right=[k < 80 for k in range(100)])
         leave(tmp_path, OSM, f"optimizer_params.lr={rate}", right=[k < 84 for k in range(100)])
-    found = [cell.contrast for _, cell in study(tmp_path, columns=("dropout",)).contrasts if cell.contrast]
-    tested = [each.over_images for each in found if each.over_images]
+    contrasts = study(tmp_path, columns=("dropout",)).contrasts
+    tested = [contrast.over_images for _, contrast in contrasts if contrast.over_images]
     assert [each.p_value for each in tested] == [pytest.approx(0.0625)] * 3
     assert [each.adjusted for each in tested] == [pytest.approx(0.1875)] * 3
 
@@ -288,7 +289,7 @@ def test_what_no_test_can_tell_is_not_called_noise_in_any_format(tmp_path, seeds
         for loss in (CE, OSM, FOCAL)[: others + 1]:
             leave(tmp_path, loss, f"seed={seed}", accuracy=0.1 if loss == CE else 0.9)
     found = study(tmp_path)
-    verdicts = {cell.contrast.verdict for _, cell in found.contrasts if cell.contrast}
+    verdicts = {contrast.verdict for _, contrast in found.contrasts}
     tables = build_tables(found)
     texts = (text_of(found), to_markdown(tables, []), to_latex(tables, []), write_page(found))
     assert verdicts == {"more than noise" if told is None else "not testable"}
@@ -375,11 +376,11 @@ def test_predictions_that_are_a_pipe_are_not_waited_for(tmp_path):
 
 def test_predictions_are_not_read_where_no_test_of_them_is_asked_for(tmp_path, monkeypatch):
     leave_losses(tmp_path)
-    monkeypatch.setattr("comparison.testing.read_rightness", lambda run: pytest.fail("predictions were read"))
+    monkeypatch.setattr("comparison.significance.read_rightness", lambda run: pytest.fail("predictions were read"))
     for options in ({"tests": "seeds"}, {"tests": "none"}, {"metric": "test/cross_entropy"}):
         assert len(study(tmp_path, **options).cells) == 2
-    monkeypatch.setattr("comparison.building.MOST_AUTOMATIC", 0)
-    assert study(tmp_path).not_tested.startswith("1 comparisons: tested over seeds only")
+    monkeypatch.setattr("comparison.panels.MOST_AUTOMATIC", 0)
+    assert study(tmp_path).not_tested.startswith("1 comparisons, so tested over seeds only")
 
 
 def test_losses_of_each_kind_of_data_have_their_own_default_baseline(tmp_path):
@@ -566,7 +567,7 @@ def test_other_data_or_another_selection_in_a_column_is_warned_of_in_the_table(t
     (table,) = [table for table in build_tables(study(tmp_path, tests="none")) if not table.of_all]
     assert "warning: runs differ in select_on (test | valid): not comparable" in table.notes
     assert "warning: runs differ in valid_fraction (0.1 | 0.2): not comparable" in table.notes
-    assert "§ 1 of 3 groups' checkpoints were selected on the TEST images" in " ".join(table.notes)
+    assert "§ 1 of 3 groups selected their checkpoints on the TEST images" in " ".join(table.notes)
     assert sum(" §" in each.text for row in table.rows for each in row) == 1
 
 
@@ -594,7 +595,7 @@ def test_a_data_set_is_a_column_where_losses_have_several_and_networks_follow_it
         leave(tmp_path, loss, "dataset=svhn", "architecture=resnet18", "batch_size=8", data="f" * 16)
     found = study(tmp_path)
     assert [(panel.title, panel.columns) for panel in found.panels] == [("", ("digits", "svhn"))]
-    assert "\nwith dataset differ, too: architecture, batch_size, data\n" in text_of(found)
+    assert "\narchitecture, batch_size, data vary together with dataset\n" in text_of(found)
 
 
 def test_columns_that_find_no_room_in_a_terminal_stand_below(tmp_path):
@@ -602,8 +603,8 @@ def test_columns_that_find_no_room_in_a_terminal_stand_below(tmp_path):
         for loss in (CE, OSM):
             leave(tmp_path, loss, f"architecture={network}")
     tables = [table for table in build_tables(study(tmp_path, tests="none")) if not table.of_all]
-    wide, narrow, tiny = (to_terminal(tables, (), width).splitlines() for width in (None, 50, 1))
-    assert max(map(len, wide)) > 50 >= max(map(len, narrow))
+    wide, narrow, tiny = (to_terminal(tables, (), width).splitlines() for width in (None, 64, 1))
+    assert max(map(len, wide)) > 64 >= max(map(len, narrow))
     heads = [line.split() for line in narrow if line.startswith("loss_function")]
     assert heads == [["loss_function", "resnet10t", "resnet18"], ["loss_function", "resnet34"]]
     assert sum(line.startswith("loss_function") for line in tiny) == 3
@@ -698,10 +699,10 @@ def test_all_keys_that_differ_are_named_and_those_that_no_place_tells_are_warned
     leave(tmp_path, FOCAL.replace("Focal", "Hinge"), *many, "optimizer=SGD")
     told = notes(study(tmp_path, columns=("dataset",)))[1]
     assert " more" not in told
-    assert told.startswith("with loss_function differ, too: ")
+    assert told.endswith(" vary together with loss_function")
     for loss in (CE, OSM):
         leave(tmp_path, loss, "architecture=resnet18", *many)
-    (warning,) = [note for note in notes(study(tmp_path)) if note.startswith("warning: neither rows, columns")]
+    (warning,) = [note for note in notes(study(tmp_path)) if note.startswith("warning: groups also differ in ")]
     assert "image_augmentations (RandomCrop.padding, RandomCrop.size, RandomHorizontalFlip.p)" in warning
     assert all(change.partition("=")[0] in warning for change in many)
 
@@ -710,12 +711,18 @@ def test_tests_that_nothing_had_take_no_column(tmp_path):
     for loss in (CE, OSM):
         leave(tmp_path, loss, right=[True, loss == CE])
     (table,) = [table for table in build_tables(study(tmp_path)) if table.of_all]
-    assert table.header == ("less CrossEntropyLoss", "difference", "95 % interval", "images: p (Holm)", "verdict")
+    assert table.header == (
+        "compared with CrossEntropyLoss",
+        "difference",
+        "95 % interval",
+        "images: p (Holm)",
+        "verdict",
+    )
     assert [len(row) for row in table.rows] == [5]
     leave(tmp_path, CE, "seed=1")
     leave(tmp_path, OSM, "seed=1")
     (table,) = [table for table in build_tables(study(tmp_path)) if table.of_all]
-    assert table.header == ("less CrossEntropyLoss", "difference", "seeds: p (Holm)", "verdict")
+    assert table.header == ("compared with CrossEntropyLoss", "difference", "seeds: p (Holm)", "verdict")
 
 
 def test_label_noise_that_each_seed_draws_is_no_other_data(tmp_path):

@@ -7,11 +7,11 @@ import json
 import pytest
 from leaving import leave
 
-from comparison.building import Comparison, Options, compare
 from comparison.formats import to_terminal
 from comparison.notes import notes
 from comparison.page.writing import write_page
-from comparison.reading import find_runs
+from comparison.panels import Comparison, Options, compare
+from comparison.sources import find_runs
 from comparison.tables import build_tables
 from evaluation.findings import Finding, Findings
 from evaluation.glossary import GAIN, GLOSSARY, SHARE

@@ -26,13 +26,13 @@ from plotly.offline import get_plotlyjs
 from test_script import ROOT, copy
 
 import compare as script
-from comparison.building import Comparison, Options, compare
-from comparison.numbers import unit_of
 from comparison.page import predictions, runs, thumbnails, writing
 from comparison.page.predictions import Disagreement, choose_images
 from comparison.page.runs import Shown, describe_curves
 from comparison.page.writing import describe, write_page
-from comparison.reading import find_runs
+from comparison.panels import Comparison, Options, compare
+from comparison.sources import find_runs
+from comparison.units import unit_of
 from configuration.settings import shown
 from datasets.sets.digits import digits
 
@@ -450,7 +450,7 @@ def test_checkpoints_that_were_selected_on_the_test_part_are_marked(tmp_path):
     page = write_page(study(tmp_path, rows=("loss_function",)))
     assert "<td>80.00 (1) §</td>" in page
     assert "<strong>90.00 (1)</strong>" in page
-    assert "<li>§ 1 of 2 groups&#x27; checkpoints were selected on the TEST images" in page
+    assert "<li>§ 1 of 2 groups selected their checkpoints on the TEST images" in page
 
 
 def test_hostile_names_are_texts_and_nothing_else(tmp_path):

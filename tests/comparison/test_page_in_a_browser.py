@@ -14,9 +14,9 @@ import pytest
 from browser import Browser, chromium, find_chromium
 from leaving import leave
 
-from comparison.building import Options, compare
 from comparison.page.writing import write_page
-from comparison.reading import find_runs
+from comparison.panels import Options, compare
+from comparison.sources import find_runs
 from datasets.sets.digits import digits
 
 PROGRAM = find_chromium()
@@ -432,4 +432,4 @@ def test_without_scripts_the_tables_can_still_be_read(started, page):
         text = started.run("document.getElementById('results').innerText")
     finally:
         started.call("Emulation.setScriptExecutionDisabled", value=False)
-    assert "best other less CrossEntropyLoss" in text
+    assert "best other \N{MINUS SIGN} CrossEntropyLoss" in text

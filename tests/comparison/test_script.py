@@ -91,11 +91,11 @@ def test_a_share_to_reach_is_no_percentage(tmp_path, capsys):
 def test_what_was_chosen_and_what_was_asked_for_are_told_apart(tmp_path, capsys):
     for loss in ("CrossEntropyLoss", "FocalLoss"):
         leave(tmp_path, f"loss_function={loss}")
-    assert "rows and columns were chosen from what differs; --rows KEY --columns KEY choose" in said(capsys, tmp_path)
+    assert "rows and columns chosen automatically; --rows KEY --columns KEY to choose others" in said(capsys, tmp_path)
     told = said(capsys, tmp_path, "--rows", "loss_function")
-    assert "\ncolumns were chosen from what differs; --columns KEY chooses others\n" in told
+    assert "\ncolumns chosen automatically; --columns KEY to choose others\n" in told
     told = said(capsys, tmp_path, "--rows", "loss_function", "--columns", "architecture")
-    assert "chosen from what differs" not in told
+    assert "chosen automatically" not in told
 
 
 def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
@@ -108,7 +108,7 @@ def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
     assert [line.partition(": ")[2].split(",")[0] for line in told.splitlines()] == [
         "neither a folder nor a configuration file (.yml)",
         "no such folder or file",
-        "changes a sweep's configuration file",
+        "changes the configuration file of a sweep",
     ]
 
 
@@ -179,7 +179,7 @@ def test_unfinished_runs_are_counted_and_named(tmp_path, capsys):
 def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
     folders = [leave(tmp_path, accuracy=0.1 * k, suffix=suffix).path for k, suffix in enumerate(("", "-2", "-10"))]
     told = said(capsys, tmp_path)
-    assert f"taken {folders[2]}, the last of them; left out 2: {folders[0]}, {folders[1]}" in told
+    assert f"{folders[2]} is used, the latest; left out 2: {folders[0]}, {folders[1]}" in told
     assert "20.00 (1)" in told
 
 
@@ -189,7 +189,7 @@ def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
         (["--metric", "test/acuracy"], "--metric: no run has 'test/acuracy'; did you mean 'test/accuracy'?"),
         (["--metric", "calibration/ece"], "test/cross_entropy, ...; python evaluate.py RUN adds others"),
         (["--rows", "los_function"], "--rows: no run has the key 'los_function'; did you mean 'loss_function'?"),
-        (["--columns", "seed"], "--columns: a group is the mean over its seeds"),
+        (["--columns", "seed"], "--columns: groups are means over seeds"),
         (["--rows", "notes"], "--rows: 'notes' cannot change a result"),
         (["--rows", "dropout", "--columns", "dropout"], "--columns: dropout is in --rows already"),
         (["--baseline", "FocalLoss"], "--baseline: no row is called 'FocalLoss'"),
@@ -291,10 +291,8 @@ def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):
     leave(output, "loss_function=HingeLoss", "seed=0")
     told = said(capsys, file)
     assert "2 runs in 2 groups" in told
-    assert (
-        "not finished yet, of the sweep: 2: loss_function=FocalLoss, seed=0; loss_function=CrossEntropyLoss, seed=1"
-        in (told)
-    )
+    missing = "loss_function=FocalLoss, seed=0; loss_function=CrossEntropyLoss, seed=1"
+    assert f"runs of the sweep that are not finished yet: 2: {missing}" in told
     assert "1 run in" in said(capsys, file, "sweep.seeds=[2]", "loss_function=FocalLoss")
 
 
@@ -308,10 +306,10 @@ def test_what_a_sweep_calls_values_that_go_together_can_be_rows(tmp_path, capsys
         leave(tmp_path / "runs", "loss_function=FocalLoss", "loss_params.gamma=3", f"seed={seed}")
     told = said(capsys, tmp_path / "sweep.yml", "--rows", "method")
     assert "method (rows)" in told
-    assert "with method differ, too: loss_function, loss_params.gamma" in told
+    assert "loss_function, loss_params.gamma vary together with method" in told
     rows = [line.split()[0] for line in told.splitlines() if "(2)" in line]
     assert rows == ["plain", "focused"]
-    assert "less plain" in told
+    assert "focused \N{MINUS SIGN} plain" in told
     near = "--rows: no run has the key 'methods'; did you mean 'method'?"
     assert near in said(capsys, tmp_path / "sweep.yml", "--rows", "methods", status=2)
     assert "no run has the key 'method'" in said(capsys, tmp_path / "runs", "--rows", "method", status=2)
@@ -338,7 +336,7 @@ def test_torch_is_not_imported(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
-    assert "images: these networks on other test images" in done.stdout
+    assert "images: would these networks differ on other test images?" in done.stdout
 
 
 @pytest.mark.parametrize(("redirected", "status"), [(">&-", 0), ("> /dev/full", 1), ("| head -0", 0)])
