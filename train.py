@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="train.py",
         description="Train one run from one YAML file, or the runs of its sweep.",
-        epilog="example: python train.py config.yml loss_function=OneSidedMarginLoss optimizer_params.lr=1e-3",
+        epilog="example: python train.py config.yml loss_function=OneSidedMarginLoss lr_scheduler_params.max_lr=1e-3",
     )
     parser.add_argument(
         "words", nargs="*", metavar="FILE | key=value", help="the configuration file, and what to change"
@@ -38,8 +38,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--list", nargs="?", const="all", metavar="TABLE", help=f"show the names of {', '.join(LISTS)}")
     parser.add_argument("--new", metavar="FOLDER | SET", help="write a short FILE (config.yml) for these images")
     parser.add_argument("--pretrained", metavar="NAME", help="with --new: the architecture whose weights to start from")
-    parser.add_argument("--fresh", action="store_true", help="train anew even if this run is there already")
-    changed = "keep runs whose code has changed since, or retrain them; without it, they are refused"
+    parser.add_argument("--fresh", action="store_true", help="train anew whatever is there already")
+    changed = "keep runs whose code has changed since, or retrain them alone; without it, they are refused"
     parser.add_argument("--changed-code", choices=("keep", "retrain"), help=changed)
     parser.add_argument("--shard", metavar="i/n", help="of a sweep's runs, train the i-th of n parts")
     return parser.parse_intermixed_args(arguments)
@@ -67,6 +67,8 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.pretrained is not None:
         raise ConfigError("--pretrained goes with --new; for a run write pretrained=true architecture=NAME")
+    if options.fresh and options.changed_code is not None:
+        raise ConfigError(f"--fresh retrains whatever is there: leave out --changed-code {options.changed_code}")
     config = read(options)
     again: dict[str, Any] = {"fresh": options.fresh, "changed_code": options.changed_code}
     if config.sweep is not None:

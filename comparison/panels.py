@@ -54,7 +54,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Reached:
-    """Args: median: epoch, counted from 0, None if half of the runs or more never got there. runs: how many did."""
+    """Args: median: epoch, from 0, None if half of the runs or more never got there. runs: how many did."""
 
     median: float | None
     runs: int

@@ -243,7 +243,7 @@ def _costs(comparison: Comparison) -> Table:
     for cell in comparison.cells:
         texts = _place(cell, comparison)
         if cell.reached is not None:
-            median = "not reached" if cell.reached.median is None else f"{cell.reached.median:g}"
+            median = "not reached" if cell.reached.median is None else f"{cell.reached.median + 1:g}"
             texts.append(f"{median} ({cell.reached.runs} of {len(cell.group.runs)})")
         for name in costs:
             spread = Spread.of(cell.group.values(name).values())
@@ -252,8 +252,7 @@ def _costs(comparison: Comparison) -> Table:
     notes = []
     if reach:
         notes.append(
-            "first epoch, counted from 0, in which the monitored metric reached the value: median over the seeds, and "
-            "how many runs did"
+            "first epoch in which the monitored metric reached the value: median over the seeds, and how many runs did"
         )
     if costs:
         notes.append("means over the seeds; seconds of all epochs, on the machine of each run; multiply-adds per image")

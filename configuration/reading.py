@@ -23,6 +23,7 @@ from configuration.schema import (
 )
 from configuration.smoke import shrink
 from configuration.yaml_text import MAX_CHARACTERS, YamlError, read_yaml
+from utils.files import open_regular
 from utils.lookup import did_you_mean, in_words
 from utils.secrets import redact, remember_secrets, without_password
 from utils.types import ConfigError
@@ -63,6 +64,8 @@ ELSEWHERE = {
     "num_classes": "no key: the data set says how many; classes chooses some of them",
 }
 """What other programs call a key -> what it is called here."""
+OPEN_ALREADY = ("/dev/stdin", "/dev/fd/")
+"""What a shell opens: `<` and `<(...)`. Another pipe may have no writer, and a device no end."""
 TEMPLATE = "config_template.yml"
 """Where configuration files come from."""
 
@@ -125,12 +128,15 @@ def _near(file: str) -> str:
 
 def _read_file(file: str, of_a_run: bool, places: dict[Key, str], mistakes: list[Mistake]) -> dict[str, Any]:
     try:
-        with open(file, "rb") as stream:
-            content = stream.read(4 * MAX_CHARACTERS + 1)  # no more, were it /dev/zero
+        is_open = not of_a_run and file.startswith(OPEN_ALREADY)
+        with open(file, "rb") if is_open else open_regular(Path(file)) as stream:
+            content = stream.read(4 * MAX_CHARACTERS + 1)
         text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()
     except FileNotFoundError:
         raise ConfigError(f"{file}: no such file{_near(file)}") from None
-    except (OSError, ValueError) as error:  # bytes that are no UTF-8, or a NUL in the name
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except ValueError as error:  # bytes that are no UTF-8, or a NUL in the name
         raise ConfigError(f"{file}: cannot be read: {error}") from None
     try:
         document = read_yaml(text, written=of_a_run)
@@ -245,13 +251,14 @@ def check_names(key: str, given: Any, check: Callable[[str], str | None]) -> lis
         ]
         if headed:
             return headed
-    names = [given] if isinstance(given, str) else given if isinstance(given, (list, dict)) else []
-    found = []
-    for name in names:
-        problem = check(name) if isinstance(name, str) else None
-        if problem:
-            found.append(Mistake((key, name) if isinstance(given, dict) else (key,), problem))
-    return found
+    if isinstance(given, str):
+        named = {(key,): given}
+    elif isinstance(given, dict):
+        named = {(key, str(name)): name for name in given}
+    else:
+        named = {(key, str(place)): name for place, name in enumerate(given if isinstance(given, list) else [])}
+    checked = {place: check(name) for place, name in named.items() if isinstance(name, str)}
+    return [Mistake(place, problem) for place, problem in checked.items() if problem]
 
 
 class Rule(NamedTuple):

@@ -26,12 +26,13 @@ def audit(data: DataSet) -> tuple[str, ...]:
 
 
 def _empty_classes(data: DataSet) -> list[str]:
-    notes, what = [], "classes" if data.kind == "image" else "characters"
+    one, many = ("class has", "classes have") if data.kind == "image" else ("character has", "characters have")
+    notes = []
     for part, table in (("training", data.train), ("test", data.test)):
         counts = np.bincount(table.labels[table.labels >= 0], minlength=len(data.classes))
         empty = [name for name, count in zip(data.classes, counts, strict=False) if count == 0]
         if empty and (part == "training" or data.kind == "image"):  # few texts hold every character
-            notes.append(f"{len(empty):,} {what} have no {part} image: {some(empty)}")
+            notes.append(f"{len(empty):,} {one if len(empty) == 1 else many} no {part} image: {some(empty)}")
     return notes
 
 

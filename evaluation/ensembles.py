@@ -52,7 +52,7 @@ def ensembles(subject: Subject, *, epochs: list[Number] | None = None, sizes: li
         found.add(f"accuracy_of_{size}", part.accuracy(target))
     found.add("mean_member", sum(alone) / len(alone))
     found.add("best_member", max(alone))
-    rows = [(str(epoch), *map(percent, each)) for epoch, *each in zip(chosen, alone, growing, strict=True)]
+    rows = [(str(epoch + 1), *map(percent, each)) for epoch, *each in zip(chosen, alone, growing, strict=True)]
     found.add_table("Members", ("epoch", "accuracy", "together with those before"), rows)
     found.details = {"epochs": chosen, "accuracy": alone, "growing": growing, "sizes": [*groups.values()]}
     path = subject.output / "ensembles.png"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from datasets.preprocessing import Preprocessing
-from datasets.stream.image_stream import ImageStream
+from datasets.stream.image_stream.image_stream import ImageStream
 from evaluation.findings import Findings, NotApplicable, Picture, percent
 from evaluation.plots import plot_over_epochs
 from evaluation.ranges import Number
@@ -33,17 +33,17 @@ def label_noise(subject: Subject, *, epochs: list[Number] | None = None) -> Find
     true = torch.from_numpy(subject.data.data.train.labels[rows])
     found = Findings("label_noise")
     found.add("wrong_labels", len(rows))
-    for name, value in _shares(subject, stream, true, f"wrong labels, epoch {subject.epoch}").items():
+    for name, value in _shares(subject, stream, true, f"wrong labels, epoch {subject.epoch + 1}").items():
         found.add(name, value)
     with snapshots(subject, chosen) as members:
-        shares = [_shares(member, stream, true, f"wrong labels, epoch {member.epoch}") for member in members]
+        shares = [_shares(member, stream, true, f"wrong labels, epoch {member.epoch + 1}") for member in members]
     if chosen:
         names = {"memorised": "told as the wrong label", "recovered": "told as the true label"}
         curves = {text: [each[name] for each in shares] for name, text in names.items()}
         path = subject.output / "label_noise.png"
         plot_over_epochs(curves, chosen, subject.epoch, path)
         found.pictures.append(Picture(path, "Training images with a wrong label, over the epochs"))
-        cells = [[str(epoch), *map(percent, each.values())] for epoch, each in zip(chosen, shares, strict=True)]
+        cells = [[str(epoch + 1), *map(percent, each.values())] for epoch, each in zip(chosen, shares, strict=True)]
         found.add_table("Kept epochs", ("epoch", *shares[0]), cells)
         found.details = {"epochs": chosen, "shares": shares}
     else:

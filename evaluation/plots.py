@@ -61,14 +61,18 @@ def plot_reliability(panels: Mapping[str, Bins], path: Path) -> None:
 
 
 def plot_over_epochs(curves: Mapping[str, Sequence[float]], epochs: Sequence[int], selected: int, path: Path) -> None:
-    """Draw shares of images over kept epochs, a curve for each name, and mark the selected epoch."""
+    """Draw shares of images over kept epochs, a curve for each name, and mark the selected epoch.
+
+    Args: epochs, selected: counted from 0; the picture counts from 1.
+    """
     figure = new_figure(7, 4)
     axes = figure.add_subplot()
     marker = "o" if len(epochs) <= MARKERS_UP_TO else ""
+    counted = [epoch + 1 for epoch in epochs]
     for colour, (name, values) in zip(COLOURS, curves.items(), strict=False):
-        axes.plot(epochs, values, color=colour, label=name, marker=marker, markersize=3, linewidth=1.4)
-    axes.axvline(selected, color=MARK, linewidth=0.8, linestyle=":")
-    axes.set_title(f"selected epoch: {selected}", fontsize=9, color=MARK)
+        axes.plot(counted, values, color=colour, label=name, marker=marker, markersize=3, linewidth=1.4)
+    axes.axvline(selected + 1, color=MARK, linewidth=0.8, linestyle=":")
+    axes.set_title(f"selected epoch: {selected + 1}", fontsize=9, color=MARK)
     axes.set(xlabel="epoch", ylabel="images", ylim=(0, 1))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -71,7 +71,7 @@ def write_report(record: Record, folder: Path) -> Path:
 
 def _introduction(record: Record) -> list[str]:
     facts = record.facts
-    selected = f"weights of epoch {facts['epoch']} (counted from 0), selected on {facts['selected_on']}"
+    selected = f"weights of epoch {facts['epoch'] + 1}, selected on {facts['selected_on']}"
     lines = [
         f"{facts['images']:,} images of {facts['on']}; {facts['loss_function']}; {selected}; one seed",
         *facts["notes"],

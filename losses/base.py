@@ -78,7 +78,7 @@ class ClassificationLoss(nn.Module):
         Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar; of sequences, here and below,
         with T steps behind B, and `Sequences`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """Train: what is minimised is the sum of the terms.

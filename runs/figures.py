@@ -42,14 +42,14 @@ CELL_INCHES, HEADING = 1.7, 0.19  # of a picture; share of it for the words abov
 def plot_curves(
     rows: Sequence[dict[str, float]], path: str | os.PathLike[str], title: str, best_epoch: float | None = None
 ) -> None:
-    """Draw loss and accuracy per epoch side by side and mark the best epoch.
+    """Draw loss and accuracy per epoch, counted from 1, side by side and mark the best epoch.
 
     A loss that falls by orders of magnitude gets a logarithmic axis, a learning rate that changes a strip below.
 
     Args:
-        rows: epochs, with `epoch`, `train/loss`, `valid/loss`, `train/accuracy`, `valid/accuracy` (0 to 1) and perhaps
-            `learning_rate`; what is missing is not drawn. Of texts, `train/` and `valid/character_error_rate` are drawn
-            beside the accuracy, thin: they fall long before a whole text is read.
+        rows: epochs, with `epoch` (from 0), `train/loss`, `valid/loss`, `train/accuracy`, `valid/accuracy` (0 to 1) and
+            perhaps `learning_rate`; what is missing is not drawn. Of texts, `train/` and `valid/character_error_rate`
+            are drawn beside the accuracy, thin: they fall long before a whole text is read.
         path: file to write; the ending sets the format.
         title: stands above the picture.
         best_epoch: the selected epoch as it stands in `rows`; by default that of the best validation accuracy.
@@ -58,7 +58,9 @@ def plot_curves(
     """
     if not rows:
         raise ValueError("no epochs to draw")
-    epochs = np.array([row["epoch"] for row in rows])
+    epochs = np.array([row["epoch"] for row in rows]) + 1
+    if best_epoch is not None:
+        best_epoch += 1
     rate = _column(rows, "learning_rate")
     with_rate = bool(np.nanmin(rate) != np.nanmax(rate)) if np.isfinite(rate).any() else False
     figure = new_figure(10, 5 if with_rate else 4.2)
@@ -98,7 +100,7 @@ def plot_curves(
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if len(rows) == 1:
-            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+            axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
     for axes in all_axes[-1:] if with_rate else all_axes:
         axes.set_xlabel("epoch")
     for axes in (loss_axes, accuracy_axes):

@@ -83,3 +83,11 @@ def quiet_runs(monkeypatch):
     monkeypatch.setattr("training.report.draw_results", lambda *arguments, **options: None)
     monkeypatch.setattr("training.report.draw_augmentations", lambda *arguments: None)
     monkeypatch.setattr("utils.logs.configure", lambda *args, **kwargs: None)
+
+
+@pytest.fixture
+def file(request, tmp_path) -> Path:
+    """A file of the test module's configuration, `TEXT`, whose runs lie in the test's own folder."""
+    path = tmp_path / "sweep.yml"
+    path.write_text(f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{request.module.TEXT}")
+    return path

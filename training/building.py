@@ -233,6 +233,7 @@ def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:
     useless = {
         "crop_to_bboxes": config.crop_to_bboxes and not has_boxes and f"dataset: {config.dataset} has no boxes",
         "erase_background": config.erase_background and not config.crop_to_bboxes and "crop_to_bboxes is false",
+        "optimizer_params.lr": _other_rate(config),
         "lr_scheduler_params": config.lr_scheduler_params and not config.lr_scheduler and "lr_scheduler is not set",
         "noisy_labels_name": config.noisy_labels_name and not config.noisy_labels and "noisy_labels is not set",
         "mixing_params": config.mixing_params and not config.mixing and "mixing is not set",
@@ -241,7 +242,16 @@ def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:
     }
     for key, reason in useless.items():
         if reason:
-            LOG.warning("%s: %s has no effect: %s", config.place((key,)), key, reason)
+            LOG.warning("%s: %s has no effect: %s", config.place(tuple(key.split("."))), key, reason)
+
+
+def _other_rate(config: Configuration) -> str | None:
+    """Return which parameter is the learning rate instead of the optimizer's, if that is another and was set."""
+    key = {"OneCycleLR": "max_lr", "CyclicLR": "base_lr"}.get(config.lr_scheduler or "")
+    rate, other = config.optimizer_params.get("lr"), config.lr_scheduler_params.get(key or "")
+    if key is None or rate in (None, other) or not config.was_set("optimizer_params"):
+        return None
+    return f"{config.lr_scheduler} sets the learning rate, by lr_scheduler_params.{key} ({other})"
 
 
 def _located(config: Configuration, build: Callable[..., T], *args: Any, **kwargs: Any) -> T:

@@ -130,9 +130,9 @@ def _text(settings: dict[str, str], data: DataSet, pretrained: str | None, file:
         f"batch_size: {32 if len(table) < 5000 else 128}",
         f"num_epochs: {epochs}",
         "optimizer: AdamW",
-        f"optimizer_params: {{lr: {rate}, weight_decay: 0.05}}",
+        "optimizer_params: {weight_decay: 0.05}",
         "lr_scheduler: OneCycleLR",
-        f"lr_scheduler_params: {{max_lr: {rate}, pct_start: 0.2}}",
+        f"lr_scheduler_params: {{max_lr: {rate}}}   # the learning rate at its peak",
     ]
     return "\n".join(lines) + "\n"
 

@@ -101,13 +101,19 @@ def _constructor(name: str) -> Callable[..., LRScheduler]:
     return getattr(schedules, name, None) or getattr(lr_scheduler, name)
 
 
+def _supplied(name: str) -> tuple[str, ...]:
+    """Return the parameters of a schedule that the run sets."""
+    restarts = _constructor(name) is schedules.CosineWarmupRestarts
+    return ("optimizer", "steps_per_epoch") if restarts else ("optimizer",)
+
+
 def _interval(name: str) -> str:
     constructor = _constructor(name)
     return "step" if constructor in EVERY_STEP else getattr(constructor, "interval", "epoch")
 
 
-def _parts(name: str, params: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return the schedules inside another with their parameters.
+def _parts(name: str, params: Mapping[str, Any]) -> list[tuple[str, Any, str]]:
+    """Return the schedules inside another with their parameters and the keys that they stand at.
 
     Raises: ConfigError for what are none, and for schedules that cannot stand side by side.
     """
@@ -115,40 +121,55 @@ def _parts(name: str, params: Mapping[str, Any]) -> list[tuple[str, Any]]:
     listed = params["schedulers"]
     if not (listed and isinstance(listed, list) and all(isinstance(part, Mapping) for part in listed)):
         raise ConfigError(f"{PARTS}: must be a list of {{name: parameters}}, got {listed!r}")
-    parts: list[tuple[str, Any]] = [(part, inner or {}) for each in listed for part, inner in each.items()]
-    _refuse(dict(filter(None, (_misplaced(part, inner) for part, inner in parts))), PARTS)
-    steps = {part: _interval(part) == "step" for part, _ in parts}
-    names = [part for part, _ in parts]
-    if any(steps.values()) and not all(steps.values()):
-        by_step, by_epoch = (", ".join(part for part in steps if steps[part] is each) for each in (True, False))
-        raise ConfigError(f"{PARTS}: {by_step} counts optimizer steps, {by_epoch} epochs: {name} cannot hold both")
-    if name == "ChainedScheduler" and len(parts) > 1 and any(steps.values()):
-        text = f"{names[0]} sets the learning rate whatever it was, so it cannot be chained with others"
-        raise ConfigError(f"{PARTS}: {text}")
-    if name == "SequentialLR":
-        milestones = params["milestones"]
-        if len(milestones) != len(parts) - 1 or sorted({0, *milestones}) != [0, *milestones]:
-            text = f"{len(parts)} schedules need {len(parts) - 1}, rising, each an epoch from 1 on, got {milestones}"
-            raise ConfigError(f"lr_scheduler_params.milestones: {text}")
-        if names.count("OneCycleLR") > 1:  # both would keep their peaks in the optimizer, in one place
-            raise ConfigError(f"{PARTS}: SequentialLR can hold one OneCycleLR only")
+    parts = [
+        (part, inner or {}, f"{PARTS}.{place}.{part}")
+        for place, each in enumerate(listed)
+        for part, inner in each.items()
+    ]
+    problems = [f"{key}: {text}" for part, inner, key in parts if (text := _misplaced(part, inner))]
+    if not problems:
+        problems = _problems_together(name, [part for part, _, _ in parts], params.get("milestones", []))
+        for part, inner, key in parts:
+            unfit = parameter_problems(_constructor(part), inner, _supplied(part))
+            problems += [f"{key}.{param}: {text}" for param, text in unfit.items()]
+    if problems:
+        raise ConfigError("\n".join(problems))
     return parts
 
 
-def _misplaced(name: str, params: Any) -> tuple[str, str] | None:
-    """Return a schedule's name and why it cannot stand inside another, or None."""
+def _problems_together(name: str, names: Sequence[str], milestones: Sequence[int]) -> list[str]:
+    """Return why schedules cannot stand side by side in another, a line each."""
+    steps = {part: _interval(part) == "step" for part in names}
+    problems = []
+    if any(steps.values()) and not all(steps.values()):
+        by_step, by_epoch = (", ".join(part for part in steps if steps[part] is each) for each in (True, False))
+        problems.append(f"{PARTS}: {by_step} counts optimizer steps, {by_epoch} epochs: {name} cannot hold both")
+    elif name == "ChainedScheduler" and len(names) > 1 and any(steps.values()):
+        text = f"{names[0]} sets the learning rate whatever it was, so it cannot be chained with others"
+        problems.append(f"{PARTS}: {text}")
+    if name == "SequentialLR":
+        if len(milestones) != len(names) - 1 or sorted({0, *milestones}) != [0, *milestones]:
+            text = f"{len(names)} schedules need {len(names) - 1}, rising, each an epoch from 1 on, got {milestones}"
+            problems.append(f"lr_scheduler_params.milestones: {text}")
+        if names.count("OneCycleLR") > 1:  # both would keep their peaks in the optimizer, in one place
+            problems.append(f"{PARTS}: SequentialLR can hold one OneCycleLR only")
+    return problems
+
+
+def _misplaced(name: str, params: Any) -> str | None:
+    """Return why a schedule cannot stand inside another, or None."""
     from training.names import schedulers
 
     if name not in schedulers():
-        return name, f"unknown schedule{did_you_mean(str(name), schedulers())} (python train.py --list schedulers)"
+        return f"unknown schedule{did_you_mean(str(name), schedulers())} (python train.py --list schedulers)"
     if name in (*OUTER, "ReduceLROnPlateau"):
-        return name, "cannot stand inside another schedule"
-    return None if isinstance(params, Mapping) else (name, f"must be a mapping of parameters, got {params!r}")
+        return "cannot stand inside another schedule"
+    return None if isinstance(params, Mapping) else f"must be a mapping of parameters, got {params!r}"
 
 
 def _build_parts(
     name: str,
-    parts: Sequence[tuple[str, Any]],
+    parts: Sequence[tuple[str, Any, str]],
     optimizer: Optimizer,
     steps_per_epoch: int,
     num_epochs: int,
@@ -160,19 +181,19 @@ def _build_parts(
     OneCycleLR is built last: what it keeps in the optimizer must stay.
     """
     if name == "ChainedScheduler":
-        return [_build(part, optimizer, steps_per_epoch, num_epochs, inner, PARTS) for part, inner in parts]
+        return [_build(part, optimizer, steps_per_epoch, num_epochs, inner, key) for part, inner, key in parts]
     keys = ("lr", "momentum", "betas")
     before = [{key: group[key] for key in keys if key in group} for group in optimizer.param_groups]
     bounds = [0, *params["milestones"], num_epochs]
     built: dict[int, LRScheduler] = {}
     for place in sorted(range(len(parts)), key=lambda place: parts[place][0] == "OneCycleLR"):
-        part, inner = parts[place]
+        part, inner, key = parts[place]
         for group in optimizer.param_groups:
             group.pop("initial_lr", None)
         if part == "OneCycleLR" and not {"total_steps", "epochs"} & inner.keys():
             epochs = max(bounds[place + 1] - bounds[place], 1)  # one that starts after the run's end is never used
             inner = {**inner, "total_steps": epochs * steps_per_epoch}
-        built[place] = _build(part, optimizer, steps_per_epoch, num_epochs, inner, PARTS)
+        built[place] = _build(part, optimizer, steps_per_epoch, num_epochs, inner, key)
         for group, values in zip(optimizer.param_groups, before, strict=True):
             group.update(values)
     return [built[place] for place in range(len(parts))]
@@ -184,17 +205,13 @@ def _build(
     steps_per_epoch: int,
     num_epochs: int,
     params: Mapping[str, Any],
-    parts: str | None = None,
+    key: str = "lr_scheduler_params",
 ) -> LRScheduler:
-    """Build one schedule; `parts` is the key that it stands below if it is inside another."""
+    """Build one schedule, whose parameters stand at `key`."""
     constructor = _constructor(name)
-    key = "lr_scheduler_params" if parts is None else f"{parts}.{name}"
     params = dict(params)
-    given = ["optimizer"]
-    if constructor is schedules.CosineWarmupRestarts:
-        given.append("steps_per_epoch")
-    _refuse(parameter_problems(constructor, params, given), key)
-    if "steps_per_epoch" in given:
+    _refuse(parameter_problems(constructor, params, _supplied(name)), key)
+    if "steps_per_epoch" in _supplied(name):
         params["steps_per_epoch"] = steps_per_epoch
     if constructor is lr_scheduler.OneCycleLR and not {"total_steps", "epochs"} & params.keys():
         params["total_steps"] = steps_per_epoch * num_epochs
@@ -206,6 +223,11 @@ def _build(
         if name == "ChainedScheduler":
             return constructor(**params)
         return constructor(optimizer, **params)
+    except ZeroDivisionError:
+        text = (
+            f"{name} cannot divide {steps_per_epoch * num_epochs} steps so: try more epochs, or another share of them"
+        )
+        raise ConfigError(f"{key}: {text}") from None
     except refusals(constructor) as error:
         raise ConfigError(f"{key}: {name} refuses them: {error}") from None
 

@@ -48,7 +48,8 @@ def describe(prepared: Preparation) -> str:
         f"loss      {config.loss_function}{_params(config.loss_params)}",
         f"training  {config.optimizer}{_params(config.optimizer_params)}, "
         f"{schedule}, "
-        f"{config.num_epochs} epochs of batches of {config.batch_size}, seed {config.seed}",
+        f"{config.num_epochs} epoch{'s'[: config.num_epochs > 1]} of batches of {config.batch_size}, "
+        f"seed {config.seed}",
     ]
     return "\n".join(lines)
 

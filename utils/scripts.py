@@ -78,7 +78,7 @@ def choose_file(files: Sequence[str]) -> str:
         if (covered := without_values_of_secrets(files[0])) != files[0] and not Path(files[0]).is_file():
             raise ConfigError(f"{covered}: no such file; what is to be changed is given as key=value")
         return files[0]
-    if Path("config.yml").is_file():
+    if os.path.lexists("config.yml"):
         return "config.yml"
     template = Path(__file__).parents[1].joinpath("config_template.yml")
     say("no config.yml here: running config_template.yml; copy it to config.yml and edit it", sys.stdout)

@@ -61,7 +61,7 @@ function curve(group, name, { epoch, values }, attributes) {
   };
 }
 
-const byEpoch = (name) => ({ xaxis: { title: { text: "epoch, from 0" }, tickformat: ",d" }, yaxis: { title: { text: plain(title(name)) } } });
+const byEpoch = (name) => ({ xaxis: { title: { text: "epoch" }, tickformat: ",d" }, yaxis: { title: { text: plain(title(name)) } } });
 
 /** All curves of one run, each in a small chart. */
 function drawRun(holder, run) {

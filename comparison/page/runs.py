@@ -89,7 +89,7 @@ def describe_runs(view: Shown) -> dict[str, Any]:
     beside, panels = comparison.layout.beside, comparison.layout.panels
     numbers = {}
     for name in view.numbers[:MOST_NUMBERS]:
-        unit, values = comparison.unit(name), [run.summary.get(name) for run in runs]
+        unit, values = comparison.unit(name), [_from_one(name, run.summary.get(name)) for run in runs]
         numbers[name] = {
             "values": [short(value) if is_number(value) else None for value in values],
             "texts": [unit.text(value) if is_number(value) else "" for value in values],
@@ -124,6 +124,11 @@ def _levels(key: str, runs: Sequence[Run]) -> dict[str, Any]:
     }
 
 
+def _from_one(name: str, value: Any) -> Any:
+    """Return a number as people read it: summary.json counts epochs from 0."""
+    return value + 1 if name == "selected_epoch" and is_number(value) else value
+
+
 def short(value: float) -> float:
     """Return six digits of a number: enough to draw and sort by."""
     return value if isinstance(value, int) else float(f"{value:.6g}")
@@ -136,7 +141,10 @@ def describe_groups(view: Shown) -> list[dict[str, Any]]:
     own_colours = len(view.cells) <= COLOURS
     groups = []
     for number, (panel, cell) in enumerate(view.cells):
-        spreads = {name: Spread.of(cell.group.values(name).values()) for name in view.numbers[:MOST_NUMBERS]}
+        spreads = {
+            name: Spread.of(_from_one(name, value) for value in cell.group.values(name).values())
+            for name in view.numbers[:MOST_NUMBERS]
+        }
         known = {name: spread for name, spread in spreads.items() if spread is not None}
         groups.append(
             {
@@ -157,8 +165,8 @@ def describe_groups(view: Shown) -> list[dict[str, Any]]:
 def describe_curves(view: Shown) -> tuple[dict[str, Any], list[str]]:
     """Return the curves of the first runs, from metrics.csv, and notes.
 
-    Returns: `metrics`, their names; `runs`, number of a run -> its epochs and, for each metric, values, None for one
-        that is missing or not finite.
+    Returns: `metrics`, their names; `runs`, number of a run -> its epochs, from 1, and, for each metric, values, None
+        for one that is missing or not finite.
     """
     chosen, notes, records = view.runs[:MOST_CURVES], [], {}
     if len(chosen) < len(view.all_runs):
@@ -190,7 +198,7 @@ def _curves(rows: Sequence[Mapping[str, float]], metrics: Sequence[str]) -> dict
         name: [short(row[name]) if math.isfinite(row.get(name, math.nan)) else None for row in rows] for name in metrics
     }
     known = {name: curve for name, curve in values.items() if any(value is not None for value in curve)}
-    return {"epoch": [short(row["epoch"]) for row in rows], "values": known}
+    return {"epoch": [short(row["epoch"] + 1) for row in rows], "values": known}
 
 
 def shorten(notes: Sequence[str]) -> list[str]:

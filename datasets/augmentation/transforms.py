@@ -39,15 +39,16 @@ def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key
             continue
         unfit = parameter_problems(constructor, params) or senseless_parameters(name, params)
         problems += [f"{here}.{param}: {text}" for param, text in unfit.items()]
-        if unfit:
-            continue
         try:
-            if "transforms" in params:
-                inner = f"{here}.transforms"
+            if "transforms" in params and "transforms" not in unfit:
+                inner, places = f"{here}.transforms", [path for path, _, _ in steps(params["transforms"])]
                 params["transforms"] = build_transforms(params["transforms"], inner)
-                late = [type(each).__name__ for each in params["transforms"] if is_late(each)]
-                if late:
-                    raise ConfigError(f"{inner}.{late[0]}: comes after normalisation, so not inside {name}")
+                for place, each in zip(places, params["transforms"], strict=True):
+                    if is_late(each):
+                        at = ".".join((inner, *place))
+                        raise ConfigError(f"{at}: comes after normalisation, so not inside {name}")
+            if unfit:
+                continue
             for param, kind in ENUMERATIONS.items():
                 if isinstance(params.get(param), str):
                     params[param] = _member(kind, params[param], f"{here}.{param}")

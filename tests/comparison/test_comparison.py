@@ -444,6 +444,7 @@ def test_the_epoch_that_reached_an_accuracy_is_the_median_over_seeds(tmp_path):
     reached = [cell.reached for cell in panel.cells.values()]
     assert [(each.median, each.runs) for each in reached if each] == [(1.0, 3), (None, 1)]
     text = text_of(study(tmp_path, reach=0.9, cost=True))
+    assert "2 (3 of 3)" in text  # the second epoch, 1 in metrics.csv
     assert "not reached (1 of 3)" in text
     assert [word in text for word in ("images/s", "parameters", "multiply-adds")] == [True] * 3
 
@@ -609,7 +610,7 @@ def test_columns_that_find_no_room_in_a_terminal_stand_below(tmp_path):
     assert heads == [["loss_function", "resnet10t", "resnet18"], ["loss_function", "resnet34"]]
     assert sum(line.startswith("loss_function") for line in tiny) == 3
     assert [" ".join(text).count("90.00 (1)*") for text in (wide, narrow, tiny)] == [6, 6, 6]
-    assert sum(line.startswith("OneSidedMarginLoss") for line in narrow) == 2
+    assert sum(line.startswith("OneSidedMarginLoss  ") for line in narrow) == 2
 
 
 def test_each_block_of_a_table_says_what_its_rows_are_about(tmp_path):

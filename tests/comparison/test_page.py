@@ -70,7 +70,7 @@ def embedded(page: str) -> Any:
 
 
 def test_runs_have_the_tables_texts_and_values_to_sort_by(tmp_path):
-    leave(tmp_path, "seed=3", accuracy=0.98765, summary={"epochs_run": 8, "test/loss": 1.25})
+    leave(tmp_path, "seed=3", accuracy=0.98765, summary={"epochs_run": 8, "test/loss": 1.25, "selected_epoch": 7})
     leave(tmp_path, "seed=4", FOCAL, accuracy=0.5)
     told = describe(study(tmp_path))
     assert [key["name"] for key in told["runs"]["keys"]] == ["loss_function"]
@@ -85,6 +85,8 @@ def test_runs_have_the_tables_texts_and_values_to_sort_by(tmp_path):
     numbers = told["runs"]["numbers"]
     assert numbers["test/accuracy"] == {"values": [0.98765, 0.5], "texts": ["98.77", "50.00"]}
     assert numbers["epochs_run"] == {"values": [8, None], "texts": ["8", ""]}
+    assert numbers["selected_epoch"] == {"values": [8, None], "texts": ["8", ""]}
+    assert told["groups"][0]["mean"]["selected_epoch"] == 8
     assert numbers["test/loss"]["texts"] == ["1.2500", ""]
     assert numbers["seconds"]["texts"] == ["2.0", "2.0"]
     assert told["names"]["test/accuracy"] == {"title": "test/accuracy, %", "share": True}
@@ -171,7 +173,7 @@ def test_curves_are_those_of_metrics_csv(tmp_path):
     told, notes = describe_curves(Shown(study(tmp_path)))
     assert told["metrics"] == ["valid/accuracy", "train/loss"]
     assert told["runs"] == {
-        0: {"epoch": [0, 1, 2], "values": {"valid/accuracy": [0.5, 0.75, None], "train/loss": [None, None, 1.5]}}
+        0: {"epoch": [1, 2, 3], "values": {"valid/accuracy": [0.5, 0.75, None], "train/loss": [None, None, 1.5]}}
     }
     assert notes == []
 
@@ -194,7 +196,7 @@ def test_long_and_many_curves_are_cut_and_that_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "MOST_POINTS", 30)
     told, notes = describe_curves(Shown(study(tmp_path)))
     assert list(told["runs"]) == [0, 1, 2]
-    assert [told["runs"][0]["epoch"][place] for place in (0, -1)] == [0, 999]
+    assert [told["runs"][0]["epoch"][place] for place in (0, -1)] == [1, 1000]
     assert all(len(run["epoch"]) == 10 for run in told["runs"].values())
     assert notes == [
         "curves of the first 3 of 4 runs; name fewer to see others",

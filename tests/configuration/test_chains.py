@@ -9,11 +9,12 @@ from configuration.schema import Configuration
 from datasets.augmentation.transforms import build_transforms
 from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
-from datasets.stream.image_stream import ImageStream
+from datasets.stream.image_stream.image_stream import ImageStream
 from evaluation.catalogue import NAME_CHECKS
 from runs.folder import fingerprint
 from sweeps.cells import expand, load_sweep
 from sweeps.reading import find_mistakes
+from training.parameter_checks import check_parameters
 from utils.types import ConfigError
 
 LIST = """image_augmentations:
@@ -88,6 +89,72 @@ def test_parameters_in_a_list_are_placed(tmp_path, text, key):
         build_transforms(config.image_augmentations, "image_augmentations")
     located = str(config.located(caught.value))
     assert located.startswith(f"{tmp_path / 'config.yml'}:2: image_augmentations.{key}.paddin: unknown parameter")
+
+
+NESTED = """lr_scheduler: SequentialLR
+lr_scheduler_params:
+  schedulers:
+    - LinearLR:
+        start_factor: 0.1
+        total_itrs: 3
+    - LinearLR: {}
+    - LinearLR:
+        start_factor: 0
+    - CosineAnnealingLR:
+        T_max: abc
+  milestones: [1, 2, 3]
+image_augmentations:
+  - RandomApply:
+      transforms:
+        - Pad: {padding: 1}
+        - Pad:
+            padding: 2
+            fil: 0
+      p: 7
+  - RandomApply:
+      transforms:
+        - Pad: {padding: 1}
+        - CutOut: {length: 2}
+mixing:
+  - MixUp
+  - CutMix
+mixing_params:
+  MixUp:
+    alpha: 1
+  CutMix:
+    alpa: 1
+"""
+
+
+def test_mistakes_inside_schedules_transforms_and_mixings_are_placed(tmp_path):
+    config = read(tmp_path, NESTED)
+    with pytest.raises(ConfigError) as caught:
+        check_parameters(config)
+    assert [line.partition(" (allowed")[0] for line in str(caught.value).splitlines()] == [
+        f"{tmp_path / 'config.yml'}:{line}"
+        for line in (
+            "20: image_augmentations.0.RandomApply.p: must be a number from 0 to 1, got 7",
+            "19: image_augmentations.0.RandomApply.transforms.1.Pad.fil: unknown parameter; did you mean 'fill'?",
+            "24: image_augmentations.1.RandomApply.transforms.1.CutOut: comes after normalisation, so not inside "
+            "RandomApply",
+            "32: mixing_params.CutMix.alpa: unknown parameter; did you mean 'alpha'?",
+            "6: lr_scheduler_params.schedulers.0.LinearLR.total_itrs: unknown parameter; did you mean 'total_iters'?",
+            "11: lr_scheduler_params.schedulers.3.CosineAnnealingLR.T_max: must be a whole number, got 'abc'",
+        )
+    ]
+
+
+def test_what_a_schedule_inside_another_refuses_is_placed(tmp_path):
+    config = read(tmp_path, NESTED.replace("itrs", "iters").replace("abc", "3"))
+    with pytest.raises(ConfigError, match=r"yml:8: lr_scheduler_params.schedulers.2.LinearLR: .*Starting mult"):
+        check_parameters(config)
+
+
+@pytest.mark.parametrize(("key", "names"), [("mixing", "MixUp, CutMx"), ("trackers", "mlflow, tensorbord")])
+def test_a_wrong_name_in_a_list_is_placed(tmp_path, key, names):
+    text = f"{key}:\n" + "".join(f"  - {name}\n" for name in names.split(", "))
+    with pytest.raises(ConfigError, match=rf"^{tmp_path / 'config.yml'}:3: {key}\.1: unknown "):
+        read(tmp_path, text)
 
 
 @pytest.mark.parametrize("text", [LIST, TWICE])

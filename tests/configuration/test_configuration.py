@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -248,7 +249,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path):
         ("monitor: valid/acuracy\n", "config.yml:1: monitor: unknown metric 'valid/acuracy'; did you mean"),
         ("architecture: resnet5O\n", "config.yml:1: architecture: unknown architecture 'resnet5O'; did you mean"),
         ("dataset: cifar\n", "config.yml:1: dataset: unknown data set 'cifar'; did you mean 'cifar10"),
-        ("trackers: [mlfow]\n", "config.yml:1: trackers: unknown tracker 'mlfow'; did you mean 'mlflow'?"),
+        ("trackers: [mlfow]\n", "config.yml:1: trackers.0: unknown tracker 'mlfow'; did you mean 'mlflow'?"),
         ("optimizer: Lookahead\n", "config.yml:1: optimizer: Lookahead cannot be used: it wraps another optimizer"),
         ("tensor_augmentations: {Lambda: {}}\n", "tensor_augmentations.Lambda: Lambda cannot be used: it needs code"),
         ("label_noise: 1.0\n", "config.yml:1: label_noise: must be a number >= 0 and < 1, got 1.0"),
@@ -282,6 +283,29 @@ def test_missing_file_says_what_to_do(tmp_path):
         read_configuration(str(tmp_path / "osm_table55.yml"))
     with pytest.raises(ConfigError, match=r"none\.yml: no such file; copy config_template\.yml"):
         read_configuration(str(tmp_path / "none.yml"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_file_that_is_none_is_refused_rather_than_waited_for(tmp_path):
+    for of_a_run in (False, True):
+        path = tmp_path / f"{of_a_run}.yml"
+        os.mkfifo(path)
+        for file in (path, "/dev/zero"):
+            with pytest.raises(ConfigError, match=rf"^{file}: cannot be read: no regular file$"):
+                read_configuration(str(file), of_a_run=of_a_run)
+    with pytest.raises(ConfigError, match=rf"^{tmp_path}: cannot be read: "):
+        read_configuration(str(tmp_path))
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="needs /dev/fd")
+def test_a_pipe_that_a_shell_opened_is_read():
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "w") as stream:
+        stream.write("seed: 7\n")
+    try:
+        assert read_configuration(f"/dev/fd/{read_end}").seed == 7
+    finally:
+        os.close(read_end)
 
 
 def test_secret_never_shows_in_a_message(tmp_path):

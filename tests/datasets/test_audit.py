@@ -98,7 +98,7 @@ def test_arrays_of_other_shapes_share_nothing() -> None:
 def test_a_class_without_training_images_is_told_by_name() -> None:
     images = np.arange(4, dtype=np.uint8)[:, None, None]
     data = DataSet(("a", "b", "c"), ImageTable(images[:2], np.array([1, 1])), ImageTable(images[2:], np.array([0, 2])))
-    assert audit(data) == ("2 classes have no training image: a, c", "1 classes have no test image: b")
+    assert audit(data) == ("2 classes have no training image: a, c", "1 class has no test image: b")
 
 
 def test_a_run_warns_and_keeps_the_note(tmp_path: Path, quick: Callable, caplog: pytest.LogCaptureFixture) -> None:

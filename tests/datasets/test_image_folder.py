@@ -34,7 +34,7 @@ def test_classes_and_images_are_sorted_by_name(tmp_path: Path) -> None:
     ]
     assert data.train.labels.tolist() == [0, 1, 2, 2]
     assert data.test.labels.tolist() == [1, 2]
-    assert audit(data) == ("1 classes have no test image: C",)
+    assert audit(data) == ("1 class has no test image: C",)
 
 
 def test_endings_count_in_capitals_too_and_strays_earn_a_note(tmp_path: Path) -> None:

@@ -105,7 +105,9 @@ def test_sizes_take_evenly_spaced_epochs(quick):
 
 def test_epochs_choose_the_members(quick):
     subject = subject_of(quick(), 3)
-    assert ensembles(subject, epochs=[2, 0]).details["epochs"] == [0, 2]
+    found = ensembles(subject, epochs=[2, 0])
+    assert found.details["epochs"] == [0, 2]
+    assert [row[0] for row in found.tables[0].rows] == ["1", "3"]  # a reader counts from 1
 
 
 def test_epochs_that_were_not_kept_are_refused(quick):

@@ -71,13 +71,14 @@ def test_curves_show_both_parts_and_the_best_epoch(num_epochs: int, tmp_path: Pa
     assert [line.get_ydata().tolist() for line in loss.lines[:2]] == [
         [row[f"{part}/loss"] for row in rows] for part in ("train", "valid")
     ]
-    assert accuracy.get_title() == f"best epoch: {num_epochs // 2}, valid 90.00 %"
+    assert accuracy.get_title() == f"best epoch: {num_epochs // 2 + 1}, valid 90.00 %"
+    assert loss.lines[0].get_xdata().tolist() == [*range(1, num_epochs + 1)]
     assert len(figure.axes) == (2 if num_epochs == 1 else 3)
 
 
 def test_selected_epoch_may_be_named(tmp_path: Path, figures: list) -> None:
     plot_curves(make_rows(4), tmp_path / "curves.png", "a run", best_epoch=3)
-    assert figures[0].axes[1].get_title() == "best epoch: 3, valid 65.00 %"
+    assert figures[0].axes[1].get_title() == "best epoch: 4, valid 65.00 %"
 
 
 def test_curves_bear_missing_and_infinite_values(tmp_path: Path, figures: list) -> None:

@@ -79,8 +79,8 @@ def test_code_that_decides_a_result_is_recorded_and_no_other():
             "datasets/augmentation/cutmix.py",
         ),
         *(
-            "datasets/stream/image_stream.py",
-            "datasets/stream/sampling.py",
+            "datasets/stream/image_stream/image_stream.py",
+            "datasets/stream/image_stream/sampling.py",
             "metrics/tally.py",
             "metrics/classification.py",
         ),
@@ -321,6 +321,12 @@ def test_an_interrupted_run_of_another_loss_is_not_gone_on_with(quick, code, mon
     assert runner.train(config)[0] == folder
 
 
+@pytest.mark.parametrize("choice", ["keep", "retrain"])
+def test_all_runs_anew_and_a_choice_of_runs_exclude_each_other(capsys, choice):
+    assert train.main(["--fresh", "--changed-code", choice]) == 2
+    assert capsys.readouterr().err == f"--fresh retrains whatever is there: leave out --changed-code {choice}\n"
+
+
 def test_further_devices_follow_the_first(quick, code, monkeypatch):
     config = quick(num_epochs=1, **LOSS)
     folder, _ = runner.train(config)
@@ -363,13 +369,6 @@ sweep:
 HERE = ("--shard", "1/1")
 
 
-@pytest.fixture
-def file(tmp_path) -> Path:
-    path = tmp_path / "sweep.yml"
-    path.write_text(f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{TEXT}")
-    return path
-
-
 def states(capsys) -> list[str]:
     lines = capsys.readouterr().out.splitlines()
     return [line.split(": ")[1].split()[0] for line in lines if line.startswith("run ") and " of " in line]
@@ -393,13 +392,13 @@ def test_a_sweep_names_all_runs_of_other_code_in_one_message(file, code, capsys,
     assert "2 were trained by other code than is here now" in capsys.readouterr().out
 
     code.edit("training/optimization.py", "return constructor", "return  constructor")
-    code.edit("datasets/stream/sampling.py", "def __len__", "def unused(self): ...\n\n    def __len__")
+    code.edit("datasets/stream/image_stream/sampling.py", "def __len__", "def unused(self): ...\n\n    def __len__")
     assert train.main([str(file), *HERE]) == 2  # grouped by what changed
     lines = capsys.readouterr().err.splitlines()
     assert "4 were trained by other code" in lines[0]
     assert [line.partition(": ")[0].strip() for line in lines[1:3]] == [
-        "datasets/stream/sampling.py",
-        "datasets/stream/sampling.py, losses/focal.py",
+        "datasets/stream/image_stream/sampling.py",
+        "datasets/stream/image_stream/sampling.py, losses/focal.py",
     ]
 
 

@@ -42,10 +42,9 @@ sweep: {grid: {loss_function: [CrossEntropyLoss, FocalLoss]}}
 
 
 @pytest.fixture
-def file(tmp_path) -> Path:
-    path = tmp_path / "sweep.yml"
-    path.write_text(f"data_path: {tmp_path}/data\noutput_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{TEXT}")
-    return path
+def file(file, tmp_path) -> Path:
+    file.write_text(f"data_path: {tmp_path}/data\n{file.read_text()}")
+    return file
 
 
 @pytest.fixture

@@ -38,13 +38,6 @@ sweep:
 SEARCH = "{ranges: {optimizer_params.lr: {log: [0.001, 0.01]}}, trials: 2}"
 
 
-@pytest.fixture
-def file(tmp_path) -> Path:
-    path = tmp_path / "sweep.yml"
-    path.write_text(f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{TEXT}")
-    return path
-
-
 def read(file: Path, *changes: str) -> Sweep:
     return load_sweep(read_configuration(str(file), changes, NAME_CHECKS, find_mistakes))
 

@@ -45,13 +45,6 @@ sweep:
 """
 
 
-@pytest.fixture
-def file(tmp_path) -> Path:
-    path = tmp_path / "sweep.yml"
-    path.write_text(f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{TEXT}")
-    return path
-
-
 def told(capsys) -> list[str]:
     return [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
 

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 import train
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
 from evaluation.catalogue import NAME_CHECKS
 from training.building import prepare
+from training.optimization import build_optimizer, build_scheduler
 
 
 def draw(folder: Path, size: tuple[int, int], gray: bool = False, classes: int = 3) -> Path:
@@ -51,6 +54,16 @@ def test_size_and_network_fit_the_images(size, pretrained, image_size, architect
     assert (config.pretrained, config.normalize) == (pretrained is not None, "auto")
     assert config.convert_to_grayscale is False
     assert "12 training images in 3 classes; next: python train.py" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("epochs", range(1, 8))
+def test_any_number_of_epochs_can_be_trained_and_the_learning_rate_stands_once(epochs, tmp_path):
+    config = write("digits", file=tmp_path / "my.yml")
+    assert "lr" not in config.optimizer_params  # of no effect
+    optimizer = build_optimizer(config.optimizer, [nn.Parameter(torch.zeros(1))], **config.optimizer_params)
+    built = build_scheduler(config.lr_scheduler, optimizer, 1, epochs, **config.lr_scheduler_params)
+    assert built is not None
+    assert built["scheduler"].get_last_lr()[0] < config.lr_scheduler_params["max_lr"]
 
 
 def test_gray_images_get_one_channel_and_their_own_mean(tmp_path):

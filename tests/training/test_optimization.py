@@ -354,6 +354,12 @@ def test_wrong_parameters_of_schedulers_are_named(name, params, message):
         build_scheduler(name, sgd(), 5, 4, **params)
 
 
+def test_a_share_of_the_steps_that_is_one_step_is_refused_in_plain_words():
+    message = "lr_scheduler_params: OneCycleLR cannot divide 5 steps so: try more epochs, or another share of them"
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        build_scheduler("OneCycleLR", sgd(), 5, 1, max_lr=0.1, pct_start=0.2)
+
+
 @pytest.mark.parametrize(
     ("name", "params", "message"),
     [

@@ -94,6 +94,11 @@ def test_a_loss_outside_the_contract_is_refused_with_its_place(name, params, mes
         build_loss(name, None, **params)
 
 
+def test_a_loss_without_forward_ends_with_its_name():
+    with pytest.raises(NotImplementedError, match=r"^OwnNames defines no forward$"):
+        build_loss("OwnNames", None)(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64))
+
+
 def test_all_names_that_a_loss_takes_from_the_contract_are_named_at_once():
     with pytest.raises(ConfigError) as error:
         build_loss("OwnNames", None, kind="typos", views=-1)

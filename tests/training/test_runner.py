@@ -19,7 +19,7 @@ from torch.utils.data import default_collate
 import train
 from configuration.reading import read_configuration
 from datasets import build_dataset, data_module
-from datasets.stream.sampling import EpochBatches
+from datasets.stream.image_stream.sampling import EpochBatches
 from losses.torch_losses import TorchLoss
 from models.classifier import Classifier
 from runs.checkpoints import load_checkpoint
@@ -359,14 +359,18 @@ def test_scores_are_decoded_by_the_loss(quick):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(quick):
-    with pytest.raises(TrainingError, match=r"not finite in epoch 1, step \d+ of 11 \(step \d+ of the run"):
+    with pytest.raises(TrainingError, match=r"not finite in epoch 1, step \d+ of 11 \(step \d+ of the run") as stopped:
         runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}"))
+    assert "checkpoints" not in str(stopped.value)  # there are none
+    late = {"lr_scheduler": "LambdaLR", "lr_scheduler_params": "{lr_lambda: {0: 1e-33, 1: 1.0}}"}
+    with pytest.raises(TrainingError, match=r"in epoch 2, .*\n.*The checkpoints of the epochs before are intact\.$"):
+        runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}", **late))
 
 
 def test_a_loss_that_is_not_finite_at_the_first_step_is_not_blamed_on_the_learning_rate(quick, monkeypatch):
     monkeypatch.setattr(TorchLoss, "terms", lambda self, outputs, batch: {"main": (outputs.scores * 0).sum().log()})
     with pytest.raises(
-        TrainingError, match=r"step 0 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
+        TrainingError, match=r"in epoch 1, step 0 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
     ):
         runner.train(quick())
 
@@ -439,6 +443,32 @@ def test_settings_without_effect_earn_a_warning(quick, caplog):
         "mixing_params has no effect: mixing is not set",
     ):
         assert text in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("schedule", "params", "rate", "warned"),
+    [
+        (
+            "OneCycleLR",
+            "{max_lr: 0.05}",
+            0.01,
+            "OneCycleLR sets the learning rate, by lr_scheduler_params.max_lr (0.05)",
+        ),
+        (
+            "CyclicLR",
+            "{base_lr: 0.001, max_lr: 1}",
+            0.01,
+            "CyclicLR sets the learning rate, by lr_scheduler_params.base",
+        ),
+        ("OneCycleLR", "{max_lr: 0.01}", 0.01, None),
+        ("StepLR", "{step_size: 1}", 0.01, None),
+    ],
+)
+def test_a_learning_rate_that_the_schedule_replaces_earns_a_warning(schedule, params, rate, warned, quick, caplog):
+    changes = {"lr_scheduler": schedule, "lr_scheduler_params": params, "optimizer_params": f"{{lr: {rate}}}"}
+    building.prepare(quick(**changes))
+    assert ("optimizer_params.lr has no effect" in caplog.text) == (warned is not None)
+    assert (warned or "") in caplog.text
 
 
 def test_a_tracker_that_fails_costs_a_warning_and_not_the_run(quick):

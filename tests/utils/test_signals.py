@@ -357,3 +357,16 @@ def test_a_signal_of_one_run_does_not_stop_the_next():
     raise_if_due()
     with raise_on_signals():
         raise_if_due()  # nothing is left over
+
+
+def test_output_that_nobody_reads_is_no_error_and_every_exit_status_is_documented():
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    root = Path(train.__file__).parent
+    done = subprocess.run([sys.executable, "train.py", "--list"], stdout=write_end, stderr=subprocess.PIPE, cwd=root)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (141, b"")
+    text = (root / "docs" / "reliability.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"## Exit statuses\n.*?\n((?:\|.*\n)+)", text, re.DOTALL)
+    documented = {int(status) for status in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+    assert documented == {0, 1, 2, 130, 141, *STATUS.values()}
