@@ -172,8 +172,8 @@ def _label(group: Group, keys: Sequence[str], parameters: Sequence[str], short: 
 
 
 def _check(asked: dict[str, Sequence[str]], groups: Sequence[Group], varied: Sequence[str]) -> None:
-    known = {key for group in groups for key in group.settings}
-    known |= {name for group in groups for run in group.runs for name in run.together}
+    existing = {key for group in groups for key in group.settings}
+    existing |= {name for group in groups for run in group.runs for name in run.together}
     mistakes, unknown = [], False
     for option, keys in asked.items():
         for key in keys:
@@ -181,8 +181,8 @@ def _check(asked: dict[str, Sequence[str]], groups: Sequence[Group], varied: Seq
                 mistakes.append(f"{option}: groups are means over seeds, so 'seed' cannot separate them")
             elif key in WITHOUT_INFLUENCE - {"noisy_labels"}:
                 mistakes.append(f"{option}: {key!r} cannot change a result, so it separates no groups")
-            elif key not in known:
-                mistakes.append(f"{option}: no run has the key {key!r}{_meant(key, known)}")
+            elif key not in existing:
+                mistakes.append(f"{option}: no run has the key {key!r}{_meant(key, existing)}")
                 unknown = True
     if both := set(asked["--rows"]) & set(asked["--columns"]):
         mistakes.append(f"--columns: {', '.join(sorted(both))} is in --rows already")
@@ -194,12 +194,12 @@ def _check(asked: dict[str, Sequence[str]], groups: Sequence[Group], varied: Seq
         raise ConfigError("\n".join(mistakes))
 
 
-def _meant(key: str, known: set[str]) -> str:
+def _meant(key: str, existing: set[str]) -> str:
     """Return which keys of runs may be meant by one that none has."""
-    parts = [name for name in sorted(known) if name.endswith(f".{key}") or name.startswith(f"{key}.")]
-    if within := parts or [name for name in (ELSEWHERE.get(key),) if name in known]:
+    parts = [name for name in sorted(existing) if name.endswith(f".{key}") or name.startswith(f"{key}.")]
+    if within := parts or [name for name in (ELSEWHERE.get(key),) if name in existing]:
         return f"; did you mean {' or '.join(map(repr, within))}?"
-    return f"; here it is {ELSEWHERE[key]}" if key in ELSEWHERE else did_you_mean(key, known - {key})
+    return f"; here it is {ELSEWHERE[key]}" if key in ELSEWHERE else did_you_mean(key, existing - {key})
 
 
 def _choose(
@@ -230,10 +230,14 @@ def _is_of(groups: Sequence[Group], key: str, keys: Sequence[str]) -> bool:
 
 def _unlabelled_data(groups: Sequence[Group], varied: Sequence[str], labelled: Sequence[str]) -> list[str]:
     """Return the keys by which data differ that neither rows nor columns show."""
-    known = [key for key in labelled if key.partition(".")[0] in DATA_KEYS]
+    existing = [key for key in labelled if key.partition(".")[0] in DATA_KEYS]
     unlabelled: list[str] = []
     for key in varied:
-        if key.partition(".")[0] in DATA_KEYS and key not in known and not _follows(groups, key, *known, *unlabelled):
+        if (
+            key.partition(".")[0] in DATA_KEYS
+            and key not in existing
+            and not _follows(groups, key, *existing, *unlabelled)
+        ):
             unlabelled.append(key)
     return unlabelled
 

@@ -15,8 +15,8 @@ NAMED = 5
 
 def notes(comparison: Comparison) -> list[str]:
     """Return the notes on a comparison, a line each."""
-    found, layout, groups = comparison.found, comparison.layout, comparison.groups
-    counts = f"{_count(len(found.runs), 'run')} in {_count(len(groups), 'group')}"
+    selection, layout, groups = comparison.selection, comparison.layout, comparison.groups
+    counts = f"{_count(len(selection.runs), 'run')} in {_count(len(groups), 'group')}"
     if len(groups) == 1:
         differences = f"their seeds{''.join(f', {name}' for name in pooled_facts(groups)) or ' only'}"
     else:
@@ -40,13 +40,13 @@ def notes(comparison: Comparison) -> list[str]:
 
 def _searched_values(comparison: Comparison) -> list[str]:
     """Return the best values of searches for the groups, those of all groups in one line."""
-    layout, results, lines = comparison.layout, results_among(comparison.found.runs), []
+    layout, results, lines = comparison.layout, results_among(comparison.selection.runs), []
     for panel, cell in comparison.placed_cells:
         trials = (run.trial for run in cell.group.runs if run in results)
         drawn = (key for trial in trials if trial is not None for key in trial.drawn)
         values = [
             f"{name}={layout.shown(cell.group, name)}"
-            for key in dict.fromkeys((*comparison.found.searched, *drawn))
+            for key in dict.fromkeys((*comparison.selection.searched, *drawn))
             for name in cell.group.settings
             if name == key or name.startswith(f"{key}.")
         ]
@@ -56,23 +56,23 @@ def _searched_values(comparison: Comparison) -> list[str]:
 
 
 def _left_out(comparison: Comparison) -> list[str]:
-    found, lines = comparison.found, []
-    if found.trials:
-        lines.append(f"{_count(found.trials, 'trial')} of a search left out; --trials shows them")
-    trials = [path for path in found.unfinished if RunFolder(path).trial.is_file()]
+    selection, lines = comparison.selection, []
+    if selection.trials:
+        lines.append(f"{_count(selection.trials, 'trial')} of a search left out; --trials shows them")
+    trials = [path for path in selection.unfinished if RunFolder(path).trial.is_file()]
     if trials:
         lines.append(f"left out, trials that were pruned or are not finished: {named(map(str, trials))}")
-    if unfinished := [str(path) for path in found.unfinished if path not in trials]:
+    if unfinished := [str(path) for path in selection.unfinished if path not in trials]:
         lines.append(f"left out, unfinished: {named(unfinished)}")
-    lines += [f"left out, damaged: {path}: {reason}" for path, reason in found.damaged[:NAMED]]
-    if len(found.damaged) > NAMED:
-        lines.append(f"left out, damaged: {len(found.damaged) - NAMED:,} more")
-    for taken, others in found.repeated[:NAMED]:
+    lines += [f"left out, damaged: {path}: {reason}" for path, reason in selection.damaged[:NAMED]]
+    if len(selection.damaged) > NAMED:
+        lines.append(f"left out, damaged: {len(selection.damaged) - NAMED:,} more")
+    for taken, others in selection.repeated[:NAMED]:
         lines.append(f"trained more than once: {taken} is used, the latest; left out {named(map(str, others))}")
-    if len(found.repeated) > NAMED:
-        lines.append(f"trained more than once: {len(found.repeated) - NAMED:,} more, the latest of each is used")
-    if found.missing:
-        lines.append(f"runs of the sweep that are not finished yet: {named(found.missing, '; ')}")
+    if len(selection.repeated) > NAMED:
+        lines.append(f"trained more than once: {len(selection.repeated) - NAMED:,} more, the latest of each is used")
+    if selection.missing:
+        lines.append(f"runs of the sweep that are not finished yet: {named(selection.missing, '; ')}")
     return lines
 
 

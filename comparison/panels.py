@@ -15,7 +15,7 @@ from comparison.layout import DATA_KEYS, Layout, lay_out
 from comparison.papers import Improvement, Printed, find_improvements, find_printed
 from comparison.reading import NOISY, newest
 from comparison.significance import MOST_AUTOMATIC, Contrast, contrast_all
-from comparison.sources import Found
+from comparison.sources import Selection
 from comparison.strata import check_pooled, is_stratum, pooled_differences, with_strata
 from comparison.units import Unit, better_of, check_metric, check_reach, in_one_unit, unit_of
 from configuration.schema import KEYS
@@ -98,7 +98,7 @@ class Comparison:
     """Args: not_tested: why there are no tests where some could be expected. improvements: those that papers print."""
 
     options: Options
-    found: Found
+    selection: Selection
     groups: tuple[Group, ...]
     layout: Layout
     panels: tuple[Panel, ...]
@@ -108,7 +108,7 @@ class Comparison:
     @cached_property
     def _units(self) -> dict[str, Unit]:
         """The units of evaluations' numbers, as the first run that has one says it."""
-        findings = (pair for run in reversed(self.found.runs) for pair in run.findings.items())
+        findings = (pair for run in reversed(self.selection.runs) for pair in run.findings.items())
         return {name: Unit(finding.unit, finding.digits) for name, finding in findings}
 
     def unit(self, name: str | None = None) -> Unit:
@@ -130,22 +130,22 @@ class Comparison:
         return [(cell, cell.contrast) for cell in self.cells if cell.contrast is not None]
 
 
-def compare(found: Found, options: Options) -> Comparison:
+def compare(selection: Selection, options: Options) -> Comparison:
     """Group, lay out and test.
 
     Raises: ConfigError for a metric, key or baseline that there is not.
     """
     metric = options.metric
-    check_metric(found, metric)
-    check_reach(found, options.reach)
+    check_metric(selection, metric)
+    check_reach(selection, options.reach)
     check_pooled(options.pool)
-    found = _with_names(found, {*options.rows, *options.columns})
-    found = with_strata(in_one_unit(found, metric), metric, options.pool)
-    runs, repeated = newest(found.runs)
-    found = replace(found, runs=tuple(runs), repeated=(*found.repeated, *repeated))
-    finding = next((run.findings[metric] for run in found.runs if metric in run.findings), None)
+    selection = _with_names(selection, {*options.rows, *options.columns})
+    selection = with_strata(in_one_unit(selection, metric), metric, options.pool)
+    runs, repeated = newest(selection.runs)
+    selection = replace(selection, runs=tuple(runs), repeated=(*selection.repeated, *repeated))
+    finding = next((run.findings[metric] for run in selection.runs if metric in run.findings), None)
     better = better_of(metric) if finding is None else finding.better
-    groups = group_runs(found.runs)
+    groups = group_runs(selection.runs)
     layout = lay_out(groups, options.rows, options.columns)
     named = None if options.baseline is None else find_baseline(groups, layout, options.baseline)
     by_panel: dict[str, list[Group]] = {}
@@ -158,7 +158,7 @@ def compare(found: Found, options: Options) -> Comparison:
     with_images = options.tests == "all" or (options.tests == "auto" and len(pairs) <= MOST_AUTOMATIC)
     contrasts = {contrast.group: contrast for contrast in contrast_all(pairs, metric, with_images, options.exact)}
     panels = [
-        _panel(title, members, layout, baselines[title], contrasts, found, options, better)
+        _panel(title, members, layout, baselines[title], contrasts, selection, options, better)
         for title, members in by_panel.items()
     ]
     reason = ""
@@ -167,16 +167,16 @@ def compare(found: Found, options: Options) -> Comparison:
         reason = f"no tests, as no row is a baseline; choose one by --baseline ROW: {rows}"
     elif options.tests == "auto" and not with_images:
         reason = f"{len(pairs):,} comparisons, so tested over seeds only; --tests all reads all predictions"
-    improvements = find_improvements(groups, metric, found.recipe)
-    return Comparison(options, found, tuple(groups), layout, tuple(panels), reason, improvements)
+    improvements = find_improvements(groups, metric, selection.recipe)
+    return Comparison(options, selection, tuple(groups), layout, tuple(panels), reason, improvements)
 
 
-def _with_names(found: Found, keys: set[str]) -> Found:
+def _with_names(selection: Selection, keys: set[str]) -> Selection:
     """Add to the settings those names of values that go together, as a sweep has them, which the user has as keys."""
-    names = keys & {name for run in found.runs for name in run.together}
-    added = ({name: run.together[name] for name in names & run.together.keys()} for run in found.runs)
-    runs = [replace(run, settings=run.settings | more) for run, more in zip(found.runs, added, strict=True)]
-    return replace(found, runs=tuple(runs)) if names else found
+    names = keys & {name for run in selection.runs for name in run.together}
+    added = ({name: run.together[name] for name in names & run.together.keys()} for run in selection.runs)
+    runs = [replace(run, settings=run.settings | more) for run, more in zip(selection.runs, added, strict=True)]
+    return replace(selection, runs=tuple(runs)) if names else selection
 
 
 def _panel(
@@ -185,7 +185,7 @@ def _panel(
     layout: Layout,
     baseline: str | None,
     contrasts: dict[Group, Contrast],
-    found: Found,
+    selection: Selection,
     options: Options,
     better: Better,
 ) -> Panel:
@@ -200,7 +200,7 @@ def _panel(
         means = {group: spread.mean for group, spread in spreads.items() if spread is not None}
         best = pick(means.values()) if better and len(means) > 1 else None
         for group in members:
-            row, papers = layout[group].row.text, find_printed(group, options.metric, found.recipe)
+            row, papers = layout[group].row.text, find_printed(group, options.metric, selection.recipe)
             reached = None if options.reach is None else _reached(group, options.reach)
             is_best = best is not None and means.get(group) == best
             cells[row, column] = Cell(

@@ -47,8 +47,8 @@ def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[s
 
 
 def _metrics(group: Group, first: str) -> list[str]:
-    known = dict.fromkeys(name for run in group.runs for name, value in run.summary.items() if is_number(value))
-    return [first, *(name for name in known if name not in (first, "seed"))]
+    names = dict.fromkeys(name for run in group.runs for name, value in run.summary.items() if is_number(value))
+    return [first, *(name for name in names if name not in (first, "seed"))]
 
 
 def run_records(comparison: Comparison) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ DEEPEST = 3
 
 
 @dataclass(frozen=True)
-class Found:
+class Selection:
     """The runs that the arguments name.
 
     Args:
@@ -49,7 +49,7 @@ class Found:
     searched: tuple[str, ...] = ()
 
 
-def find_runs(words: Sequence[str], with_epochs: bool = False, trials: bool = False) -> Found:
+def find_runs(words: Sequence[str], with_epochs: bool = False, trials: bool = False) -> Selection:
     """Read all runs that words name: run folders, folders that hold some, patterns, configuration files.
 
     Words `key=value` change the configuration files, as they do for train.py.
@@ -66,18 +66,18 @@ def find_runs(words: Sequence[str], with_epochs: bool = False, trials: bool = Fa
         mistakes.append(f"{overrides[0]}: changes the configuration file of a sweep, and none is named")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    found = _read_all(places, with_epochs)
+    selection = _read_all(places, with_epochs)
     if not trials:
-        found = _leave_out_trials(found, {os.path.realpath(word) for word in words})
+        selection = _leave_out_trials(selection, {os.path.realpath(word) for word in words})
     for file in files:
-        found = _join(found, _find_cells(file, overrides, with_epochs))
-    if not found.runs:
+        selection = _join(selection, _find_cells(file, overrides, with_epochs))
+    if not selection.runs:
         named = [f"the runs of {word}" if word in files else word for word in words if word not in overrides]
         where = ", ".join(named) or "output"
-        raise ConfigError(f"no finished run in {where}{_what_else(found)}")
-    filled = fill_in([run.settings for run in found.runs])
-    runs = [replace(run, settings=settings) for run, settings in zip(found.runs, filled, strict=True)]
-    return replace(found, runs=tuple(runs))
+        raise ConfigError(f"no finished run in {where}{_what_else(selection)}")
+    filled = fill_in([run.settings for run in selection.runs])
+    runs = [replace(run, settings=settings) for run, settings in zip(selection.runs, filled, strict=True)]
+    return replace(selection, runs=tuple(runs))
 
 
 def _sort(words: Sequence[str]) -> tuple[list[Path], list[str], list[str]]:
@@ -97,17 +97,21 @@ def _sort(words: Sequence[str]) -> tuple[list[Path], list[str], list[str]]:
     return places, files, mistakes
 
 
-def _what_else(found: Found) -> str:
+def _what_else(selection: Selection) -> str:
     """Return a description of what there is instead of finished runs."""
-    damaged = [f"\n{path}: {reason}" for path, reason in found.damaged]
-    text = f"; {len(found.unfinished):,} unfinished" if found.unfinished else ""
-    text += f"; {found.trials:,} trials of searches (--trials shows those that are finished)" if found.trials else ""
-    if found.missing:
-        text += f"; {len(found.missing):,} are meant (smoke=true after the file means those of made-up images)"
+    damaged = [f"\n{path}: {reason}" for path, reason in selection.damaged]
+    text = f"; {len(selection.unfinished):,} unfinished" if selection.unfinished else ""
+    text += (
+        f"; {selection.trials:,} trials of searches (--trials shows those that are finished)"
+        if selection.trials
+        else ""
+    )
+    if selection.missing:
+        text += f"; {len(selection.missing):,} are meant (smoke=true after the file means those of made-up images)"
     return text + "".join(damaged)
 
 
-def _read_all(places: Sequence[Path], with_epochs: bool) -> Found:
+def _read_all(places: Sequence[Path], with_epochs: bool) -> Selection:
     runs, unfinished, damaged = [], [], []
     folders = {os.path.realpath(path): path for place in places for path in _run_folders(place, DEEPEST)}
     for path in sorted(folders.values()):
@@ -120,20 +124,20 @@ def _read_all(places: Sequence[Path], with_epochs: bool) -> Found:
         except Damaged as damage:
             damaged.append((path, str(damage)))
     kept, repeated = newest(runs, retrained)
-    return Found(tuple(kept), tuple(unfinished), tuple(damaged), tuple(repeated))
+    return Selection(tuple(kept), tuple(unfinished), tuple(damaged), tuple(repeated))
 
 
-def _leave_out_trials(found: Found, named: Collection[str]) -> Found:
+def _leave_out_trials(selection: Selection, named: Collection[str]) -> Selection:
     """Leave out trials that are no results, but for those whose own folder is named."""
-    results = results_among(found.runs)
-    runs = tuple(run for run in found.runs if run in results or os.path.realpath(run.folder.path) in named)
+    results = results_among(selection.runs)
+    runs = tuple(run for run in selection.runs if run in results or os.path.realpath(run.folder.path) in named)
     unfinished = tuple(
-        path for path in found.unfinished if not RunFolder(path).trial.is_file() or os.path.realpath(path) in named
+        path for path in selection.unfinished if not RunFolder(path).trial.is_file() or os.path.realpath(path) in named
     )
-    left_out = len(found.runs) - len(runs) + len(found.unfinished) - len(unfinished)
+    left_out = len(selection.runs) - len(runs) + len(selection.unfinished) - len(unfinished)
     kept = {run.folder.path for run in runs}
-    repeated = tuple(repeated for repeated in found.repeated if repeated[0] in kept)
-    return replace(found, runs=runs, unfinished=unfinished, repeated=repeated, trials=left_out)
+    repeated = tuple(repeated for repeated in selection.repeated if repeated[0] in kept)
+    return replace(selection, runs=runs, unfinished=unfinished, repeated=repeated, trials=left_out)
 
 
 def _run_folders(place: Path, depth: int) -> Iterator[Path]:
@@ -155,7 +159,7 @@ def _run_folders(place: Path, depth: int) -> Iterator[Path]:
 # ------------------------------------------------------------------------------------------------- a sweep's runs
 
 
-def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Found:
+def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Selection:
     """Find a sweep's runs in its output folder, by their configurations, wherever they were started from."""
     base = read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
     cells: list[tuple[str, Configuration, dict[str, str]]] = [(f"seed={base.seed}", base, {})]
@@ -167,18 +171,24 @@ def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Found
         if sweep.block.search is not None:
             cells, unknown = _found_by_search(sweep)
             searched = tuple(sweep.block.search.ranges)
-    wanted = {_wanted(config): (name, together) for name, config, together in cells}
+    cells_by_settings = {_identity_of(config): (name, together) for name, config, together in cells}
     places = sorted({Path(config.output_path) for _, config, _ in cells})
-    found = _read_all([place for place in places if place.is_dir()], with_epochs)
-    runs = {run: _without(identity(run), {DATA}) for run in found.runs}
+    selection = _read_all([place for place in places if place.is_dir()], with_epochs)
+    runs = {run: _without(identity(run), {DATA}) for run in selection.runs}
     # `precision: auto` is what the machine of a run made of it
-    runs = {run: values if values in wanted else _with_precision(values, "auto") for run, values in runs.items()}
-    mine = tuple(replace(run, together=wanted[values][1]) for run, values in runs.items() if values in wanted)
-    there = set(runs.values())
-    missing = [name for values, (name, _) in wanted.items() if values not in there]
-    kept = {run.folder.path for run in mine}
-    repeated = tuple(repeated for repeated in found.repeated if repeated[0] in kept)
-    return Found(mine, (), found.damaged, repeated, (*unknown, *missing), Path(file).stem, searched=searched)
+    runs = {
+        run: values if values in cells_by_settings else _with_precision(values, "auto") for run, values in runs.items()
+    }
+    own = tuple(
+        replace(run, together=cells_by_settings[values][1])
+        for run, values in runs.items()
+        if values in cells_by_settings
+    )
+    finished = set(runs.values())
+    missing = [name for values, (name, _) in cells_by_settings.items() if values not in finished]
+    kept = {run.folder.path for run in own}
+    repeated = tuple(repeated for repeated in selection.repeated if repeated[0] in kept)
+    return Selection(own, (), selection.damaged, repeated, (*unknown, *missing), Path(file).stem, searched=searched)
 
 
 def _named(cell: Cell) -> tuple[str, Configuration, dict[str, str]]:
@@ -196,7 +206,7 @@ def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration, dict[
     return cells, unknown
 
 
-def _wanted(config: Configuration) -> frozenset[tuple[str, Any]]:
+def _identity_of(config: Configuration) -> frozenset[tuple[str, Any]]:
     values = settings_of(config, contents=_content)
     values["noisy_labels"] = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
     return frozenset(values.items())
@@ -217,9 +227,9 @@ def _with_precision(items: frozenset[tuple[str, Any]], precision: str) -> frozen
     return _without(items, {"precision"}) | {("precision", precision)}
 
 
-def _join(first: Found, second: Found) -> Found:
+def _join(first: Selection, second: Selection) -> Selection:
     runs = {run.folder.path.resolve(): run for run in (*first.runs, *second.runs)}
-    return Found(
+    return Selection(
         tuple(runs.values()),
         (*first.unfinished, *second.unfinished),
         tuple(dict.fromkeys((*first.damaged, *second.damaged))),

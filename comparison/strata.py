@@ -21,7 +21,7 @@ from utils.types import ConfigError
 if TYPE_CHECKING:
     from comparison.groups import Group
     from comparison.reading import Run
-    from comparison.sources import Found
+    from comparison.sources import Selection
 
 CODE, COMMIT, PRECISION = "code", "commit", "precision"
 POOLED = "pooled"
@@ -90,13 +90,13 @@ def check_pooled(names: Iterable[str]) -> None:
         raise ConfigError("\n".join(lines))
 
 
-def with_strata(found: Found, metric: str, pooled: Collection[str]) -> Found:
+def with_strata(selection: Selection, metric: str, pooled: Collection[str]) -> Selection:
     """Return runs whose settings also say how they were trained; what is pooled is left out.
 
     Of the code, only files that differ between runs: each loss has its own. Where some run recorded no code, the commit
     stands for it. A number of an evaluation has the device that it was evaluated on, too.
     """
-    code = [run.facts.code for run in found.runs]
+    code = [run.facts.code for run in selection.runs]
     pairs = {pair for files in code for pair in (files or {}).items()}
     versions = Counter(file for file, _ in pairs)
     differing = {file for file, count in versions.items() if count > 1 and CODE not in pooled}
@@ -114,7 +114,7 @@ def with_strata(found: Found, metric: str, pooled: Collection[str]) -> Found:
             values[f"{evaluation}.device"] = run.conditions[evaluation].device or NOT_RECORDED
         return values
 
-    return replace(found, runs=tuple(replace(run, settings=run.settings | strata(run)) for run in found.runs))
+    return replace(selection, runs=tuple(replace(run, settings=run.settings | strata(run)) for run in selection.runs))
 
 
 def is_stratum(key: str) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from comparison.groups import Difference, Spread, is_number
-from comparison.sources import Found
+from comparison.sources import Selection
 from evaluation.findings import PARTS_OF_ONE
 from evaluation.glossary import Better
 from metrics import ABSOLUTE_METRICS, ALL_METRICS, lower_is_better
@@ -105,37 +105,39 @@ def p_text(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def check_metric(found: Found, metric: str) -> None:
+def check_metric(selection: Selection, metric: str) -> None:
     """Raises: ConfigError for a metric that no run has."""
-    known = {name for run in found.runs for name, value in run.summary.items() if is_number(value)}
-    if metric in known:
+    names = {name for run in selection.runs for name, value in run.summary.items() if is_number(value)}
+    if metric in names:
         return
-    tested = ", ".join(sorted(name for name in known if name.startswith("test/")))
-    evaluated = ", ".join(sorted({name for run in found.runs for name in run.findings} & known))
+    tested = ", ".join(sorted(name for name in names if name.startswith("test/")))
+    evaluated = ", ".join(sorted({name for run in selection.runs for name in run.findings} & names))
     more = f"of evaluations {evaluated}" if evaluated else "python evaluate.py RUN adds others"
-    if several := [name for name in re.split(r"[,\s]+", metric) if name in known]:
+    if several := [name for name in re.split(r"[,\s]+", metric) if name in names]:
         raise ConfigError(f"--metric: must be one, such as {several[0]}, got {metric!r}; --csv FILE has all of them")
     part, *words = [WORDS.get(word, word) for word in re.split(r"[\s/_.-]+", metric.lower()) if word] or [metric]
     spelled = "/".join([part, "_".join(words)]) if words else part  # as summaries spell "val_acc" or "test acc"
-    hint = did_you_mean(spelled, known)
+    hint = did_you_mean(spelled, names)
     raise ConfigError(f"--metric: no run has {metric!r}{hint}; there are {tested}, ...; {more}")
 
 
-def in_one_unit(found: Found, metric: str) -> Found:
+def in_one_unit(selection: Selection, metric: str) -> Selection:
     """Leave out runs whose number is in another unit than that of most, as one of another version can be."""
-    units = {run: run.findings[metric].unit for run in found.runs if metric in run.findings}
+    units = {run: run.findings[metric].unit for run in selection.runs if metric in run.findings}
     if len(set(units.values())) < 2:
-        return found
+        return selection
     usual = Counter(units.values()).most_common(1)[0][0]
     odd = {run: unit for run, unit in units.items() if unit != usual}
     reasons = [(run.folder.path, f"{metric} is in {unit!r}, of others in {usual!r}") for run, unit in odd.items()]
-    return replace(found, runs=tuple(run for run in found.runs if run not in odd), damaged=(*found.damaged, *reasons))
+    return replace(
+        selection, runs=tuple(run for run in selection.runs if run not in odd), damaged=(*selection.damaged, *reasons)
+    )
 
 
-def check_reach(found: Found, reach: float | None) -> None:
+def check_reach(selection: Selection, reach: float | None) -> None:
     """Raises: ConfigError for no finite number, or a share above 1, such as 90 where 90 % is meant."""
     if reach is not None and not math.isfinite(reach):
         raise ConfigError(f"--reach: must be a finite number, got {reach:g}")
-    shares = [name for name in {str(run.settings["monitor"]) for run in found.runs} if unit_of(name).is_share]
+    shares = [name for name in {str(run.settings["monitor"]) for run in selection.runs} if unit_of(name).is_share]
     if reach is not None and reach > 1 and shares:
         raise ConfigError(f"--reach: {min(shares)} is a share of 1, so 0.9 means 90 %, got {reach:g}")

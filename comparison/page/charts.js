@@ -88,7 +88,9 @@ function drawRun(holder, run) {
   let weight = 0, log = false, hidden = new Set([...own.keys()].slice(8).map(String));
 
   function paint() {
-    if (holder.data) hidden = new Set([...hidden].filter((group) => !holder.data.some((trace) => trace.legendgroup === group)).concat(holder.data.filter((trace) => trace.visible === "legendonly").map((trace) => trace.legendgroup)));
+    const before = holder.data ?? []; // the legend may have hidden and shown groups
+    const off = before.filter((trace) => trace.visible === "legendonly").map((trace) => trace.legendgroup);
+    hidden = new Set([...off, ...[...hidden].filter((group) => !before.some((trace) => trace.legendgroup === group))]);
     const traces = [...own].flatMap(([group, members]) => {
       const known = members.filter((run) => curves[run].values[metric]);
       const visible = hidden.has(String(group)) ? "legendonly" : true;

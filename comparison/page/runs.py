@@ -50,9 +50,9 @@ class Shown:
     @cached_property
     def numbers(self) -> list[str]:
         """Numbers that some run has, the metric and the costs first."""
-        known = {name: None for _, run in self.all_runs for name, value in run.summary.items() if is_number(value)}
-        first = (self.comparison.options.metric, *(name for name in COST_NAMES if name in known))
-        return [name for name in dict.fromkeys((*first, *known)) if name != "seed"]
+        having = {name: None for _, run in self.all_runs for name, value in run.summary.items() if is_number(value)}
+        first = (self.comparison.options.metric, *(name for name in COST_NAMES if name in having))
+        return [name for name in dict.fromkeys((*first, *having)) if name != "seed"]
 
     def baseline_of(self, number: int) -> int | None:
         """Return the number of the group that a group is compared with."""
@@ -145,15 +145,15 @@ def describe_groups(view: Shown) -> list[dict[str, Any]]:
             name: Spread.of(_from_one(name, value) for value in cell.group.values(name).values())
             for name in view.numbers[:MOST_NUMBERS]
         }
-        known = {name: spread for name, spread in spreads.items() if spread is not None}
+        having = {name: spread for name, spread in spreads.items() if spread is not None}
         groups.append(
             {
                 "label": " · ".join(filter(None, (cell.row, cell.column, panel.title))),
                 "colour": (number if own_colours else rows.index(cell.row)) % COLOURS,
                 "style": columns.index((panel.title, cell.column)),
-                "mean": {name: short(spread.mean) for name, spread in known.items()},
-                "std": {name: short(spread.std) for name, spread in known.items() if spread.std is not None},
-                "texts": {name: view.comparison.unit(name).spread(spread) for name, spread in known.items()},
+                "mean": {name: short(spread.mean) for name, spread in having.items()},
+                "std": {name: short(spread.std) for name, spread in having.items() if spread.std is not None},
+                "texts": {name: view.comparison.unit(name).spread(spread) for name, spread in having.items()},
             }
         )
     return groups
@@ -197,8 +197,8 @@ def _curves(rows: Sequence[Mapping[str, float]], metrics: Sequence[str]) -> dict
     values = {
         name: [short(row[name]) if math.isfinite(row.get(name, math.nan)) else None for row in rows] for name in metrics
     }
-    known = {name: curve for name, curve in values.items() if any(value is not None for value in curve)}
-    return {"epoch": [short(row["epoch"] + 1) for row in rows], "values": known}
+    having = {name: curve for name, curve in values.items() if any(value is not None for value in curve)}
+    return {"epoch": [short(row["epoch"] + 1) for row in rows], "values": having}
 
 
 def shorten(notes: Sequence[str]) -> list[str]:

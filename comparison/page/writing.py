@@ -42,7 +42,7 @@ def write_page(comparison: Comparison) -> str:
         f"default-src 'none'; img-src data:; style-src {allowed_text(style)} {allowed_text('')}; "
         f"script-src {allowed_text(plotly)} {allowed_text(script)}; base-uri 'none'; form-action 'none'"
     )
-    data, count = describe(comparison), len(comparison.found.runs)
+    data, count = describe(comparison), len(comparison.selection.runs)
     return Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
         policy=policy,
         title=safe(f"{count:,} run{'s'[: count > 1]} compared by {comparison.options.metric}"),

@@ -6,67 +6,33 @@ import base64
 import csv
 import errno
 import hashlib
-import io
 import json
 import os
-import random
 import re
 import subprocess
 import sys
 from html import unescape
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from leaving import leave
-from official_layouts import write_plates
-from PIL import Image
+from leaving import CE, FOCAL, leave, study
 from plotly.offline import get_plotlyjs
+from test_page_images import leave_losses
 from test_script import ROOT, copy
 
 import compare as script
-from comparison.page import predictions, runs, thumbnails, writing
-from comparison.page.predictions import Disagreement, choose_images
+from comparison.page import predictions, runs, writing
 from comparison.page.runs import Shown, describe_curves
 from comparison.page.writing import describe, write_page
-from comparison.panels import Comparison, Options, compare
-from comparison.sources import find_runs
 from comparison.units import unit_of
 from configuration.settings import shown
-from datasets.sets.digits import digits
 
-CE, OSM, FOCAL = (f"loss_function={name}" for name in ("CrossEntropyLoss", "OneSidedMarginLoss", "FocalLoss"))
 HOSTILE = "</script><img src=x onerror=hit=1><!--"
-
-
-def study(*places: Path, **options: Any) -> Comparison:
-    return compare(find_runs([str(place) for place in places]), Options(**options))
-
-
-@pytest.fixture(scope="module")
-def labels() -> list[int]:
-    return digits().test.labels.tolist()
-
-
-def leave_losses(output: Path, labels: list[int], seeds: int = 3) -> dict[str, list[list[bool]]]:
-    """Leave runs of two losses on the real test labels. Returns: loss -> for each seed what it gets right."""
-    draw = random.Random(7)
-    right: dict[str, list[list[bool]]] = {}
-    for loss, share in ((CE, 0.8), (OSM, 0.7)):
-        for seed in range(seeds):
-            mine = [draw.random() < share for _ in labels]
-            leave(output, loss, f"seed={seed}", right=mine, targets=labels, epochs=[0.5, 0.6 + 0.1 * seed, 0.7])
-            right.setdefault(loss.partition("=")[2], []).append(mine)
-    return right
 
 
 def embedded(page: str) -> Any:
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
     return json.loads(text)
-
-
-# ------------------------------------------------------------------------------------------------- groups and runs
 
 
 def test_runs_have_the_tables_texts_and_values_to_sort_by(tmp_path):
@@ -164,9 +130,6 @@ def test_the_command_to_see_a_run_again_is_quoted(tmp_path):
     assert done.stdout == str(folder)
 
 
-# ---------------------------------------------------------------------------------------------------------- curves
-
-
 def test_curves_are_those_of_metrics_csv(tmp_path):
     folder = leave(tmp_path, epochs=[0.5, 0.75])
     folder.metrics.write_text("epoch,valid/accuracy,train/loss\n0,0.5,\n1,0.75,nan\n2,,1.5\n")
@@ -204,190 +167,8 @@ def test_long_and_many_curves_are_cut_and_that_is_said(tmp_path, monkeypatch):
     ]
 
 
-# --------------------------------------------------------------------------------------------- classes and images
-
-
-def test_differences_of_classes_are_those_of_an_explicit_loop(tmp_path, labels):
-    right = leave_losses(tmp_path, labels)
-    (told,) = describe(study(tmp_path))["classes"]
-    assert told["classes"] == [str(digit) for digit in range(10)]
-    assert told["counts"] == [labels.count(digit) for digit in range(10)]
-    (difference,) = told["differences"]
-    assert (difference["group"], difference["baseline"], difference["seeds"]) == (1, 0, 3)
-    for digit in range(10):
-        shares = {}
-        for loss, seeds in right.items():
-            of_class = [[good for good, label in zip(mine, labels, strict=True) if label == digit] for mine in seeds]
-            shares[loss] = sum(sum(mine) / len(mine) for mine in of_class) / len(of_class)
-        expected = shares["OneSidedMarginLoss"] - shares["CrossEntropyLoss"]
-        assert difference["values"][digit] == pytest.approx(expected, abs=1e-6)
-        assert difference["texts"][digit] == f"{100 * expected:+.2f}"
-        assert difference["ours"][digit] == f"{100 * shares['OneSidedMarginLoss']:.2f}"
-        assert difference["theirs"][digit] == f"{100 * shares['CrossEntropyLoss']:.2f}"
-
-
-def test_classes_are_compared_over_the_seeds_that_both_have(tmp_path, labels):
-    whole, nothing = [True] * len(labels), [False] * len(labels)
-    leave(tmp_path, CE, "seed=0", right=whole, targets=labels)
-    leave(tmp_path, CE, "seed=1", right=nothing, targets=labels)
-    leave(tmp_path, OSM, "seed=1", right=whole, targets=labels)
-    (difference,) = describe(study(tmp_path))["classes"][0]["differences"]
-    assert (difference["seeds"], difference["values"]) == (1, [1.0] * 10)
-
-
-def test_images_of_a_pair_are_those_of_an_explicit_loop(tmp_path, labels):
-    right = leave_losses(tmp_path, labels)
-    (told,) = describe(study(tmp_path))["images"]
-    margins = [
-        sum(right["OneSidedMarginLoss"][seed][k] - right["CrossEntropyLoss"][seed][k] for seed in range(3))
-        for k in range(len(labels))
-    ]
-    (pair,) = [each for each in told["pairs"] if (each["right"], each["wrong"]) == (1, 0)]
-    assert pair["total"] == sum(margin > 0 for margin in margins)
-    wanted = sorted((k for k in range(len(labels)) if margins[k] > 0), key=lambda k: (-margins[k], k))
-    shown = [told["images"][number]["index"] for number in pair["images"]]
-    assert shown == wanted[: predictions.MOST_OF_A_PAIR]
-    for number in pair["images"]:
-        image = told["images"][number]
-        k = image["index"]
-        assert image["target"] == str(labels[k])
-        for group, loss in enumerate(("CrossEntropyLoss", "OneSidedMarginLoss")):
-            good = sum(right[loss][seed][k] for seed in range(3))
-            names = {True: str(labels[k]), False: str((labels[k] + 1) % 10)}
-            expected = {(names[yes], yes, count) for yes, count in ((True, good), (False, 3 - good)) if count}
-            said = image["predictions"][told["groups"].index(group)]
-            assert {(each["name"], each["right"], each["seeds"]) for each in said} == expected
-
-
-def test_pictures_are_the_data_sets_own(tmp_path, labels):
-    leave_losses(tmp_path, labels)
-    (told,) = describe(study(tmp_path))["images"]
-    pixels = digits().test.images
-    for image in told["images"]:
-        head, _, content = image["picture"].partition(",")
-        assert head == "data:image/png;base64"
-        with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
-            assert np.array_equal(np.asarray(picture), pixels[image["index"]])
-
-
-def test_texts_are_shown_as_they_are_and_not_compared_class_by_class(tmp_path):
-    plates = write_plates(tmp_path)
-    settings = ("dataset=plates", f"data_path={plates}", "image_size=[24,94]")
-    for loss, good in ((CE, True), (OSM, False)):
-        leave(tmp_path / "output", loss, *settings, right=[good], targets=["ÄX9"])
-    told = describe(study(tmp_path / "output"))
-    assert told["classes"] == [{"classes": [], "counts": [], "differences": []}]
-    assert told["notes"]["predictions"] == ["not compared class by class: the labels are texts"]
-    (image,) = told["images"][0]["images"]
-    assert image["target"] == "ÄX9"
-    assert [[each["name"] for each in group] for group in image["predictions"]] == [["ÄX9"], ["ÄX99"]]
-    assert Image.open(io.BytesIO(base64.b64decode(image["picture"].partition(",")[2]))).size == (20, 16)
-
-
-def test_pictures_of_large_images_are_small_jpegs():
-    uri = thumbnails._data_uri(Image.fromarray(np.random.default_rng(0).integers(0, 255, (900, 600, 3), np.uint8)))
-    head, _, content = uri.partition(",")
-    assert head == "data:image/jpeg;base64"
-    with Image.open(io.BytesIO(base64.b64decode(content))) as picture:
-        assert picture.size == (64, 96)
-    assert len(uri) < 12_000
-
-
-def test_every_pair_has_its_first_image_before_any_has_a_second():
-    pairs = [Disagreement(0, 1, (5, 6, 7), 3), Disagreement(1, 0, (8,), 1), Disagreement(0, 2, (5, 9), 2)]
-    assert choose_images(pairs, 4) == [5, 8, 6, 9]
-    assert choose_images(pairs, 100) == [5, 8, 6, 9, 7]
-
-
-def test_pictures_are_limited(tmp_path, labels, monkeypatch):
-    leave_losses(tmp_path, labels)
-    monkeypatch.setattr(writing, "MOST", 5)
-    (told,) = describe(study(tmp_path))["images"]
-    assert len(told["images"]) == 5
-    assert {number for pair in told["pairs"] for number in pair["images"]} <= set(range(5))
-    assert all(pair["total"] > 5 for pair in told["pairs"])
-
-
-def test_data_that_moved_costs_the_pictures_only(tmp_path, labels):
-    for loss, good in ((CE, True), (OSM, False)):
-        leave(tmp_path, loss, "dataset=image_folder", f"data_path={tmp_path}/gone", right=[good] * 359, targets=labels)
-    told = describe(study(tmp_path))
-    (note,) = told["notes"]["predictions"]
-    assert note.startswith("no images and no names of classes: the data cannot be read any more: ")
-    assert f"{tmp_path}/gone" in note
-    assert told["classes"][0]["classes"][3] == "class 3"
-    assert told["classes"][0]["differences"][0]["values"] == [-1.0] * 10
-    assert [image["picture"] for image in told["images"][0]["images"]] == [None] * 24
-
-
-@pytest.mark.parametrize("recorded", ["ten names", "damaged"])
-def test_data_that_moved_leaves_the_names_that_a_run_has_recorded(tmp_path, labels, recorded):
-    for loss, good in ((CE, True), (OSM, False)):
-        changes = (loss, "dataset=image_folder", f"data_path={tmp_path}/gone")
-        folder = leave(tmp_path, *changes, right=[good] * 359, targets=labels)
-        folder.write_classes("image", [f"digit {digit}" for digit in range(10)])
-        if recorded == "damaged":
-            folder.classes.write_text("{")
-    told = describe(study(tmp_path))
-    named = recorded != "damaged"
-    assert told["classes"][0]["classes"][3] == ("digit 3" if named else "class 3")
-    (note,) = told["notes"]["predictions"]
-    assert note.startswith("no images: the data" if named else "no images and no names of classes: the data")
-
-
-def test_data_that_needs_a_module_that_is_not_there_costs_the_pictures_only(tmp_path, labels, monkeypatch):
-    leave_losses(tmp_path, labels, seeds=1)
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    (note,) = describe(study(tmp_path))["notes"]["predictions"]
-    assert "the data cannot be read any more: import of sklearn.datasets halted" in note
-
-
-def test_other_data_than_the_runs_had_is_not_shown(tmp_path):
-    leave(tmp_path, right=[True] * 100)
-    told = describe(study(tmp_path))
-    (note,) = told["notes"]["predictions"]
-    assert note.endswith("the data is another now: its labels are not those of the predictions")
-
-
-def test_nothing_is_downloaded_for_a_page(tmp_path, labels, monkeypatch):
-    for loss in (CE, OSM):
-        leave(tmp_path, loss, "dataset=cifar10", "download=true", f"data_path={tmp_path}/gone", right=[True] * 20)
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("reached for the network"))
-    (note,) = describe(study(tmp_path))["notes"]["predictions"]
-    assert "cannot be read any more" in note
-    assert not note.endswith(":")  # as that line does which what is missing stands below
-
-
-def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
-    for part in ("train", "test"):
-        for name in ("a", "b"):
-            folder = tmp_path / "set" / part / name
-            folder.mkdir(parents=True)
-            Image.new("L", (40, 40)).save(folder / "0.png")
-    (tmp_path / "set" / "test" / "a" / "0.png").write_bytes(b"broken")
-    for loss, good in ((CE, [True, True]), (OSM, [False, False])):
-        leave(tmp_path / "out", loss, "dataset=image_folder", f"data_path={tmp_path}/set", right=good, targets=[0, 1])
-    told = describe(study(tmp_path / "out"))
-    assert [image["picture"] is None for image in told["images"][0]["images"]] == [True, False]
-    assert "no picture: " in told["notes"]["predictions"][0]
-    assert told["images"][0]["images"][1]["target"] == "b"
-
-
-def test_damaged_predictions_are_named_and_the_others_compared(tmp_path, labels):
-    leave_losses(tmp_path, labels, seeds=2)
-    leave(tmp_path, FOCAL, right=[True] * 359, targets=labels).predictions.write_bytes(b"PAR1")
-    told = describe(study(tmp_path))
-    assert len(told["classes"][0]["differences"]) == 1
-    (note,) = told["notes"]["predictions"]
-    assert note.startswith("left out: ")
-    assert "cannot be read" in note
-
-
-# ---------------------------------------------------------------------------------------------------------- limits
-
-
-def test_limits_hold_and_are_said(tmp_path, monkeypatch, labels):
-    leave_losses(tmp_path, labels, seeds=2)
+def test_limits_hold_and_are_said(tmp_path, monkeypatch):
+    leave_losses(tmp_path, seeds=2)
     monkeypatch.setattr(runs, "MOST_RUNS", 3)
     monkeypatch.setattr(runs, "MOST_NUMBERS", 2)
     monkeypatch.setattr(predictions, "MOST_RUNS", 2)
@@ -424,11 +205,8 @@ def test_a_page_of_ten_thousand_runs_takes_less_than_a_gigabyte_and_sixteen_mega
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_000_000
 
 
-# -------------------------------------------------------------------------------------------------- the page itself
-
-
-def test_the_page_has_the_terminals_notes_and_tables(tmp_path, labels, capsys):
-    leave_losses(tmp_path / "out", labels)
+def test_the_page_has_the_terminals_notes_and_tables(tmp_path, capsys):
+    leave_losses(tmp_path / "out")
     leave(tmp_path / "out", FOCAL, accuracy=None)
     assert script.main([str(tmp_path / "out"), "--cost", "--html", str(tmp_path / "page.html")]) == 0
     page = unescape(re.sub("<[^>]*>", " ", (tmp_path / "page.html").read_text()))
@@ -438,12 +216,6 @@ def test_the_page_has_the_terminals_notes_and_tables(tmp_path, labels, capsys):
     for line in words:
         for text in re.split(r" {2,}", line.strip().replace("*", "")):
             assert text in re.sub(r"\s+", " ", page), line
-
-
-def test_the_best_is_bold(tmp_path):
-    leave(tmp_path, CE, accuracy=0.9)
-    leave(tmp_path, FOCAL, accuracy=0.8)
-    assert re.findall("<strong>(.*?)</strong>", write_page(study(tmp_path))) == ["90.00 (1)"]
 
 
 def test_checkpoints_that_were_selected_on_the_test_part_are_marked(tmp_path):
@@ -489,8 +261,8 @@ def without_plotly(page: str) -> str:
     return page.replace(f"<script>{plotly}</script>", "")
 
 
-def test_the_page_asks_for_nothing_and_its_policy_forbids_it(tmp_path, labels):
-    leave_losses(tmp_path, labels, seeds=1)
+def test_the_page_asks_for_nothing_and_its_policy_forbids_it(tmp_path):
+    leave_losses(tmp_path, seeds=1)
     page = write_page(study(tmp_path))
     ours = without_plotly(page)
     assert not re.findall(r"https?:|//[a-z]+\.|url\(|@import|innerHTML|insertAdjacentHTML|document\.write|eval\(", ours)
@@ -510,13 +282,13 @@ def test_the_page_asks_for_nothing_and_its_policy_forbids_it(tmp_path, labels):
     )
 
 
-def test_a_page_is_not_much_larger_than_plotly(tmp_path, labels):
-    leave_losses(tmp_path, labels)
+def test_a_page_is_not_much_larger_than_plotly(tmp_path):
+    leave_losses(tmp_path)
     assert len(write_page(study(tmp_path))) < len(get_plotlyjs()) + 300_000 < 6_000_000
 
 
-def test_neither_torch_nor_a_plot_is_imported_for_a_page(tmp_path, labels):
-    leave_losses(tmp_path / "out", labels, seeds=1)
+def test_neither_torch_nor_a_plot_is_imported_for_a_page(tmp_path):
+    leave_losses(tmp_path / "out", seeds=1)
     code = (
         f"import sys, compare; compare.main(['{tmp_path}/out']); print('PIL' in sys.modules)\n"
         f"status = compare.main(['{tmp_path}/out', '--html', '{tmp_path}/page.html'])\n"

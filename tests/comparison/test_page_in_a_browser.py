@@ -1,107 +1,34 @@
-"""The page of compare.py --html as a reader meets it: in a Chromium, where there is one."""
+"""The page of compare.py --html as a reader meets it, in a Chromium: its tables, images and policy."""
 
 from __future__ import annotations
 
 import json
-import random
 import re
-from collections.abc import Iterator
-from html import unescape
-from pathlib import Path
-from typing import Any
 
 import pytest
-from browser import Browser, chromium, find_chromium
 from leaving import leave
+from pages import (
+    CURVES,
+    HOSTILE,
+    LOSSES,
+    PARALLEL,
+    PROGRAM,
+    ROWS,
+    RUNS,
+    SCATTER,
+    SEEDS,
+    TIMES,
+    choose,
+    click_heading,
+    column,
+    complaints,
+    labelled,
+    write,
+)
 
-from comparison.page.writing import write_page
-from comparison.panels import Options, compare
-from comparison.sources import find_runs
 from datasets.sets.digits import digits
 
-PROGRAM = find_chromium()
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
-LOSSES, SEEDS, NETWORKS = ("CrossEntropyLoss", "FocalLoss", "OneSidedMarginLoss"), 3, ("resnet10t", "test_resnet")
-RUNS = len(LOSSES) * SEEDS * len(NETWORKS)
-TIMES = "\N{MULTIPLICATION SIGN}"
-HOSTILE = "</script><img src=x onerror=hit=1>"
-ROWS = "[...document.querySelectorAll('#runs tbody tr')]"
-CURVES, SCATTER, PARALLEL = (f"document.querySelector('#{name} .chart')" for name in ("curves", "scatter", "parallel"))
-"""Each has what plotly draws as its `data`."""
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """18 runs of 3 losses, 3 seeds and 2 networks on the real test images, in a folder with a hostile name."""
-    folder = tmp_path_factory.mktemp("page")
-    draw = random.Random(3)
-    labels = digits().test.labels.tolist()
-    for network in NETWORKS:
-        for place, loss in enumerate(LOSSES):
-            for seed in range(SEEDS):
-                right = [draw.random() < 0.95 - 0.1 * place for _ in labels]
-                epochs = [0.9 - 0.8 / (epoch + 1) + 0.05 * draw.random() for epoch in range(30)]
-                costs = {"multiply_adds": 10**9 if network == "resnet10t" else 10**7, HOSTILE: 1.0}
-                changes = (f"loss_function={loss}", f"architecture={network}", f"seed={seed}")
-                leave(folder / "<img src=x>", *changes, right=right, targets=labels, epochs=epochs, summary=costs)
-    return write(folder / "page.html", folder / "<img src=x>")
-
-
-def write(file: Path, runs: Path) -> Path:
-    file.write_text(write_page(compare(find_runs([str(runs)]), Options(cost=True))), encoding="utf-8")
-    return file
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Browser]:
-    assert PROGRAM is not None
-    with chromium(PROGRAM) as browser:
-        yield browser
-
-
-@pytest.fixture
-def opened(started: Browser, page: Path) -> Iterator[Browser]:
-    """The page, opened anew; it must complain of nothing and ask for nothing."""
-    started.open(page, 1280)
-    yield started
-    assert complaints(started) == []
-    assert started.requests == [page.as_uri()]
-
-
-def complaints(browser: Browser) -> list[str]:
-    """Return what went wrong, but for the style of plotly's maps, which the policy keeps out and nothing here uses."""
-    blocked = "Applying inline style violates the following Content Security Policy directive"
-    told = browser.complaints
-    style = next((text for text in told if text.startswith(blocked)), None)
-    return [text for text in told if text != style]
-
-
-def column(browser: Browser, name: str) -> list[str]:
-    """Return the texts of a column of the table of runs."""
-    heads = browser.run("[...document.querySelectorAll('#runs thead th')].map((each) => each.textContent)")
-    return browser.run(f"{ROWS}.map((row) => row.children[{heads.index(name)}].textContent)")
-
-
-def click_heading(browser: Browser, name: str) -> str:
-    """Return how the column is sorted then."""
-    heads = "[...document.querySelectorAll('#runs thead th')]"
-    head = f"{heads}.find((each) => each.textContent === {json.dumps(name)})"
-    browser.run(f"{head}.querySelector('button').click()")
-    return browser.run(f"{head}.getAttribute('aria-sort')")
-
-
-def choose(browser: Browser, control: str, value: Any) -> None:
-    """Set a control as a reader would."""
-    browser.run(
-        f"(() => {{ const node = {control}; node.value = {json.dumps(value)};"
-        "for (const kind of ['input', 'change']) node.dispatchEvent(new Event(kind, {bubbles: true})); })()"
-    )
-
-
-def labelled(section: str, text: str) -> str:
-    """Return the control of a section whose label begins with a text, as an expression."""
-    labels = f"[...document.querySelectorAll('#{section} .controls label')]"
-    return f"{labels}.find((each) => each.textContent.startsWith('{text}')).querySelector('select, input')"
 
 
 @pytest.mark.parametrize("width", [1280, 400])
@@ -119,30 +46,6 @@ def test_nothing_is_wider_than_the_window(started, page, width, scheme):
     assert (complaints(started), started.requests) == ([], [page.as_uri()])
 
 
-def test_values_that_a_search_drew_fit_the_window_and_are_exact_where_a_pointer_rests(started, tmp_path):
-    draw = random.Random(1)
-    rates = {}
-    for loss in LOSSES:
-        for seed in range(SEEDS):
-            rate = rates.setdefault(loss, draw.uniform(0.001, 0.01))
-            decay = rates.setdefault(f"{loss} decay", draw.uniform(0.0001, 0.001))
-            changes = (f"loss_function={loss}", f"seed={seed}", f"optimizer_params.lr={rate}")
-            right = [draw.random() < 0.9 for _ in range(50)]
-            leave(tmp_path / "out", *changes, f"optimizer_params.weight_decay={decay}", right=right)
-    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
-    wide = "[...document.querySelectorAll('.wide')].filter((each) => each.scrollWidth > each.clientWidth)"
-    assert started.run(f"{wide}.map((each) => each.getAttribute('aria-label'))") == []
-    first = rates[LOSSES[0]]
-    place = f"{ROWS}[0].querySelector('td[title]')"
-    assert started.run(f"{place}.title") == str(first)
-    assert started.run(f"{place}.textContent") == f"{first:.4g}"
-    ticks = f"{PARALLEL}.layout.annotations.map(({{text}}) => text)"
-    assert f"{first:.4g}" in started.run(ticks)
-    started.run(f"{ROWS}[0].click()")
-    assert str(first) in started.run("document.getElementById('details').innerText")
-    assert complaints(started) == []
-
-
 def test_a_click_on_a_heading_sorts_and_another_reverses(opened):
     name = "test/accuracy, %"
     before = column(opened, name)
@@ -153,9 +56,6 @@ def test_a_click_on_a_heading_sorts_and_another_reverses(opened):
     assert click_heading(opened, "loss_function") == "ascending"
     assert column(opened, "loss_function") == sorted(column(opened, "loss_function"))
     assert opened.run("document.querySelectorAll('#runs [aria-sort=none]').length") > 3
-
-
-def test_numbers_are_sorted_as_numbers(opened):
     click_heading(opened, "multiply-adds")
     assert column(opened, "multiply-adds") == ["10,000,000"] * (RUNS // 2) + ["1,000,000,000"] * (RUNS // 2)
 
@@ -229,98 +129,6 @@ def test_the_policy_lets_no_script_and_no_request_in(started, page):
     assert sum("Content Security Policy" in text for text in complaints(started)) == 2
 
 
-def test_smoothing_is_the_weighted_mean_of_an_explicit_loop(opened):
-    values: list[float | None] = [1.0, 3.0, None, 2.0, 8.0]
-    expected: list[float | None] = []
-    for end, value in enumerate(values):
-        known = [each for each in values[: end + 1] if each is not None]
-        weights = [0.7 ** (len(known) - 1 - place) for place in range(len(known))]
-        mean = sum(w * each for w, each in zip(weights, known, strict=True)) / sum(weights)
-        expected.append(None if value is None else mean)
-    told = opened.run(f"smooth({json.dumps(values)}, 0.7)")
-    assert [each is None for each in told] == [each is None for each in expected]
-    assert [each for each in told if each] == pytest.approx([each for each in expected if each])
-    assert opened.run(f"smooth({json.dumps(values)}, 0)") == values
-
-
-def test_the_mean_curve_is_over_the_epochs_that_all_runs_have(opened):
-    curves = [{"epoch": [0, 1, 2], "values": [1, 2, 3]}, {"epoch": [0, 1], "values": [3, None]}]
-    assert opened.run(f"meanCurve({json.dumps(curves)})") == {"epoch": [0], "values": [2]}
-
-
-def test_curves_are_drawn_smoothed_and_hidden_by_the_legend(opened):
-    traces = f"{CURVES}.data.filter(({{showlegend}}) => showlegend === false)"
-    assert opened.run(f"{traces}.length") == RUNS
-    sharp = opened.run(f"{traces}[0].y")
-    choose(opened, labelled("curves", "smoothing"), "0.9")
-    assert opened.run(f"{traces}.length") == 2 * RUNS
-    assert opened.run(f"{traces}[0].y") == sharp
-    smoothed = opened.run(f"smooth({json.dumps(sharp)}, 0.9)")
-    assert opened.run(f"{traces}[{SEEDS}].y") == pytest.approx(smoothed)
-    hidden = f"{CURVES}.data.filter(({{visible}}) => visible === 'legendonly').map(({{legendgroup}}) => legendgroup)"
-    opened.run(f"Plotly.restyle({CURVES}, {{visible: 'legendonly'}}, [0, 1, 2, 3, 4, 5, 6]) && 0")  # as its legend does
-    choose(opened, labelled("curves", "smoothing"), "0")
-    assert opened.run(hidden) == ["0"] * (SEEDS + 1)  # still hidden
-
-
-def test_marks_stand_where_their_cost_and_accuracy_are(opened):
-    marks = opened.run(f"{SCATTER}.data.map(({{x, y, name, hovertext, error_y}}) => [x[0], y[0], name, hovertext])")
-    assert len(marks) == 6
-    for cost, accuracy, name, text in marks:
-        assert cost == (10**9 if "resnet10t" in name else 10**7)
-        assert unescape(text).startswith(f"{name}: test/accuracy, % {accuracy:.2f} ± ")
-    assert opened.run(f"{SCATTER}.layout.xaxis.type") == "log"
-
-
-def test_the_cost_that_is_shown_first_is_one_in_which_groups_differ(started, tmp_path):
-    for loss, parameters in ((LOSSES[0], 10), (LOSSES[1], 20)):
-        leave(tmp_path / "out", f"loss_function={loss}", summary={"num_parameters": parameters})
-    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
-    assert started.run(f"{labelled('scatter', 'across')}.value") == "num_parameters"
-    assert started.run(f"{SCATTER}.data.map(({{x}}) => x[0])") == [10, 20]
-
-
-@pytest.mark.parametrize("width", [1280, 400])
-def test_labels_of_the_axes_are_whole_and_clear_of_axes_and_of_one_another(started, page, width):
-    started.open(page, width)
-    boxes = started.run(
-        "[...document.querySelectorAll('#parallel .annotation-text')].map((each) => [each.textContent,"
-        "each.getBoundingClientRect()]).map(([text, {left, top, right, bottom}]) => [text, left, top, right, bottom])"
-    )
-    assert {*LOSSES, *NETWORKS, "loss_function", "test/accuracy, %"} <= {text for text, *_ in boxes}
-    for number, (text, left, top, right, bottom) in enumerate(boxes):
-        for other, left_of, top_of, right_of, bottom_of in boxes[number + 1 :]:
-            apart = right <= left_of or right_of <= left or bottom - 2 <= top_of or bottom_of - 2 <= top
-            assert apart, (text, other)
-
-
-def test_settings_that_a_table_determines_have_no_axis(started, tmp_path):
-    for dataset, epochs in (("digits", 3), ("cifar10", 5)):
-        for loss in LOSSES[:2]:
-            changes = (f"loss_function={loss}", f"dataset={dataset}", f"num_epochs={epochs}")
-            for network in NETWORKS:
-                leave(tmp_path / "out", *changes, f"architecture={network}", data=dataset * 3)
-    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
-    heads = "[...document.querySelectorAll('#runs thead th')].map((each) => each.textContent)"
-    assert started.run(heads)[1:5] == ["dataset", "architecture", "loss_function", "seed"]
-    told = started.run("document.querySelector('#parallel .constant').textContent")
-    assert "Determined by dataset: num_epochs, " in told
-
-
-def test_a_box_on_an_axis_keeps_the_lines_that_pass_through_it(opened):
-    opened.run(f"{PARALLEL}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
-    left, top, x, height = opened.run(
-        f"(({{left, top, height}}) => [left, top, {PARALLEL}.data[0].x[1], height])({PARALLEL}.getBoundingClientRect())"
-    )  # the axis of loss_function, whose last is on top
-    opened.mouse("mousePressed", left + x - 30, top + 30)
-    opened.mouse("mouseMoved", left + x + 30, top + 0.3 * height)
-    opened.mouse("mouseReleased", left + x + 30, top + 0.3 * height)
-    kept = f"{PARALLEL}.data.map(({{opacity}}, line) => [opacity, label(line)]).filter(([opacity]) => opacity !== 0.08)"
-    opened.wait(f"{kept}.length < 6")
-    assert [name for _, name in opened.run(kept)] == [f"OneSidedMarginLoss · {network}" for network in NETWORKS]
-    assert opened.run("document.querySelector('#parallel .readout').textContent") == "2 of 6 groups"
-
-
 def test_classes_are_sorted_by_their_difference(opened):
     choose(opened, labelled("classes", "group"), "1")
     texts = opened.run("[...document.querySelectorAll('#classes tbody tr')].map((row) => row.children[1].textContent)")
@@ -372,16 +180,6 @@ def test_where_no_image_can_be_read_no_room_is_left_for_them(started, tmp_path):
     assert complaints(started) == []
 
 
-def test_a_number_that_is_the_same_everywhere_has_no_axis_and_is_named(started, tmp_path):
-    for number, loss in enumerate(LOSSES):
-        leave(tmp_path / "out", f"loss_function={loss}", accuracy=0.5 + 0.1 * number, summary={"seconds": 2 + number})
-    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
-    assert started.run(f"{PARALLEL}.data[0].x.length") == 3  # loss_function, accuracy, seconds
-    told = started.run("document.querySelector('#parallel .constant').textContent")
-    assert told == "The same everywhere: images/s 100; parameters 10.0; multiply-adds 20.0."
-    assert complaints(started) == []
-
-
 def test_on_a_narrow_window_the_first_column_stays_and_every_other_can_be_reached(started, page):
     started.open(page, 400)
     region = "document.querySelector('#results .wide')"
@@ -414,13 +212,6 @@ def test_runs_that_left_little_make_a_page_without_complaints(started, tmp_path,
     assert "no curves: " in started.run("document.getElementById('curves').textContent")
     assert "No run here has curves." in started.run("document.getElementById('curves').textContent")
     assert "No group here can be compared" in started.run("document.getElementById('classes').textContent")
-    assert complaints(started) == []
-
-
-def test_one_epoch_is_drawn_as_points(started, tmp_path):
-    leave(tmp_path / "out", epochs=[0.5])
-    started.open(write(tmp_path / "page.html", tmp_path / "out"), 1280)
-    assert started.run(f"{CURVES}.data.map(({{mode}}) => mode)") == ["markers"] * 2
     assert complaints(started) == []
 
 

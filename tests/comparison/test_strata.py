@@ -8,27 +8,21 @@ import json
 from typing import Any
 
 import pytest
-from leaving import ENVIRONMENT, leave
+from leaving import CE, ENVIRONMENT, FOCAL, OSM, leave, study
 
 import compare as script
 from comparison.formats import to_markdown, to_terminal
 from comparison.latex import to_latex
 from comparison.notes import notes
 from comparison.page.writing import write_page
-from comparison.panels import Comparison, Options, compare
+from comparison.panels import Comparison
 from comparison.records import group_records, run_records
-from comparison.sources import find_runs
 from comparison.strata import NAMED_ONLY, SPLITTING
 from comparison.tables import build_tables
 from runs.folder import TrialRecord
 from utils.types import ConfigError
 
-CE, OSM, FOCAL = "loss_function=CrossEntropyLoss", "loss_function=OneSidedMarginLoss", "loss_function=FocalLoss"
 BASE = {"losses/base.py": "a1b2c3d4e5f6"}
-
-
-def study(output, **options) -> Comparison:
-    return compare(find_runs([str(output)]), Options(**options))
 
 
 def counts(comparison: Comparison) -> list[int]:
@@ -148,7 +142,7 @@ def test_other_code_of_a_loss_is_a_row_of_its_own_beside_the_same_baseline(tmp_p
     together = study(tmp_path, pool=("code",))
     (cell,) = [cell for cell in together.cells if cell.row == "FocalLoss"]
     assert len(cell.group.runs) == 2  # a seed once: the last of each
-    assert len(together.found.repeated) == 2
+    assert len(together.selection.repeated) == 2
 
 
 def test_other_code_that_all_runs_share_splits_the_table(tmp_path):
@@ -177,7 +171,7 @@ def test_what_fresh_trained_anew_by_other_code_is_the_one_that_counts(tmp_path):
     first = leave(tmp_path, accuracy=0.5, environment={"code": BASE}).path
     last = leave(tmp_path, accuracy=0.6, suffix="-2", environment={"code": {"losses/base.py": "f" * 12}}).path
     found = study(tmp_path)
-    assert found.found.repeated == ((last, (first,)),)
+    assert found.selection.repeated == ((last, (first,)),)
     assert [cell.spread and cell.spread.mean for cell in found.cells] == [0.6]
 
 

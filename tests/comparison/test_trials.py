@@ -116,5 +116,5 @@ def test_a_search_of_before_trials_were_recorded_tells_its_values_by_its_file(tm
 
 def test_test_images_choose_no_trial(searched):
     found = compare(find_runs([str(searched)]), Options())
-    assert {run.trial.number for run in found.found.runs if run.trial is not None} == {1}
+    assert {run.trial.number for run in found.selection.runs if run.trial is not None} == {1}
     assert {cell.group.settings["optimizer_params.lr"] for cell in found.cells} == {RATES[1]}

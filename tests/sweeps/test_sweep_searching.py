@@ -272,7 +272,7 @@ def test_parts_of_a_search_are_refused(read, capsys):
 
 
 def test_a_sweep_without_a_search_is_read_without_optuna():
-    text = "import sys, sweeps.command, comparison.reading; sys.exit('optuna' in sys.modules)"
+    text = "import sys, sweeps.command, comparison.sources; sys.exit('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", text], cwd=Path(train.__file__).parent, check=False).returncode == 0
 
 
