@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from datasets.preprocessing import Preprocessing
-from datasets.stream.image_stream.image_stream import ImageStream
+from datasets.stream.image_stream import ImageStream
 from evaluation.findings import Findings, NotApplicable, Picture, percent
 from evaluation.plots import plot_over_epochs
 from evaluation.ranges import Number

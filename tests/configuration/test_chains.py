@@ -9,7 +9,7 @@ from configuration.schema import Configuration
 from datasets.augmentation.transforms import build_transforms
 from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
-from datasets.stream.image_stream.image_stream import ImageStream
+from datasets.stream.image_stream import ImageStream
 from evaluation.catalogue import NAME_CHECKS
 from runs.folder import fingerprint
 from sweeps.cells import expand, load_sweep

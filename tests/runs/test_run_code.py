@@ -72,18 +72,9 @@ def test_code_that_decides_a_result_is_recorded_and_no_other():
     assert {len(digest) for digest in found.values()} == {12}
     assert {
         *("losses/base.py", "losses/center.py", "losses/wrapping.py", "losses/torch_losses.py"),
-        *(
-            "models/classifier.py",
-            "models/networks/ghostnet.py",
-            "datasets/sets/digits.py",
-            "datasets/augmentation/cutmix.py",
-        ),
-        *(
-            "datasets/stream/image_stream/image_stream.py",
-            "datasets/stream/image_stream/sampling.py",
-            "metrics/tally.py",
-            "metrics/classification.py",
-        ),
+        *("models/classifier.py", "models/networks/ghostnet.py", "datasets/sets/digits.py"),
+        *("datasets/augmentation/cutmix.py", "datasets/stream/image_stream.py", "datasets/stream/sampling.py"),
+        *("metrics/tally.py", "metrics/classification.py"),
         *("training/averaging.py", "training/optimization.py", "utils/seeding.py"),
     } <= found.keys()
     others = ("losses/focal.py", "losses/ctc.py", "models/networks/san.py", "metrics/sequences.py")
@@ -392,13 +383,13 @@ def test_a_sweep_names_all_runs_of_other_code_in_one_message(file, code, capsys,
     assert "2 were trained by other code than is here now" in capsys.readouterr().out
 
     code.edit("training/optimization.py", "return constructor", "return  constructor")
-    code.edit("datasets/stream/image_stream/sampling.py", "def __len__", "def unused(self): ...\n\n    def __len__")
+    code.edit("datasets/stream/sampling.py", "def __len__", "def unused(self): ...\n\n    def __len__")
     assert train.main([str(file), *HERE]) == 2  # grouped by what changed
     lines = capsys.readouterr().err.splitlines()
     assert "4 were trained by other code" in lines[0]
     assert [line.partition(": ")[0].strip() for line in lines[1:3]] == [
-        "datasets/stream/image_stream/sampling.py",
-        "datasets/stream/image_stream/sampling.py, losses/focal.py",
+        "datasets/stream/sampling.py",
+        "datasets/stream/sampling.py, losses/focal.py",
     ]
 
 

@@ -19,7 +19,7 @@ from torch.utils.data import default_collate
 import train
 from configuration.reading import read_configuration
 from datasets import build_dataset, data_module
-from datasets.stream.image_stream.sampling import EpochBatches
+from datasets.stream.sampling import EpochBatches
 from losses.torch_losses import TorchLoss
 from models.classifier import Classifier
 from runs.checkpoints import load_checkpoint
