@@ -183,7 +183,7 @@ function openRun(run) {
     const about = `test image ${image.index}, ${image.target}`;
     const caption = make("figcaption", {}, make("strong", {}, image.target), make("div", {}, `image ${image.index}`), verdict(image, "A", right), verdict(image, "B", wrong));
     if (test.images.every(({ picture }) => picture === null)) return make("figure", {}, caption);
-    if (image.picture === null) return make("figure", {}, make("div", { class: "none", role: "img", "aria-label": `${about}: no picture` }), caption);
+    if (image.picture === null) return make("figure", {}, make("div", { class: "none", role: "img", "aria-label": `${about}: no image` }), caption);
     const picture = make("img", { src: image.picture, alt: about, width: 96, height: 96, onload: () => picture.classList.toggle("pixels", picture.naturalWidth < 64) });
     return make("figure", {}, picture, caption);
   }

@@ -18,7 +18,7 @@ from comparison.page.predictions import (
     read_shared_tests,
 )
 from comparison.page.runs import Shown, describe_curves, describe_groups, describe_runs, shorten
-from comparison.page.thumbnails import MOST, Unreadable, draw_pictures, open_data
+from comparison.page.thumbnails import MOST, Unreadable, draw_thumbnails, open_data
 from comparison.panels import Comparison
 from comparison.tables import Table, Text, build_tables
 from utils.html import allowed_text, list_notes, page_style, safe
@@ -91,7 +91,7 @@ def _describe_test(shared: SharedTest, view: Shown, room: int) -> tuple[dict[str
     try:
         data = open_data(shared)
         names = data.classes
-        pictures, notes = draw_pictures(shared, data.test, chosen)
+        pictures, notes = draw_thumbnails(shared, data.test, chosen)
     except Unreadable as reason:
         notes.append(f"no images{'' if names else ' and no names of classes'}: {reason}")
     classes, more = describe_classes(shared, view, names)

@@ -17,14 +17,12 @@ from typing import Any
 import pytest
 from leaving import CE, FOCAL, leave, study
 from plotly.offline import get_plotlyjs
-from test_page_images import leave_losses
+from test_page_data import leave_losses
 from test_script import ROOT, copy
 
 import compare as script
 from comparison.page import predictions, runs, writing
-from comparison.page.runs import Shown, describe_curves
 from comparison.page.writing import describe, write_page
-from comparison.units import unit_of
 from configuration.settings import shown
 
 HOSTILE = "</script><img src=x onerror=hit=1><!--"
@@ -74,19 +72,6 @@ def test_labels_of_few_digits_have_all_of_them_in_their_title(tmp_path):
     assert f'<h3 title="{label}2918943162165">test/accuracy, %; {label}</h3>' in page
 
 
-@pytest.mark.parametrize(
-    ("value", "name", "text"),
-    [
-        (0.1, "test/f1", "10.00"),
-        (1234567, "multiply_adds", "1,234,567"),
-        (12.345, "seconds", "12.3"),
-        (3, "selected_epoch", "3"),
-    ],
-)
-def test_numbers_are_written_with_the_digits_that_they_deserve(value, name, text):
-    assert unit_of(name).text(value) == text
-
-
 def test_groups_have_means_and_the_look_of_their_row_and_column(tmp_path):
     for network in ("resnet10t", "test_resnet"):
         for loss in (CE, FOCAL):
@@ -128,43 +113,6 @@ def test_the_command_to_see_a_run_again_is_quoted(tmp_path):
         ["bash", "-c", f'printf "%s" {told["runs"]["quoted"][0]}'], capture_output=True, text=True, check=True
     )
     assert done.stdout == str(folder)
-
-
-def test_curves_are_those_of_metrics_csv(tmp_path):
-    folder = leave(tmp_path, epochs=[0.5, 0.75])
-    folder.metrics.write_text("epoch,valid/accuracy,train/loss\n0,0.5,\n1,0.75,nan\n2,,1.5\n")
-    told, notes = describe_curves(Shown(study(tmp_path)))
-    assert told["metrics"] == ["valid/accuracy", "train/loss"]
-    assert told["runs"] == {
-        0: {"epoch": [1, 2, 3], "values": {"valid/accuracy": [0.5, 0.75, None], "train/loss": [None, None, 1.5]}}
-    }
-    assert notes == []
-
-
-@pytest.mark.parametrize("text", ["epoch\nx\n", "valid/accuracy\n0.5\n", "epoch,a\nnan,1\n", "a,b\n1,2,3\n", "\x00"])
-def test_a_damaged_record_of_epochs_is_named_and_the_others_are_drawn(tmp_path, text):
-    leave(tmp_path, "seed=0", epochs=[0.5])
-    damaged = leave(tmp_path, "seed=1", epochs=[0.5])
-    damaged.metrics.write_text(text)
-    told = describe(study(tmp_path))
-    assert list(told["curves"]["runs"]) == [0]
-    (note,) = told["notes"]["curves"]
-    assert note.startswith(f"no curves: {damaged.path.name}")
-
-
-def test_long_and_many_curves_are_cut_and_that_is_said(tmp_path, monkeypatch):
-    for seed in range(4):
-        leave(tmp_path, f"seed={seed}", epochs=[k / 1000 for k in range(1000)])
-    monkeypatch.setattr(runs, "MOST_CURVES", 3)
-    monkeypatch.setattr(runs, "MOST_POINTS", 30)
-    told, notes = describe_curves(Shown(study(tmp_path)))
-    assert list(told["runs"]) == [0, 1, 2]
-    assert [told["runs"][0]["epoch"][place] for place in (0, -1)] == [1, 1000]
-    assert all(len(run["epoch"]) == 10 for run in told["runs"].values())
-    assert notes == [
-        "curves of the first 3 of 4 runs; name fewer to see others",
-        "long runs are drawn by 10 of their epochs, evenly chosen",
-    ]
 
 
 def test_limits_hold_and_are_said(tmp_path, monkeypatch):

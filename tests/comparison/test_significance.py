@@ -62,13 +62,17 @@ def test_methods_that_are_right_on_the_same_images_do_not_differ():
     assert bootstrap_interval(np.zeros(100)) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("number", [2, 3, 5, 8])
-def test_few_seeds_are_scipys_exact_permutation_test(number):
-    values = np.random.default_rng(number).normal(0.5, 1, number)
-    found = seed_test(values.tolist())
-    expected = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=2**number).pvalue
+@pytest.mark.parametrize("values", [[0.3, 0.1], [0.5, -0.5, 0.2], [1.0, 2.0, 3.0, 4.0, -5.0], [0.1] * 6, "random"])
+def test_few_seeds_are_the_enumeration_of_all_signs(values):
+    values = np.random.default_rng(3).normal(0.5, 1, 9).tolist() if values == "random" else values
+    sums = [
+        abs(sum(sign * value for sign, value in zip(signs, values, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(values))
+    ]
+    expected = np.mean([each >= abs(sum(values)) - 1e-12 for each in sums])
+    found = seed_test(values)
     assert found is not None
-    assert found.p_value == pytest.approx(expected, rel=1e-9)
+    assert found.p_value == pytest.approx(expected, rel=1e-12)
     assert found.method == "exact sign-flip"
 
 

@@ -12,6 +12,7 @@ from comparison.latex import to_latex
 from comparison.page.writing import write_page
 from comparison.records import group_records, run_records
 from comparison.tables import build_tables
+from comparison.units import unit_of
 
 
 def test_the_best_of_each_column_is_marked_and_the_smaller_one_where_that_is_better(tmp_path):
@@ -146,3 +147,16 @@ def test_the_difference_to_the_baseline_is_that_of_the_best_mean_of_its_column(t
     leave_seeds(tmp_path, {0: 0.8, 1: 0.6}, {0: 0.7})
     leave(tmp_path, FOCAL, accuracy=0.65)
     assert build_tables(study(tmp_path))[0].rows[-1][1].text == "-10.00 (OneSidedMarginLoss)"
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "text"),
+    [
+        (0.1, "test/f1", "10.00"),
+        (1234567, "multiply_adds", "1,234,567"),
+        (12.345, "seconds", "12.3"),
+        (3, "selected_epoch", "3"),
+    ],
+)
+def test_numbers_are_written_with_the_digits_that_they_deserve(value, name, text):
+    assert unit_of(name).text(value) == text

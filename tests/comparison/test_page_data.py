@@ -1,4 +1,4 @@
-"""Classes and images of the page: which a loss gains and loses, read from predictions and the data set."""
+"""Curves, classes and images of the page, read from metrics.csv, predictions and the data set."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from leaving import CE, FOCAL, OSM, leave, study
 from official_layouts import write_plates
 from PIL import Image
 
-from comparison.page import predictions, thumbnails, writing
+from comparison.page import predictions, runs, thumbnails, writing
 from comparison.page.predictions import Disagreement, choose_images
+from comparison.page.runs import Shown, describe_curves
 from comparison.page.writing import describe
 from datasets.sets.digits import digits
 
@@ -165,7 +166,7 @@ def test_other_data_than_the_runs_had_is_not_shown(tmp_path):
     leave(tmp_path, right=[True] * 100)
     told = describe(study(tmp_path))
     (note,) = told["notes"]["predictions"]
-    assert note.endswith("the data is another now: its labels are not those of the predictions")
+    assert note.endswith("the data has changed: its labels are not those of the predictions")
 
 
 def test_nothing_is_downloaded_for_a_page(tmp_path, monkeypatch):
@@ -188,7 +189,7 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
         leave(tmp_path / "out", loss, "dataset=image_folder", f"data_path={tmp_path}/set", right=good, targets=[0, 1])
     told = describe(study(tmp_path / "out"))
     assert [image["picture"] is None for image in told["images"][0]["images"]] == [True, False]
-    assert "no picture: " in told["notes"]["predictions"][0]
+    assert "no image: " in told["notes"]["predictions"][0]
     assert told["images"][0]["images"][1]["target"] == "b"
 
 
@@ -200,3 +201,40 @@ def test_damaged_predictions_are_named_and_the_others_compared(tmp_path):
     (note,) = told["notes"]["predictions"]
     assert note.startswith("left out: ")
     assert "cannot be read" in note
+
+
+def test_curves_are_those_of_metrics_csv(tmp_path):
+    folder = leave(tmp_path, epochs=[0.5, 0.75])
+    folder.metrics.write_text("epoch,valid/accuracy,train/loss\n0,0.5,\n1,0.75,nan\n2,,1.5\n")
+    told, notes = describe_curves(Shown(study(tmp_path)))
+    assert told["metrics"] == ["valid/accuracy", "train/loss"]
+    assert told["runs"] == {
+        0: {"epoch": [1, 2, 3], "values": {"valid/accuracy": [0.5, 0.75, None], "train/loss": [None, None, 1.5]}}
+    }
+    assert notes == []
+
+
+@pytest.mark.parametrize("text", ["epoch\nx\n", "valid/accuracy\n0.5\n", "epoch,a\nnan,1\n", "a,b\n1,2,3\n", "\x00"])
+def test_a_damaged_record_of_epochs_is_named_and_the_others_are_drawn(tmp_path, text):
+    leave(tmp_path, "seed=0", epochs=[0.5])
+    damaged = leave(tmp_path, "seed=1", epochs=[0.5])
+    damaged.metrics.write_text(text)
+    told = describe(study(tmp_path))
+    assert list(told["curves"]["runs"]) == [0]
+    (note,) = told["notes"]["curves"]
+    assert note.startswith(f"no curves: {damaged.path.name}")
+
+
+def test_long_and_many_curves_are_cut_and_that_is_said(tmp_path, monkeypatch):
+    for seed in range(4):
+        leave(tmp_path, f"seed={seed}", epochs=[k / 1000 for k in range(1000)])
+    monkeypatch.setattr(runs, "MOST_CURVES", 3)
+    monkeypatch.setattr(runs, "MOST_POINTS", 30)
+    told, notes = describe_curves(Shown(study(tmp_path)))
+    assert list(told["runs"]) == [0, 1, 2]
+    assert [told["runs"][0]["epoch"][place] for place in (0, -1)] == [1, 1000]
+    assert all(len(run["epoch"]) == 10 for run in told["runs"].values())
+    assert notes == [
+        "curves of the first 3 of 4 runs; name fewer to see others",
+        "long runs are drawn by 10 of their epochs, evenly chosen",
+    ]
