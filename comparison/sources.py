@@ -128,7 +128,7 @@ def _read_all(places: Sequence[Path], with_epochs: bool) -> Selection:
 
 
 def _leave_out_trials(selection: Selection, named: Collection[str]) -> Selection:
-    """Leave out trials that are no results, but for those whose own folder is named."""
+    """Leave out trials that are no results, except those whose own folder is named."""
     results = results_among(selection.runs)
     runs = tuple(run for run in selection.runs if run in results or os.path.realpath(run.folder.path) in named)
     unfinished = tuple(
@@ -171,24 +171,23 @@ def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Selec
         if sweep.block.search is not None:
             cells, unknown = _found_by_search(sweep)
             searched = tuple(sweep.block.search.ranges)
-    cells_by_settings = {_identity_of(config): (name, together) for name, config, together in cells}
+    by_settings = {_settings_of(config): (name, together) for name, config, together in cells}
     places = sorted({Path(config.output_path) for _, config, _ in cells})
     selection = _read_all([place for place in places if place.is_dir()], with_epochs)
-    runs = {run: _without(identity(run), {DATA}) for run in selection.runs}
-    # `precision: auto` is what the machine of a run made of it
-    runs = {
-        run: values if values in cells_by_settings else _with_precision(values, "auto") for run, values in runs.items()
-    }
-    own = tuple(
-        replace(run, together=cells_by_settings[values][1])
-        for run, values in runs.items()
-        if values in cells_by_settings
-    )
-    finished = set(runs.values())
-    missing = [name for values, (name, _) in cells_by_settings.items() if values not in finished]
-    kept = {run.folder.path for run in own}
+    runs, finished = [], set()
+    for run in selection.runs:
+        settings = dict(identity(run))
+        del settings[DATA]
+        resolved, auto = (frozenset(values.items()) for values in (settings, settings | {"precision": "auto"}))
+        key = resolved if resolved in by_settings else auto  # which the machine of each run resolves
+        if key in by_settings:
+            runs.append(replace(run, together=by_settings[key][1]))
+            finished.add(key)
+    missing = [name for key, (name, _) in by_settings.items() if key not in finished]
+    kept = {run.folder.path for run in runs}
     repeated = tuple(repeated for repeated in selection.repeated if repeated[0] in kept)
-    return Selection(own, (), selection.damaged, repeated, (*unknown, *missing), Path(file).stem, searched=searched)
+    lacking = (*unknown, *missing)
+    return Selection(tuple(runs), (), selection.damaged, repeated, lacking, Path(file).stem, searched=searched)
 
 
 def _named(cell: Cell) -> tuple[str, Configuration, dict[str, str]]:
@@ -206,7 +205,7 @@ def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration, dict[
     return cells, unknown
 
 
-def _identity_of(config: Configuration) -> frozenset[tuple[str, Any]]:
+def _settings_of(config: Configuration) -> frozenset[tuple[str, Any]]:
     values = settings_of(config, contents=_content)
     values["noisy_labels"] = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
     return frozenset(values.items())
@@ -217,14 +216,6 @@ def _content(key: str, path: str) -> str:
         return content_of(path)
     except OSError:  # as a run whose weights are not recorded
         return path
-
-
-def _without(items: frozenset[tuple[str, Any]], keys: set[str]) -> frozenset[tuple[str, Any]]:
-    return frozenset(item for item in items if item[0] not in keys)
-
-
-def _with_precision(items: frozenset[tuple[str, Any]], precision: str) -> frozenset[tuple[str, Any]]:
-    return _without(items, {"precision"}) | {("precision", precision)}
 
 
 def _join(first: Selection, second: Selection) -> Selection:

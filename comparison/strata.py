@@ -43,7 +43,7 @@ class Continued(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """What environment.json says of a run; older ones lack some of it.
+    """The facts of a run's environment.json; older ones lack some.
 
     Args: code: file -> digest of its parsed code, of all files that decide the result.
     """

@@ -66,7 +66,7 @@ class Shown:
 
     @property
     def notes(self) -> list[str]:
-        """What of the runs is not on the page."""
+        """Notes on runs, settings and numbers beyond the limits of the page."""
         limits = (
             (MOST_RUNS, self.all_runs, "runs", "--runs-csv FILE has all"),
             (MOST_KEYS, self.keys, "settings that differ", "the command's other files have all"),

@@ -1,4 +1,4 @@
-"""What evaluate.py found keeps its unit, interval and direction until it stands in a table, whatever wrote the file."""
+"""Numbers of evaluate.py keep their unit and direction until they stand in a table, whatever version wrote them."""
 
 from __future__ import annotations
 
