@@ -1,4 +1,4 @@
-"""Show finished runs beside each other: means over seeds, and which differences are more than noise.
+"""Compare finished runs: means over seeds, and which differences are more than noise.
 
     python compare.py [RUNS or SWEEP ...] [--rows loss_function --columns architecture --metric test/accuracy]
 
@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from comparison.building import Options, compare
-from comparison.formats import to_latex, to_markdown, to_terminal
+from comparison.formats import to_markdown, to_terminal
+from comparison.latex import to_latex
 from comparison.notes import notes
 from comparison.page.writing import write_page
-from comparison.reading import find_runs
+from comparison.panels import Options, compare
 from comparison.records import group_records, run_records
+from comparison.sources import find_runs
 from comparison.strata import STRATA
 from comparison.tables import build_tables
 from runs.records import write_csv
@@ -33,7 +34,7 @@ from utils.types import ConfigError
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = Parser(
         prog="compare.py",
-        description="Show finished runs beside each other: means over seeds, and what is more than noise.",
+        description="Compare finished runs: means over seeds, and which differences are more than noise.",
         epilog="example: python compare.py output --rows loss_function --columns architecture --markdown table.md",
     )
     keys: dict[str, Any] = {
@@ -43,14 +44,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "metavar": "KEY[,KEY]",
     }
     parser.add_argument("words", nargs="*", metavar="RUNS | SWEEP | key=value", help="what to compare (output)")
-    parser.add_argument("--rows", **keys, help="configuration keys of the rows; by itself what differs")
-    parser.add_argument("--columns", **keys, help="and those of the columns")
+    parser.add_argument("--rows", **keys, help="configuration keys of the rows; by default the settings that differ")
+    parser.add_argument("--columns", **keys, help="configuration keys of the columns")
     parser.add_argument(
         "--metric",
         action="append",
         help=f"a name in summary.json ({Options.metric}) or evaluation.json (calibration/ece)",
     )
-    parser.add_argument("--baseline", metavar="ROW", help="the row that others are compared with (cross entropy; CTC)")
+    parser.add_argument("--baseline", metavar="ROW", help="the row to compare the others with (cross entropy; CTC)")
     parser.add_argument(
         "--tests",
         choices=("auto", "all", "seeds", "none"),
@@ -60,33 +61,33 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--pool",
         **keys,
-        help=f"average over runs that differ in these, which are groups of their own by default: {', '.join(STRATA)}",
+        help=f"average over runs that differ in these, which separate groups by default: {', '.join(STRATA)}",
     )
     parser.add_argument("--exact", action="store_true", help="McNemar's exact test over images instead of its mid-p")
-    parser.add_argument("--reach", type=float, metavar="VALUE", help="first epoch whose monitor reached it")
-    parser.add_argument("--cost", action="store_true", help="seconds, images/s, parameters and multiply-adds, too")
-    parser.add_argument("--trials", action="store_true", help="trials of searches, too, as runs like others")
+    parser.add_argument("--reach", type=float, metavar="VALUE", help="first epoch whose monitored metric reached it")
+    parser.add_argument("--cost", action="store_true", help="also show seconds, images/s, parameters and multiply-adds")
+    parser.add_argument("--trials", action="store_true", help="also show trials of searches, like other runs")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables in Markdown")
     parser.add_argument("--latex", type=Path, metavar="FILE", help="the tables in LaTeX, with booktabs")
     parser.add_argument("--html", type=Path, metavar="FILE", help="a page with tables, curves, classes and images")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="a row a group, with every number")
-    parser.add_argument("--runs-csv", type=Path, metavar="FILE", help="a row a run, with every number")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="one row per group, with every number")
+    parser.add_argument("--runs-csv", type=Path, metavar="FILE", help="one row per run, with every number")
     return parser.parse_intermixed_args(arguments)
 
 
 def run(options: argparse.Namespace) -> None:
     names = ("markdown", "latex", "html", "csv", "runs_csv")
     problems = output_problems({f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
-    options.metric, *more = given = options.metric or [Options.metric]
+    options.metric, *more = metrics = options.metric or [Options.metric]
     if more:
-        problems.append(f"--metric: give one, got {', '.join(given)}; --csv FILE has the means of all numbers")
+        problems.append(f"--metric: give one, got {', '.join(metrics)}; --csv FILE has the means of all numbers")
     if problems:
         raise ConfigError("\n".join(problems))
     for name in ("rows", "columns", "pool"):
         setattr(options, name, tuple(dict.fromkeys(getattr(options, name))))
-    found = find_runs(options.words, with_epochs=options.reach is not None, trials=options.trials)
+    selection = find_runs(options.words, with_epochs=options.reach is not None, trials=options.trials)
     chosen = {name: getattr(options, name) for name in Options.__dataclass_fields__}
-    comparison = compare(found, Options(**chosen))
+    comparison = compare(selection, Options(**chosen))
     tables, lines = build_tables(comparison), notes(comparison)
     if options.markdown is not None:
         write_atomically(options.markdown, to_markdown(tables, lines))

@@ -1,28 +1,24 @@
-"""Tables as a terminal shows them, in Markdown and in LaTeX (booktabs)."""
+"""Tables as a terminal shows them, and in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from comparison.latex_text import in_latex
-from comparison.table import Table, Text
+from comparison.tables import Table, Text
 from utils.types import printable
 
 MOST_ROWS, MOST_TABLES = 60, 12
-"""What a terminal shows; files have everything."""
-PREAMBLE = ("\\usepackage[T1]{fontenc}", "\\usepackage{booktabs}", "\\usepackage{graphicx}")
-"""What a document with our LaTeX needs."""
+"""Limits of a terminal; files have everything."""
 GAP = "  "
 """Between two columns in a terminal."""
-FLOATS = 24
-"""Tables after which LaTeX places them; it can hold back 52."""
 _MARKDOWN = str.maketrans({"|": r"\|", "\\": r"\\", "*": r"\*", "_": r"\_", "`": r"\`", "<": "&lt;"})
 
 
 def to_terminal(tables: Sequence[Table], notes: Sequence[str], width: int | None = None) -> str:
-    """Return aligned columns; the best of a column bears a *.
+    """Return aligned columns, with a * at the best of each.
 
-    Args: width: characters of a line; columns that find no room stand in a block below. None for lines of any length.
+    Args:
+        width: characters of a line; columns that do not fit stand in a block below. None for lines of any length.
     """
     results = [table for table in tables if not table.of_all]
     shown = [_terminal(table, width) for table in results[:MOST_TABLES]]
@@ -33,8 +29,8 @@ def to_terminal(tables: Sequence[Table], notes: Sequence[str], width: int | None
 
 
 def _terminal(table: Table, width: int | None) -> str:
-    rows = [[printable(each.text) + ("*" if each.bold else "") for each in row] for row in table.rows[:MOST_ROWS]]
-    header = [printable(each) for each in table.header]
+    rows = [[printable(text.text) + ("*" if text.bold else "") for text in row] for row in table.rows[:MOST_ROWS]]
+    header = [printable(name) for name in table.header]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     blocks = [
         _block(header, rows, widths, chosen, table.rule_before) for chosen in _columns_of_blocks(table, widths, width)
@@ -42,17 +38,17 @@ def _terminal(table: Table, width: int | None) -> str:
     notes = list(table.notes)
     if len(table.rows) > MOST_ROWS:
         notes.insert(0, f"and {len(table.rows) - MOST_ROWS:,} more rows: --markdown FILE or --csv FILE has all")
-    if any(each.bold for row in table.rows for each in row):
-        notes.append("* the best of its column")
+    if any(text.bold for row in table.rows for text in row):
+        notes.append("* best of its column")
     return "\n".join([printable(table.title), "\n\n".join(blocks), *map(printable, notes)])
 
 
 def _columns_of_blocks(table: Table, widths: Sequence[int], width: int | None) -> list[list[int]]:
-    """Return the columns of each block: all say what their rows are about; one that is too wide has a block alone."""
+    """Return the columns of each block: all begin with the labels of the rows; one that is too wide has its own."""
     first = list(range(table.places))
     blocks = [[*first]]
     for column in range(table.places, len(widths)):
-        needed = sum(widths[each] + len(GAP) for each in blocks[-1]) + widths[column]
+        needed = sum(widths[other] + len(GAP) for other in blocks[-1]) + widths[column]
         if width is not None and needed > width and len(blocks[-1]) > table.places:
             blocks.append([*first])
         blocks[-1].append(column)
@@ -83,7 +79,7 @@ def to_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
 
 def _markdown(table: Table) -> str:
     lines = [f"### {_plain(table.title)}", "", _markdown_row(table.header), "|---" * len(table.header) + "|"]
-    lines += [_markdown_row([_bold(each) for each in row], escaped=True) for row in table.rows]
+    lines += [_markdown_row([_bold(text) for text in row], escaped=True) for row in table.rows]
     return "\n".join([*lines, *(f"\n{_plain(note)}" for note in table.notes)])
 
 
@@ -97,40 +93,3 @@ def _plain(text: str) -> str:
 
 def _bold(text: Text) -> str:
     return f"**{_plain(text.text)}**" if text.bold else _plain(text.text)
-
-
-def to_latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
-    """Return table environments, none wider than a line, for a document with `PREAMBLE`; notes are comments above."""
-    parts = [f"% needs {', '.join(PREAMBLE)}", *(f"% {printable(note)}" for note in notes)]
-    for number, table in enumerate(tables):
-        parts += ["\\clearpage"] if number and number % FLOATS == 0 else []
-        parts.append(_latex(table))
-    return "\n".join(parts) + "\n"
-
-
-def _latex(table: Table) -> str:
-    rows = [_latex_row([_emphasised(each) for each in row]) for row in table.rows]
-    for place in sorted(table.rule_before, reverse=True):
-        rows.insert(place, "\\midrule")
-    notes = [f"\\par\\footnotesize {in_latex(note)}" for note in table.notes]
-    return "\n".join(
-        [
-            "\\begin{table}\n\\centering",
-            f"\\caption{{{in_latex(table.title)}}}\\smallskip",
-            "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
-            f"\\begin{{tabular}}{{l{'c' * (len(table.header) - 1)}}}",
-            *("\\toprule", _latex_row([in_latex(each) for each in table.header]), "\\midrule"),
-            *rows,
-            "\\bottomrule\n\\end{tabular}}\\smallskip",
-            *notes,
-            "\\end{table}",
-        ]
-    )
-
-
-def _latex_row(texts: Sequence[str]) -> str:
-    return f"{' & '.join(texts)} \\\\"
-
-
-def _emphasised(text: Text) -> str:
-    return f"\\textbf{{{in_latex(text.text)}}}" if text.bold else in_latex(text.text)

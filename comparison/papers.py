@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from comparison.grouping import Difference, Group
+from comparison.groups import Difference, Group
 from comparison.layout import CODE_OF, family
 from configuration.reading import read_configuration
 from configuration.settings import read_values, shown
@@ -22,7 +22,7 @@ from sweeps.reference import REFERENCES, Number, Reference, belongs, from_printe
 
 @dataclass(frozen=True)
 class Printed:
-    """What a paper prints for a group.
+    """A number that a paper prints for a group.
 
     Args:
         value, spread: as our metric counts, a share or the number itself. column: which of several, if there are.
@@ -39,7 +39,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class Improvement:
-    """What a paper prints for the difference of two kinds of runs, mean over whatever else differs.
+    """A difference of two kinds of runs that a paper prints, mean over all else that differs.
 
     Args:
         name: of both. difference: ours, mean over `pairs` pairs of groups that are alike in all else.
@@ -60,23 +60,23 @@ def find_improvements(groups: Sequence[Group], metric: str, recipe: str | None) 
     for group in groups:
         if (name := _recipe_of(group, recipe)) is not None:
             by_recipe.setdefault(name, {})[group] = read_values(group.runs[0].folder.config)
-    found = []
+    improvements = []
     for name, values in by_recipe.items():
         reference = reference_of(name)
         for number in reference.numbers:
             over = number.improvement_over
             if over is None or not number.comparable or (number.metric or reference.metric) != metric:
                 continue
-            ours, theirs = ([each for each in values if belongs(cell, values[each])] for cell in (number.cell, over))
+            ours, theirs = ([group for group in values if belongs(cell, values[group])] for cell in (number.cell, over))
             pairs = [(one, other) for one in ours for other in theirs if _alike(one, other, {*number.cell, *over})]
-            known = (Difference.between(one, other, metric) for one, other in pairs)
-            if differences := [each for each in known if each is not None]:
+            every = (Difference.between(one, other, metric) for one, other in pairs)
+            if differences := [difference for difference in every if difference is not None]:
                 printed = _printed(number, reference, name, pairs[0][0])
                 label = f"{_in_words(number.cell)} over {_in_words(over)}"
-                mean = statistics.fmean(each.value for each in differences)
-                unpaired = sum(not each.is_paired for each in differences)
-                found.append(Improvement(label, mean, len(differences), unpaired, printed))
-    return tuple(found)
+                mean = statistics.fmean(difference.value for difference in differences)
+                unpaired = sum(not difference.is_paired for difference in differences)
+                improvements.append(Improvement(label, mean, len(differences), unpaired, printed))
+    return tuple(improvements)
 
 
 def _recipe_of(group: Group, recipe: str | None) -> str | None:
@@ -116,7 +116,7 @@ def find_printed(group: Group, metric: str, recipe: str | None) -> tuple[Printed
         if number.comparable
         and number.improvement_over is None
         and (number.metric or reference.metric) == metric
-        and any(belongs(number.cell, each) for each in seeds)
+        and any(belongs(number.cell, seed) for seed in seeds)
     )
 
 
@@ -134,28 +134,27 @@ def _departures(number: Number, recipe: str, group: Group) -> tuple[str, ...]:
     nearest: list[str] | None = None
     for values, settings in _cells(recipe):
         if belongs(number.cell, values):
-            wanted, ours = fill_in([settings, mine])
-            if wanted["precision"] == "auto":  # whatever the machine makes of it
+            recipes_own, ours = fill_in([settings, mine])
+            if recipes_own["precision"] == "auto":  # as resolved on the machine of the run
                 ours["precision"] = "auto"
-            keys = [key for key in {**wanted, **ours} if wanted.get(key) != ours.get(key)]
-            told = [f"{key} {shown(wanted.get(key))} -> {shown(ours.get(key))}" for key in keys]
-            nearest = told if nearest is None or len(told) < len(nearest) else nearest
+            keys = [key for key in {**recipes_own, **ours} if recipes_own.get(key) != ours.get(key)]
+            departures = [f"{key} {shown(recipes_own.get(key))} -> {shown(ours.get(key))}" for key in keys]
+            nearest = departures if nearest is None or len(departures) < len(nearest) else nearest
     return tuple(nearest or ())
 
 
 def sources(printed: Iterable[Printed]) -> list[str]:
     """Return the tables that numbers are from, a line each."""
-    return sorted({f"{each.table}: {each.source}" for each in printed})
+    return sorted({f"{number.table}: {number.source}" for number in printed})
 
 
 @cache
 def _cells(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return the configurations of a recipe's runs: as they are, and flat without the seed."""
     base = read_configuration(str(REFERENCES.parent / f"{name}.yml"), (), NAME_CHECKS, find_mistakes)
-    found = []
+    cells = []
     for cell in expand(load_sweep(base)):
-        values = cell.config.values()
         settings = settings_of(cell.config)
         del settings["seed"]
-        found.append((values, settings))
-    return found
+        cells.append((cell.config.values(), settings))
+    return cells

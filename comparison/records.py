@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from comparison.building import Cell, Comparison, Panel
-from comparison.grouping import Group, Spread, is_number, varied_keys
+from comparison.groups import Group, Spread, is_number, varied_keys
+from comparison.panels import Cell, Comparison, Panel
 from comparison.strata import CODE, pooled_facts
 from configuration.settings import shown
 
 
 def group_records(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a row a group: where it stands, what differs, every number's mean and spread, its test, its paper."""
+    """Return one row per group: its place, the settings that differ, every number's mean and spread, test and paper."""
     varied = varied_keys(comparison.groups)
-    return [_record(panel, cell, comparison, varied) for panel in comparison.panels for cell in panel.cells.values()]
+    return [_record(panel, cell, comparison, varied) for panel, cell in comparison.placed_cells]
 
 
 def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[str]) -> dict[str, Any]:
@@ -34,8 +34,10 @@ def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[s
         if (difference := cell.contrast.difference) is not None:
             shared = " ".join(map(str, difference.by_seed)) or "none in common"
             record |= {"difference": difference.value, "difference_seeds": shared}
-        if (seeds := cell.contrast.over_seeds) is not None:
-            record |= {"p_seeds": seeds.p_value, "p_seeds_holm": seeds.adjusted}
+        if cell.contrast.num_seeds:
+            seeds = cell.contrast.over_seeds
+            record["p_seeds"] = None if seeds is None else seeds.p_value
+            record["p_seeds_holm"] = None if seeds is None else cell.contrast.adjusted_seeds
         if (images := cell.contrast.over_images) is not None:
             record |= {"interval_low": images.low, "interval_high": images.high}
             record |= {"p_images": images.p_value, "p_images_holm": images.adjusted, "images": images.images}
@@ -47,12 +49,12 @@ def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[s
 
 
 def _metrics(group: Group, first: str) -> list[str]:
-    known = dict.fromkeys(name for run in group.runs for name, value in run.summary.items() if is_number(value))
-    return [first, *(name for name in known if name not in (first, "seed"))]
+    names = dict.fromkeys(name for run in group.runs for name, value in run.summary.items() if is_number(value))
+    return [first, *(name for name in names if name not in (first, "seed"))]
 
 
 def run_records(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return a row a run: folder, seed, what differs, and every number of its summary."""
+    """Return one row per run: folder, seed, the settings that differ, and every number of its summary."""
     varied = varied_keys(comparison.groups)
     pooled = [name for name in pooled_facts(comparison.groups) if not name.startswith(f"{CODE}.")]
     return [

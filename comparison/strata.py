@@ -1,6 +1,7 @@
-"""Strata: how runs of one configuration were trained, so that no mean is over different devices or versions unsaid.
+"""Strata: the device, versions and code of runs, so that no mean silently covers different ones.
 
-What decides numbers splits the groups, unless it is pooled on request; what seldom does is named where it differs.
+Facts that can change numbers split the groups, unless the user pools them; those that seldom do are named where they
+differ.
 """
 
 from __future__ import annotations
@@ -18,15 +19,16 @@ from utils.lookup import did_you_mean
 from utils.types import ConfigError
 
 if TYPE_CHECKING:
-    from comparison.grouping import Group
-    from comparison.reading import Found, Run
+    from comparison.groups import Group
+    from comparison.reading import Run
+    from comparison.sources import Selection
 
 CODE, COMMIT, PRECISION = "code", "commit", "precision"
 POOLED = "pooled"
 SPLITTING = ("device", PRECISION, "torch", "torchvision", "timm")
 """Facts whose difference splits a group."""
 STRATA = (*SPLITTING, CODE, COMMIT)
-"""What can be pooled on request."""
+"""Facts that `--pool` accepts."""
 NAMED_ONLY = ("processor", "threads", "python", "cuda", "numpy", "pillow", "pytorch-lightning", "scikit-learn")
 """Facts whose difference is named below a table."""
 NOT_RECORDED = "not recorded"
@@ -41,7 +43,7 @@ class Continued(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """What environment.json says of a run; older ones lack some of it.
+    """The facts of a run's environment.json; older ones lack some.
 
     Args: code: file -> digest of its parsed code, of all files that decide the result.
     """
@@ -88,19 +90,17 @@ def check_pooled(names: Iterable[str]) -> None:
         raise ConfigError("\n".join(lines))
 
 
-def with_strata(found: Found, metric: str, pooled: Collection[str]) -> Found:
+def with_strata(selection: Selection, metric: str, pooled: Collection[str]) -> Selection:
     """Return runs whose settings also say how they were trained; what is pooled is left out.
 
     Of the code, only files that differ between runs: each loss has its own. Where some run recorded no code, the commit
     stands for it. A number of an evaluation has the device that it was evaluated on, too.
     """
-    facts = [run.facts for run in found.runs]
-    hashes: dict[str, set[str]] = {}
-    for each in facts:
-        for file, digest in (each.code or {}).items():
-            hashes.setdefault(file, set()).add(digest)
-    differing = {file for file, known in hashes.items() if len(known) > 1 and CODE not in pooled}
-    by_commit = COMMIT not in pooled and any(each.code is None for each in facts)
+    code = [run.facts.code for run in selection.runs]
+    pairs = {pair for files in code for pair in (files or {}).items()}
+    versions = Counter(file for file, _ in pairs)
+    differing = {file for file, count in versions.items() if count > 1 and CODE not in pooled}
+    by_commit = COMMIT not in pooled and None in code
     names = [name for name in SPLITTING if name not in (*pooled, PRECISION)]
     evaluation = metric.partition("/")[0]
 
@@ -114,7 +114,7 @@ def with_strata(found: Found, metric: str, pooled: Collection[str]) -> Found:
             values[f"{evaluation}.device"] = run.conditions[evaluation].device or NOT_RECORDED
         return values
 
-    return replace(found, runs=tuple(replace(run, settings=run.settings | strata(run)) for run in found.runs))
+    return replace(selection, runs=tuple(replace(run, settings=run.settings | strata(run)) for run in selection.runs))
 
 
 def is_stratum(key: str) -> bool:
@@ -127,11 +127,11 @@ def kept_apart(groups: Sequence[Group]) -> list[str]:
     for group in groups:
         settings = frozenset((key, value) for key, value in group.settings.items() if not is_stratum(key))
         alike.setdefault(settings, []).append(group)
-    keys = (key for each in alike.values() if len(each) > 1 for group in each for key in group.settings)
+    keys = (key for members in alike.values() if len(members) > 1 for group in members for key in group.settings)
     return [
         key
         for key in dict.fromkeys(filter(is_stratum, keys))
-        if any(len({group.settings.get(key) for group in each}) > 1 for each in alike.values())
+        if any(len({group.settings.get(key) for group in members}) > 1 for members in alike.values())
     ]
 
 
@@ -140,39 +140,32 @@ def pooled_facts(groups: Sequence[Group]) -> dict[str, list[str]]:
     differing: dict[str, set[str]] = {}
     for group in groups:
         facts = [run.facts for run in group.runs]
-        pairs = {pair for each in facts for pair in (each.code or {}).items()}
-        number = Counter(file for file, _ in pairs)
-        known = {name: {each.text(name) for each in facts} for name in (*SPLITTING, COMMIT, *NAMED_ONLY)}
-        known |= {
-            f"{CODE}.{file}": {text for name, text in pairs if name == file} for file in number if number[file] > 1
-        }
-        for name, values in known.items():
-            if len(values) > 1:
-                differing.setdefault(name, set()).update(values)
-    return {name: sorted(values) for name, values in differing.items()}
+        values = {name: {fact.text(name) for fact in facts} for name in (*SPLITTING, COMMIT, *NAMED_ONLY)}
+        for file, digest in {pair for fact in facts for pair in (fact.code or {}).items()}:
+            values.setdefault(f"{CODE}.{file}", set()).add(digest)
+        for name, texts in values.items():
+            if len(texts) > 1:
+                differing.setdefault(name, set()).update(texts)
+    return {name: sorted(texts) for name, texts in differing.items()}
 
 
 def pooled_differences(groups: Sequence[Group]) -> list[str]:
-    """Return what means are over beside seeds: facts that differ within a group, and those that are not known."""
-    many = [[run.facts for run in group.runs] for group in groups if len(group.runs) > 1]
+    """Return in what runs of one mean differ beside their seeds: facts that differ, and those that are not recorded."""
     lines = []
     if differing := pooled_facts(groups):
-        told = [f"{name} ({' | '.join(values)})" for name, values in differing.items()]
-        lines.append(f"means are over runs that differ in {', '.join(told)}")
-    unknown = [
-        name
-        for name in (*SPLITTING, COMMIT)
-        if any(each.text(name) == NOT_RECORDED for facts in many for each in facts)
-    ]
+        texts = [f"{name} ({' | '.join(values)})" for name, values in differing.items()]
+        lines.append(f"means are over runs that differ in {', '.join(texts)}")
+    pooled = [run.facts for group in groups if len(group.runs) > 1 for run in group.runs]
+    unknown = [name for name in (*SPLITTING, COMMIT) if any(fact.text(name) == NOT_RECORDED for fact in pooled)]
     if unknown:
-        lines.append(f"some runs recorded no {', '.join(unknown)}: whether they are alike in it is not known")
-    every = [run.facts for group in groups for run in group.runs]
-    if changed := sum(each.code is None and bool(each.git_changed) for each in every):
-        lines.append(f"{_runs(changed)} trained by code that is not that of its commit and was not recorded")
-    moved = [{name for part in each.continued for name in part.changes} for each in every]
+        lines.append(f"some runs did not record their {', '.join(unknown)}, in which they may differ")
+    facts = [run.facts for group in groups for run in group.runs]
+    if changed := sum(fact.code is None and bool(fact.git_changed) for fact in facts):
+        lines.append(f"{_runs(changed)} trained with uncommitted changes to the code that were not recorded")
+    moved = [{name for part in fact.continued for name in part.changes} for fact in facts]
     if any(moved):
-        names = sorted(set().union(*moved))
-        lines.append(f"{_runs(sum(map(bool, moved)))} resumed elsewhere: {', '.join(names)} changed on the way")
+        names = ", ".join(sorted(set().union(*moved)))
+        lines.append(f"{_runs(sum(map(bool, moved)))} resumed elsewhere, with another {names}")
     return lines
 
 

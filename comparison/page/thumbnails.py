@@ -1,4 +1,4 @@
-"""Small pictures of test images, read from the data set as training reads it, neither cut nor augmented."""
+"""Test images at a small size, read from the data set as training reads it, neither cut nor augmented."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from datasets.base import DataSet, ImageTable
 
 MOST, SIDE = 200, 96
-"""Pictures on a page; their longer side in pixels at most."""
+"""Images on a page; the longer side of each in pixels at most."""
 EXACT_UP_TO = 32
-"""Pixels of a side up to which a picture is kept without loss."""
+"""Pixels of a side up to which an image is kept without loss."""
 QUALITY = 80
 
 
 class Unreadable(Exception):
-    """Data that cannot be read any more, or is not what the runs were tested on."""
+    """Data that cannot be read any more, or is not that of the runs' test."""
 
 
 def open_data(shared: SharedTest) -> DataSet:
@@ -45,17 +45,17 @@ def open_data(shared: SharedTest) -> DataSet:
         raise Unreadable(f"the data cannot be read any more: {_in_a_line(error)}") from None
     fits = shared.index.min() >= 0 and shared.index.max() < len(data.test)
     if not fits or not np.array_equal(_labels(data, shared.index), shared.target):
-        raise Unreadable("the data is another now: its labels are not those of the predictions")
+        raise Unreadable("the data has changed: its labels are not those of the predictions")
     return data
 
 
 def _in_a_line(error: Exception) -> str:
-    """Return what an error says before it lists what it is about."""
+    """Return the first line of an error, which may go on with a list."""
     return first_line(error).removesuffix(":")
 
 
 def _labels(data: DataSet, rows: np.ndarray) -> np.ndarray:
-    """Return what predictions.parquet has as targets: [N] classes or texts."""
+    """Return targets as predictions.parquet has them: [N] classes or texts."""
     labels = data.test.labels[rows]
     if labels.ndim == 1:
         return labels
@@ -64,19 +64,19 @@ def _labels(data: DataSet, rows: np.ndarray) -> np.ndarray:
     return np.array(decode_texts(labels, data.classes))
 
 
-def draw_pictures(
+def draw_thumbnails(
     shared: SharedTest, table: ImageTable, positions: Iterable[int]
 ) -> tuple[dict[int, str | None], list[str]]:
-    """Return position -> data URI of its small picture, and what could not be read."""
-    found: dict[int, str | None] = {}
+    """Return position -> data URI of the image at a small size, and notes on those that cannot be read."""
+    uris: dict[int, str | None] = {}
     notes = []
     for position in positions:
         try:
-            found[position] = _data_uri(table.load(int(shared.index[position])))
+            uris[position] = _data_uri(table.load(int(shared.index[position])))
         except (UserError, OSError) as error:
-            found[position] = None
-            notes.append(f"no picture: {_in_a_line(error)}")
-    return found, notes
+            uris[position] = None
+            notes.append(f"no image: {_in_a_line(error)}")
+    return uris, notes
 
 
 def _data_uri(image: Image.Image) -> str:

@@ -78,7 +78,7 @@ class Browser:
 
     @property
     def complaints(self) -> list[str]:
-        """What went to the console as an error or warning, and what was not caught."""
+        """Errors and warnings of the console, and exceptions that were not caught."""
         self.run("0")  # brings what is on its way
         found = []
         for method, params in self.events:

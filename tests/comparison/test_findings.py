@@ -1,17 +1,13 @@
-"""What evaluate.py found keeps its unit, interval and direction until it stands in a table, whatever wrote the file."""
+"""Numbers of evaluate.py keep their unit and direction until they stand in a table, whatever version wrote them."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from leaving import leave
+from leaving import CE, OSM, leave, study, text_of
 
-from comparison.building import Comparison, Options, compare
-from comparison.formats import to_terminal
 from comparison.notes import notes
-from comparison.page.writing import write_page
-from comparison.reading import find_runs
 from comparison.tables import build_tables
 from evaluation import EVALUATIONS
 from evaluation.findings import Finding, Findings
@@ -19,15 +15,6 @@ from evaluation.glossary import GAIN, SHARE, glossary
 from evaluation.record import read_record
 
 NUMBERS = [(evaluation, number) for evaluation in EVALUATIONS for number in glossary(evaluation)]
-CE, OSM = "loss_function=CrossEntropyLoss", "loss_function=OneSidedMarginLoss"
-
-
-def study(output, **options) -> Comparison:
-    return compare(find_runs([str(output)]), Options(**options))
-
-
-def text_of(comparison: Comparison) -> str:
-    return to_terminal(build_tables(comparison), notes(comparison))
 
 
 def found(evaluation: str, number: str, value: float) -> Findings:
@@ -54,15 +41,6 @@ def test_every_number_of_every_evaluation_is_shown_in_its_unit_and_ranked_by_its
     best = {"lower": ["CrossEntropyLoss"], "higher": ["OneSidedMarginLoss"], "": []}[known.better]
     assert [cell.row for cell in comparison.cells if cell.best] == best
     assert bool(comparison.panels[0].improvements) == bool(known.better)
-
-
-def test_an_interval_of_one_run_is_in_no_heading(tmp_path):
-    for seed, value in enumerate((0.89, 0.91)):
-        leave(tmp_path, f"seed={seed}", evaluated=found("classification", "accuracy", value))
-    comparison = study(tmp_path, metric="classification/accuracy")
-    for text in (text_of(comparison), write_page(comparison)):
-        assert "95 % interval" not in text
-        assert "90.00 ± 1.41 (2)" in text
 
 
 def rewrite(folder, **changes) -> None:

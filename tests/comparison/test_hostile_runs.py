@@ -15,7 +15,7 @@ import yaml
 from leaving import leave
 
 import compare
-from comparison.reading import find_runs
+from comparison.sources import find_runs
 from evaluation.findings import Findings
 from evaluation.record import read_record
 from evaluation.report import _figure

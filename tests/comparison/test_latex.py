@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from comparison.formats import FLOATS, PREAMBLE, to_latex
-from comparison.latex_text import in_latex
-from comparison.table import Table, Text
+from comparison.latex import FLOATS, PREAMBLE, in_latex, to_latex
+from comparison.tables import Table, Text
 
 NAMES = (
     string.punctuation,

@@ -1,9 +1,8 @@
-"""compare.py as it is called: which runs it finds, what it says of the others."""
+"""compare.py as it is called: its options, its outputs, what it refuses."""
 
 from __future__ import annotations
 
 import csv
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,17 +15,6 @@ from evaluation.findings import Findings
 from runs.records import without_formula
 
 ROOT = Path(__file__).resolve().parents[2]
-SWEEP = """\
-dataset: digits
-architecture: resnet10t
-trackers: []
-num_epochs: 3
-sweep:
-  grid:
-    loss_function: [CrossEntropyLoss, FocalLoss]
-  seeds: 2
-"""
-OF_A_RUN = b"dataset: digits\narchitecture: test_resnet\nloss_function: FocalLoss\nnum_epochs: 1\n"
 
 
 def evaluated(ece: float) -> list[Findings]:
@@ -44,28 +32,6 @@ def said(capsys, *words: object, status: int = 0) -> str:
     captured = capsys.readouterr()
     assert (captured.err == "") == (status == 0)
     return captured.out + captured.err
-
-
-def test_copies_that_mlflow_keeps_are_no_runs(tmp_path, capsys):
-    run = leave(tmp_path, "seed=0")
-    shutil.copytree(run.path, tmp_path / "mlartifacts" / "0f" / "artifacts")
-    assert "trained more than once" not in said(capsys, tmp_path)
-    assert "1 run in" in said(capsys, tmp_path / "mlartifacts" / "0f")
-
-
-def test_folders_patterns_and_single_runs_are_found_once(tmp_path, capsys):
-    first = leave(tmp_path / "a", "seed=0")
-    leave(tmp_path / "b" / "deeper", "seed=1")
-    assert "2 runs in 1 group;" in said(capsys, tmp_path, first.path, tmp_path / "*")
-    assert "1 run in" in said(capsys, first.path)
-    assert "1 run in" in said(capsys, f"{tmp_path}/b/*/*-s1-*")
-
-
-def test_the_output_folder_is_the_default(tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "output: no such folder or file" in said(capsys, status=2)
-    leave(Path("output"))
-    assert "1 run in" in said(capsys)
 
 
 def test_files_that_could_not_be_written_are_told_before_anything_is_compared(tmp_path, capsys):
@@ -91,96 +57,11 @@ def test_a_share_to_reach_is_no_percentage(tmp_path, capsys):
 def test_what_was_chosen_and_what_was_asked_for_are_told_apart(tmp_path, capsys):
     for loss in ("CrossEntropyLoss", "FocalLoss"):
         leave(tmp_path, f"loss_function={loss}")
-    assert "rows and columns were chosen from what differs; --rows KEY --columns KEY choose" in said(capsys, tmp_path)
+    assert "rows and columns chosen automatically; --rows KEY --columns KEY to choose others" in said(capsys, tmp_path)
     told = said(capsys, tmp_path, "--rows", "loss_function")
-    assert "\ncolumns were chosen from what differs; --columns KEY chooses others\n" in told
+    assert "\ncolumns chosen automatically; --columns KEY to choose others\n" in told
     told = said(capsys, tmp_path, "--rows", "loss_function", "--columns", "architecture")
-    assert "chosen from what differs" not in told
-
-
-def test_no_runs_and_words_that_name_nothing_are_refused(tmp_path, capsys):
-    leave(tmp_path / "some", accuracy=None)
-    (tmp_path / "none").mkdir()
-    (tmp_path / "x.txt").touch()
-    assert f"no finished run in {tmp_path}/some; 1 unfinished" in said(capsys, tmp_path / "some", status=2)
-    assert "no finished run in" in said(capsys, tmp_path / "none", status=2)
-    told = said(capsys, tmp_path / "x.txt", "gone", "seed=1", status=2)
-    assert [line.partition(": ")[2].split(",")[0] for line in told.splitlines()] == [
-        "neither a folder nor a configuration file (.yml)",
-        "no such folder or file",
-        "changes a sweep's configuration file",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("summary.json", b"{", "summary.json is not JSON"),
-        ("summary.json", b"[]", "summary.json holds no mapping"),
-        ("summary.json", b"\xff\xfe", "summary.json is not text"),
-        ("summary.json", b"", "summary.json is not JSON: Expecting value in line 1"),
-        ("environment.json", b"nothing", "environment.json is not JSON"),
-        ("environment.json", b"[]", "environment.json holds no mapping"),
-        ("config.yml", None, "config.yml is missing"),
-        ("config.yml", b"a: [", "config.yml is not YAML"),
-        ("config.yml", b"- 1", "config.yml cannot be read: no configuration"),
-        ("config.yml", b"", "config.yml cannot be read: no configuration"),
-        (
-            "config.yml",
-            b"seed: 1\ndataset: digits",
-            "config.yml cannot be read: it lacks architecture, loss_function, n",
-        ),
-        ("config.yml", OF_A_RUN + b"seed: x", "config.yml cannot be read: seed: must be a whole number >= 0"),
-        ("config.yml", b"\xff\xfe", "config.yml is not text"),
-        ("config.yml", b"\x00", "config.yml is not YAML"),
-    ],
-)
-def test_a_damaged_folder_is_named_and_left_out(tmp_path, capsys, name, content, reason):
-    leave(tmp_path, "seed=0")
-    damaged = leave(tmp_path, "seed=1").path
-    (damaged / name).unlink() if content is None else (damaged / name).write_bytes(content)
-    told = said(capsys, tmp_path)
-    assert "1 run in" in told
-    assert f"left out, damaged: {damaged}: {reason}" in told
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"epoch\nx\n", "is no table of numbers"),
-        (b"epoch,a\n0\n", "is no table of numbers"),
-        (b"epoch\n0,1\n", "is no table of numbers"),
-        (b"\x93\xff\x00\x80", "is not text"),
-        (b"\x00\x01\x02", "has no rows"),
-        (b"", "has no rows"),
-        (b"epoch,a\n", "has no rows"),
-        (b"a\n0\n", "has rows without an epoch"),
-        (None, "is missing"),
-    ],
-)
-def test_a_record_of_epochs_that_is_damaged_counts_where_it_is_needed(tmp_path, capsys, content, reason):
-    leave(tmp_path, "seed=0", epochs=[0.5])
-    damaged = leave(tmp_path, "seed=1", epochs=[0.5])
-    damaged.metrics.unlink() if content is None else damaged.metrics.write_bytes(content)
-    assert "2 runs" in said(capsys, tmp_path)
-    told = said(capsys, tmp_path, "--reach", "0.4")
-    assert f"left out, damaged: {damaged.path}: metrics.csv {reason}\n" in told
-    page = tmp_path / "page.html"
-    said(capsys, tmp_path, "--html", page)
-    assert f"no curves: {damaged.path.name}: metrics.csv {reason}" in page.read_text()
-
-
-def test_unfinished_runs_are_counted_and_named(tmp_path, capsys):
-    leave(tmp_path, "seed=0")
-    folders = [leave(tmp_path, f"seed={seed}", accuracy=None).path for seed in (1, 2)]
-    assert f"left out, unfinished: 2: {', '.join(sorted(map(str, folders)))}" in said(capsys, tmp_path)
-
-
-def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
-    folders = [leave(tmp_path, accuracy=0.1 * k, suffix=suffix).path for k, suffix in enumerate(("", "-2", "-10"))]
-    told = said(capsys, tmp_path)
-    assert f"taken {folders[2]}, the last of them; left out 2: {folders[0]}, {folders[1]}" in told
-    assert "20.00 (1)" in told
+    assert "chosen automatically" not in told
 
 
 @pytest.mark.parametrize(
@@ -189,7 +70,7 @@ def test_of_runs_trained_anew_the_last_is_taken_and_named(tmp_path, capsys):
         (["--metric", "test/acuracy"], "--metric: no run has 'test/acuracy'; did you mean 'test/accuracy'?"),
         (["--metric", "calibration/ece"], "test/cross_entropy, ...; python evaluate.py RUN adds others"),
         (["--rows", "los_function"], "--rows: no run has the key 'los_function'; did you mean 'loss_function'?"),
-        (["--columns", "seed"], "--columns: a group is the mean over its seeds"),
+        (["--columns", "seed"], "--columns: groups are means over seeds"),
         (["--rows", "notes"], "--rows: 'notes' cannot change a result"),
         (["--rows", "dropout", "--columns", "dropout"], "--columns: dropout is in --rows already"),
         (["--baseline", "FocalLoss"], "--baseline: no row is called 'FocalLoss'"),
@@ -277,46 +158,6 @@ def test_numbers_of_evaluations_are_written_as_evaluate_writes_them(tmp_path, ca
         assert f'"{words[name].split()[0]}"' in page.read_text()  # among the numbers of the first run
 
 
-def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):
-    output = tmp_path / "output"
-    file = tmp_path / "sweep.yml"
-    file.write_text(f"output_path: {output}\n{SWEEP}")
-    told = said(capsys, file, status=2)
-    assert f"no finished run in the runs of {file}; " in told
-    assert " are meant (smoke=true after the file means those of made-up images)" in told
-    leave(output, "loss_function=CrossEntropyLoss", "seed=0", "notes=by hand")
-    leave(output, "loss_function=FocalLoss", "seed=1")
-    leave(output, "loss_function=FocalLoss", "seed=0", accuracy=None)
-    leave(output, "loss_function=FocalLoss", "seed=2")
-    leave(output, "loss_function=HingeLoss", "seed=0")
-    told = said(capsys, file)
-    assert "2 runs in 2 groups" in told
-    assert (
-        "not finished yet, of the sweep: 2: loss_function=FocalLoss, seed=0; loss_function=CrossEntropyLoss, seed=1"
-        in (told)
-    )
-    assert "1 run in" in said(capsys, file, "sweep.seeds=[2]", "loss_function=FocalLoss")
-
-
-def test_what_a_sweep_calls_values_that_go_together_can_be_rows(tmp_path, capsys):
-    plain, focused = "loss_function: CrossEntropyLoss", "loss_function: FocalLoss, loss_params.gamma: 3"
-    methods = f"method: [{{name: plain, {plain}}}, {{name: focused, {focused}}}]"
-    text = SWEEP.replace("loss_function: [CrossEntropyLoss, FocalLoss]", methods)
-    (tmp_path / "sweep.yml").write_text(f"output_path: {tmp_path}/runs\n{text}")
-    for seed in (0, 1):
-        leave(tmp_path / "runs", "loss_function=CrossEntropyLoss", f"seed={seed}", accuracy=0.8)
-        leave(tmp_path / "runs", "loss_function=FocalLoss", "loss_params.gamma=3", f"seed={seed}")
-    told = said(capsys, tmp_path / "sweep.yml", "--rows", "method")
-    assert "method (rows)" in told
-    assert "with method differ, too: loss_function, loss_params.gamma" in told
-    rows = [line.split()[0] for line in told.splitlines() if "(2)" in line]
-    assert rows == ["plain", "focused"]
-    assert "less plain" in told
-    near = "--rows: no run has the key 'methods'; did you mean 'method'?"
-    assert near in said(capsys, tmp_path / "sweep.yml", "--rows", "methods", status=2)
-    assert "no run has the key 'method'" in said(capsys, tmp_path / "runs", "--rows", "method", status=2)
-
-
 def test_files_are_written(tmp_path, capsys):
     leave(tmp_path / "output", "seed=0")
     files = [tmp_path / name for name in ("a.md", "a.tex", "groups.csv", "runs.csv")]
@@ -338,7 +179,7 @@ def test_torch_is_not_imported(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
-    assert "images: these networks on other test images" in done.stdout
+    assert "images: would these networks differ on other test images?" in done.stdout
 
 
 @pytest.mark.parametrize(("redirected", "status"), [(">&-", 0), ("> /dev/full", 1), ("| head -0", 0)])

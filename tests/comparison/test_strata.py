@@ -8,26 +8,21 @@ import json
 from typing import Any
 
 import pytest
-from leaving import ENVIRONMENT, leave
+from leaving import CE, ENVIRONMENT, FOCAL, OSM, leave, study
 
 import compare as script
-from comparison.building import Comparison, Options, compare
-from comparison.formats import to_latex, to_markdown, to_terminal
+from comparison.formats import to_markdown, to_terminal
+from comparison.latex import to_latex
 from comparison.notes import notes
 from comparison.page.writing import write_page
-from comparison.reading import find_runs
+from comparison.panels import Comparison
 from comparison.records import group_records, run_records
 from comparison.strata import NAMED_ONLY, SPLITTING
 from comparison.tables import build_tables
 from runs.folder import TrialRecord
 from utils.types import ConfigError
 
-CE, OSM, FOCAL = "loss_function=CrossEntropyLoss", "loss_function=OneSidedMarginLoss", "loss_function=FocalLoss"
 BASE = {"losses/base.py": "a1b2c3d4e5f6"}
-
-
-def study(output, **options) -> Comparison:
-    return compare(find_runs([str(output)]), Options(**options))
 
 
 def counts(comparison: Comparison) -> list[int]:
@@ -58,7 +53,7 @@ def test_what_decides_numbers_splits_a_group(tmp_path, name):
     leave(tmp_path, "seed=1", accuracy=0.6, environment=with_fact(name, "another"))
     found = study(tmp_path)
     assert [cell.spread and cell.spread.mean for cell in found.cells] in ([0.5, 0.6], [0.6, 0.5])
-    assert f"groups that differ in {name} alone are kept apart; --pool KEY averages over them" in notes(found)
+    assert f"groups that differ only in {name} are kept apart; --pool KEY averages over them" in notes(found)
     for text in list(outputs(found).values())[:4]:
         assert "another" in text
         assert "55.00" not in text
@@ -95,9 +90,8 @@ def test_losses_trained_in_different_strata_have_tables_or_columns_of_their_own_
         leave(folder, loss, f"seed={seed}", environment={} if value is None else with_fact(fact, value))
     found = study(tmp_path)
     assert counts(found) == [2] * 4
-    for _, cell in found.contrasts:
-        assert cell.contrast is not None
-        baseline = cell.contrast.baseline.runs[0].facts
+    for cell, contrast in found.contrasts:
+        baseline = contrast.baseline.runs[0].facts
         assert cell.group.runs[0].facts.text(fact) == baseline.text(fact)
     assert len(found.contrasts) == 2
     by_hand = study(tmp_path, rows=("loss_function",), columns=("architecture",))
@@ -108,7 +102,7 @@ def test_losses_trained_in_different_strata_have_tables_or_columns_of_their_own_
 def test_a_loss_trained_elsewhere_than_its_baseline_is_warned_of(tmp_path):
     leave(tmp_path, CE)
     leave(tmp_path, OSM, environment={"device": "NVIDIA H200"})
-    told = "warning: runs differ in device (NVIDIA H200 | cpu), which can change numbers, too"
+    told = "warning: runs also differ in device (NVIDIA H200 | cpu), which can change the numbers"
     assert told in outputs(study(tmp_path))["terminal"]
 
 
@@ -129,7 +123,7 @@ def test_runs_that_recorded_no_code_are_told_apart_by_their_commits(tmp_path):
     found = study(tmp_path)
     assert found.layout.rows == ("commit",)
     assert [cell.row for cell in found.cells] == ["0f0f0f0f0f", "1f1f1f1f1f with changes"]
-    assert "1 run was trained by code that is not that of its commit and was not recorded" in found.panels[0].warnings
+    assert "1 run was trained with uncommitted changes to the code that were not recorded" in found.panels[0].warnings
     assert counts(study(tmp_path, pool=("commit",))) == [2]
 
 
@@ -148,7 +142,7 @@ def test_other_code_of_a_loss_is_a_row_of_its_own_beside_the_same_baseline(tmp_p
     together = study(tmp_path, pool=("code",))
     (cell,) = [cell for cell in together.cells if cell.row == "FocalLoss"]
     assert len(cell.group.runs) == 2  # a seed once: the last of each
-    assert len(together.found.repeated) == 2
+    assert len(together.selection.repeated) == 2
 
 
 def test_other_code_that_all_runs_share_splits_the_table(tmp_path):
@@ -177,7 +171,7 @@ def test_what_fresh_trained_anew_by_other_code_is_the_one_that_counts(tmp_path):
     first = leave(tmp_path, accuracy=0.5, environment={"code": BASE}).path
     last = leave(tmp_path, accuracy=0.6, suffix="-2", environment={"code": {"losses/base.py": "f" * 12}}).path
     found = study(tmp_path)
-    assert found.found.repeated == ((last, (first,)),)
+    assert found.selection.repeated == ((last, (first,)),)
     assert [cell.spread and cell.spread.mean for cell in found.cells] == [0.6]
 
 
@@ -190,7 +184,7 @@ def test_facts_that_older_runs_lack_are_named(tmp_path):
         folder.environment.write_text(json.dumps({"data_fingerprint": "0123456789abcdef"}))
     found = study(tmp_path)
     assert counts(found) == [2]
-    told = "some runs recorded no device, precision, torch, torchvision, timm, commit: whether they are alike in it is"
+    told = "some runs did not record their device, precision, torch, torchvision, timm, commit, "
     assert all(told in text for text in outputs(found).values())
     leave(tmp_path, "seed=2")
     assert counts(study(tmp_path)) == [1, 2]
@@ -210,7 +204,7 @@ def test_a_damaged_record_of_the_environment_is_named_and_its_run_left_out(tmp_p
 def test_a_run_that_was_resumed_elsewhere_is_named(tmp_path):
     changes = {"changes": {"device": ["cpu", "NVIDIA H200"]}, "started": "later"}
     leave(tmp_path, environment={"continued": [{"changes": {}}, changes]})
-    told = "1 run was resumed elsewhere: device changed on the way"
+    told = "1 run was resumed elsewhere, with another device"
     assert all(told in text for text in outputs(study(tmp_path)).values())
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from leaving import leave
 from test_script import said
 
-from comparison.building import Options, compare
-from comparison.reading import find_runs
+from comparison.panels import Options, compare
+from comparison.sources import find_runs
 from configuration.reading import read_configuration
 from evaluation.catalogue import NAME_CHECKS
 from runs.folder import RunFolder, TrialRecord
@@ -54,7 +55,7 @@ def test_trials_are_left_out_but_for_those_with_the_values_that_were_found(searc
     assert LEFT_OUT in told
     assert "unfinished" not in told
     assert "Tests; 2 comparisons" in told
-    assert "CrossEntropyLoss                  16.67 ± 5.77 (3)" in told
+    assert re.search(r"CrossEntropyLoss +16\.67 ± 5\.77 \(3\)", told)
     told = said(capsys, searched, "--trials")
     assert "11 runs in 7 groups" in told
     assert "left out, trials that were pruned or are not finished: " in told
@@ -114,5 +115,5 @@ def test_a_search_of_before_trials_were_recorded_tells_its_values_by_its_file(tm
 
 def test_test_images_choose_no_trial(searched):
     found = compare(find_runs([str(searched)]), Options())
-    assert {run.trial.number for run in found.found.runs if run.trial is not None} == {1}
+    assert {run.trial.number for run in found.selection.runs if run.trial is not None} == {1}
     assert {cell.group.settings["optimizer_params.lr"] for cell in found.cells} == {RATES[1]}

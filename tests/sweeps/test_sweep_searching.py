@@ -265,7 +265,7 @@ def test_a_trial_that_does_worse_than_the_threshold_is_given_up_and_says_so(read
 
 
 def test_a_sweep_without_a_search_is_read_without_optuna():
-    text = "import sys, sweeps.execution, comparison.reading; sys.exit('optuna' in sys.modules)"
+    text = "import sys, sweeps.execution, comparison.sources; sys.exit('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", text], cwd=Path(train.__file__).parent, check=False).returncode == 0
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from comparison.grouping import Spread
-from comparison.statistics import EXACT_IMAGES, EXACT_SEEDS, bootstrap_interval, holm, over_images, over_seeds
+from comparison.groups import Spread
+from comparison.significance import EXACT_IMAGES, EXACT_SEEDS, bootstrap_interval, holm, image_test, seed_test
 
 
 def images(*counts: tuple[int, int]) -> np.ndarray:
@@ -23,21 +23,21 @@ def test_one_seed_is_the_mid_p_mcnemar_test(plus, minus):
     expected = exact - stats.binom.pmf(min(plus, minus), plus + minus, 0.5)
     if plus == minus:
         expected = 1 - stats.binom.pmf(plus, plus + minus, 0.5) / 2
-    assert over_images(images((1, plus), (-1, minus), (0, 50))) == pytest.approx(expected, rel=1e-9)
+    assert image_test(images((1, plus), (-1, minus), (0, 50))) == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_value_of_mcnemars_mid_p_from_the_literature():
     # Fagerland et al. 2013, table 1 (Bentur et al. 2009): 1 against 7 of 21; exact 0.0703, mid-p 0.0391
-    assert over_images(images((1, 1), (-1, 7), (0, 13))) == pytest.approx(0.0391, abs=5e-5)
-    assert over_images(images((1, 1), (-1, 7), (0, 13)), exact=True) == pytest.approx(0.0703, abs=5e-5)
+    assert image_test(images((1, 1), (-1, 7), (0, 13))) == pytest.approx(0.0391, abs=5e-5)
+    assert image_test(images((1, 1), (-1, 7), (0, 13)), exact=True) == pytest.approx(0.0703, abs=5e-5)
 
 
 @pytest.mark.parametrize(("plus", "minus"), [(5, 0), (9, 2), (3, 3), (0, 0), (500, 420)])
 def test_the_exact_test_of_one_seed_is_the_binomial_one(plus, minus):
     expected = stats.binomtest(plus, plus + minus, 0.5).pvalue if plus + minus else 1.0
-    found = over_images(images((1, plus), (-1, minus), (0, 50)), exact=True)
+    found = image_test(images((1, plus), (-1, minus), (0, 50)), exact=True)
     assert found == pytest.approx(expected, rel=1e-9)
-    assert found >= over_images(images((1, plus), (-1, minus), (0, 50)))
+    assert found >= image_test(images((1, plus), (-1, minus), (0, 50)))
 
 
 def test_several_seeds_are_the_enumeration_of_all_signs():
@@ -48,52 +48,56 @@ def test_several_seeds_are_the_enumeration_of_all_signs():
     ]
     seen = abs(differences.sum())
     expected = np.mean([(each > seen) + (each == seen) / 2 for each in sums])
-    assert over_images(differences) == pytest.approx(expected, rel=1e-12)
+    assert image_test(differences) == pytest.approx(expected, rel=1e-12)
 
 
 def test_very_many_images_are_tested_by_the_limit_of_the_exact_test():
     below, above = (images((1, half + 150), (-1, half - 150)) for half in (EXACT_IMAGES // 2, EXACT_IMAGES // 2 + 1))
     assert len(below) == EXACT_IMAGES < len(above)
-    assert over_images(above) == pytest.approx(over_images(below), rel=0.01)
+    assert image_test(above) == pytest.approx(image_test(below), rel=0.01)
 
 
 def test_methods_that_are_right_on_the_same_images_do_not_differ():
-    assert over_images(np.zeros(100, dtype=int)) == 1.0
+    assert image_test(np.zeros(100, dtype=int)) == 1.0
     assert bootstrap_interval(np.zeros(100)) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("number", [2, 3, 5, 8])
-def test_few_seeds_are_scipys_exact_permutation_test(number):
-    values = np.random.default_rng(number).normal(0.5, 1, number)
-    found = over_seeds(values.tolist())
-    expected = stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=2**number).pvalue
+@pytest.mark.parametrize("values", [[0.3, 0.1], [0.5, -0.5, 0.2], [1.0, 2.0, 3.0, 4.0, -5.0], [0.1] * 6, "random"])
+def test_few_seeds_are_the_enumeration_of_all_signs(values):
+    values = np.random.default_rng(3).normal(0.5, 1, 9).tolist() if values == "random" else values
+    sums = [
+        abs(sum(sign * value for sign, value in zip(signs, values, strict=True)))
+        for signs in itertools.product((1, -1), repeat=len(values))
+    ]
+    expected = np.mean([each >= abs(sum(values)) - 1e-12 for each in sums])
+    found = seed_test(values)
     assert found is not None
-    assert found.p_value == pytest.approx(expected, rel=1e-9)
+    assert found.p_value == pytest.approx(expected, rel=1e-12)
     assert found.method == "exact sign-flip"
 
 
 def test_the_least_p_of_few_seeds_is_that_of_all_differences_of_one_sign():
     for number in range(2, EXACT_SEEDS + 1):
-        found = over_seeds([0.1 + 0.01 * k for k in range(number)])
+        found = seed_test([0.1 + 0.01 * k for k in range(number)])
         assert found is not None
         assert found.p_value == found.smallest == 2 / 2**number
-    assert over_seeds([0.1]) is None
+    assert seed_test([0.1]) is None
 
 
 def test_more_seeds_are_students_paired_t():
     values = np.random.default_rng(0).normal(0.3, 1, EXACT_SEEDS + 1)
-    found = over_seeds(values.tolist())
+    found = seed_test(values.tolist())
     t = values.mean() / (values.std(ddof=1) / np.sqrt(len(values)))
     assert found is not None
     assert found.p_value == pytest.approx(2 * stats.t.sf(abs(t), len(values) - 1), rel=1e-9)
-    assert [over_seeds([x] * 13).p_value for x in (0.0, 0.1)] == [1.0, 0.0]  # type: ignore[union-attr]
+    assert [seed_test([x] * 13).p_value for x in (0.0, 0.1)] == [1.0, 0.0]  # type: ignore[union-attr]
 
 
 def test_signs_and_order_do_not_matter():
     values = [0.3, -0.1, 0.25, 0.4]
-    assert over_seeds(values) == over_seeds([-x for x in reversed(values)])
+    assert seed_test(values) == seed_test([-x for x in reversed(values)])
     differences = images((2, 5), (-1, 9), (1, 3))
-    assert over_images(differences) == over_images(-differences[::-1])
+    assert image_test(differences) == image_test(-differences[::-1])
 
 
 def test_holm_by_hand():

@@ -1,4 +1,4 @@
-"""Runs that differ in their seed only are one group; which keys tell the groups apart."""
+"""Groups of runs that differ in their seeds only: their numbers, and the keys in which groups differ."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread | None:
-        known = list(values)
-        if not known:
+        numbers = list(values)
+        if not numbers:
             return None
-        return cls(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None, len(known))
+        return cls(statistics.fmean(numbers), statistics.stdev(numbers) if len(numbers) > 1 else None, len(numbers))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def group_runs(runs: Iterable[Run]) -> list[Group]:
     same: dict[frozenset[tuple[str, Any]], list[Run]] = {}
     for run in runs:
         same.setdefault(frozenset(run.settings.items()), []).append(run)
-    groups = [Group(each[0].settings, tuple(sorted(each, key=lambda run: run.seed))) for each in same.values()]
+    groups = [Group(runs[0].settings, tuple(sorted(runs, key=lambda run: run.seed))) for runs in same.values()]
     varied = varied_keys(groups)
     return sorted(groups, key=lambda group: [order(group.settings.get(key)) for key in varied])
 
@@ -95,7 +95,7 @@ _ABSENT = object()
 
 
 def order(value: Any) -> tuple[int, float, str]:
-    """Return what sorts values of several types: numbers by size, then all else by its text."""
+    """Return a key that sorts values of several types: numbers by size, then all else by its text."""
     if is_number(value):
         return 0, float(value), ""
     return (1, 0.0, "") if value is None else (2, 0.0, shown(value))

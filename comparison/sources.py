@@ -1,0 +1,233 @@
+"""Resolve compare.py's arguments (folders, patterns, sweep files) to finished runs."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from comparison.reading import DATA, Damaged, Run, identity, newest, read_run, results_among, retrained
+from configuration.reading import read_configuration
+from configuration.schema import Configuration
+from configuration.settings import noisy_labels_in_words
+from evaluation.catalogue import NAME_CHECKS
+from runs.folder import MLFLOW_COPIES, RunFolder
+from runs.identity import content_of, settings_of
+from runs.parameters import fill_in
+from sweeps.cells import Cell, Sweep, expand, load_sweep
+from sweeps.mistakes import find_mistakes
+from utils.types import ConfigError
+
+DEEPEST = 3
+"""Levels of folders within folders that are searched for runs."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The runs that the arguments name.
+
+    Args:
+        runs: the finished ones, each configuration and seed once.
+        unfinished: folders of runs without a summary.
+        damaged: folders that cannot be read, and why.
+        repeated: of runs that were retrained, the folder that is used and those that are not.
+        missing: names of those runs of a sweep that are not finished anywhere.
+        recipe: name of the configuration file whose runs these are, if they are of one.
+        trials: how many trials of searches are left out, finished or not.
+        searched: keys whose values a search has found, of a sweep with one.
+    """
+
+    runs: tuple[Run, ...]
+    unfinished: tuple[Path, ...] = ()
+    damaged: tuple[tuple[Path, str], ...] = ()
+    repeated: tuple[tuple[Path, tuple[Path, ...]], ...] = ()
+    missing: tuple[str, ...] = ()
+    recipe: str | None = None
+    trials: int = 0
+    searched: tuple[str, ...] = ()
+
+
+def find_runs(words: Sequence[str], with_epochs: bool = False, trials: bool = False) -> Selection:
+    """Read all runs that words name: run folders, folders that hold some, patterns, configuration files.
+
+    Words `key=value` change the configuration files, as they do for train.py.
+
+    Args:
+        with_epochs: a run whose metrics.csv cannot be read is damaged, too.
+        trials: count trials of searches as runs like others.
+
+    Raises: ConfigError for words that name nothing, all of them at once, or if there is no finished run.
+    """
+    overrides = [word for word in words if "=" in word and not os.path.exists(word)]
+    places, files, mistakes = _sort([word for word in words if word not in overrides] or ["output"])
+    if overrides and not files:
+        mistakes.append(f"{overrides[0]}: changes the configuration file of a sweep, and none is named")
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    selection = _read_all(places, with_epochs)
+    if not trials:
+        selection = _leave_out_trials(selection, {os.path.realpath(word) for word in words})
+    for file in files:
+        selection = _join(selection, _find_cells(file, overrides, with_epochs))
+    if not selection.runs:
+        named = [f"the runs of {word}" if word in files else word for word in words if word not in overrides]
+        where = ", ".join(named) or "output"
+        raise ConfigError(f"no finished run in {where}{_what_else(selection)}")
+    filled = fill_in([run.settings for run in selection.runs])
+    runs = [replace(run, settings=settings) for run, settings in zip(selection.runs, filled, strict=True)]
+    return replace(selection, runs=tuple(runs))
+
+
+def _sort(words: Sequence[str]) -> tuple[list[Path], list[str], list[str]]:
+    """Return the folders and the configuration files that words name, and what is wrong with the other words."""
+    places, files, mistakes = [], [], []
+    for word in words:
+        matches = [word] if os.path.exists(word) else sorted(glob.glob(word, recursive=True))
+        for match in matches:
+            if os.path.isdir(match):
+                places.append(Path(match))
+            elif match.endswith((".yml", ".yaml")):
+                files.append(match)
+            elif match == word:
+                mistakes.append(f"{word}: neither a folder nor a configuration file (.yml)")
+        if not matches:
+            mistakes.append(f"{word}: no such folder or file")
+    return places, files, mistakes
+
+
+def _what_else(selection: Selection) -> str:
+    """Return a description of what there is instead of finished runs."""
+    damaged = [f"\n{path}: {reason}" for path, reason in selection.damaged]
+    text = f"; {len(selection.unfinished):,} unfinished" if selection.unfinished else ""
+    text += (
+        f"; {selection.trials:,} trials of searches (--trials shows those that are finished)"
+        if selection.trials
+        else ""
+    )
+    if selection.missing:
+        text += f"; {len(selection.missing):,} are meant (smoke=true after the file means those of made-up images)"
+    return text + "".join(damaged)
+
+
+def _read_all(places: Sequence[Path], with_epochs: bool) -> Selection:
+    runs, unfinished, damaged = [], [], []
+    folders = {os.path.realpath(path): path for place in places for path in _run_folders(place, DEEPEST)}
+    for path in sorted(folders.values()):
+        folder = RunFolder(path)
+        try:
+            if folder.is_finished:
+                runs.append(read_run(folder, with_epochs))
+            else:
+                unfinished.append(path)
+        except Damaged as damage:
+            damaged.append((path, str(damage)))
+    kept, repeated = newest(runs, retrained)
+    return Selection(tuple(kept), tuple(unfinished), tuple(damaged), tuple(repeated))
+
+
+def _leave_out_trials(selection: Selection, named: Collection[str]) -> Selection:
+    """Leave out trials that are no results, except those whose own folder is named."""
+    results = results_among(selection.runs)
+    runs = tuple(run for run in selection.runs if run in results or os.path.realpath(run.folder.path) in named)
+    unfinished = tuple(
+        path for path in selection.unfinished if not RunFolder(path).trial.is_file() or os.path.realpath(path) in named
+    )
+    left_out = len(selection.runs) - len(runs) + len(selection.unfinished) - len(unfinished)
+    kept = {run.folder.path for run in runs}
+    repeated = tuple(repeated for repeated in selection.repeated if repeated[0] in kept)
+    return replace(selection, runs=runs, unfinished=unfinished, repeated=repeated, trials=left_out)
+
+
+def _run_folders(place: Path, depth: int) -> Iterator[Path]:
+    """Yield the run folders at or below a place; what lies within one is not looked into."""
+    folder = RunFolder(place)
+    if folder.is_finished or (folder.config.is_file() and folder.environment.is_file()):
+        yield place
+    elif depth > 0:
+        try:
+            with os.scandir(place) as entries:
+                folders = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        except OSError:
+            return  # a folder that is not for us, such as lost+found
+        for inner in folders:
+            if inner.name != MLFLOW_COPIES:
+                yield from _run_folders(Path(inner.path), depth - 1)
+
+
+# ------------------------------------------------------------------------------------------------- a sweep's runs
+
+
+def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Selection:
+    """Find a sweep's runs in its output folder, by their configurations, wherever they were started from."""
+    base = read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
+    cells: list[tuple[str, Configuration, dict[str, str]]] = [(f"seed={base.seed}", base, {})]
+    unknown: list[str] = []
+    searched: tuple[str, ...] = ()
+    if base.sweep is not None:
+        sweep = load_sweep(base)
+        cells = [_named(cell) for cell in expand(sweep)]
+        if sweep.block.search is not None:
+            cells, unknown = _found_by_search(sweep)
+            searched = tuple(sweep.block.search.ranges)
+    by_settings = {_settings_of(config): (name, together) for name, config, together in cells}
+    places = sorted({Path(config.output_path) for _, config, _ in cells})
+    selection = _read_all([place for place in places if place.is_dir()], with_epochs)
+    runs, finished = [], set()
+    for run in selection.runs:
+        settings = dict(identity(run))
+        del settings[DATA]
+        resolved, auto = (frozenset(values.items()) for values in (settings, settings | {"precision": "auto"}))
+        key = resolved if resolved in by_settings else auto  # which the machine of each run resolves
+        if key in by_settings:
+            runs.append(replace(run, together=by_settings[key][1]))
+            finished.add(key)
+    missing = [name for key, (name, _) in by_settings.items() if key not in finished]
+    kept = {run.folder.path for run in runs}
+    repeated = tuple(repeated for repeated in selection.repeated if repeated[0] in kept)
+    lacking = (*unknown, *missing)
+    return Selection(tuple(runs), (), selection.damaged, repeated, lacking, Path(file).stem, searched=searched)
+
+
+def _named(cell: Cell) -> tuple[str, Configuration, dict[str, str]]:
+    return cell.name, cell.config, cell.together
+
+
+def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration, dict[str, str]]], list[str]]:
+    """Return the runs with the best values that a search has found, and the combinations for which it has none."""
+    from sweeps.search import found_jobs  # with Optuna, which other sweeps do without
+
+    cells, unknown = [], []
+    for name, jobs in found_jobs(sweep):
+        cells += [_named(job.cell(sweep)) for job in jobs]
+        unknown += [] if jobs else [f"{name} (no trial has a result)"]
+    return cells, unknown
+
+
+def _settings_of(config: Configuration) -> frozenset[tuple[str, Any]]:
+    values = settings_of(config, contents=_content)
+    values["noisy_labels"] = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
+    return frozenset(values.items())
+
+
+def _content(key: str, path: str) -> str:
+    try:
+        return content_of(path)
+    except OSError:  # as a run whose weights are not recorded
+        return path
+
+
+def _join(first: Selection, second: Selection) -> Selection:
+    runs = {run.folder.path.resolve(): run for run in (*first.runs, *second.runs)}
+    return Selection(
+        tuple(runs.values()),
+        (*first.unfinished, *second.unfinished),
+        tuple(dict.fromkeys((*first.damaged, *second.damaged))),
+        tuple(dict.fromkeys((*first.repeated, *second.repeated))),
+        (*first.missing, *second.missing),
+        second.recipe,
+        first.trials + second.trials,
+        tuple(dict.fromkeys((*first.searched, *second.searched))),
+    )

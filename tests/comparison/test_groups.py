@@ -1,0 +1,166 @@
+"""Groups of runs: what is the same run, and how its numbers and labels are written."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from leaving import CE, FOCAL, OSM, leave, leave_losses, study, text_of
+
+from comparison.formats import to_markdown
+from comparison.latex import to_latex
+from comparison.notes import notes
+from comparison.panels import Options, compare
+from comparison.records import group_records, run_records
+from comparison.sources import find_runs
+from comparison.tables import build_tables
+from configuration.settings import short_labels, shown
+from runs.identity import content_of
+
+
+def test_runs_that_differ_in_their_seed_are_a_group_with_mean_and_spread(tmp_path):
+    for seed, accuracy in enumerate((0.90, 0.92, 0.94)):
+        leave(tmp_path, f"seed={seed}", "notes=x", accuracy=accuracy)
+    leave(tmp_path, "seed=3", "notes=y", "num_workers=3", accuracy=0.96)
+    (cell,) = study(tmp_path).cells
+    assert cell.spread is not None
+    assert (cell.spread.mean, cell.spread.std, cell.spread.count) == pytest.approx((0.93, 0.0258199, 4))
+    assert "93.00 ± 2.58 (4)" in text_of(study(tmp_path))
+
+
+DRAWN = (0.013292918943162165, 0.0013292918943162165, 0.5)
+
+
+def test_numbers_of_many_digits_have_short_labels_and_stay_exact_in_files(tmp_path):
+    for rate in DRAWN:
+        leave(tmp_path, CE, f"optimizer_params.lr={rate}", accuracy=rate)
+    found = study(tmp_path, rows=("optimizer_params.lr",), baseline="0.5")
+    labels = ["0.5", "0.001329", "0.01329"]
+    assert list(found.panels[0].rows) == labels
+    for text in (text_of(found), to_markdown(build_tables(found), notes(found)), to_latex(build_tables(found), [])):
+        assert all(label in text for label in labels)
+        assert not any(str(rate) in text for rate in DRAWN[:2])
+    for records in (group_records(found), run_records(found)):
+        assert {record["optimizer_params.lr"] for record in records} == set(map(str, DRAWN))
+    for name in labels[1], str(DRAWN[1]):
+        assert study(tmp_path, rows=("optimizer_params.lr",), baseline=name).panels[0].baseline == labels[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([0.013292918943162165, 0.01], ["0.01329", "0.01"]),
+        ([0.013292918943162165, 0.013292918943162166 + 1e-9], ["0.013292919", "0.01329292"]),
+        ([0.013292918943162165, 0.01329], ["0.013293", "0.01329"]),
+        ([0.9999, 0.99995, 123456.0], ["0.9999", "0.99995", "123456.0"]),
+        ([1.2345678901e-05, -3.1415926535], ["1.235e-05", "-3.142"]),
+        ([None, True, "0.013292918943162165", 12345678901], ["null", "true", "'0.013292918943162165'", "12345678901"]),
+        ([0.1, 0.1], ["0.1"]),
+    ],
+)
+def test_labels_have_few_digits_where_these_tell_the_values_apart(values, labels):
+    found = short_labels(values)
+    assert list(found) == list(dict.fromkeys(map(shown, values)))
+    assert list(found.values()) == labels
+
+
+def test_the_order_of_the_folders_does_not_matter(tmp_path):
+    leave_losses(tmp_path)
+    leave(tmp_path, FOCAL, right=[k > 15 for k in range(100)])
+    words = [str(path) for path in tmp_path.iterdir()]
+    texts = set()
+    for seed in range(4):
+        random.Random(seed).shuffle(words)
+        texts.add(text_of(compare(find_runs(words), Options())))
+    assert len(texts) == 1
+
+
+def test_square_images_are_the_same_by_one_side_and_by_two(tmp_path):
+    leave(tmp_path, "seed=0", "image_size=32")
+    leave(tmp_path, "seed=1", "image_size=[32, 32]")
+    leave(tmp_path, "seed=1", "image_size=[32, 24]")
+    assert sorted(len(cell.group.runs) for cell in study(tmp_path).cells) == [1, 2]
+
+
+def test_label_noise_that_each_seed_draws_is_no_other_data(tmp_path):
+    for seed in range(2):
+        leave(tmp_path, "label_noise=0.2", f"seed={seed}", data=f"{seed}" * 16)
+    assert len(study(tmp_path).cells) == 1
+
+
+def test_runs_of_one_configuration_on_other_data_are_not_merged(tmp_path):
+    leave(tmp_path, "seed=0")
+    leave(tmp_path, "seed=1", data="f" * 16)
+    assert len(study(tmp_path).panels) == 2
+
+
+def test_multiply_adds_of_older_runs_are_read(tmp_path):
+    leave(tmp_path, CE)
+    old = leave(tmp_path, OSM)
+    old.summary.write_text(old.summary.read_text().replace("multiply_adds", "flops"))
+    assert "flops" in old.summary.read_text()
+    assert [row["multiply_adds mean"] for row in group_records(study(tmp_path))] == [20, 20]
+    assert old.read_summary()["multiply_adds"] == 20
+
+
+def write_facts(folder, **facts) -> None:
+    known = json.loads(folder.environment.read_text())
+    folder.environment.write_text(json.dumps(known | facts))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("architecture=ghost", "architecture=ghostnet"),
+        ("loss_function=FocalLoss", "loss_function=FocalLoss loss_params.gamma=2.0"),
+        ("lr_scheduler=null", "lr_scheduler_params.gamma=0.5"),
+        ("optimizer_params.weight_decay=1", "optimizer_params.weight_decay=1.0"),
+        ("precision=auto accelerator=cpu", "precision=32-true"),
+    ],
+)
+def test_runs_that_are_the_same_but_for_their_seed_are_one_group(tmp_path, one, other):
+    leave(tmp_path, *one.split(), "seed=0")
+    leave(tmp_path, *other.split(), "seed=1")
+    (cell,) = study(tmp_path).cells
+    assert len(cell.group.runs) == 2
+
+
+def test_a_transform_without_parameters_makes_another_group(tmp_path):
+    leave(tmp_path, "augment_images=true", "image_augmentations={RandomVerticalFlip: {}}")
+    leave(tmp_path, "augment_images=true", "image_augmentations={RandomVerticalFlip: {}, RandomHorizontalFlip: {}}")
+    leave(tmp_path, "augment_images=true", "image_augmentations={RandomHorizontalFlip: {}, RandomVerticalFlip: {}}")
+    assert len(study(tmp_path).groups) == 3
+
+
+def test_weights_are_the_same_by_what_they_hold(tmp_path):
+    for name, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / name).write_bytes(content)
+    runs = tmp_path / "output"
+    for seed, name in enumerate("aabc"):
+        folder = leave(runs, f"weights_path={tmp_path / name}", f"seed={seed}")
+        write_facts(folder, weights={"weights_path": content_of(str(tmp_path / name))})
+    sizes = sorted(len(cell.group.runs) for cell in study(runs).cells)
+    assert sizes == [1, 3]
+    for name in "abc":
+        (tmp_path / name).unlink()
+    assert sorted(len(cell.group.runs) for cell in study(runs).cells) == sizes
+
+
+def test_runs_of_other_precision_are_never_one_mean_and_auto_is_what_it_was(tmp_path):
+    for seed, precision in enumerate(("32-true", "bf16-mixed")):
+        write_facts(leave(tmp_path, f"seed={seed}"), precision=precision)
+    leave(tmp_path, "seed=2", "precision=32-true")
+    assert sorted(len(group.runs) for group in study(tmp_path).groups) == [1, 2]
+    assert "precision" in text_of(study(tmp_path))
+
+
+def test_a_sweep_s_runs_are_found_whatever_their_machine_made_of_auto(tmp_path):
+    for seed, precision in enumerate(("32-true", "bf16-mixed")):
+        write_facts(leave(tmp_path / "output", f"seed={seed}", CE), precision=precision)
+    file = tmp_path / "sweep.yml"
+    common = "dataset: digits\narchitecture: resnet10t\ntrackers: []\nnum_epochs: 3\n"
+    file.write_text(f"{common}output_path: {tmp_path}/output\nsweep: {{seeds: 3}}\n")
+    found = find_runs([str(file)])
+    assert [run.seed for run in found.runs] == [0, 1]
+    assert found.missing == ("seed=2",)

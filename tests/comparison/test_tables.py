@@ -1,0 +1,162 @@
+"""Tables in every format: what stands in them, and how it fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from leaving import CE, FOCAL, OSM, leave, leave_losses, study, text_of
+
+from comparison.formats import to_markdown, to_terminal
+from comparison.latex import to_latex
+from comparison.page.writing import write_page
+from comparison.records import group_records, run_records
+from comparison.tables import build_tables
+from comparison.units import unit_of
+
+
+def test_the_best_of_each_column_is_marked_and_the_smaller_one_where_that_is_better(tmp_path):
+    leave(tmp_path, CE, accuracy=0.8)
+    leave(tmp_path, OSM, accuracy=0.9)
+    for metric in ("test/accuracy", "test/cross_entropy"):
+        assert [cell.row for cell in study(tmp_path, metric=metric).cells if cell.best] == ["OneSidedMarginLoss"]
+    (panel,) = study(tmp_path).panels
+    row, difference = panel.improvements[""]
+    assert (row, difference.value) == ("OneSidedMarginLoss", pytest.approx(0.1))
+    assert "**90.00 (1)**" in to_markdown(build_tables(study(tmp_path)), [])
+    assert r"\textbf{90.00 (1)}" in to_latex(build_tables(study(tmp_path)), [])
+
+
+def test_the_epoch_that_reached_an_accuracy_is_the_median_over_seeds(tmp_path):
+    for seed, epochs in enumerate(([0.5, 0.9, 0.8], [0.9], [0.1, 0.2, 0.3, 0.95])):
+        leave(tmp_path, CE, f"seed={seed}", epochs=epochs)
+        leave(tmp_path, OSM, f"seed={seed}", epochs=epochs if seed == 0 else [0.1])
+    (panel,) = study(tmp_path, reach=0.9, cost=True).panels
+    reached = [cell.reached for cell in panel.cells.values()]
+    assert [(each.median, each.runs) for each in reached if each] == [(1.0, 3), (None, 1)]
+    text = text_of(study(tmp_path, reach=0.9, cost=True))
+    assert "2 (3 of 3)" in text  # the second epoch, 1 in metrics.csv
+    assert "not reached (1 of 3)" in text
+    assert [word in text for word in ("images/s", "parameters", "multiply-adds")] == [True] * 3
+
+
+def test_costs_say_of_which_table_they_are_where_there_are_several(tmp_path):
+    for dataset in ("digits", "cifar10"):
+        for loss in (CE, OSM):
+            for network in ("test_resnet", "resnet10t"):
+                leave(tmp_path, loss, f"dataset={dataset}", f"architecture={network}")
+    comparison = study(tmp_path, rows=("loss_function",), columns=("architecture",), cost=True)
+    assert len(comparison.panels) == 2
+    (costs,) = (table for table in build_tables(comparison) if table.title == "Cost")
+    assert costs.header[:3] == ("loss_function", "dataset", "architecture")
+    assert len({tuple(text.text for text in row[:3]) for row in costs.rows}) == 8
+
+
+def test_files_have_every_number(tmp_path):
+    leave_losses(tmp_path)
+    groups = group_records(study(tmp_path, cost=True, reach=0.5))
+    assert [row["row"] for row in groups] == ["CrossEntropyLoss", "OneSidedMarginLoss"]
+    assert groups[1]["test/accuracy mean"] == pytest.approx(0.89)
+    assert groups[1]["p_seeds"] == 0.25
+    assert groups[1]["seeds"] == "0 1 2"
+    runs = run_records(study(tmp_path))
+    assert [row["seed"] for row in runs] == [0, 1, 2] * 2
+    assert sum(row["test/accuracy"] for row in runs) == pytest.approx(3 * 0.8 + 3 * 0.89)
+
+
+def test_characters_that_formats_obey_are_escaped(tmp_path):
+    leave(tmp_path, CE)
+    leave(tmp_path, CE, "loss_params.label_smoothing=0.1")
+    tables = build_tables(study(tmp_path))
+    assert r"CrossEntropyLoss(label\_smoothing=0.1)" in to_latex(tables, [])
+    assert r"CrossEntropyLoss(label\_smoothing=0.1)" in to_markdown(tables, [])
+
+
+def test_columns_that_find_no_room_in_a_terminal_stand_below(tmp_path):
+    for network in ("resnet10t", "resnet18", "resnet34"):
+        for loss in (CE, OSM):
+            leave(tmp_path, loss, f"architecture={network}")
+    tables = [table for table in build_tables(study(tmp_path, tests="none")) if not table.of_all]
+    wide, narrow, tiny = (to_terminal(tables, (), width).splitlines() for width in (None, 64, 1))
+    assert max(map(len, wide)) > 64 >= max(map(len, narrow))
+    heads = [line.split() for line in narrow if line.startswith("loss_function")]
+    assert heads == [["loss_function", "resnet10t", "resnet18"], ["loss_function", "resnet34"]]
+    assert sum(line.startswith("loss_function") for line in tiny) == 3
+    assert [" ".join(text).count("90.00 (1)*") for text in (wide, narrow, tiny)] == [6, 6, 6]
+    assert sum(line.startswith("OneSidedMarginLoss  ") for line in narrow) == 2
+
+
+def test_each_block_of_a_table_says_what_its_rows_are_about(tmp_path):
+    for seed in range(2):
+        for network in ("resnet10t", "resnet18"):
+            for loss in (CE, OSM):
+                leave(tmp_path, loss, f"architecture={network}", f"seed={seed}", right=[loss == CE, True])
+    found = study(tmp_path, cost=True)
+    tables = [table for table in build_tables(found) if table.of_all]
+    for text in to_terminal(tables, (), 60).split("\n\n"):
+        rows = [line for line in text.splitlines() if line.startswith(("CrossEntropyLoss ", "OneSidedMarginLoss "))]
+        assert all("resnet1" in row for row in rows)
+        assert rows or not text.strip()
+
+
+def leave_seeds(output: Path, baseline: dict[int, float], other: dict[int, float]) -> None:
+    for loss, accuracies in ((CE, baseline), (OSM, other)):
+        for seed, accuracy in accuracies.items():
+            leave(output, loss, f"seed={seed}", accuracy=accuracy)
+
+
+SHARED = "difference: in 1 of 1 over the seeds that both groups have"
+
+
+UNSHARED = "¶ no seed in common: the difference of two means over different seeds, not paired"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "other", "shown", "seeds", "note"),
+    [
+        ({0: 0.8, 1: 0.9}, {0: 0.81, 1: 0.92}, "+1.50", "0 1", None),
+        ({0: 0.8, 1: 0.9}, {1: 0.92, 0: 0.81, 2: 0.3}, "+1.50", "0 1", SHARED),
+        ({0: 0.8, 1: 0.9, 2: 0.4}, {1: 0.92, 3: 0.1}, "+2.00", "1", SHARED),
+        ({0: 0.8, 1: 0.9}, {2: 0.3, 3: 0.4}, "-50.00 ¶", "none in common", UNSHARED),
+    ],
+    ids=["the same seeds", "one seed more", "one seed shared", "no seed shared"],
+)
+@pytest.mark.parametrize("tests", ["auto", "none"])
+def test_a_difference_is_over_the_seeds_that_both_have_in_every_output(
+    tmp_path, baseline, other, shown, seeds, note, tests
+):
+    leave_seeds(tmp_path, baseline, other)
+    found = study(tmp_path, tests=tests)
+    tables = build_tables(found)
+    assert [row[1].text for row in tables[0].rows][-1] == shown
+    for table in tables:
+        told = [each for each in (SHARED, UNSHARED) if any(line.startswith(each) for line in table.notes)]
+        assert told == [each for each in (SHARED, UNSHARED) if each == note]
+    texts = [text_of(found), to_markdown(tables, []), write_page(found)]
+    texts.append(to_latex(tables, []).replace("$-$", "-"))
+    for text in texts:
+        assert text.count(shown) == len(tables)
+    if tests == "auto":
+        assert tables[1].rows[0][1].text == shown
+        (record,) = [each for each in group_records(found) if each["row"] == "OneSidedMarginLoss"]
+        assert f"{100 * record['difference']:+.2f}" == shown.removesuffix(" ¶")
+        assert record["difference_seeds"] == seeds
+
+
+def test_the_difference_to_the_baseline_is_that_of_the_best_mean_of_its_column(tmp_path):
+    leave_seeds(tmp_path, {0: 0.8, 1: 0.6}, {0: 0.7})
+    leave(tmp_path, FOCAL, accuracy=0.65)
+    assert build_tables(study(tmp_path))[0].rows[-1][1].text == "-10.00 (OneSidedMarginLoss)"
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "text"),
+    [
+        (0.1, "test/f1", "10.00"),
+        (1234567, "multiply_adds", "1,234,567"),
+        (12.345, "seconds", "12.3"),
+        (3, "selected_epoch", "3"),
+    ],
+)
+def test_numbers_are_written_with_the_digits_that_they_deserve(value, name, text):
+    assert unit_of(name).text(value) == text
