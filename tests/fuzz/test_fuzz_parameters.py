@@ -19,8 +19,8 @@ from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_LOSSES
 from training import schedules
 from training.building import prepare
-from training.names import optimizers, schedulers, tensor_transforms, transforms
 from training.checks import check_parameters
+from training.names import optimizers, schedulers, tensor_transforms, transforms
 from utils.lookup import keywords, load_entry
 
 
