@@ -182,10 +182,10 @@ def test_an_interrupted_fresh_run_is_gone_on_with_by_the_command_that_it_names(q
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.ENOSPC, "free some room there"),
+        (errno.ENOSPC, "free some space there"),
         (errno.EFBIG, "ulimit -f"),
         (errno.EISDIR, "move the folder"),
-        (errno.EACCES, "one that can be written to"),
+        (errno.EACCES, "make that folder writable"),
     ],
 )
 def test_what_cannot_be_written_in_a_fresh_run_is_told_with_its_remedy(quick, monkeypatch, number, remedy):

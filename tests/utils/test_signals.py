@@ -314,7 +314,7 @@ def test_a_run_that_reaches_no_save_point_in_time_stops_where_it_is(quick, monke
 
     monkeypatch.setattr(signals, "GRACE", 0.2)
     monkeypatch.setattr(RunRecord, "on_validation_start", wait)
-    with pytest.raises(Interrupted, match="by SIGINT in epoch 1; the same command starts it again: it was not saved"):
+    with pytest.raises(Interrupted, match="by SIGINT in epoch 1; the same command starts it again, as nothing"):
         runner.train(quick())
 
 
