@@ -62,7 +62,7 @@ def cub200(*, data_path: str | None = None, download: bool = False) -> DataSet:
     ]
     tables, notes = clip_boxes(tables, [[boxes[number] for number in ids] for ids in parts])
     notes += sample_note([len(table) for table in tables], FACTS["cub200"]["images"])
-    return DataSet(tuple(classes.values()), *tables, notes)
+    return DataSet(tuple(classes.values()), *tables, notes=notes)
 
 
 def _box(text: str) -> tuple[float, float, float, float]:

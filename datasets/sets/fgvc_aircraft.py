@@ -70,7 +70,7 @@ def fgvc_aircraft(
         tables.append(ImageTable([paths[image] for image in images], labels, corners, BANNER))
     tables, notes = clip_boxes(tables, published)
     notes += sample_note([len(table) for table in tables], FACTS["fgvc_aircraft"]["images"])
-    return DataSet(tuple(classes), *tables, notes)
+    return DataSet(tuple(classes), *tables, notes=notes)
 
 
 def _boxes(path: Path) -> dict[str, tuple[int, ...]]:

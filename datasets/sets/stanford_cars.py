@@ -68,7 +68,7 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
     if counts != list(OFFICIAL_COUNTS.values()):
         sample = f"a sample of Stanford Cars: {counts[0]:,} + {counts[1]:,} of 8,144 + 8,041 images"
         notes = (sample, *notes)
-    return DataSet(classes, *tables, notes)
+    return DataSet(classes, *tables, notes=notes)
 
 
 def read_labels(path: Path) -> list[Row]:
