@@ -75,9 +75,8 @@ class DataModule(pl.LightningDataModule):
         self.mixing = None if config.mixing is None else build_mixing(config.mixing, **config.mixing_params)
         self._resident: dict[int, torch.Tensor] = {}
         _refuse_wrong_labels(data, training=data.train, test=data.test)
-        everything = np.arange(len(data.train))
         if config.select_on == "test":
-            self.train_rows, self.valid_rows = everything, np.arange(len(data.test))
+            self.train_rows, self.valid_rows = np.arange(len(data.train)), np.arange(len(data.test))
         else:
             strata = data.train.labels if data.train.strata is None else data.train.strata
             self.train_rows, self.valid_rows = stratified_split(strata, config.valid_fraction, config.seed)
@@ -124,10 +123,6 @@ class DataModule(pl.LightningDataModule):
     def test_stream(self) -> ImageStream:
         return ImageStream(self.data.test, range(len(self.data.test)), Preprocessing.of(self.config, training=False))
 
-    @property
-    def _streams(self) -> tuple[ImageStream, ...]:
-        return self.train_stream, self.valid_stream, self.test_stream
-
     @cached_property
     def fingerprint(self) -> str:
         """A digest of the data, by content where it is in memory, else by file names, sizes, labels and boxes."""
@@ -144,7 +139,8 @@ class DataModule(pl.LightningDataModule):
 
     def check(self) -> None:
         """Decode every image once that is not kept decoded. Raises: DataError naming all that do not decode."""
-        tables = {id(stream.table.images): stream.table for stream in self._streams if stream.needs_preparing}
+        streams = (self.train_stream, self.valid_stream, self.test_stream)
+        tables = {id(stream.table.images): stream.table for stream in streams if stream.needs_preparing}
         on_disk = [table for table in tables.values() if not isinstance(table.images, np.ndarray)]
         if on_disk:
             check_images([image for table in on_disk for image in table.images])
@@ -155,22 +151,21 @@ class DataModule(pl.LightningDataModule):
         Raises: ConfigError if they are to be kept where there is no room; DataError naming all that cannot be decoded.
         """
         try:
-            keep_images(self._streams, self.image_size, self.config)
+            keep_images((self.train_stream, self.valid_stream, self.test_stream), self.image_size, self.config)
         except DataError:
             self.check()  # which names the bad images of every part
             raise
 
     def faster_loading(self) -> str:
-        """Return which settings would give images sooner, to be said after what was found."""
+        """Return which settings would give images sooner, as the end of a message."""
         config, stream, hints = self.config, self.train_stream, []
         if stream.not_fused:
             hints.append(f"augmentation is not fused because of {stream.not_fused}")
         elif stream.one_by_one is not None:
             hints.append("set augment_backend: fused")
         if stream.needs_preparing:
-            hints.append(
-                "set cache: disk" if config.cache == "none" else "raise cache_limit_gb, or make room on the disk"
-            )
+            kept = config.cache != "none"
+            hints.append("raise cache_limit_gb, or make room on the disk" if kept else "set cache: disk")
         if self.num_workers < available_cores():
             hints.append(f"set num_workers: {available_cores()}")
         return f"; {', '.join(hints)}" if hints else "; every core loads images already"
@@ -224,9 +219,7 @@ class DataModule(pl.LightningDataModule):
 
         A pure function of the batch and (seed, epoch, step): what is mixed, how much and where is one for the whole
         step, on all devices; partners come from the device's own part of the batch and so depend on its rank too.
-
-        Args:
-            batch: on any device. index: `batch.index`, in the host's memory.
+        `index` is the batch's own, in the host's memory.
         """
         if self.mixing is None:
             return batch

@@ -15,15 +15,31 @@ from datasets.readers.images import stamp_of
 from utils.types import DataError
 
 
-def clip_boxes(table: ImageTable, published: Sequence[object]) -> tuple[ImageTable, list[str]]:
-    """Clip the boxes of a table of files to their images, whose sizes are remembered until a file changes.
+def clip_boxes(
+    tables: Sequence[ImageTable], published: Sequence[Sequence[object]]
+) -> tuple[list[ImageTable], tuple[str, ...]]:
+    """Clip the boxes of tables of files to their images, whose sizes are remembered until a file changes.
 
     Args:
-        published: [N], each box as its file has it, for messages.
+        published: for each table its boxes as the files have them, for messages.
 
-    Returns: the table, and the images whose boxes reached outside, each as folder/name.
+    Returns: the tables, those without boxes as they are, and the note on clipped boxes, or none.
     Raises: DataError listing the images that cannot be read, or else the boxes without area inside their image.
     """
+    clipped: list[str] = []
+    tables = [
+        table if table.boxes is None else _clip(table, boxes, clipped)
+        for table, boxes in zip(tables, published, strict=True)
+    ]
+    total = sum(len(table) for table in tables if table.boxes is not None)
+    if not clipped:
+        return tables, ()
+    shown = some(clipped, 20)
+    return tables, (f"{len(clipped):,} of {total:,} boxes reached outside their image and were clipped: {shown}",)
+
+
+def _clip(table: ImageTable, published: Sequence[object], clipped: list[str]) -> ImageTable:
+    """Return a table with clipped boxes; `clipped` gets the images whose boxes reached outside, as folder/name."""
     assert table.boxes is not None
     heights, widths = np.array(_sizes(table), dtype=np.int64).reshape(-1, 2).T
     inside = np.clip(table.boxes, 0, np.stack([widths, heights, widths, heights], axis=1))
@@ -32,14 +48,8 @@ def clip_boxes(table: ImageTable, published: Sequence[object]) -> tuple[ImageTab
         problems = [f"{table.name(k)}: {published[k]} in {widths[k]} x {heights[k]} pixels" for k in empty]
         raise DataError(f"boxes without area inside their image:\n{listing(problems)}")
     reaching = np.flatnonzero((inside != table.boxes).any(axis=1)).tolist()
-    return dataclasses.replace(table, boxes=inside), ["/".join(Path(table.name(k)).parts[-2:]) for k in reaching]
-
-
-def clipping_note(clipped: Sequence[str], total: int) -> tuple[str, ...]:
-    """Return the note on clipped boxes, or none."""
-    if not clipped:
-        return ()
-    return (f"{len(clipped):,} of {total:,} boxes reached outside their image and were clipped: {some(clipped, 20)}",)
+    clipped += ["/".join(Path(table.name(k)).parts[-2:]) for k in reaching]
+    return dataclasses.replace(table, boxes=inside)
 
 
 def _sizes(table: ImageTable) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.boxes import clip_boxes, clipping_note
+from datasets.readers.boxes import clip_boxes
 from datasets.readers.files import leads_out, list_folder, listing, read_list, some
 from datasets.readers.images import is_image_name
 from datasets.sequences import encode_texts
@@ -94,16 +94,14 @@ def ccpd(*, data_path: str | None = None, subset: Subset = "test", skip_bad: boo
     parts = [[entry for entry in entries if entry not in skipped] for entries in parts]
     if not all(parts):
         raise DataError(f"{root}: every image of a part was skipped:\n{listing(list(skipped.values()))}")
-    tables, clipped = [], []
-    for entries in parts:
-        boxes = [plates[entry.name].box for entry in entries]
+    published = [[plates[entry.name].box for entry in entries] for entries in parts]
+    tables = []
+    for entries, boxes in zip(parts, published, strict=True):
         labels = encode_texts([plates[entry.name].text for entry in entries], CHINESE)
         paths, strata = [root / entry.name for entry in entries], labels[:, 0]  # the province
-        table = ImageTable(paths, labels, np.array(boxes, dtype=np.int64), strata=strata)
-        table, reaching = clip_boxes(table, boxes)
-        tables.append(table)
-        clipped += reaching
-    notes = [*_protocol(subset), *clipping_note(clipped, len(plates))]
+        tables.append(ImageTable(paths, labels, np.array(boxes, dtype=np.int64), strata=strata))
+    tables, clipping = clip_boxes(tables, published)
+    notes = [*_protocol(subset), *clipping]
     if skipped:
         notes.append(f"{len(skipped):,} images were skipped (skip_bad): {some(list(skipped.values()))}")
     train, test = map(len, parts)

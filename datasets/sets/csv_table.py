@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.boxes import clip_boxes, clipping_note
+from datasets.readers.boxes import clip_boxes
 from datasets.readers.files import list_folder, listing, some
 from datasets.readers.images import image_size
 from datasets.readers.tables import (
@@ -77,10 +77,10 @@ def csv_table(*, data_path: str | None = None, allow_outside: bool = False) -> D
         raise DataError(f"{path}: no lines of split {'test' if parts['train'] else 'train'}; expected {LAYOUT}")
     train, test = parts["train"], parts[test_name]
     classes = _classes(path, train, test)
-    clipped: list[str] = []
-    tables = [_table(part, classes, clipped) for part in (train, test)]
-    notes += part_notes + _doubled_paths(path.parent, [*train, *test])
-    notes += clipping_note(clipped, len(train) + len(test))
+    tables = [_table(part, classes) for part in (train, test)]
+    published = [[] if table.boxes is None else [tuple(box) for box in table.boxes.tolist()] for table in tables]
+    tables, clipping = clip_boxes(tables, published)
+    notes += [*part_notes, *_doubled_paths(path.parent, [*train, *test]), *clipping]
     return DataSet(classes, *tables, notes=tuple(notes))
 
 
@@ -160,21 +160,15 @@ def _classes(path: Path, train: list[Line], test: list[Line]) -> tuple[str, ...]
     return classes
 
 
-def _table(lines: list[Line], classes: tuple[str, ...], clipped: list[str]) -> ImageTable:
-    """Return a part; `clipped` gets the names of the images whose boxes were."""
+def _table(lines: list[Line], classes: tuple[str, ...]) -> ImageTable:
     images = [line.path for line in lines]
     label_of = {name: label for label, name in enumerate(classes)}
     labels = np.array([label_of[line.label] for line in lines], dtype=np.int64)
     if not any(line.box for line in lines):
         return ImageTable(images, labels)
-    boxes = np.array([line.box or (0, 0, *image_size(line.path)) for line in lines], dtype=np.int64)
-    table, reaching = clip_boxes(ImageTable(images, labels, boxes), [tuple(box) for box in boxes.tolist()])
-    clipped += reaching
-    return table
-
-
-def _relative(folder: Path, path: Path) -> str:
-    return os.path.relpath(path, folder)
+    return ImageTable(
+        images, labels, np.array([line.box or (0, 0, *image_size(line.path)) for line in lines], np.int64)
+    )
 
 
 def _doubled_paths(folder: Path, lines: list[Line]) -> list[str]:
@@ -187,5 +181,5 @@ def _doubled_paths(folder: Path, lines: list[Line]) -> list[str]:
     for line in lines:
         labels.setdefault(line.path, set()).add(line.label)
     differ = sum(len(labels[path]) > 1 for path in doubled)
-    shown = some([_relative(folder, path) for path in doubled])
+    shown = some([os.path.relpath(path, folder) for path in doubled])
     return [f"{len(doubled):,} images stand in the table more than once, {differ:,} with several labels: {shown}"]

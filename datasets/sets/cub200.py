@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, sample_note
-from datasets.readers.boxes import clip_boxes, clipping_note
+from datasets.readers.boxes import clip_boxes
 from datasets.readers.downloads import find_folder, official_archive
 from datasets.readers.files import leads_out, listing, read_list, refuse_lines, refuse_missing
 from utils.types import DataError
@@ -51,20 +51,18 @@ def cub200(*, data_path: str | None = None, download: bool = False) -> DataSet:
         raise DataError(f"{folder / 'images.txt'}: names that lead out of images:\n{listing(wrong)}")
     refuse_missing(folder, [folder / "images" / name for name in names.values()])
 
-    tables, clipped = [], []
-    for part in (1, 0):
-        ids = [number for number in names if in_train[number] == part]
-        table = ImageTable(
+    parts = [[number for number in names if in_train[number] == part] for part in (1, 0)]
+    tables = [
+        ImageTable(
             [folder / "images" / names[number] for number in ids],
             np.array([labels[number] - 1 for number in ids], dtype=np.int64),
             np.array([_corners(*boxes[number]) for number in ids], dtype=np.int64).reshape(-1, 4),
         )
-        table, reaching = clip_boxes(table, [boxes[number] for number in ids])
-        tables.append(table)
-        clipped += reaching
-    notes = clipping_note(clipped, len(names))
+        for ids in parts
+    ]
+    tables, notes = clip_boxes(tables, [[boxes[number] for number in ids] for ids in parts])
     notes += sample_note([len(table) for table in tables], FACTS["cub200"]["images"])
-    return DataSet(tuple(classes.values()), *tables, notes)
+    return DataSet(tuple(classes.values()), *tables, notes=notes)
 
 
 def _box(text: str) -> tuple[float, float, float, float]:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, sample_note
-from datasets.readers.boxes import clip_boxes, clipping_note
+from datasets.readers.boxes import clip_boxes
 from datasets.readers.downloads import find_folder, official_archive
 from datasets.readers.files import leads_out, listing, read_list, refuse_lines, refuse_missing
 from utils.types import DataError
@@ -63,16 +63,14 @@ def fgvc_aircraft(
     if doubled := [image for image, count in Counter(everything).items() if count > 1]:
         raise DataError(f"{data}: images listed more than once in {lists[1]} and {lists[2]}:\n{listing(doubled)}")
     refuse_missing(folder, list(paths.values()))
-    tables, clipped = [], []
-    for images, labels in parts:
-        published = [boxes[image] for image in images]
-        corners = np.array(published, dtype=np.int64) - [1, 1, 0, 0]  # 1-based inclusive to 0-based exclusive
-        table, reaching = clip_boxes(ImageTable([paths[image] for image in images], labels, corners, BANNER), published)
-        tables.append(table)
-        clipped += reaching
-    notes = clipping_note(clipped, len(paths))
+    published = [[boxes[image] for image in images] for images, _ in parts]
+    tables = []
+    for (images, labels), part_boxes in zip(parts, published, strict=True):
+        corners = np.array(part_boxes, dtype=np.int64) - [1, 1, 0, 0]  # 1-based inclusive to 0-based exclusive
+        tables.append(ImageTable([paths[image] for image in images], labels, corners, BANNER))
+    tables, notes = clip_boxes(tables, published)
     notes += sample_note([len(table) for table in tables], FACTS["fgvc_aircraft"]["images"])
-    return DataSet(tuple(classes), *tables, notes)
+    return DataSet(tuple(classes), *tables, notes=notes)
 
 
 def _boxes(path: Path) -> dict[str, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.boxes import clip_boxes, clipping_note
+from datasets.readers.boxes import clip_boxes
 from datasets.readers.files import list_folder, listing, read_text
 from datasets.readers.images import is_image_name
 from datasets.readers.tables import read_csv
@@ -56,24 +56,19 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
     problems = [problem for part in rows for problem in _mismatches(folder / part, rows[part])]
     if problems:
         raise DataError(f"{folder}: images and labels do not fit:\n{listing(problems)}")
-    tables = {}
-    clipped: list[str] = []
-    for part in rows:
+    published = [[row.box for row in rows[part]] for part in rows]
+    tables = []
+    for part, boxes in zip(rows, published, strict=True):
         paths = [folder / part / row.image_fname for row in rows[part]]
         labels = np.array([row.label - 1 for row in rows[part]], dtype=np.int64)
-        published = [row.box for row in rows[part]]
-        tables[part] = ImageTable(paths, labels)
-        if published[0] is not None:
-            boxes = np.array(published, dtype=np.int64) - [1, 1, 0, 0]  # 1-based inclusive to 0-based exclusive
-            tables[part], reaching = clip_boxes(ImageTable(paths, labels, boxes), published)
-            clipped += reaching
-
-    notes: list[str] = []
-    if any(len(tables[part]) != count for part, count in OFFICIAL_COUNTS.items()):
-        counts = f"{len(tables['train']):,} + {len(tables['test']):,}"
-        notes.append(f"a sample of Stanford Cars: {counts} of 8,144 + 8,041 images")
-    notes += clipping_note(clipped, len(tables["train"]) + len(tables["test"]))
-    return DataSet(classes, tables["train"], tables["test"], tuple(notes))
+        corners = None if boxes[0] is None else np.array(boxes, dtype=np.int64) - [1, 1, 0, 0]  # to 0-based exclusive
+        tables.append(ImageTable(paths, labels, corners))
+    tables, notes = clip_boxes(tables, published)
+    counts = [len(table) for table in tables]
+    if counts != list(OFFICIAL_COUNTS.values()):
+        sample = f"a sample of Stanford Cars: {counts[0]:,} + {counts[1]:,} of 8,144 + 8,041 images"
+        notes = (sample, *notes)
+    return DataSet(classes, *tables, notes=notes)
 
 
 def read_labels(path: Path) -> list[Row]:

@@ -267,12 +267,11 @@ def test_images_are_checked_in_threads_and_reported_in_order(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 @pytest.mark.parametrize("options", [{}, {"subsampling": 0}, {"subsampling": 2, "progressive": True}, {"quality": 30}])
-def test_jpegs_come_with_pillow_s_pixels(tmp_path, monkeypatch, mode, options):
+def test_jpegs_come_with_pillow_s_pixels(tmp_path, mode, options):
     pixels = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
     Image.fromarray(pixels).convert(mode).save(tmp_path / "image.jpg", **options)
     fast = images.decode(tmp_path / "image.jpg")
-    monkeypatch.setattr(images, "simplejpeg", None)
-    slow = images.decode(tmp_path / "image.jpg")
+    slow = np.asarray(images.open_image(tmp_path / "image.jpg"))
     assert np.array_equal(fast[..., :3] if mode == "RGB" else fast, slow)
     assert slow.shape == ((37, 53, 3) if mode == "RGB" else (37, 53))
 

@@ -205,37 +205,87 @@ def test_a_mixture_of_both_layouts_is_refused(tmp_path: Path, dest: Path, piece:
     assert "numbered differently, so labels of one on images of the other would be wrong" in message
 
 
-def test_labels_of_one_layout_do_not_fit_images_of_the_other(tmp_path: Path, dest: Path) -> None:
-    source = write_older(tmp_path / "raw")
-    newer = write_newer(tmp_path / "new")
+def without(piece: str) -> Callable[[Path], object]:
+    def remove(source: Path) -> None:
+        shutil.rmtree(source / piece) if (source / piece).is_dir() else (source / piece).unlink()
+
+    return remove
+
+
+def annotations(**variables: object) -> Callable[[Path], object]:
+    return lambda source: savemat(source / "cars_annos.mat", variables)
+
+
+def image(content: bytes) -> Callable[[Path], object]:
+    return lambda source: (source / "cars_train" / "00002.jpg").write_bytes(content)
+
+
+def with_car(car: Car) -> Callable[[Path], object]:
+    return lambda source: write_older(source, [*CARS, car])
+
+
+def with_images_of_the_other_layout(source: Path) -> None:
     shutil.rmtree(source / "car_ims")
-    (newer / "cars_train").rename(source / "car_ims")
-    assert refusal(source, dest).startswith("0 + 0 images with annotations: nothing to train or to test on")
+    (write_newer(source.parent / "new") / "cars_train").rename(source / "car_ims")
+
+
+def with_an_image_twice(source: Path) -> None:
+    path = source / "cars_test_annos_withlabels.mat"
+    content = loadmat(path)["annotations"]
+    savemat(path, {"annotations": np.concatenate([content, content[:, :1]], axis=1)})
+
+
+def with_an_image_cut_off(source: Path) -> None:
+    path = source / "cars_train" / "00002.jpg"
+    Image.effect_noise((100, 100), 90).save(path)
+    path.write_bytes(path.read_bytes()[:-500])
+
+
+def with_a_damaged_archive(source: Path) -> None:
+    pack(source, "cars_test", "cars_test.tgz")
+    path = source / "cars_test.tgz"
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+OLDER: list[tuple[Callable[[Path], object], str]] = [
+    (without("car_ims"), "car_ims is missing; expected one of these layouts"),
+    (without("cars_annos.mat"), "cars_annos.mat is missing; expected"),
+    (
+        lambda raw: write_devkit(raw / "devkit", sorted(NAMES)),
+        "class 1 is 'Make Model 196 2012', but",
+    ),
+    (with_images_of_the_other_layout, "0 + 0 images with annotations: nothing to train or to test on"),
+    (with_car(Car("train", 0, (1, 1, 9, 9), 1)), "000007.jpg: class 0 is outside 1..196"),
+    (with_car(Car("test", 197, (1, 1, 9, 9), 1)), "000007.jpg: class 197 is outside 1..196"),
+    (with_car(Car("test", 5, (9, 1, 3, 9), 1)), "test/000007.jpg: (9, 1, 3, 9) in 20 x 16 pixels"),
+    (annotations(other=[1]), "cars_annos.mat: lacks annotations, class_names (found: other)"),
+    (annotations(annotations=[1], class_names=class_names(NAMES)), "annotations lack the field"),
+    (
+        annotations(annotations=annotation_table([{"fname": "1.jpg"}]), class_names=class_names(NAMES)),
+        "(found: fname)",
+    ),
+]
+NEWER: list[tuple[Callable[[Path], object], str]] = [
+    *((without(part), f"{part} is missing; expected") for part in ("cars_train", "cars_test")),
+    (without("devkit"), "devkit or car_devkit is missing; expected"),
+    *((without(f"devkit/{name}"), f"{name} is missing") for name in ("cars_meta.mat", "cars_train_annos.mat")),
+    (without("cars_test_annos_withlabels.mat"), "withlabels.mat is missing, here and in the devkit; the devkit's"),
+    (lambda raw: write_devkit(raw / "devkit", NAMES[:190]), "expected 196 different class names, found 190"),
+    (with_an_image_twice, "00001.jpg stands in it more than once"),
+    (image(b""), "train/00002.jpg: the file is empty"),
+    (image(b"8BPS" + bytes(40)), "train/00002.jpg: damaged, or not one of JPEG"),
+    (with_an_image_cut_off, "train/00002.jpg: damaged: image file is trunc"),
+    (with_a_damaged_archive, "cars_test.tgz: damaged"),
+]
 
 
 @pytest.mark.parametrize(
-    ("write", "piece", "message"),
-    [
-        (write_older, "car_ims", "car_ims is missing; expected one of these layouts"),
-        (write_older, "cars_annos.mat", "cars_annos.mat is missing; expected"),
-        (write_newer, "cars_train", "cars_train is missing; expected"),
-        (write_newer, "cars_test", "cars_test is missing; expected"),
-        (write_newer, "devkit", "devkit or car_devkit is missing; expected"),
-        (write_newer, "devkit/cars_meta.mat", "cars_meta.mat is missing; expected"),
-        (write_newer, "devkit/cars_train_annos.mat", "cars_train_annos.mat is missing; expected"),
-        (
-            write_newer,
-            "cars_test_annos_withlabels.mat",
-            "withlabels.mat is missing, here and in the devkit; the devkit's",
-        ),
-    ],
+    ("write", "damage", "message"),
+    [*((write_older, *case) for case in OLDER), *((write_newer, *case) for case in NEWER)],
 )
-def test_each_missing_piece_is_named(
-    tmp_path: Path, dest: Path, write: Callable[[Path], Path], piece: str, message: str
-) -> None:
+def test_faults_are_named_and_nothing_is_left_behind(tmp_path: Path, dest: Path, write, damage, message: str) -> None:
     source = write(tmp_path / "raw")
-    path = source / piece
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    damage(source)
     assert message in refusal(source, dest)
 
 
@@ -244,12 +294,6 @@ def test_the_older_layout_needs_no_devkit(tmp_path: Path, dest: Path) -> None:
     shutil.rmtree(source / "devkit")
     prepare(source, dest)
     assert stanford_cars(data_path=str(dest)).classes == tuple(NAMES)
-
-
-def test_a_devkit_in_another_order_is_refused(tmp_path: Path, dest: Path) -> None:
-    source = write_older(tmp_path / "raw")
-    write_devkit(source / "devkit", sorted(NAMES))
-    assert "cars_annos.mat: class 1 is 'Make Model 196 2012', but 'Make Model 1 2012' in" in refusal(source, dest)
 
 
 def test_other_folders_are_refused_with_what_is_expected(tmp_path: Path, dest: Path) -> None:
@@ -261,79 +305,10 @@ def test_other_folders_are_refused_with_what_is_expected(tmp_path: Path, dest: P
     assert "holiday.jpg: no such folder; expected" in refusal(tmp_path / "raw" / "holiday.jpg", dest)
 
 
-@pytest.mark.parametrize(
-    ("cars", "message"),
-    [
-        ([*CARS, Car("train", 0, (1, 1, 9, 9), 1)], "000007.jpg: class 0 is outside 1..196"),
-        ([*CARS, Car("test", 197, (1, 1, 9, 9), 1)], "000007.jpg: class 197 is outside 1..196"),
-        ([*CARS, Car("test", 5, (9, 1, 3, 9), 1)], "test/000007.jpg: (9, 1, 3, 9) in 20 x 16 pixels"),
-    ],
-)
-def test_wrong_annotations_are_refused_by_name(tmp_path: Path, dest: Path, cars: list[Car], message: str) -> None:
-    assert message in refusal(write_older(tmp_path / "raw", cars), dest)
-
-
 def test_a_box_outside_its_image_is_kept_in_the_files_and_noted(tmp_path: Path, dest: Path) -> None:
     done = prepare(write_older(tmp_path / "raw", [*CARS, Car("test", 5, (1, 1, 25, 9), 1)]), dest)
     assert "000007.jpg,5,1,1,25,9," in (dest / "test_labels.csv").read_text(encoding="utf-8")
     assert done.notes[1] == "1 of 7 boxes reached outside their image and were clipped: test/000007.jpg"
-
-
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"other": [1]}, r"cars_annos.mat: lacks annotations, class_names (found: other)"),
-        ({"annotations": [1], "class_names": class_names(NAMES)}, "annotations lack the field"),
-        ({"annotations": annotation_table([{"fname": "1.jpg"}]), "class_names": class_names(NAMES)}, "(found: fname)"),
-    ],
-)
-def test_annotations_of_another_form_are_refused(
-    tmp_path: Path, dest: Path, variables: dict[str, object], message: str
-) -> None:
-    source = write_older(tmp_path / "raw")
-    savemat(source / "cars_annos.mat", variables)
-    assert message in refusal(source, dest)
-
-
-def test_fewer_class_names_are_refused(tmp_path: Path, dest: Path) -> None:
-    source = write_newer(tmp_path / "raw")
-    write_devkit(source / "devkit", NAMES[:190])
-    assert "expected 196 different class names, found 190" in refusal(source, dest)
-
-
-def test_an_image_that_stands_twice_is_refused(tmp_path: Path, dest: Path) -> None:
-    source = write_newer(tmp_path / "raw")
-    content = loadmat(source / "cars_test_annos_withlabels.mat")["annotations"]
-    savemat(
-        source / "cars_test_annos_withlabels.mat", {"annotations": np.concatenate([content, content[:, :1]], axis=1)}
-    )
-    assert "00001.jpg stands in it more than once" in refusal(source, dest)
-
-
-@pytest.mark.parametrize(
-    ("content", "fault"),
-    [
-        (b"", "the file is empty"),
-        (b"8BPS" + bytes(40), "damaged, or not one of JPEG"),
-        (None, "damaged: image file is trunc"),
-    ],
-)
-def test_a_bad_image_is_told_by_name(tmp_path: Path, dest: Path, content: bytes | None, fault: str) -> None:
-    source = write_newer(tmp_path / "raw")
-    path = source / "cars_train" / "00002.jpg"
-    if content is None:
-        Image.effect_noise((100, 100), 90).save(path)
-        content = path.read_bytes()[:-500]
-    path.write_bytes(content)
-    assert f"train/00002.jpg: {fault}" in refusal(source, dest)
-
-
-def test_a_damaged_archive_is_told_by_name(tmp_path: Path, dest: Path) -> None:
-    source = write_newer(tmp_path / "raw")
-    pack(source, "cars_test", "cars_test.tgz")
-    path = source / "cars_test.tgz"
-    path.write_bytes(path.read_bytes()[:-300])
-    assert "cars_test.tgz: damaged" in refusal(source, dest)
 
 
 def test_a_second_run_verifies_and_changes_nothing(tmp_path: Path, dest: Path) -> None:
@@ -358,13 +333,6 @@ def test_a_second_run_lists_what_changed_since(tmp_path: Path, dest: Path) -> No
         assert f"\n  {line}" in message
 
 
-def test_a_sample_does_not_pass_for_the_full_set(tmp_path: Path, dest: Path) -> None:
-    source = write_newer(tmp_path / "raw")
-    prepare(source, dest)
-    message = refusal(source, dest, allow_partial=False)
-    assert "holds a sample of 4 + 2 images; remove it to prepare the full set" in message
-
-
 def test_a_folder_that_holds_something_else_is_refused_and_kept(tmp_path: Path, dest: Path) -> None:
     source = write_newer(tmp_path / "raw")
     dest.mkdir()
@@ -376,17 +344,15 @@ def test_a_folder_that_holds_something_else_is_refused_and_kept(tmp_path: Path, 
     assert "file: is a file; name a folder to write" in refusal(source, tmp_path / "input" / "file")
 
 
-def test_a_folder_of_an_older_preparation_is_kept_and_recognised(tmp_path: Path, dest: Path) -> None:
+def test_a_folder_that_is_not_as_prepared_is_refused(tmp_path: Path, dest: Path) -> None:
     source = write_newer(tmp_path / "raw")
     prepare(source, dest)
-    (dest / "manifest.json").unlink()
-    assert "it can be trained on as it is" in refusal(source, dest)
-
-
-def test_a_damaged_manifest_is_told(tmp_path: Path, dest: Path) -> None:
-    prepare(write_newer(tmp_path / "raw"), dest)
+    message = refusal(source, dest, allow_partial=False)
+    assert "holds a sample of 4 + 2 images; remove it to prepare the full set" in message
     (dest / "manifest.json").write_text('{"layout": "newer"}')
-    assert "manifest.json: damaged: 'partial'; remove" in refusal(tmp_path / "raw", dest)
+    assert "manifest.json: damaged: 'partial'; remove" in refusal(source, dest)
+    (dest / "manifest.json").unlink()  # as older preparations have none
+    assert "it can be trained on as it is" in refusal(source, dest)
 
 
 def test_an_empty_destination_is_used(tmp_path: Path, dest: Path) -> None:
