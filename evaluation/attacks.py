@@ -7,11 +7,11 @@ neither takes the objectives of our losses, nor a random start that is the same 
 from __future__ import annotations
 
 import itertools
-import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, Literal, NamedTuple
+from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
 from msgspec import Meta
@@ -41,14 +41,10 @@ NUMBERS = {
         "share of correct images whose gradient is exactly 0: these attacks cannot change them, which is no robustness",
     ),
 }
-LEVELS = 255
-CURVE = (0.25, 0.5, 1, 2, 4)
-"""Sizes of the curve's attacks, relative to eps."""
-DESTRUCTIVE = 128.0
-"""Of 255: turns any image plain gray, which no network can classify."""
+CURVE = (0.25, 0.5, 1, 2, 4)  # sizes of attacks, relative to eps
+DESTRUCTIVE = 128.0  # of 255; turns any image plain gray, which no network can classify
 MOST_EXAMPLES = 5
-TOLERANCE = 0.05
-"""Of two sanity checks: accuracy left at a destructive eps, and a rise of the curve."""
+TOLERANCE = 0.05  # of accuracy, in the signs of masked gradients
 
 Gradient = Callable[[Tensor], Tensor]
 """Images [B, C, H, W] on 0 to 1 -> the gradient of the objective, of the same shape."""
@@ -80,8 +76,7 @@ def attacks(
 
     Args:
         eps: largest change of a pixel, of 255, > 0. The papers': 8.
-        step: of PGD, of 255, > 0.
-        iterations: of PGD, >= 1.
+        step, iterations: of PGD; the step of 255, > 0.
         restarts: random starts of PGD, >= 1; an image is correct if it is after each.
         images: size of the sample; null for all.
         objective: quantity to raise. cross_entropy asks every loss the same question; own is what the run was trained
@@ -93,8 +88,7 @@ def attacks(
     attack = Attack(subject, sizes, eps, step / eps, iterations, restarts, objective, seed)
     positions = sample(len(subject.part), images, seed, "attacks")
     attack.run(select(subject.part.stream, positions))
-    number = len(positions)
-    right = attack.right / number
+    number, right = len(positions), attack.right / len(positions)
     curves = {"eps": [0.0, *sizes]}
     for name, counts in (("fgsm", attack.fgsm), ("pgd", attack.pgd)):
         curves[name] = [right, *(counts[size] / number for size in sizes)]
@@ -114,10 +108,8 @@ def attacks(
         findings.add_figure(path, "Accuracy against the largest change of a pixel")
     if attack.examples:
         path = subject.output / "attacked_images.png"
-        _plot_examples(attack.examples, subject.classes, path)
-        findings.add_figure(
-            path, f"PGD within {eps:g} of 255; the difference is stretched to the full range of colours"
-        )
+        _plot_examples(attack, path)
+        findings.add_figure(path, f"PGD within {eps:g} of 255; the difference is stretched around gray")
     findings.notes = remarks(objective, findings.numbers, curves)
     return findings
 
@@ -151,11 +143,7 @@ def input_gradient(
 ) -> Gradient:
     """Return the gradient of an objective.
 
-    Args:
-        scores_of: images [B, C, H, W] on 0 to 1 -> scores.
-        loss: gives the scores their meaning.
-        target: [B] classes.
-        objective: as of `costs`.
+    Shapes: scores_of: [B, C, H, W] on 0 to 1 -> scores; target [B].
     """
 
     def gradient(image: Tensor) -> Tensor:
@@ -179,15 +167,6 @@ def costs(loss: ClassificationLoss, scores: Tensor, target: Tensor, objective: O
     return (others.max(dim=1).values - label).sum()
 
 
-class Example(NamedTuple):
-    """An image before and after an attack. Shapes: image, attacked [C, H, W] on 0 to 1."""
-
-    image: Tensor
-    attacked: Tensor
-    target: int
-    predicted: int
-
-
 @dataclass
 class Attack:
     """Attacks of several sizes on a run, and the numbers of images that they leave correct.
@@ -209,7 +188,8 @@ class Attack:
     zero_gradients: int = 0
     fgsm: Counter[float] = field(default_factory=Counter)
     pgd: Counter[float] = field(default_factory=Counter)
-    examples: list[Example] = field(default_factory=list)
+    examples: list[tuple[Tensor, Tensor, int, int]] = field(default_factory=list)
+    """Image and attacked image [C, H, W], label, prediction."""
 
     def run(self, stream: ImageStream) -> None:
         """Attack all images of a stream."""
@@ -229,7 +209,7 @@ class Attack:
         self.zero_gradients += int((first == 0).flatten(1).all(dim=1).sum())
         starts = [self.noise(index, pixels, restart) for restart in range(self.restarts)]
         for size in self.sizes:
-            eps = size / LEVELS
+            eps = size / 255
             self.fgsm[size] += int((self.predict(fgsm(lambda _: first, pixels, eps)) == target).sum())
             survived = torch.ones_like(target, dtype=torch.bool)
             attacked, predicted = pixels, target
@@ -240,7 +220,7 @@ class Attack:
             self.pgd[size] += int(survived.sum())
             if size == self.shown and (free := MOST_EXAMPLES - len(self.examples)) > 0:
                 columns = (pixels[:free], attacked[:free], target[:free].tolist(), predicted[:free].tolist())
-                self.examples += [Example(*row) for row in zip(*columns, strict=True)]
+                self.examples += zip(*columns, strict=True)
 
     def scores(self, pixels: Tensor) -> Tensor:
         """Shapes: [B, C, H, W] on 0 to 1 -> scores."""
@@ -285,7 +265,7 @@ def remarks(objective: str, numbers: dict[str, float], curves: dict[str, list[fl
     return notes
 
 
-def _plot_curve(curves: dict[str, list[float]], eps: float, path: str | os.PathLike[str]) -> None:
+def _plot_curve(curves: dict[str, list[float]], eps: float, path: Path) -> None:
     """Draw accuracy against eps, on an axis that is logarithmic except at 0, and mark the requested attack."""
     figure = new_figure(6, 3.8)
     axes = figure.add_subplot()
@@ -303,16 +283,16 @@ def _plot_curve(curves: dict[str, list[float]], eps: float, path: str | os.PathL
     write_figure(figure, path)
 
 
-def _plot_examples(examples: Sequence[Example], classes: Sequence[str], path: str | os.PathLike[str]) -> None:
+def _plot_examples(attack: Attack, path: Path) -> None:
     """Draw a row for each example: the image, the attacked one, and their difference, stretched around gray."""
     rows = []
-    for image, attacked, target, predicted in examples:
+    for image, attacked, target, predicted in attack.examples:
         difference = attacked - image
         stretch = 0.5 / max(float(difference.abs().max()), 1e-12)
-        name = "rejected" if predicted == REJECTED else classes[predicted]
+        name = "rejected" if predicted == REJECTED else attack.subject.classes[predicted]
         rows.append(
             [
-                Cell(to_uint8(image), ("true and predicted", classes[target])),
+                Cell(to_uint8(image), ("true and predicted", attack.subject.classes[target])),
                 Cell(to_uint8(attacked), ("attacked: predicted", name)),
                 Cell(to_uint8(0.5 + stretch * difference), ("difference", f"x {stretch:.0f}, around gray")),
             ]

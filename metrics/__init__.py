@@ -19,9 +19,7 @@ COMMON = {
 }
 METRICS = {
     **COMMON,
-    "top5_accuracy": Entry(
-        "metrics.classification:top5_accuracy", "share with the label among the 5 most likely classes"
-    ),
+    "top5_accuracy": Entry("metrics.classification:top5_accuracy", "share with the label among the top 5 classes"),
     "one_off_accuracy": Entry(
         "metrics.classification:one_off_accuracy",
         "share predicted as the label or a neighbouring class, where the data set's classes are ordered",
