@@ -6,9 +6,7 @@ import logging
 
 from configuration.schema import Configuration
 from evaluation import all_parameter_problems, judges
-from evaluation.evaluating import evaluate
 from evaluation.record import read_record
-from evaluation.subject import build_subject
 from runs.folder import DamagedFile, RunFolder
 from training.parameter_checks import ParameterCheck
 from training.sequel import Sequel
@@ -37,6 +35,9 @@ def _run(config: Configuration, folder: RunFolder) -> None:
     params = config.evaluate_params
     wanted = [name for name in config.evaluate if name not in done or done[name].params != params.get(name, {})]
     if wanted:
+        from evaluation.evaluating import evaluate  # with Lightning, which the checks of a sweep do without
+        from evaluation.subject import build_subject
+
         try:
             evaluate(build_subject(folder, config), wanted, tell=lambda text: LOG.info("%s", text))
         except UserError as error:  # what was trained is there all the same
