@@ -6,9 +6,7 @@ import logging
 
 from configuration.schema import Configuration
 from evaluation import all_parameter_problems, judges
-from evaluation.evaluating import evaluate
 from evaluation.record import read_record
-from evaluation.subject import build_subject
 from runs.folder import DamagedFile, RunFolder
 from training.checks import ParameterCheck, Sequel
 from utils.types import ConfigError, UserError
@@ -36,6 +34,9 @@ def _run(config: Configuration, folder: RunFolder) -> None:
     params = config.evaluate_params
     names = [name for name in config.evaluate if name not in done or done[name].params != params.get(name, {})]
     if names:
+        from evaluation.evaluating import evaluate  # with Lightning, which the checks of a sweep do without
+        from evaluation.subject import build_subject
+
         try:
             evaluate(build_subject(folder, config), names, echo=lambda text: LOG.info("%s", text))
         except UserError as error:  # the trained run remains

@@ -26,11 +26,11 @@ class Sweep:
     """A sweep that was read.
 
     Args:
-        base: what all runs have in common; its `sweep` is still there.
-        block: what the file says under `sweep`.
-        axes: what varies, after the command line had its say; the first varies slowest.
+        base: the configuration of all runs; its `sweep` is still there.
+        block: the file's `sweep`.
+        axes: without the keys that the command line sets; the first varies slowest.
         fixed: keys that the command line sets; they hold for every run.
-        rules: what is left out.
+        rules: the combinations that are left out.
     """
 
     base: Configuration
@@ -45,9 +45,9 @@ class Cell:
     """One run of a sweep.
 
     Args:
-        name: what tells it from the others.
-        overrides: key -> value, what it does not have in common with them; of a key and one within it, both.
-        together: what a list of values that go together is called -> what those of this run are called.
+        name: unique in the sweep.
+        overrides: key -> value, where it differs from the base; of a key and one within it, both.
+        together: name of a list of values that go together -> label of this run's.
     """
 
     name: str
@@ -63,15 +63,15 @@ class Cell:
 
 
 def load_sweep(base: Configuration) -> Sweep:
-    """Return the sweep of a configuration whose `sweep` was found right when it was read.
+    """Return the sweep of a configuration whose `sweep` was checked when it was read.
 
-    An axis whose keys the command line sets is gone, and what it leaves of others stands once.
+    An axis whose keys the command line sets is gone, and the points that are left of others are there once.
 
     Raises: ConfigError if every run is left out.
     """
     block = msgspec.convert(base.sweep, Block)
     fixed = frozenset(key for key, place in base._places.items() if place == COMMAND_LINE and key[0] != "sweep")
-    axes = tuple(axis for axis in (each.without(fixed) for each in build_axes(block)) if axis.points)
+    axes = tuple(left for axis in build_axes(block) if (left := axis.without(fixed)).points)
     values = base.values()
     rules = [_compile(rule, axes, values) for rule in block.exclude]
     sweep = Sweep(base, block, axes, fixed, tuple(rule for rule in rules if rule is not None))
@@ -105,13 +105,13 @@ def combinations(sweep: Sweep) -> Iterator[tuple[int, ...]]:
 
 
 def by_seed(sweep: Sweep) -> list[list[tuple[int, ...]]]:
-    """Return, for each combination of all axes but the seeds, its runs."""
+    """Return, for each combination of all axes except the seeds, its runs."""
     seeds = [number for number, axis in enumerate(sweep.axes) if axis.name == "seed"]
-    found: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
+    runs: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
     for numbers in combinations(sweep):
         rest = tuple(number for place, number in enumerate(numbers) if place not in seeds)
-        found.setdefault(rest, []).append(numbers)
-    return list(found.values())
+        runs.setdefault(rest, []).append(numbers)
+    return list(runs.values())
 
 
 def axes_of(sweep: Sweep, keys: Collection[str]) -> list[int]:
@@ -123,10 +123,10 @@ def cell(sweep: Sweep, numbers: Sequence[int], drawn: Mapping[str, Any] | None =
     """Return the run of a combination, with the values that a search has drawn for it."""
     points = [axis.points[number] for axis, number in zip(sweep.axes, numbers, strict=True)]
     values = drawn or {}
-    told = [
+    shown = [
         f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={show(value)}" for name, value in values.items()
     ]
-    name = ", ".join(filter(None, [_name(sweep.axes, points), *told]))
+    name = ", ".join(filter(None, [_name(sweep.axes, points), *shown]))
     overrides = overrides_of(points) | {as_key(key): value for key, value in values.items()}
     named = zip(sweep.axes, points, strict=True)
     return Cell(name, overrides, sweep, {axis.name: point.label for axis, point in named if is_group(axis.name)})
@@ -136,7 +136,7 @@ def merge(sweep: Sweep, overrides: dict[Key, Any]) -> Configuration:
     """Return the configuration with these values, and those of the command line above them."""
     base = sweep.base
     changed: dict[str, Any] = {}
-    for key, value in sorted(overrides.items(), key=lambda item: len(item[0])):  # what lies within a key after the key
+    for key, value in sorted(overrides.items(), key=lambda item: len(item[0])):  # a key before one within it
         common = changed[key[0]] if key[0] in changed else msgspec.to_builtins(getattr(base, key[0]))
         changed[key[0]] = put(common, key[1:], value)
     for key in sweep.fixed:
@@ -144,8 +144,9 @@ def merge(sweep: Sweep, overrides: dict[Key, Any]) -> Configuration:
             value = value_at(msgspec.to_builtins(getattr(base, key[0])), key[1:])
             changed[key[0]] = put(changed[key[0]], key[1:], value)
     for key, value in changed.items():
-        given = {} if value is None and is_mapping(key) else value
-        changed[key] = msgspec.convert(given, Configuration.__annotations__[key])
+        changed[key] = msgspec.convert(
+            {} if value is None and is_mapping(key) else value, Configuration.__annotations__[key]
+        )
     return shrink(msgspec.structs.replace(base, sweep=None, **changed))
 
 

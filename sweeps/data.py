@@ -1,4 +1,4 @@
-"""The data of a sweep's runs, read to be checked: what is wrong with it, and whether losses and networks take it."""
+"""The data of a sweep's runs, read to check it, and whether losses and networks can take it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from utils.lookup import keywords, load_entry
 from utils.types import DataError, UserError
 
 MOST = 20
-"""How many data sets are read, and how many networks are built; their runs tell what is wrong with further ones."""
+"""How many data sets are read, and how many networks are built; further ones are checked by their runs."""
 
 
 class Facts(NamedTuple):
-    """What is kept of data.
+    """The facts of data that are kept.
 
     Args:
         training_images: how many, some of them perhaps held out.
-        size: height and width of the first one, px; None where that cannot be told.
+        size: height and width of the first one, px; None where it is not known.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class SweepData:
         self._left = MOST
 
     def problems(self, config: Configuration) -> list[str]:
-        """Return what is wrong with the data of a run, in the words of that run."""
+        """Return the problems of a run's data, in the words of that run."""
         if self._left == 0 or _cannot_fail(config):
             return []
         self._left -= 1
@@ -58,13 +58,13 @@ class SweepData:
         return []
 
     def loss_problems(self, config: Configuration) -> list[str]:
-        """Return whether the loss judges something else than what the data holds."""
+        """Return a problem if the loss judges another kind of labels than the data holds."""
         judged = loss_kind(config.loss_function)
         held = self._kind(config, judged)
         return [] if held == judged else [f"loss_function: {other_kind(config, judged, held)}"]
 
     def network_problems(self, config: Configuration) -> list[str]:
-        """Return whether the network reads something else than what the data holds, or cannot take the images."""
+        """Return the problems if the network reads another kind than the data holds, or cannot take the images."""
         read = architecture_kind(config.architecture)
         held = self._kind(config, read)
         if held != read:
@@ -85,12 +85,12 @@ class SweepData:
         return facts and facts.training_images
 
     def _kind(self, config: Configuration, expected: str) -> str:
-        """Return what the data holds, as expected where it was not read; data of a package is read for texts alone."""
+        """Return the kind of the data, as expected where it was not read; data of a package is read for texts alone."""
         facts = self._facts.get(reading(config)) if expected == "image" else self._facts_of(config)
         return expected if facts is None else facts.kind
 
     def _facts_of(self, config: Configuration) -> Facts | None:
-        """Return what is known of the data; that of a package is read where it was not, and None is of all other."""
+        """Return the facts of data that was read, which that of a package is now; None of all other."""
         if reading(config) not in self._facts and _cannot_fail(config):
             self._read(config)
         return self._facts.get(reading(config))
@@ -104,11 +104,11 @@ class SweepData:
 def _size_of_first(data: DataSet) -> tuple[int, int] | None:
     try:
         return data.train.size(0) if len(data.train) else None
-    except DataError:  # told with all others by the run
+    except DataError:  # reported with all others by the run
         return None
 
 
 def _cannot_fail(config: Configuration) -> bool:
-    """Tell whether the data comes with a package and is wanted as it is: scikit-learn's takes seconds to import."""
+    """Return whether the data comes with a package and is taken as it is: scikit-learn's takes seconds to import."""
     asked = keywords(load_entry(DATASETS[config.dataset]))
     return not asked and all(getattr(config, key) is None for key in ("classes", "noisy_labels"))

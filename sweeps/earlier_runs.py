@@ -27,7 +27,7 @@ from tracking import know_the_end
 from utils.types import ConfigError, UserError
 
 NOISE = ("label_noise", "noisy_labels", "noisy_labels_name", "seed", "select_on", "valid_fraction")
-"""What decides which labels are wrong, where some are."""
+"""Keys that decide which labels are wrong, where some are."""
 WHEREABOUTS = ("data_path", "stanford_data_path", "noisy_labels", "noisy_labels_name")
 """Where data lies; no part of what a run is, as its content is."""
 OTHERWISE = ""
@@ -43,7 +43,7 @@ class FinishedRuns:
         self._fingerprints: dict[str, str | None] = {}
 
     def find(self, cell: Cell) -> Outcome | None:
-        """Return what became of a run if it is finished, and None if it is to be done, or looked into, by itself."""
+        """Return the outcome of a run that is finished, None for one that is to be done or looked into."""
         config = cell.config
         folder, summary = self.folder(cell), None
         with contextlib.suppress(DamagedFile, OSError):  # numbers to be made again
@@ -51,11 +51,11 @@ class FinishedRuns:
         if folder is None or summary is None:
             return None
         if self._data_fingerprint(config) is not None and not know_the_end(config, folder):
-            return None  # to tell them takes the data
+            return None  # a run that catches up needs the data
         return Outcome(cell.name, "skipped", folder.path, summary)
 
     def folder(self, cell: Cell) -> RunFolder | None:
-        """Return the folder of a run that was begun, None where there is none or it cannot be told."""
+        """Return the folder of a run that was begun, None where there is none or its data is not here."""
         config = cell.config
         beginnings = {f"{prefix}-s{config.seed}" for prefix in run_prefixes(config)} | {OTHERWISE}
         if not beginnings & self._beginnings(config.output_path):
@@ -68,7 +68,7 @@ class FinishedRuns:
         return folder if folder is not None and folder.path.is_dir() else None
 
     def _data_fingerprint(self, config: Configuration) -> str | None:
-        """Return what the data is, None where it is not here."""
+        """Return the data's fingerprint, None where it is not here."""
         identity = reading(config, NOISE if config.label_noise or config.noisy_labels else ())
         if identity not in self._fingerprints:
             from datasets.data_module import DataModule  # with Lightning, which takes seconds
@@ -94,7 +94,7 @@ class FinishedRuns:
 
 
 def _beginnings(output_path: str) -> frozenset[str]:
-    """Return what the run folders of an output folder begin with, before their fingerprints."""
+    """Return the beginnings of the names of run folders, before their fingerprints."""
     paths = Path(output_path).glob("*/")
     names = [(path, FolderName.parse(path.name)) for path in paths]
     renamed = any(name is None and RunFolder(path).config.is_file() for path, name in names)

@@ -1,4 +1,4 @@
-"""The mistakes of a `sweep:` block, each with its place, every value checked as if it stood in the file itself."""
+"""The mistakes in a `sweep:` block, each with its place: every value is checked as if it stood in the file itself."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from utils.lookup import did_you_mean
 VARYING = tuple(key for key in KEYS if key != "sweep")
 HERE = "sweep"
 MOST_TRIED = 500
-"""Combinations of the other axes with which values of an axis are tried for being the same."""
+"""Combinations of the other axes for which values of an axis are compared."""
 IDLE = WITHOUT_INFLUENCE - {
     *("data_path", "stanford_data_path", "stanford_raw_data_path", "noisy_labels", "noisy_labels_name"),
     *("output_path", *SECRETS),
 }
-"""Keys whose values do not tell runs apart, in their folders either."""
+"""Keys whose values make no other run and no other folder."""
 
 
 def find_mistakes(values: dict[str, Any], name_checks: NameChecks) -> list[Mistake]:
-    """Find all that is wrong in `values["sweep"]`; the other values are what its runs have in common."""
+    """Return the mistakes in `values["sweep"]`; the other values are those of all its runs."""
     for key in [key for key, value in values[HERE].items() if value is None and key in ("grid", "exclude")]:
         del values[HERE][key]  # `grid:` with nothing behind it is empty
     misfits, block = _fitting_part(values[HERE])
     if block is None:
         return misfits
-    found = [*_grid_mistakes(block, values, name_checks), *_search_mistakes(block, values, name_checks)]
-    found += [
+    mistakes = [*_grid_mistakes(block, values, name_checks), *_search_mistakes(block, values, name_checks)]
+    mistakes += [
         Mistake((HERE, "seeds"), f"{text}, got {block.seeds}")
         for text, wrong in {
             "must name at least one seed": block.seeds == [],
@@ -56,24 +56,25 @@ def find_mistakes(values: dict[str, Any], name_checks: NameChecks) -> list[Mista
         }.items()
         if wrong
     ]
-    found = [*misfits, *(each for each in found if each.key not in {misfit.key for misfit in misfits})]
-    if not found:
-        found += [*_exclude_mistakes(block, values), *_doubled_points(block, values)]
-    if not found and not block.grid and not block.seed_list and block.search is None:
-        found.append(Mistake((HERE,), "is empty: give a grid, seeds or a search, or leave it out"))
-    return found
+    reported = {misfit.key for misfit in misfits}
+    mistakes = [*misfits, *(mistake for mistake in mistakes if mistake.key not in reported)]
+    if not mistakes:
+        mistakes += [*_exclude_mistakes(block, values), *_doubled_points(block, values)]
+    if not mistakes and not block.grid and not block.seed_list and block.search is None:
+        mistakes.append(Mistake((HERE,), "is empty: give a grid, seeds or a search, or leave it out"))
+    return mistakes
 
 
-def _fitting_part(given: Any) -> tuple[list[Mistake], Block | None]:
-    """Return what does not fit its type, and the block without it, so that the rest can be checked; None for none."""
-    found = misfits = check_types(Block, given, (HERE,))
+def _fitting_part(entries: Any) -> tuple[list[Mistake], Block | None]:
+    """Return the entries that do not fit their types, and the block without them, so that the rest can be checked."""
+    mistakes = misfits = check_types(Block, entries, (HERE,))
     while misfits:
         for misfit in misfits:
             if misfit.key == (HERE,):
-                return found, None
-            given = _without(given, misfit.key[1:])
-        misfits = check_types(Block, given, (HERE,))
-    return found, msgspec.convert(given, Block)
+                return mistakes, None
+            entries = _without(entries, misfit.key[1:])
+        misfits = check_types(Block, entries, (HERE,))
+    return mistakes, msgspec.convert(entries, Block)
 
 
 def _without(values: dict[Any, Any], path: Key) -> dict[Any, Any]:
@@ -102,11 +103,11 @@ def _grid_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks
             else:
                 yield from _group_mistakes(item, here, values, name_checks)
                 keys |= dict.fromkeys(as_key(str(key)) for key in item if key != LABEL)
-        called = [show(item.get(LABEL, item) if isinstance(item, dict) and is_group(name) else item) for item in items]
-        if len(set(called)) < len(called):
-            yield Mistake(place, f"holds {next(each for each in called if called.count(each) > 1)} twice")
+        labels = [show(item.get(LABEL, item) if isinstance(item, dict) and is_group(name) else item) for item in items]
+        if len(set(labels)) < len(labels):
+            yield Mistake(place, f"holds {next(label for label in labels if labels.count(label) > 1)} twice")
         if len(items) > 1 and keys and all(key[0] in IDLE for key in keys):
-            yield Mistake(place, "changes no result: the runs of all its values are the same one, which is done once")
+            yield Mistake(place, "has no effect on results: all its values would be the same run")
         for key in keys:
             other = owners.setdefault(key, f"sweep.grid.{name}")
             if other != f"sweep.grid.{name}":
@@ -126,7 +127,7 @@ def _group_mistakes(
 def _value_mistakes(
     key: Key, value: Any, here: Key, values: dict[str, Any], name_checks: NameChecks
 ) -> Iterator[Mistake]:
-    """Find what is wrong with one value of one key, as the configuration's own check finds it."""
+    """Yield the mistakes in one value of one key, as the configuration's own checks find them."""
     top = key[0]
     if top in (*SECRETS, "mlflow_uri"):  # the name of a run says what varies
         yield Mistake(here, "may hold a secret and cannot vary: set it outside of the sweep")
@@ -136,15 +137,15 @@ def _value_mistakes(
         return
     common = values.get(top, Configuration().values()[top])
     try:
-        given = put(common, key[1:], value)
+        merged = put(common, key[1:], value)
     except NoEntry as error:
         yield Mistake(here, f"{show(error.value)} holds no parameters")
         return
-    if given is None and is_mapping(top):
-        given = {}
+    if merged is None and is_mapping(top):
+        merged = {}
     hint = Configuration.__annotations__[top]
     before = set(check_types(hint, common, (top,)))
-    for mistake in check_types(hint, given, (top,)):
+    for mistake in check_types(hint, merged, (top,)):
         if mistake not in before:
             yield Mistake((*here, *mistake.key[len(key) :]), mistake.text)
     if top in name_checks and len(key) == 1:
@@ -158,18 +159,18 @@ def _exclude_mistakes(block: Block, values: dict[str, Any]) -> Iterator[Mistake]
         here = (HERE, "exclude", str(number))
         if not rule:
             yield Mistake(here, "is empty: it would leave out every run")
-        for name, wanted in rule.items():
-            known = [value for axis in axes if axis.has(name) for value in axis.values_of(name, values)]
-            if not known:
+        for name, value in rule.items():
+            possible = [each for axis in axes if axis.has(name) for each in axis.values_of(name, values)]
+            if not possible:
                 varied = dict.fromkeys(name for axis in axes for name in (axis.name, *map(".".join, sorted(axis.keys))))
                 yield Mistake((*here, name), f"is not varied{did_you_mean(name, varied)} (varied: {', '.join(varied)})")
-            elif unknown := [each for each in listed(wanted, known) if each not in known]:
-                had = ", ".join(map(show, known))
-                yield Mistake((*here, name), f"no run has {', '.join(map(show, unknown))}; one of {had}")
+            elif unknown := [each for each in listed(value, possible) if each not in possible]:
+                text = f"no run has {', '.join(map(show, unknown))}; one of {', '.join(map(show, possible))}"
+                yield Mistake((*here, name), text)
 
 
 def _doubled_points(block: Block, values: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Find values of the grid that mean the same runs, such as two names of one network, whatever the other axes."""
+    """Yield values of the grid that mean the same runs, such as two names of one network, whatever the other axes."""
     axes = [axis for axis in build_axes(block) if axis.name != "seed"]
     for axis in axes:
         others = itertools.product(*(other.points for other in axes if other is not axis))
@@ -178,7 +179,7 @@ def _doubled_points(block: Block, values: Mapping[str, Any]) -> Iterator[Mistake
             same = [part for points in same for part in _same_points(values, points, chosen) if len(part) > 1]
             if not same:
                 break
-            if number == MOST_TRIED:  # of so many, those that are the same are found when they are run
+            if number == MOST_TRIED:  # beyond, duplicates are found when they are run
                 return
         for points in same:
             text = f"{' and '.join(point.label for point in points)} are the same run: leave one of them"
@@ -187,17 +188,17 @@ def _doubled_points(block: Block, values: Mapping[str, Any]) -> Iterator[Mistake
 
 def _same_points(values: Mapping[str, Any], points: Iterable[Point], chosen: Iterable[Point]) -> Iterator[list[Point]]:
     """Yield those points together that mean the same with the points that are chosen on the other axes."""
-    found: dict[Any, list[Point]] = {}
+    same: dict[Any, list[Point]] = {}
     for point in points:
         merged = dict(values)
-        for each in (*chosen, point):
-            for key, value in sorted(each.overrides.items(), key=lambda item: len(item[0])):
+        for other in (*chosen, point):
+            for key, value in sorted(other.overrides.items(), key=lambda item: len(item[0])):
                 merged[key[0]] = put(merged.get(key[0], Configuration().values()[key[0]]), key[1:], value)
         merged = {key: value for key, value in merged.items() if not (value is None and is_mapping(key))}
         config = msgspec.convert(merged | {HERE: None}, Configuration)
         where = [getattr(config, key) for key in sorted(WITHOUT_INFLUENCE - IDLE - {HERE})]
-        found.setdefault((frozenset(settings_of(config).items()), repr(where)), []).append(point)
-    yield from found.values()
+        same.setdefault((frozenset(settings_of(config).items()), repr(where)), []).append(point)
+    yield from same.values()
 
 
 def _search_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks) -> Iterator[Mistake]:
@@ -208,17 +209,17 @@ def _search_mistakes(block: Block, values: dict[str, Any], name_checks: NameChec
     varied = {key for axis in build_axes(_sound_part(block)) for key in axis.keys}
     if not block.search.ranges:
         yield Mistake((*place, "ranges"), "is empty: give at least one key and its range")
-    for name, given in block.search.ranges.items():
+    for name, drawn in block.search.ranges.items():
         here = (*place, "ranges", name)
         if as_key(name)[0] in IDLE:
-            yield Mistake(here, "changes no result: there is nothing to search")
+            yield Mistake(here, "has no effect on results: there is nothing to search")
         if as_key(name) in varied:
             yield Mistake(here, "is varied by the grid or seeds already")
-        if len(given) != 1 or next(iter(given)) not in KINDS:
-            near = did_you_mean(str(next(iter(given), "")), KINDS)
-            yield Mistake(here, f"must be one of {', '.join(KINDS)} and its values, got {show(given)}{near}")
+        if len(drawn) != 1 or next(iter(drawn)) not in KINDS:
+            near = did_you_mean(str(next(iter(drawn), "")), KINDS)
+            yield Mistake(here, f"must be one of {', '.join(KINDS)} and its values, got {show(drawn)}{near}")
             continue
-        ((kind, bounds),) = given.items()
+        ((kind, bounds),) = drawn.items()
         if kind == "choice":
             if not isinstance(bounds, list) or not bounds:
                 yield Mistake((*here, kind), f"must be a list of values, got {show(bounds)}")
@@ -244,7 +245,7 @@ def _sampling_mistakes(search: Search, place: Key) -> Iterator[Mistake]:
 
 
 def _sound_part(block: Block) -> Block:
-    """Return the block without what is no mapping where one is needed, which is told elsewhere."""
+    """Return the block without items that should be mappings; they are reported elsewhere."""
     grid = {
         name: [item for item in items if isinstance(item, dict) or not is_group(name)]
         for name, items in block.grid.items()
