@@ -21,7 +21,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT) if __name__ == "__main__" else sys.path[0]
 
-from docs.docstrings import one_line, sections  # noqa: E402 - the project's root must be found first
+from docs.docstrings import one_line, sections  # noqa: E402 - the project's root must come first
 from models import (  # noqa: E402
     ALIASES,
     ARCHITECTURES,
@@ -74,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def keep_counts(names: Iterable[str]) -> None:
     """Count these networks and those that models/sizes.csv lacks, and keep the counts there."""
     sizes = read_sizes()
-    known = set(architecture_names()) - set(ALIASES)
-    todo = list(dict.fromkeys([*names, *sorted(known - sizes.keys())]))
+    names_now = set(architecture_names()) - set(ALIASES)
+    todo = list(dict.fromkeys([*names, *sorted(names_now - sizes.keys())]))
     for i, name in enumerate(todo):
         sizes[name] = count(name)
         if (i + 1) % COUNTED_BETWEEN_WRITES == 0 or i + 1 == len(todo):
@@ -168,11 +168,11 @@ def sources() -> list[str]:
     names: dict[str, list[str]] = {}
     for name, entry in ARCHITECTURES.items():
         text = described(load_entry(entry))
-        told = one_line(text.get("Source", ""))
+        source = one_line(text.get("Source", ""))
         if (deviations := one_line(text.get("Deviations", "none"))).rstrip(".") != "none":
-            told += f" Deviations: {deviations}"
-        names.setdefault(told, []).append(f"`{name}`")
-    return [f"- {', '.join(group)}: {told}" for told, group in names.items()]
+            source += f" Deviations: {deviations}"
+        names.setdefault(source, []).append(f"`{name}`")
+    return [f"- {', '.join(group)}: {source}" for source, group in names.items()]
 
 
 def described(constructor: Any) -> dict[str, str]:

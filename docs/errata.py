@@ -13,7 +13,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT) if __name__ == "__main__" else sys.path[0]
 
-from losses.competing_ratio import CompetingRatioLoss  # noqa: E402 - the project's root must be found first
+from losses.competing_ratio import CompetingRatioLoss  # noqa: E402 - the project's root must come first
 from utils.files import atomic_file  # noqa: E402
 
 FIGURE = ROOT / "docs" / "errata" / "crl_gradient.png"

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT) if __name__ == "__main__" else sys.path[0]
 
-from docs.docstrings import description, entries, one_line, sections  # noqa: E402 - the project's root must be found first
+from docs.docstrings import description, entries, one_line, sections  # noqa: E402 - the project's root must come first
 from losses import LOSSES, TORCH_LOSSES, build_loss  # noqa: E402
 from losses.base import ClassificationLoss  # noqa: E402
 from utils.files import atomic_file, write_atomically  # noqa: E402

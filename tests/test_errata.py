@@ -131,8 +131,8 @@ def test_c2_c3_the_softmax_and_cross_entropy_fall_where_the_label_grows() -> Non
 
 
 def test_c4_the_ratio_term_has_the_other_sign() -> None:
-    found = gradient(CompetingRatioLoss(), [1.3, -0.2, 0.4], 0)
-    assert found.tolist() == pytest.approx([-0.51208, 0.18145, 0.33063], abs=1e-5)
+    slopes = gradient(CompetingRatioLoss(), [1.3, -0.2, 0.4], 0)
+    assert slopes.tolist() == pytest.approx([-0.51208, 0.18145, 0.33063], abs=1e-5)
     p = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
     assert true_factor(p, 1.5, 1).tolist() == pytest.approx([1.0417, 1.25, 1.5625], abs=1e-4)
     assert printed_factor(p, 1.5, 1).tolist() == pytest.approx([0.9583, 0.75, 0.4375], abs=1e-4)
@@ -196,9 +196,9 @@ def test_c13_svhn_improves_by_more_than_printed() -> None:
 
 def test_t1_smoothed_labels_share_epsilon() -> None:
     scores = torch.tensor([[1.0, -1.0, 0.5, 2.0]], dtype=torch.float64)
-    found = LabelSmoothingCrossEntropy(epsilon=0.2)(scores, torch.tensor([1])).item()
+    value = LabelSmoothingCrossEntropy(epsilon=0.2)(scores, torch.tensor([1])).item()
     label = torch.tensor([0.05, 0.85, 0.05, 0.05], dtype=torch.float64)
-    assert found == pytest.approx(-(label * scores.log_softmax(1)).sum().item())
+    assert value == pytest.approx(-(label * scores.log_softmax(1)).sum().item())
 
 
 def test_t8_the_spread_over_all_pixels_exceeds_the_mean_of_each_image() -> None:

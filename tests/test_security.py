@@ -620,8 +620,11 @@ def test_a_folder_that_is_called_like_a_leftover_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "streams",
     [
-        *("> /dev/full", "<&- >&- 2>&-"),
-        *(pytest.param(each, marks=pytest.mark.torture) for each in (">&-", ">&- 2>&-", "> /dev/full 2> /dev/full")),
+        "> /dev/full",
+        *(
+            pytest.param(others, marks=pytest.mark.torture)
+            for others in ("<&- >&- 2>&-", ">&-", ">&- 2>&-", "> /dev/full 2> /dev/full")
+        ),
     ],
 )
 def test_a_run_does_without_its_standard_output(streams: str, tmp_path: Path) -> None:
@@ -716,12 +719,14 @@ def status_of(port: int, path: str) -> int | None:
 
 
 @pytest.mark.parametrize(("output", "shown"), [("a", "a"), ("sp ace", "'sp ace'"), ("it's $x", "'it'\"'\"'s $$x'")])
-def test_the_advised_command_opens_the_dashboard_of_a_folder_of_any_name(output: str, shown: str) -> None:
+def test_the_advised_command_opens_the_dashboard_of_a_folder_of_any_name(output, shown, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert dashboard_command(output) == f"make dashboard OUTPUT={shown}"
-    make = subprocess.run(
-        ["sh", "-c", f"{dashboard_command(output)} PYTHON='{sys.executable}'"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert f"no runs in {output} yet; python train.py creates one" in make.stderr
+    words = ["sh", "-c", f"{dashboard_command(output)} PORT=5000 PYTHON=echo"]
+    make = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert make.stdout == f"-m tracking.dashboard {output} 5000\n"
+    with pytest.raises(ConfigError, match=re.escape(f"no runs in {output} yet; python train.py creates one")):
+        dashboard.serve([output, "5000"])
 
 
 @pytest.mark.parametrize(("name", "wrong"), [("a%20b", "%20"), ("a?mode=memory", "?")])

@@ -1,4 +1,4 @@
-"""How many predictions are doubtful."""
+"""Doubtful predictions: the likeliest class has little probability."""
 
 from evaluation.findings import Findings
 from evaluation.subject import Subject

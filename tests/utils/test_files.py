@@ -1,4 +1,4 @@
-"""Files keep the mode that they have, and new ones have what the user's umask gives."""
+"""Existing files keep their mode; new ones have that of the umask."""
 
 from __future__ import annotations
 

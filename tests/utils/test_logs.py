@@ -1,4 +1,4 @@
-"""The log's file may fail, which is told once; the screen goes on."""
+"""If the log file cannot be written there is one warning, and the screen continues."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from utils import logs
 
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
-    """Put the project's log back as it was."""
+    """Restore the project's log."""
     log = logging.getLogger("lossbench")
     before = log.handlers[:], log.level, log.propagate
     yield
@@ -22,7 +22,7 @@ def own_log() -> Iterator[None]:
     log.handlers[:], log.level, log.propagate = before
 
 
-def test_a_log_file_that_cannot_be_opened_is_told_once(tmp_path, capsys):
+def test_a_log_file_that_cannot_be_opened_is_reported_once(tmp_path, capsys):
     (tmp_path / "lossbench.log").mkdir()
     logs.configure("INFO", str(tmp_path))
     for word in ("one", "two"):
@@ -46,7 +46,7 @@ def test_the_traceback_of_a_bug_stands_in_the_file_too(tmp_path, capsys, monkeyp
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
-def test_a_full_disk_is_told_once(capsys):
+def test_a_full_disk_is_reported_once(capsys):
     logs.configure("INFO", "/dev")
     log = logging.getLogger("lossbench")
     (file,) = [handler for handler in log.handlers if isinstance(handler, logging.FileHandler)]

@@ -1,4 +1,4 @@
-"""A signal ends a run in order, and the next one goes on."""
+"""A signal ends a run in order, and the next run resumes it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def handlers() -> list:
 
 @pytest.fixture
 def spared() -> Iterator[list[int]]:
-    """Keep signals that nobody handles from ending the tests, and note them."""
+    """Record signals that nobody handles, which would otherwise end the tests."""
     unhandled: list[int] = []
     before = {number: signal.signal(number, lambda number, frame: unhandled.append(number)) for number in SIGNALS}
     yield unhandled
@@ -142,7 +142,7 @@ def test_a_signal_whose_exception_was_lost_stops_the_run_at_the_next_step():
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_amid_an_import_is_raised_once_behind_it(number, tmp_path, monkeypatch):
+def test_a_signal_during_an_import_is_raised_once_afterwards(number, tmp_path, monkeypatch):
     text = f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(0.2)\n"
     (tmp_path / "imported_by_half.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
@@ -180,9 +180,9 @@ def test_a_signal_whose_exception_was_lost_in_a_destructor_is_raised_again(capsy
     assert capsys.readouterr().err == ""
 
 
-def test_what_else_is_lost_in_a_destructor_is_told_as_ever(monkeypatch):
-    told = []
-    monkeypatch.setattr(sys, "unraisablehook", told.append)
+def test_other_errors_in_a_destructor_are_reported_as_ever(monkeypatch):
+    reported = []
+    monkeypatch.setattr(sys, "unraisablehook", reported.append)
 
     class Ending:
         def __del__(self):
@@ -190,21 +190,21 @@ def test_what_else_is_lost_in_a_destructor_is_told_as_ever(monkeypatch):
 
     with raise_on_signals():
         Ending()
-    assert [lost.exc_type for lost in told] == [ValueError]
+    assert [lost.exc_type for lost in reported] == [ValueError]
 
 
 class Watched(Tracker):
-    """Notes what it is told and how it is closed."""
+    """Notes the metrics that it receives and how it is closed."""
 
     def __init__(self) -> None:
         self.closed: list[str] = []
-        self.told: list[dict[str, float]] = []
+        self.received: list[dict[str, float]] = []
 
     def log_hyperparams(self, params):
         pass
 
     def log_metrics(self, metrics, step):
-        self.told.append(dict(metrics))
+        self.received.append(dict(metrics))
 
     def log_files(self, folder):
         pass
@@ -214,7 +214,7 @@ class Watched(Tracker):
 
 
 def stop_in(patch, hook: str, at_step: int, number: int = signal.SIGTERM) -> None:
-    """Have a signal come in a hook, when so many steps of the run are done."""
+    """Send a signal in a hook, once the run has done this many steps."""
 
     original = getattr(RunRecord, hook)
 
@@ -231,15 +231,15 @@ STEPS = 11
 
 
 @pytest.mark.parametrize(
-    ("hook", "at_step", "goes_on"),
+    ("hook", "at_step", "message"),
     [
         ("on_before_zero_grad", STEPS + 4, f"in epoch 2; the same command resumes after step {5} of epoch 2"),
         ("on_before_zero_grad", 2 * STEPS - 1, "in epoch 2; the same command resumes after epoch 2"),  # the last step
         ("on_validation_start", STEPS, "in epoch 1; the same command resumes after epoch 1"),
     ],
 )
-def test_an_interrupted_run_is_saved_closes_its_trackers_frees_the_lock_and_goes_on(
-    quick, monkeypatch, hook, at_step, goes_on
+def test_an_interrupted_run_is_saved_closes_its_trackers_frees_the_lock_and_resumes(
+    quick, monkeypatch, hook, at_step, message
 ):
     watched, before = Watched(), handlers()
     with monkeypatch.context() as patch:
@@ -247,7 +247,7 @@ def test_an_interrupted_run_is_saved_closes_its_trackers_frees_the_lock_and_goes
         patch.setattr(tracking, "build_trackers", lambda *args: [watched])
         with pytest.raises(Interrupted) as error:
             runner.train(quick())
-    assert str(error.value) == f"interrupted by SIGTERM {goes_on}"
+    assert str(error.value) == f"interrupted by SIGTERM {message}"
     assert watched.closed == ["interrupted"]
     assert handlers() == before
     folder, summary = runner.train(quick())
@@ -255,7 +255,7 @@ def test_an_interrupted_run_is_saved_closes_its_trackers_frees_the_lock_and_goes
     assert summary["epochs_run"] == 2
 
 
-def test_a_run_that_is_stopped_after_its_test_tells_its_trackers_at_the_next_start(quick, monkeypatch):
+def test_a_run_that_is_stopped_after_its_test_reports_to_its_trackers_at_the_next_start(quick, monkeypatch):
     watched = Watched()
     monkeypatch.setattr(tracking, "build_trackers", lambda *args: [watched])
     config = quick(num_epochs=1, trackers="[tensorboard]")
@@ -265,12 +265,12 @@ def test_a_run_that_is_stopped_after_its_test_tells_its_trackers_at_the_next_sta
             runner.train(config)
     said = "interrupted by SIGTERM after its test; the same command does the rest, such as updating the trackers"
     assert str(error.value) == said
-    (before,) = watched.told
-    watched.told.clear()
+    (before,) = watched.received
+    watched.received.clear()
     _, summary = runner.train(config)
     assert watched.closed == ["interrupted", "success"]
-    assert watched.told[0] == before
-    assert watched.told[1]["test/accuracy"] == summary["test/accuracy"]
+    assert watched.received[0] == before
+    assert watched.received[1]["test/accuracy"] == summary["test/accuracy"]
     runner.train(config)
     assert len(watched.closed) == 2
 
