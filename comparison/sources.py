@@ -197,10 +197,10 @@ def _named(cell: Cell) -> tuple[str, Configuration, dict[str, str]]:
 
 def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration, dict[str, str]]], list[str]]:
     """Return the runs with the best values that a search has found, and the combinations for which it has none."""
-    from sweeps.search import found_jobs  # with Optuna, which other sweeps do without
+    from sweeps.search import best_jobs  # with Optuna, which other sweeps do without
 
     cells, unknown = [], []
-    for name, jobs in found_jobs(sweep):
+    for name, jobs in best_jobs(sweep):
         cells += [_named(job.cell(sweep)) for job in jobs]
         unknown += [] if jobs else [f"{name} (no trial has a result)"]
     return cells, unknown

@@ -143,12 +143,13 @@ def _apply_override(override: str, values: dict[str, Any], places: dict[Key, str
     except YamlError as error:
         mistakes.append(Mistake(key, f"not valid YAML: {error.problem}", COMMAND_LINE))
         return
-    common = values.get(key[0])
-    if common is None and len(key) > 1:
-        default = Configuration.default(key[0]) if key[0] in KEYS else None
+    top, *inner = key
+    common = values.get(top)
+    if common is None and inner:
+        default = Configuration.default(top) if top in KEYS else None
         common = default if isinstance(default, dict) else {}
     try:
-        values[key[0]] = put(common, key[1:], value)
+        values[top] = put(common, tuple(inner), value)
     except NoEntry as error:
         above = ".".join(key[: len(key) - len(error.path)])
         text = f"{above} holds no parameters"

@@ -134,7 +134,7 @@ def join_cluster(sweep: Sweep, address: str) -> Any:
     try:
         if address != "auto":  # Ray itself waits for minutes
             socket.create_connection((host, int(port)), timeout=5).close()
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", runtime_env=environment)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment)
     except (OSError, ValueError, OverflowError, RuntimeError) as error:
         text = f"no Ray at {address!r}, such as head-node:6379 or auto: {first_line(error)}"
         raise sweep.base.error({place: text}) from None
@@ -162,7 +162,8 @@ def _work(setup: Setup, job: Job, key: int, post: Any) -> Report:
 
 def _stop_when_told(post: Any) -> None:
     import ray
+    from ray.exceptions import RayError
 
-    with contextlib.suppress(ray.exceptions.RayError):  # with the sweep's process, Ray ends this one
+    with contextlib.suppress(RayError):  # with the sweep's process, Ray ends this one
         ray.get(post.wait.remote())
     os.kill(os.getpid(), signal.SIGTERM)

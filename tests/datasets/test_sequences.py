@@ -106,10 +106,12 @@ def test_a_loader_joins_texts_beside_their_images(module: Callable[..., DataModu
 
 
 def test_validation_holds_out_a_share_of_each_first_character(module: Callable[..., DataModule], data: DataSet) -> None:
-    assert data.train.strata[:4].tolist() == [1, 0, 3, 0]
+    strata = data.train.strata
+    assert strata is not None
+    assert strata[:4].tolist() == [1, 0, 3, 0]
     runs = [module(valid_fraction=0.4, seed=seed) for seed in (0, 0, 1)]
     for run in runs:
-        held = data.train.strata[run.valid_rows]
+        held = strata[run.valid_rows]
         assert np.bincount(held, minlength=4).tolist() == [4, 2, 0, 2]
     assert np.array_equal(runs[0].valid_rows, runs[1].valid_rows)
     assert not np.array_equal(runs[0].valid_rows, runs[2].valid_rows)

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -65,9 +66,14 @@ def write(folder: Path, more: str = "") -> Path:
 
 def start(*words: str) -> subprocess.Popen[str]:
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     return subprocess.Popen(
-        [sys.executable, *words], cwd=ROOT, env=variables, text=True, start_new_session=True, **pipes
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
 
 
@@ -209,7 +215,7 @@ def test_the_processes_of_a_sweep_listen_nowhere(tmp_path):
     try:
         for process in [psutil.Process(sweep.pid), *psutil.Process(sweep.pid).children(recursive=True)]:
             assert process.net_connections("inet") == []
-            for place in {c.laddr for c in process.net_connections("unix") if c.laddr and c.laddr[0] == "/"}:
+            for place in {str(c.laddr) for c in process.net_connections("unix") if str(c.laddr).startswith("/")}:
                 assert Path(place).parent.stat().st_mode & 0o077 == 0
     finally:
         sweep.send_signal(signal.SIGTERM)
@@ -259,7 +265,7 @@ class Scripted:
         self.started.append(name)
         self._at_work.append((key, name))
 
-    def reports(self) -> Iterator[tuple[int, Progress | Crash | Stopped | Outcome]]:
+    def reports(self) -> Iterator[tuple[int, Any]]:
         key, name = self._at_work.popleft()
         yield key, Progress(1, 2, "valid/accuracy", 0.5)
         end = self.ends[name].pop(0) if self.ends.get(name) else Outcome(name, "finished", None, {})

@@ -267,10 +267,7 @@ def test_mistakes_of_a_search_are_told_at_once_whatever_their_kind(tmp_path):
         ("{seeds: 2, search: 3}", "config.yml:1: sweep.search: must be a mapping with ranges and trials"),
         ("{grid: {zz: [{name: x, seed: 1}, {name: x, seed: 2}]}}", "config.yml:1: sweep.grid.zz: holds 'x' twice"),
         ("{grid: {yy: [{seed: 1}], zz: [{seed: 2}]}}", "sweep.grid.zz: seed is varied by sweep.grid.yy already"),
-        (
-            "{grid: {num_workers: [0, 2]}}",
-            "sweep.grid.num_workers: has no effect on results: all its values",
-        ),
+        ("{grid: {num_workers: [0, 2]}}", "sweep.grid.num_workers: has no effect on results: all its values"),
         (
             "{grid: {zz: [{notes: a}, {cache: none}]}}",
             "config.yml:1: sweep.grid.zz: has no effect on results: all its values",
