@@ -212,7 +212,7 @@ def without(piece: str) -> Callable[[Path], object]:
     return remove
 
 
-def annotations(**variables: object) -> Callable[[Path], object]:
+def with_annotations(**variables: object) -> Callable[[Path], object]:
     return lambda source: savemat(source / "cars_annos.mat", variables)
 
 
@@ -258,10 +258,10 @@ OLDER: list[tuple[Callable[[Path], object], str]] = [
     (with_car(Car("train", 0, (1, 1, 9, 9), 1)), "000007.jpg: class 0 is outside 1..196"),
     (with_car(Car("test", 197, (1, 1, 9, 9), 1)), "000007.jpg: class 197 is outside 1..196"),
     (with_car(Car("test", 5, (9, 1, 3, 9), 1)), "test/000007.jpg: (9, 1, 3, 9) in 20 x 16 pixels"),
-    (annotations(other=[1]), "cars_annos.mat: lacks annotations, class_names (found: other)"),
-    (annotations(annotations=[1], class_names=class_names(NAMES)), "annotations lack the field"),
+    (with_annotations(other=[1]), "cars_annos.mat: lacks annotations, class_names (found: other)"),
+    (with_annotations(annotations=[1], class_names=class_names(NAMES)), "annotations lack the field"),
     (
-        annotations(annotations=annotation_table([{"fname": "1.jpg"}]), class_names=class_names(NAMES)),
+        with_annotations(annotations=annotation_table([{"fname": "1.jpg"}]), class_names=class_names(NAMES)),
         "(found: fname)",
     ),
 ]
