@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from configuration.schema import Configuration
-from datasets import build_dataset, data_module
+from datasets import build_dataset
 from datasets.base import DataSet, ImageTable
 from datasets.data_module import DataModule
 from losses.torch_losses import TorchLoss
@@ -81,8 +81,8 @@ def test_labels_that_are_wrong_on_purpose_are_checked_too(corruption: str, label
         labels[:] = label
         return labels
 
-    monkeypatch.setattr(data_module, "read_noisy_labels", corrupt)
-    monkeypatch.setattr(data_module, "symmetric_noise", corrupt)
+    monkeypatch.setattr("datasets.label_noise.read_noisy_labels", corrupt)
+    monkeypatch.setattr("datasets.label_noise.symmetric_noise", corrupt)
     value = "labels.npy" if corruption == "noisy_labels" else 0.5
     with pytest.raises(DataError, match=r"the training part has [\d]+ labels outside 0 to 9"):
         DataModule(quick(**{corruption: value}), build_dataset("digits"), (8, 8))

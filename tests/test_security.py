@@ -749,7 +749,7 @@ def test_a_database_that_was_deleted_amid_a_run_is_told_in_one_warning(tmp_path:
     capfd.readouterr()
     caplog.clear()
     (tmp_path / "mlflow.db").unlink()
-    with pytest.warns(UserWarning, match=r"^mlflow: MlflowException: .* the run goes on without it"):
+    with pytest.warns(UserWarning, match=r"^mlflow: MlflowException: .* the run continues without it"):
         tracker.log_metrics({"a": 1.0}, 1)
     assert (capfd.readouterr(), caplog.records) == (("", ""), [])
 

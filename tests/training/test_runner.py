@@ -399,7 +399,7 @@ def test_a_learning_rate_that_the_schedule_replaces_earns_a_warning(schedule, pa
 
 
 def test_a_tracker_that_fails_costs_a_warning_and_not_the_run(quick):
-    with pytest.warns(UserWarning, match="mlflow: .*; the run goes on without it"):
+    with pytest.warns(UserWarning, match="mlflow: .*; the run continues without it"):
         _, summary = runner.train(quick(num_epochs=1, trackers="[mlflow]", mlflow_uri="nonsense://x"))
     assert summary["epochs_run"] == 1
 
@@ -408,7 +408,7 @@ def test_a_tracker_that_failed_is_told_the_run_once_it_works(quick, tmp_path):
     from mlflow.tracking import MlflowClient
 
     settings = {"num_epochs": 2, "trackers": "[mlflow]"}
-    with pytest.warns(UserWarning, match="once the run is finished, the same command tells it again"):
+    with pytest.warns(UserWarning, match="after the run, the same command sends it again"):
         folder, summary = runner.train(quick(**settings, mlflow_uri="nonsense://x"))
     assert folder.unreported.exists()
     for _ in range(2):
