@@ -723,7 +723,8 @@ def test_the_advised_command_opens_the_dashboard_of_a_folder_of_any_name(output,
     monkeypatch.chdir(tmp_path)
     assert dashboard_command(output) == f"make dashboard OUTPUT={shown}"
     words = ["sh", "-c", f"{dashboard_command(output)} PORT=5000 PYTHON=echo"]
-    make = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    plain = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    make = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=plain)
     assert make.stdout == f"-m tracking.dashboard {output} 5000\n"
     with pytest.raises(ConfigError, match=re.escape(f"no runs in {output} yet; python train.py creates one")):
         dashboard.serve([output, "5000"])
