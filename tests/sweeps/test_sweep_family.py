@@ -39,7 +39,7 @@ CONFIG = partial(SimpleNamespace, mlflow_uri=None, experiment_name="e")
 FAMILY = Family("e", "mine-0", varied={"seed": "0 | 1", "optimizer_params.lr": "0.1", "loss": "A | B"}, num_runs=4)
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ("--shard", "1/1")
-"""All runs, one after the other in this process, without Ray."""
+"""All runs, one after the other in this process."""
 TEXT = """\
 dataset: digits
 convert_to_grayscale: true
