@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from string import Template
 
 from evaluation import in_yaml
 from evaluation.findings import INTERVAL, Figure, Findings, Table
@@ -12,7 +11,7 @@ from evaluation.glossary import meaning
 from evaluation.record import Conditions, Evaluated, Record
 from runs.folder import RunFolder
 from utils.files import DamagedFile, read_regular, write_atomically
-from utils.html import allowed_text, list_notes, page_style, safe
+from utils.html import allowed_text, list_notes, page_style, page_template, safe
 
 FILE = "report.html"
 MOST_ROWS = 300
@@ -52,7 +51,7 @@ def write_report(record: Record, folder: Path) -> Path:
     style = page_style() + STYLE
     names = list(record.evaluated)
     several = len({_versions(each.conditions) for each in record.evaluated.values()}) > 1
-    text = Template((Path(__file__).parent / FILE).read_text(encoding="utf-8")).substitute(
+    text = page_template(Path(__file__).parent / FILE).substitute(
         policy=f"{POLICY}; style-src {allowed_text(style)}",
         title=safe(f"{facts['run']}: {facts['on']}"),
         style=style,

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from string import Template
 
 from utils.logs import presentable
 
@@ -29,3 +30,9 @@ def page_style() -> str:
 def allowed_text(text: str) -> str:
     """Return the source of a content security policy that allows exactly this text."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+def page_template(file: Path) -> Template:
+    """Return the template of a page from its file, with the head that all pages share: policy, title, style, notes."""
+    head = Path(__file__).with_name("page_head.html").read_text(encoding="utf-8")
+    return Template(head + file.read_text(encoding="utf-8"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from comparison.notes import notes
@@ -21,7 +20,7 @@ from comparison.page.runs import Shown, describe_curves, describe_groups, descri
 from comparison.page.thumbnails import MOST, Unreadable, draw_thumbnails, open_data
 from comparison.panels import Comparison
 from comparison.tables import Table, Text, build_tables
-from utils.html import allowed_text, list_notes, page_style, safe
+from utils.html import allowed_text, list_notes, page_style, page_template, safe
 from utils.logs import presentable
 
 MOST_ROWS, MOST_TABLES = 300, 40
@@ -43,7 +42,7 @@ def write_page(comparison: Comparison) -> str:
         f"script-src {allowed_text(plotly)} {allowed_text(script)}; base-uri 'none'; form-action 'none'"
     )
     data, count = describe(comparison), len(comparison.selection.runs)
-    return Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
+    return page_template(HERE / "page.html").substitute(
         policy=policy,
         title=safe(f"{count:,} run{'s'[: count > 1]} compared by {comparison.options.metric}"),
         notes=list_notes(notes(comparison)),

@@ -20,6 +20,7 @@ from models import ARCHITECTURES
 from runs import code as run_code
 from runs import parameters
 from runs.code import code_changes, code_of, continued_code
+from tests.small_sweep import BASE
 from tests.training.resuming import Died, after_each_save, hurry
 from training import resumption, runner
 from utils.types import ConfigError
@@ -348,21 +349,15 @@ def test_an_evaluation_by_other_code_is_warned_of(quick, code, caplog):
 # -------------------------------------------------------------------------------------------------- of a sweep
 
 
-TEXT = """\
-dataset: digits
-convert_to_grayscale: true
-image_size: null
-architecture: test_resnet
-num_epochs: 1
-batch_size: 128
-optimizer_params: {lr: 0.01}
-trackers: []
-accelerator: cpu
+TEXT = (
+    BASE
+    + """\
 sweep:
   grid:
     loss_function: [HingeLoss, FocalLoss]
   seeds: 2
 """
+)
 HERE = ("--shard", "1/1")
 
 

@@ -21,6 +21,7 @@ from sweeps.description import describe, estimate
 from sweeps.execution import raise_failures
 from sweeps.jobs import Outcome, Shard
 from sweeps.mistakes import find_mistakes
+from tests.small_sweep import BASE
 from training import runner
 from utils.types import TrainingError
 
@@ -28,21 +29,15 @@ pytestmark = pytest.mark.usefixtures("plain_log", "quiet_runs")
 
 HERE = ("--shard", "1/1")
 """All runs, one after the other in this process."""
-TEXT = """\
-dataset: digits
-convert_to_grayscale: true
-image_size: null
-architecture: test_resnet
-num_epochs: 1
-batch_size: 128
-optimizer_params: {lr: 0.01}
-trackers: []
-accelerator: cpu
+TEXT = (
+    BASE
+    + """\
 sweep:
   grid:
     loss_function: [CrossEntropyLoss, FocalLoss]
   seeds: 2
 """
+)
 
 
 def ended(capsys) -> list[str]:
