@@ -59,7 +59,7 @@ DAMAGED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EncodedImage:
     """An image file's content that lies inside another file, such as a row of a table.
 
