@@ -74,7 +74,7 @@ def test_code_that_decides_a_result_is_recorded_and_no_other():
     assert {
         *("losses/base.py", "losses/center.py", "losses/wrapping.py", "losses/torch_losses.py"),
         *("models/classifier.py", "models/networks/ghostnet.py", "datasets/sets/digits.py"),
-        *("datasets/augmentation/cutmix.py", "datasets/stream/image_stream.py", "datasets/stream/sampling.py"),
+        *("datasets/augmentation/mixing.py", "datasets/stream/image_stream.py", "datasets/stream/sampling.py"),
         *("metrics/tally.py", "metrics/classification.py"),
         *("training/averaging.py", "training/optimization.py", "utils/seeding.py"),
     } <= found.keys()
