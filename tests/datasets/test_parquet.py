@@ -159,7 +159,7 @@ def test_one_image_in_many_rows_is_refused_before_it_is_unpacked_into_all_of_the
     nested: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory, rows = 10**7, 2_000  # of 10^5 bytes: twenty times the memory
-    images = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array([bytes(10**5)])).cast(pa.binary())
+    images = pa.array([bytes(10**5)] * rows)
     column = pa.StructArray.from_arrays([images], ["bytes"]) if nested else images
     pq.write_table(pa.table({"image": column, "label": [0] * rows}), tmp_path / "train.parquet")
     del images, column
@@ -167,7 +167,7 @@ def test_one_image_in_many_rows_is_refused_before_it_is_unpacked_into_all_of_the
     before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
     pa.set_memory_pool(pool)
     try:
-        with pytest.raises(DataError, match=r"0\.0 GB, more than this machine's memory of 0\.0 GB; write them to files"):
+        with pytest.raises(DataError, match=r"0\.0 GB, more than this machine's memory of 0\.0 GB; write"):
             read_part([tmp_path / "train.parquet"])
     finally:
         pa.set_memory_pool(before)
