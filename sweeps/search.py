@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from runs.folder import DamagedFile, RunFolder
 from runs.identity import identity, is_default, settings_of
 from sweeps.block import Search
 from sweeps.cells import Sweep, by_seed, cell
-from sweeps.jobs import Job, Outcome, Trial
+from sweeps.jobs import Job, Jobs, Outcome, Trial
 from sweeps.sampling import build_pruner, build_sampler, distributions, values_of
 
 FILE = "searches.log"
@@ -46,7 +46,7 @@ NAMED_BY = (
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
-class SearchJobs:
+class SearchJobs(Jobs):
     """The runs of a search: trials of all combinations in turn, then the best values on the other seeds.
 
     A trial that failed counts as one: a loss that is not finite is an answer, too.
@@ -55,7 +55,7 @@ class SearchJobs:
     def __init__(self, sweep: Sweep) -> None:
         self.studies = [_Study(sweep, seeds) for seeds in by_seed(sweep)]
         self.total = sum(study.left for study in self.studies)
-        self.given_up: Sequence[Outcome] = [outcome for study in self.studies for outcome in study.given_up()]
+        self.given_up = [outcome for study in self.studies for outcome in study.given_up()]
 
     def next(self) -> Job | None:
         ready = [study for study in self.studies if study.is_ready()]

@@ -25,7 +25,7 @@ from runs.folder import RunFolder
 from sweeps import execution, ray_cluster, worker
 from sweeps.cells import load_sweep
 from sweeps.execution import run_side_by_side
-from sweeps.jobs import EveryCombination, Job, Outcome
+from sweeps.jobs import Jobs, Job, Outcome
 from sweeps.mistakes import find_mistakes
 from sweeps.processes import IMPORTED
 from sweeps.resources import Machine, Share, environments, places, share_of_a_run
@@ -293,7 +293,7 @@ def execute(tmp_path, monkeypatch):
 
         monkeypatch.setattr(execution, "start_executor", start)
         try:
-            return executor, run_side_by_side(sweep, EveryCombination(sweep))
+            return executor, run_side_by_side(sweep, Jobs(sweep))
         except (TrainingError, Interrupted) as error:
             return executor, error
 

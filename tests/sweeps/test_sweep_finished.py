@@ -14,7 +14,7 @@ from runs.folder import RunFolder
 from sweeps import earlier_runs
 from sweeps.cells import Sweep, expand, load_sweep
 from sweeps.earlier_runs import FinishedRuns
-from sweeps.jobs import EveryCombination, Outcome
+from sweeps.jobs import Jobs, Outcome
 from sweeps.mistakes import find_mistakes
 from sweeps.search import SearchJobs
 from sweeps.worker import train_cell
@@ -110,7 +110,7 @@ def test_data_are_read_once_and_not_where_no_run_can_be_finished(file, monkeypat
     assert len(loaded) == 1
 
 
-def do_all(jobs: SearchJobs | EveryCombination, sweep: Sweep) -> None:
+def do_all(jobs: SearchJobs | Jobs, sweep: Sweep) -> None:
     while (job := jobs.next()) is not None:
         jobs.end(job, train_cell(job.cell(sweep)))
 

@@ -17,7 +17,7 @@ from sweeps.block import PRUNERS, SAMPLERS
 from sweeps.callbacks import Pruned, Pruning
 from sweeps.cells import Sweep, load_sweep, planned
 from sweeps.description import describe
-from sweeps.jobs import EveryCombination, Job, Outcome, Shard
+from sweeps.jobs import Jobs, Job, Outcome, Shard
 from sweeps.mistakes import find_mistakes
 from sweeps.search import FILE, SearchJobs, best_jobs, load_study, study_name
 from training import runner
@@ -196,7 +196,7 @@ def test_what_was_found_is_each_combination_with_its_best_values_on_all_seeds(re
 
 
 def test_a_changed_setting_is_another_search(read):
-    numbers = EveryCombination(read()).next()
+    numbers = Jobs(read()).next()
     assert numbers is not None
     names = {study_name(read(*change), numbers.numbers) for change in ([], ["dropout=0.1"], ["sweep.search.trials=9"])}
     assert len(names) == 3
