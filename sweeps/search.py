@@ -168,16 +168,9 @@ class _Study:
 
 
 def best_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
-    """Yield each combination's name and its runs with the best values on all seeds; none before it has a result.
-
-    Nothing is written.
-    """
-    search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
-    known = _known_names(file)
-    for seeds in by_seed(sweep):
-        name = _name_in(known, sweep, seeds[0])
-        study = load_study(sweep, file, name) if name in known else None
-        drawn = best_values(study, search) if study is not None and _has_best(study) else None
+    """Yield each combination's name and its runs with the best values on all seeds; none before it has a result."""
+    for name, seeds, study in _existing_studies(sweep):
+        drawn = best_values(study, search_of(sweep)) if study is not None and _has_best(study) else None
         yield name, [] if drawn is None else [Job(numbers, drawn) for numbers in seeds]
 
 
@@ -186,22 +179,23 @@ def jobs_left(sweep: Sweep, concerned: Callable[[tuple[int, ...]], bool]) -> lis
 
     Args: concerned: tells which runs count, by the numbers of their points.
     """
-    search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
-    storage = _storage(file) if file.is_file() else None
-    known = _known_names(file)
-    left = []
-    for seeds in by_seed(sweep):
-        if not any(map(concerned, seeds)):
-            continue
-        name = _name_in(known, sweep, seeds[0])
-        if storage is None or name not in known:
-            return None
-        study = optuna.load_study(study_name=name, storage=storage)  # which writes nothing
-        trials = study.get_trials(deepcopy=False)
-        if len(trials) < search.trials or any(trial.state not in ENDED for trial in trials):
-            return None
-        left += [Job(numbers, best_values(study, search)) for numbers in seeds[1:] if _has_best(study)]
+    search, left = search_of(sweep), list[Job]()
+    for _, seeds, study in _existing_studies(sweep):
+        if any(map(concerned, seeds)):
+            trials = [] if study is None else study.get_trials(deepcopy=False)
+            if study is None or sum(trial.state in ENDED for trial in trials) < max(search.trials, len(trials)):
+                return None
+            left += [Job(numbers, best_values(study, search)) for numbers in seeds[1:] if _has_best(study)]
     return left
+
+
+def _existing_studies(sweep: Sweep) -> Iterator[tuple[str, list[tuple[int, ...]], optuna.Study | None]]:
+    """Yield for each combination its study's name, its runs by seed, and the study if there is one; write nothing."""
+    file = Path(sweep.base.output_path).absolute() / FILE
+    known = _known_names(file)
+    for seeds in by_seed(sweep):
+        name = _name_in(known, sweep, seeds[0])
+        yield name, seeds, optuna.load_study(study_name=name, storage=_storage(file)) if name in known else None
 
 
 def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:

@@ -461,7 +461,7 @@ def test_values_that_mean_the_same_run_are_refused_in_words(tmp_path, grid, told
     ],
 )
 def test_values_that_differ_in_some_runs_are_not_refused(tmp_path, grid):
-    read(tmp_path, f"dataset: digits\nsweep: {{grid: {grid}}}\n")
+    check_together(sweep(tmp_path, f"dataset: digits\nsweep: {{grid: {grid}}}\n"))
 
 
 def test_runs_that_are_the_same_as_others_are_named(tmp_path):

@@ -17,7 +17,7 @@ from sweeps.block import PRUNERS, SAMPLERS
 from sweeps.callbacks import Pruned, Pruning
 from sweeps.cells import Sweep, load_sweep, planned
 from sweeps.description import describe
-from sweeps.jobs import Jobs, Job, Outcome, Shard
+from sweeps.jobs import Job, Jobs, Outcome, Shard
 from sweeps.mistakes import find_mistakes
 from sweeps.search import FILE, SearchJobs, best_jobs, load_study, study_name
 from training import runner
