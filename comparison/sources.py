@@ -157,9 +157,6 @@ def _run_folders(place: Path, depth: int) -> Iterator[Path]:
                 yield from _run_folders(Path(inner.path), depth - 1)
 
 
-# ------------------------------------------------------------------------------------------------- a sweep's runs
-
-
 def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Selection:
     """Find a sweep's runs, or the one of a file without, in its output folder by their configurations."""
     sweep = load_sweep(read_configuration(file, overrides, NAME_CHECKS, find_mistakes))

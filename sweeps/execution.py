@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from typing import Protocol
 
 from configuration.schema import Configuration
@@ -152,7 +152,7 @@ def run_side_by_side(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outc
     outcomes = itertools.chain(jobs.given_up, board.outcomes)
     waiting = deque(itertools.islice(unfinished(), 1))
     if waiting:
-        with start_executor(sweep, fresh) as executor, ExitStack() as shown, board:
+        with closing(start_executor(sweep, fresh)) as executor, ExitStack() as shown, board:
             at_work: dict[int, tuple[Job, int]] = {}  # with the number of the attempt, from 1
             keys = itertools.count()
 
@@ -201,9 +201,8 @@ def run_side_by_side(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outc
     return board.outcomes
 
 
-@contextmanager
-def start_executor(sweep: Sweep, fresh: bool) -> Iterator[Executor]:
-    """Start what does the runs of a sweep, and end it behind the block.
+def start_executor(sweep: Sweep, fresh: bool) -> Executor:
+    """Start what does the runs of a sweep.
 
     Raises: ConfigError if there is no cluster at the address, or no machine for a run.
     """
@@ -211,11 +210,7 @@ def start_executor(sweep: Sweep, fresh: bool) -> Iterator[Executor]:
         from sweeps.processes import open_processes as open_executor
     else:
         from sweeps.ray_cluster import open_cluster as open_executor
-    executor: Executor = open_executor(sweep, fresh)
-    try:
-        yield executor
-    finally:
-        executor.close()
+    return open_executor(sweep, fresh)
 
 
 def raise_failures(outcomes: Sequence[Outcome], total: int) -> None:

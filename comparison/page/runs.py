@@ -159,9 +159,6 @@ def describe_groups(view: Shown) -> list[dict[str, Any]]:
     return groups
 
 
-# ---------------------------------------------------------------------------------------------------------- curves
-
-
 def describe_curves(view: Shown) -> tuple[dict[str, Any], list[str]]:
     """Return the curves of the first runs, from metrics.csv, and notes.
 

@@ -19,17 +19,14 @@ import psutil
 import pytest
 
 import train
-from configuration.reading import read_configuration
-from evaluation.catalogue import NAME_CHECKS
 from runs.folder import RunFolder
 from sweeps import execution, ray_cluster, worker
-from sweeps.cells import load_sweep
 from sweeps.execution import run_side_by_side
 from sweeps.jobs import Job, Jobs, Outcome
-from sweeps.mistakes import find_mistakes
 from sweeps.processes import IMPORTED
 from sweeps.resources import Machine, Share, environments, places, share_of_a_run
 from sweeps.worker import Crash, Progress, Setup, Stopped, work
+from tests.small_sweep import BASE, read_sweep
 from utils import signals
 from utils.signals import STATUS, Interrupted, raise_on_signals
 from utils.types import ConfigError, TrainingError
@@ -39,29 +36,14 @@ ROOT = Path(train.__file__).parent
 EXECUTORS = ["processes", pytest.param("ray", marks=pytest.mark.torture)]
 SIGNALS = ["SIGTERM", *(pytest.param(name, marks=pytest.mark.torture) for name in ("SIGINT", "SIGUSR1"))]
 RUNS = 3
-TEXT = """\
-dataset: digits
-convert_to_grayscale: true
-image_size: null
-architecture: test_resnet
-num_epochs: 3
-batch_size: 128
-optimizer_params: {{lr: 0.01}}
-num_workers: 0
-trackers: []
-accelerator: cpu
-output_path: {folder}/output
-logging_dir: {folder}/logs
-sweep:
-  grid:
-    loss_function: [CrossEntropyLoss, FocalLoss, HingeLoss]
-"""
+TEXT = BASE.replace("epochs: 1", "epochs: 3") + "num_workers: 0\n"
+LOSSES = "sweep:\n  grid: {loss_function: [CrossEntropyLoss, FocalLoss, HingeLoss]}\n"
 
 
 def write(folder: Path, more: str = "") -> Path:
     folder.mkdir(exist_ok=True)
     file = folder / "sweep.yml"
-    file.write_text(TEXT.format(folder=folder) + more)
+    file.write_text(f"output_path: {folder}/output\nlogging_dir: {folder}/logs\n{TEXT}{LOSSES}{more}")
     return file
 
 
@@ -219,13 +201,9 @@ def test_what_processes_import_before_they_fork_touches_no_gpu():
     assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
 
 
-# --------------------------------------------------------------------------------------- what every executor is asked
-
-
 def read(tmp_path: Path, *changes: str):
     folders = (f"output_path={tmp_path}/output", f"logging_dir={tmp_path}/logs")
-    words = [*folders, "dataset=digits", "trackers=[]", *changes]
-    return load_sweep(read_configuration(None, words, NAME_CHECKS, find_mistakes))
+    return read_sweep(None, *folders, "dataset=digits", "trackers=[]", *changes)
 
 
 class Scripted:
@@ -268,15 +246,7 @@ def execute(tmp_path, monkeypatch):
     def run(ends, *changes):
         sweep = read(tmp_path, "sweep.grid={batch_size: [2, 4, 8]}", *changes)
         executor = Scripted(sweep, ends)
-
-        @contextlib.contextmanager
-        def start(sweep, fresh):
-            try:
-                yield executor
-            finally:
-                executor.close()
-
-        monkeypatch.setattr(execution, "start_executor", start)
+        monkeypatch.setattr(execution, "start_executor", lambda sweep, fresh: executor)
         try:
             return executor, run_side_by_side(sweep, Jobs(sweep))
         except (TrainingError, Interrupted) as error:
@@ -337,38 +307,32 @@ def test_a_run_is_done_where_the_sweep_says_and_reports_what_another_attempt_may
     assert set(seen) == {(str(tmp_path), "3", True)}
 
 
-# ------------------------------------------------------------------------------------------------- what a run takes
-
-
 @pytest.mark.parametrize(
-    ("machines", "changes", "share", "room"),
+    ("threads", "machines", "changes", "share", "room"),
     [
-        ([Machine(8)], [], Share(1), 8),
-        ([Machine(8, 0, 5 * 2**30)], [], Share(1), 3),
-        ([Machine(8, 0, 1)], [], Share(1), 1),
-        ([Machine(8, 0, 1)], ["sweep.cpus_per_run=2"], Share(2, 0, True), 4),
-        ([Machine(16, 1)], [], Share(16, 1), 1),
-        ([Machine(16, 1)], ["sweep.gpus_per_run=0.25"], Share(4, 0.25, True), 4),
-        ([Machine(16, 4), Machine(16, 4)], [], Share(4, 1), 8),
-        ([Machine(16, 1)], ["accelerator=cpu"], Share(1), 16),
-        ([Machine(16, 1)], ["sweep.cpus_per_run=2"], Share(2, 1, True), 1),
-        ([Machine(2, 4)], [], Share(1, 1), 2),
-        ([Machine(16, 2), Machine(3, 2)], ["sweep.cpus_per_run=4"], Share(4, 1, True), 2),
+        (None, [Machine(8)], [], Share(1), 8),
+        (None, [Machine(8, 0, 5 * 2**30)], [], Share(1), 3),
+        (None, [Machine(8, 0, 1)], [], Share(1), 1),
+        (None, [Machine(8, 0, 1)], ["sweep.cpus_per_run=2"], Share(2, 0, True), 4),
+        (None, [Machine(16, 1)], [], Share(16, 1), 1),
+        (None, [Machine(16, 1)], ["sweep.gpus_per_run=0.25"], Share(4, 0.25, True), 4),
+        (None, [Machine(16, 4), Machine(16, 4)], [], Share(4, 1), 8),
+        (None, [Machine(16, 1)], ["accelerator=cpu"], Share(1), 16),
+        (None, [Machine(16, 1)], ["sweep.cpus_per_run=2"], Share(2, 1, True), 1),
+        (None, [Machine(2, 4)], [], Share(1, 1), 2),
+        (None, [Machine(16, 2), Machine(3, 2)], ["sweep.cpus_per_run=4"], Share(4, 1, True), 2),
+        ("4", [Machine(9)], [], Share(4), 2),
+        ("4", [Machine(2)], [], Share(2), 1),
     ],
 )
-def test_a_run_takes_a_gpu_with_its_part_of_the_cores_or_one_core(
-    tmp_path, monkeypatch, machines, changes, share, room
+def test_a_run_takes_a_gpu_with_its_part_of_the_cores_or_as_many_cores_as_threads(
+    tmp_path, monkeypatch, threads, machines, changes, share, room
 ):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if threads is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
     assert share_of_a_run(read(tmp_path, "sweep.seeds=2", *changes), machines) == share
     assert sum(places(machine, share) for machine in machines) == room
-
-
-def test_as_many_runs_stand_side_by_side_as_their_threads_have_cores(tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    share = share_of_a_run(read(tmp_path, "sweep.seeds=2"), [Machine(9)])
-    assert (share, places(Machine(9), share)) == (Share(4), 2)
-    assert share_of_a_run(read(tmp_path, "sweep.seeds=2"), [Machine(2)]) == Share(2)
 
 
 @pytest.mark.parametrize(
@@ -398,9 +362,6 @@ def test_each_place_sees_its_share_of_the_gpus(monkeypatch, visible, share, expe
 def test_more_than_any_machine_has_is_refused_instead_of_waited_for(tmp_path, machines, change, message):
     with pytest.raises(ConfigError, match=message):
         share_of_a_run(read(tmp_path, "sweep.seeds=2", change), machines)
-
-
-# ---------------------------------------------------------------------------------------------------- a Ray cluster
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999", "no.such.host.example:6379"])
