@@ -18,7 +18,7 @@ from runs.identity import settings_of
 from sweeps.block import as_key
 from sweeps.cells import Sweep, axes_of, cell, combinations, merge, overrides_of
 from sweeps.mistakes import IDLE
-from utils.types import ConfigError
+from utils.types import ConfigError, first_few
 
 if TYPE_CHECKING:
     from sweeps.data import SweepData
@@ -164,12 +164,12 @@ def refuse(sweep: Sweep, problems: dict[Slice, list[str]]) -> None:
     place = f"{sweep.base.place(('sweep', 'grid'))}: sweep.grid"
     for group in alike.values():
         concerned = [numbers for runs in group for numbers in members[runs]]
-        names = [cell(sweep, numbers).name for numbers in concerned[:NAMED]]
+        names = (cell(sweep, numbers).name for numbers in concerned)
         reasons = dict.fromkeys("; ".join(map(str.strip, problems[runs])).replace(":; ", ": ") for runs in group)
         rules = ", ".join(f"{{{show(rule)[1:-1]}}}" for rule in _rules(sweep, group))
         lines += [
-            f"{place}: {len(concerned):,} of {total:,} runs cannot be trained: {some([*reasons], len(reasons))}",
-            f"  {some(names, len(concerned))}",
+            f"{place}: {len(concerned):,} of {total:,} runs cannot be trained: {first_few(reasons, NAMED, '; ')}",
+            f"  {first_few(names, NAMED, '; ')}",
             f"  to leave them out, exclude: [{rules}]",
         ]
     if lines:
@@ -209,12 +209,6 @@ def _are_finished(sweep: Sweep, runs: Slice, finished: FinishedRuns) -> bool:
 
     jobs = jobs_left(sweep, concerned)
     return jobs is not None and all(finished.find(job.cell(sweep)) is not None for job in jobs)
-
-
-def some(texts: Sequence[str], total: int) -> str:
-    """Return the first texts and how many more there are."""
-    more = total - NAMED
-    return "; ".join(texts[:NAMED]) + (f"; and {more:,} more" if more > 0 else "")
 
 
 def _rules(sweep: Sweep, group: Sequence[Slice]) -> list[dict[str, Any]]:

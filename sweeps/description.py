@@ -23,6 +23,7 @@ from sweeps.block import build_axes, is_within
 from sweeps.cells import Sweep, axes_of, by_seed, combinations, count, expand, merge, overrides_of, planned
 from sweeps.checks import identity_of
 from sweeps.jobs import Shard
+from utils.types import first_few
 
 DataSize = Callable[[Configuration], int | None]
 """The number of images in the training part of a data set that was read, None for others."""
@@ -62,7 +63,7 @@ def describe(sweep: Sweep, shard: Shard, size: DataSize = lambda config: None) -
     lines += [*_not_varied(sweep), *(_doubled(sweep) if total <= MOST_LOOKED_AT else ())]
     lines += [f"  {cell.name}" for cell in itertools.islice(shard.of(expand(sweep)), NAMES)]
     lines += [f"  and {mine - NAMES:,} more"] if mine > NAMES else []
-    axes = (f"  {axis.name}: {_some([p.label for p in axis.points], LABELS, ' | ')}" for axis in sweep.axes)
+    axes = (f"  {axis.name}: {first_few([p.label for p in axis.points], LABELS, ' | ')}" for axis in sweep.axes)
     return "\n".join([*lines, "varied", *axes, estimate(sweep, runs, size).text])
 
 
@@ -83,13 +84,8 @@ def _doubled(sweep: Sweep) -> Iterator[str]:
         same.setdefault(identity_of(cell.config), []).append(cell.name)
     if doubled := [names for names in same.values() if len(names) > 1]:
         number = sum(map(len, doubled)) - len(doubled)
-        names = _some([" = ".join(names) for names in doubled], NAMES, "; ")
+        names = first_few([" = ".join(names) for names in doubled], NAMES, "; ")
         yield f"{number:,} of them are the same as others and done once: {names}"
-
-
-def _some(texts: Sequence[str], most: int, between: str) -> str:
-    more = [f"and {len(texts) - most:,} more"] if len(texts) > most else []
-    return between.join([*texts[:most], *more])
 
 
 class Cost(NamedTuple):
@@ -127,7 +123,7 @@ def estimate(sweep: Sweep, runs: Iterable[Sequence[int]], size: DataSize = lambd
         else:
             views = _views(config.loss_function, json.dumps(config.loss_params, default=str))
             total += number * FORWARD_AND_BACKWARD * config.num_epochs * images * views * network
-    why = "; ".join(f"{reason} ({_some([*names], 3, ', ')})" for reason, names in sorted(reasons.items()))
+    why = "; ".join(f"{reason} ({first_few(names, 3)})" for reason, names in sorted(reasons.items()))
     if not total:
         return Cost(total, f"cost: not known: {why}")
     times = [f"{_duration(total / speed)} on {device}" for device, speed in SPEEDS.items()]

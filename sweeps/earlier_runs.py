@@ -21,10 +21,10 @@ from runs.code import Changes, OnChange, accept, changed_parameters, code_change
 from runs.folder import DamagedFile, FolderName, RunFolder, possible_folders, run_folder, run_prefixes
 from runs.identity import read_settings, settings_of
 from sweeps.cells import Cell, Sweep, expand
-from sweeps.checks import some
+from sweeps.checks import NAMED
 from sweeps.jobs import Outcome, Shard
 from tracking import know_the_end
-from utils.types import ConfigError, UserError
+from utils.types import ConfigError, UserError, first_few
 
 NOISE = ("label_noise", "noisy_labels", "noisy_labels_name", "seed", "select_on", "valid_fraction")
 """Keys that decide which labels are wrong, where some are."""
@@ -164,7 +164,7 @@ def _changes_in_words(sweep: Sweep, changed: Sequence[Begun], total: int) -> Ite
         by_change.setdefault(in_words(run.changes, run.parameters), []).append(run.cell.name)
     place = sweep.base.place(("sweep",))
     yield f"{place}: sweep: {len(changed):,} of {total:,} existing runs were trained by other code than is here now"
-    yield from (f"  {words}: {some(names, len(names))}" for words, names in by_change.items())
+    yield from (f"  {words}: {first_few(names, NAMED, '; ')}" for words, names in by_change.items())
 
 
 def _of_grid(sweep: Sweep, shard: Shard) -> Iterator[tuple[Cell, RunFolder]]:

@@ -226,7 +226,7 @@ def test_every_tracker_has_a_reader() -> None:
     assert READERS.keys() == TRACKERS.keys() == BLOCKED.keys()
 
 
-def test_what_was_logged_before_and_after_closing_is_read_back(name: str, run: TrackedRun, output: Path, tmp_path: Path) -> None:
+def test_what_was_logged_is_read_back(name: str, run: TrackedRun, output: Path, tmp_path: Path) -> None:
     config = make_config(output)
     tracker = build(name, run, config)
     assert issubclass(type(tracker), Logger)
