@@ -164,7 +164,8 @@ def refuse(sweep: Sweep, problems: dict[Slice, list[str]]) -> None:
     place = f"{sweep.base.place(('sweep', 'grid'))}: sweep.grid"
     for group in alike.values():
         concerned = [numbers for runs in group for numbers in members[runs]]
-        names = (cell(sweep, numbers).name for numbers in concerned)
+        names = [cell(sweep, numbers).name for numbers in concerned[:NAMED]]
+        names += [""] * (len(concerned) - NAMED)  # counted, not shown
         reasons = dict.fromkeys("; ".join(map(str.strip, problems[runs])).replace(":; ", ": ") for runs in group)
         rules = ", ".join(f"{{{show(rule)[1:-1]}}}" for rule in _rules(sweep, group))
         lines += [
