@@ -25,6 +25,7 @@ from runs.figures import (
     place_picture,
     write_figure,
 )
+from utils.types import shorten
 
 COLOURS = (TRAIN, VALID, "#009E73", "#CC79A7")  # of Okabe and Ito, as those of runs/figures.py
 WIDTH = 24  # characters above an image
@@ -97,8 +98,3 @@ def style_axes(axes: Axes, *percentages: Axis) -> None:
 def to_uint8(image: Tensor) -> np.ndarray:
     """Shapes: [C, H, W] on 0 to 1 -> uint8 [H, W, C]."""
     return (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-
-
-def shorten(text: str, limit: int) -> str:
-    """Cut a text to at most `limit` characters, the last three of them "..." when something was cut."""
-    return text if len(text) <= limit else f"{text[: limit - 3].rstrip()}..."

@@ -15,7 +15,7 @@ from evaluation.subject import Subject
 from losses.ctc import read_by_beams
 from metrics.sequences import edit_distances
 from runs.confusions import plot_places
-from runs.outcomes.texts import character_pairs
+from runs.outcomes import character_pairs
 from utils.types import REJECTED
 
 KINDS = ("sequence",)

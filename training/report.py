@@ -20,7 +20,7 @@ from runs.environment import runtime
 from runs.figures import plot_augmentations, plot_curves
 from runs.folder import RunFolder
 from runs.identity import fingerprint
-from runs.outcomes import outcomes_for
+from runs.outcomes import OUTCOMES
 from runs.records import write_csv
 from tracking import dashboard_command
 from training.callbacks import RunRecord
@@ -250,4 +250,4 @@ def draw_results(
 ) -> None:
     """Draw the curves of the run and the confusions of its test."""
     plot_curves(rows, folder.picture("curves"), folder.path.name, best_epoch)
-    outcomes_for(data.kind).draw_mistakes(outputs, data.classes, folder)
+    OUTCOMES[data.kind].draw_mistakes(outputs, data.classes, folder)
