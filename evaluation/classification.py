@@ -12,11 +12,10 @@ from msgspec import Meta
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
-from evaluation.figures import Cell, plot_wrapped, style_axes
 from evaluation.findings import Findings, percent, wilson
 from evaluation.subject import Answers, Subject
 from runs.confusions import confusion_counts, most_confused, plot_confusion
-from runs.figures import MARK, VALID, new_figure, write_figure
+from runs.figures import MARK, VALID, Cell, new_figure, plot_wrapped, style_axes, write_figure
 from utils.types import REJECTED
 
 NUMBERS = {

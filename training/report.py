@@ -225,10 +225,7 @@ def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_v
     chosen = np.linspace(0, len(stream) - 1, min(num_samples, len(stream))).astype(int)
     rows = [int(stream.rows[position]) for position in chosen]
     views = [
-        [
-            stream.preprocessing.denormalize(stream[(epoch, int(position))].image[0]).clamp(0, 1).numpy()
-            for epoch in range(num_views)
-        ]
+        [stream.preprocessing.denormalize(stream[(epoch, int(position))].image[0]) for epoch in range(num_views)]
         for position in chosen
     ]
     labels = [_label(data, row) for row in rows]
