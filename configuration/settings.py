@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,35 @@ def _read_entry(text: str) -> dict[str, Any]:
     return values if isinstance(values, dict) and len(values) == 1 else {}
 
 
+def flatten(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return a.b -> value for mappings within mappings, what says the same alike.
+
+    Lists become tuples, so that values can be compared in sets, and a square image_size its one side.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= flatten(value, f"{above}{key}.")
+        elif f"{above}{key}" == "image_size" and isinstance(value, (list, tuple)) and len(set(_frozen(value))) == 1:
+            flat[key] = _frozen(value[0])
+        else:
+            flat[f"{above}{key}"] = _frozen(value)
+    return flat
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_frozen(each) for each in value)
+    return tuple(sorted(flatten(value).items())) if isinstance(value, dict) else value
+
+
 def show(value: Any) -> str:
     """Return a value as it stands in YAML, in one line."""
     return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).removesuffix("...\n").strip()
 
 
 shown = functools.lru_cache(maxsize=100_000, typed=True)(show)
-"""The same for hashable values; thousands of groups have the same few."""
+"""The same for values as `flatten` leaves them; thousands of groups have the same few."""
 
 
 def short_labels(values: Iterable[Any]) -> dict[str, str]:
