@@ -24,8 +24,9 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from configuration.schema import KEYS, WITHOUT_INFLUENCE
 from tracking import TRACKERS, build_trackers
-from tracking.base import TrackedRun, Tracker, files_to_copy, filled_in, shorten
+from tracking.base import TrackedRun, Tracker, files_to_copy, filled_in
 from utils.lookup import Entry, load_entry
+from utils.types import shorten
 
 SECRET = "marked-secret-0123456789"
 PARAMS = {
