@@ -521,6 +521,7 @@ def test_a_cycle_that_does_not_fit_the_run_s_steps_is_refused_by_the_check(quick
             "accelerator: cuda: this machine has a CPU, no such device",
         ),
         ({"accelerator": "gpu"}, "accelerator: gpu: this machine has a CPU, no such device"),
+        ({"precision": "16-mixed"}, "precision: 16-mixed is for GPUs; a CPU takes bf16-mixed or 32-true"),
         ({"devices": "4", "batch_size": "8"}, "devices: must be <= 2 here, got 4: this machine has a CPU, 2 CUDA GPUs"),
     ],
 )
