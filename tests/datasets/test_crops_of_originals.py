@@ -249,7 +249,7 @@ def test_kept_originals_are_the_streamed_ones(build, cache, backend, gray):
     assert len(list((cache / "lossbench" / "images").glob("image_folder-*"))) == 3  # train, valid, test
 
 
-def test_another_split_finds_the_kept_originals(build, cache, monkeypatch):
+def test_another_split_finds_the_kept_originals_where_there_was_room(build, cache, monkeypatch):
     build(cache="disk").keep_images()
     loaded, load = [], Preprocessing.load
     monkeypatch.setattr(Preprocessing, "load", lambda *args: (loaded.append(args), load(*args))[1])
@@ -257,6 +257,9 @@ def test_another_split_finds_the_kept_originals(build, cache, monkeypatch):
     data.keep_images()
     assert len(loaded) <= 2 * len(data.valid_rows)  # those validated on before are trained on, and the other way round
     assert len(list((cache / "lossbench" / "images").glob("image_folder-*"))) == 3
+    data = build(cache_limit_gb=1e-6)
+    data.keep_images()
+    assert data.train_stream.needs_preparing  # without room they are decoded again
 
 
 def test_evaluation_and_plain_chains_are_prepared_as_before(build):
