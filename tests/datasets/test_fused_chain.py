@@ -13,9 +13,9 @@ from torchvision import transforms as T
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tf
 
-from datasets.augmentation.cutout import CutOut
 from datasets.augmentation.fused.chain import FusedChain
 from datasets.augmentation.fused.operation import NotFusable
+from datasets.augmentation.transforms import CutOut
 from datasets.stream.draws import Draws
 
 SIZE: tuple[int, int] = (48, 60)
