@@ -8,7 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from utils.lookup import Entry, did_you_mean, keyword_defaults, keywords, load_entry, parameter_problems, source_of
+from utils.lookup import Entry, did_you_mean, keywords, load_entry, parameter_problems, source_of
+from utils.signatures import keyword_defaults
 from utils.types import ConfigError, DataError
 
 if TYPE_CHECKING:

@@ -14,9 +14,12 @@ VALUE_BYTES = 8
 """Of a value that is read, a number or where a text begins; in a file, equal ones take next to nothing."""
 
 
-def memory_problem(files: Iterable[pq.FileMetaData], num_columns: int) -> str | None:
-    """Return what so many columns of files take, read whole, if it is more than this machine's memory, else None."""
-    return exceeds_memory(sum(_num_bytes(each, num_columns) for each in files))
+def memory_problem(files: Iterable[pq.FileMetaData], num_columns: int, held: int = 0) -> str | None:
+    """Return what so many columns of files take, read whole, if it is more than this machine's memory, else None.
+
+    Args: held: bytes that others of these files take already.
+    """
+    return exceeds_memory(held + sum(_num_bytes(each, num_columns) for each in files))
 
 
 def machine_memory() -> float:
