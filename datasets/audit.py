@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.files import in_threads, progress, remember, some
+from datasets.readers.files import in_threads, progress, remembered_pairs, some
 from datasets.readers.images import EncodedImage, stamp_of
 from datasets.sequences import same_label
 
@@ -48,12 +47,8 @@ def shared_rows(train: ImageTable, test: ImageTable) -> Pairs:
         return _equal(enumerate(map(_digest, train.images)), enumerate(map(_digest, test.images)))
     stamp = stamp_of([*train.images, *test.images], "shared")
     stamp = stamp.with_name(f"{stamp.name}-{len(train)}")  # where one part ends counts too
-    try:
-        return [(here, there) for here, there in json.loads(stamp.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):  # not remembered, or not by us
-        pairs = _shared_files(train.images, test.images)
-    remember(stamp, json.dumps(pairs))
-    return pairs
+    files = train.images, test.images
+    return remembered_pairs(stamp, lambda: _shared_files(*files))
 
 
 def _shared_files(train: Sequence[Path | EncodedImage], test: Sequence[Path | EncodedImage]) -> Pairs:

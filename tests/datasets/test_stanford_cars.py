@@ -47,7 +47,7 @@ def test_image_label_and_box_meet_by_name(prepared: Path) -> None:
     assert data.train.boxes.tolist() == [[0, 0, 20, 16], [4, 3, 18, 12], [1, 1, 2, 2]]
     assert data.test.boxes is not None
     assert data.test.boxes.tolist() == [[2, 1, 10, 9]]
-    assert data.notes == ("a sample of Stanford Cars: 3 + 1 of 8,144 + 8,041 images",)
+    assert data.notes == ("a sample: 3 + 1 of 8,144 + 8,041 images",)
     columns = ("", *reversed(COLUMNS), "comment")  # columns are matched by name, too
     write_labels(prepared, "train", [(9, *reversed(row), "x") for row in ROWS["train"]], columns)
     again = stanford_cars(stanford_data_path=str(prepared))
