@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.files import in_threads, progress, remember, some
+from datasets.readers.files import in_threads, progress, remembered_pairs, some
 from datasets.readers.images import EncodedImage, quick_to_name, stamp_of
 from datasets.sequences import same_label
 
@@ -49,12 +48,8 @@ def shared_rows(train: ImageTable, test: ImageTable) -> Pairs:
         return _equal(enumerate(map(_digest, train.images)), enumerate(map(_digest, test.images)))
     stamp = stamp_of(itertools.chain(quick_to_name(train.images), quick_to_name(test.images)), "shared")
     stamp = stamp.with_name(f"{stamp.name}-{len(train)}")  # where one part ends counts too
-    try:
-        return [(here, there) for here, there in json.loads(stamp.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):  # not remembered, or not by us
-        pairs = _shared_files(train.images, test.images)
-    remember(stamp, json.dumps(pairs))
-    return pairs
+    files = train.images, test.images
+    return remembered_pairs(stamp, lambda: _shared_files(*files))
 
 
 def _shared_files(train: Sequence[Path | EncodedImage], test: Sequence[Path | EncodedImage]) -> Pairs:

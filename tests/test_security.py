@@ -410,7 +410,7 @@ def test_an_image_file_of_too_many_bytes_is_not_read(tmp_path: Path, monkeypatch
 
 def test_a_pipe_in_place_of_an_image_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(DataError, match=r"pipe\.jpg: no regular file"):
+    with pytest.raises(DataError, match=r"pipe\.jpg: cannot be read: no regular file"):
         open_image(tmp_path / "pipe.jpg")
 
 

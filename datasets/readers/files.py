@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import re
 import threading
@@ -157,6 +158,16 @@ def cache_root() -> Path:
     # a relative $XDG_CACHE_HOME is to be ignored, says its specification
     cache = os.environ.get("XDG_CACHE_HOME", "")
     return Path(cache if os.path.isabs(cache) else os.path.expanduser("~/.cache"), "lossbench")
+
+
+def remembered_pairs(stamp: Path, compute: Callable[[], list[tuple[int, int]]]) -> list[tuple[int, int]]:
+    """Return pairs of numbers from the file that remembers them, or else compute and remember them."""
+    try:
+        return [(first, second) for first, second in json.loads(stamp.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):  # not remembered, or not by us
+        pairs = compute()
+    remember(stamp, json.dumps(pairs))
+    return pairs
 
 
 def remember(stamp: Path, text: str) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import io
 import os
-import stat
 import struct
 import warnings
 import zlib
@@ -20,6 +19,7 @@ import simplejpeg
 from PIL import Image
 
 from datasets.readers.files import Paths, cache_root, in_threads, list_names, listing, progress, remember
+from utils.files import open_regular
 from utils.types import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -211,10 +211,13 @@ def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tup
 
     Returns: the image as stored and what sets it upright.
     """
+    size = 1
     try:
-        source = io.BytesIO(path.content) if isinstance(path, EncodedImage) else path
-        _refuse_odd_file(path)
-        with Image.open(source, formats=FORMATS) as image:
+        with io.BytesIO(path.content) if isinstance(path, EncodedImage) else open_regular(Path(path)) as source:
+            size = len(path) if isinstance(path, EncodedImage) else os.fstat(source.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise DataError(f"{path}: {size:,} bytes, more than the {MAX_FILE_BYTES:,} allowed")
+            image = Image.open(source, formats=FORMATS)
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise DataError(f"{path}: {image.width} x {image.height} pixels, more than the {limit:,} allowed")
@@ -226,8 +229,7 @@ def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tup
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{path}: more than the {Image.MAX_IMAGE_PIXELS:,} pixels allowed") from None
     except Image.UnidentifiedImageError:
-        empty = (len(path) if isinstance(path, EncodedImage) else os.path.getsize(path)) == 0
-        what = "the file is empty" if empty else f"damaged, or not one of {', '.join(FORMATS)}"
+        what = "the file is empty" if size == 0 else f"damaged, or not one of {', '.join(FORMATS)}"
         raise DataError(f"{path}: {what}") from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
@@ -237,19 +239,6 @@ def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tup
         raise DataError(f"{path}: {what}") from None
     except DAMAGED as error:
         raise DataError(f"{path}: damaged: {error}") from None
-
-
-def _refuse_odd_file(image: ImageFile) -> None:
-    """Raise DataError for a file too large for an image, and for a pipe or device, which might never end."""
-    if isinstance(image, EncodedImage):
-        size = len(image)
-    else:
-        about = os.stat(image)
-        size = about.st_size
-        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
-            raise DataError(f"{image}: no regular file")
-    if size > MAX_FILE_BYTES:
-        raise DataError(f"{image}: {size:,} bytes, more than the {MAX_FILE_BYTES:,} allowed")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
