@@ -23,6 +23,7 @@ from tracking import TRACKERS
 from tracking.family import Family, Results
 from utils.lookup import Entry, load_entry
 from utils.secrets import redact, without_secrets
+from utils.types import shorten
 
 IDS_FILE = "trackers.json"
 NOT_COPIED = {"checkpoints", *TRACKERS}
@@ -195,11 +196,6 @@ def _complaint(label: str, tracker: type[Tracker], error: Exception) -> str:
     else:
         remedy = f"{tracker.remedy}; after the run, the same command sends it again"
     return f"{label}: {reason}; the run continues without it. Remedy: {remedy}"
-
-
-def shorten(text: str, limit: int) -> str:
-    """Cut to at most `limit` characters, the last three of them "..." when something was cut."""
-    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def as_scalar(value: Any) -> Scalar:

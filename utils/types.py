@@ -22,6 +22,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
+def shorten(text: str, limit: int) -> str:
+    """Cut a text to at most `limit` characters, the last three of them "..." when something was cut."""
+    return text if len(text) <= limit else f"{text[: limit - 3].rstrip()}..."
+
+
 class UserError(Exception):
     """A user's mistake: the scripts print it without a traceback and exit with status 2.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 import importlib.util
+import inspect
 import json
 import math
 import re
@@ -23,9 +24,10 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from configuration.schema import KEYS, WITHOUT_INFLUENCE
-from tracking import TRACKERS, build_trackers
-from tracking.base import TrackedRun, Tracker, files_to_copy, filled_in, shorten
+from tracking import TRACKERS, build_trackers, mlflow_store
+from tracking.base import TrackedRun, Tracker, files_to_copy, filled_in
 from utils.lookup import Entry, load_entry
+from utils.types import shorten
 
 SECRET = "marked-secret-0123456789"
 PARAMS = {
@@ -452,6 +454,7 @@ def test_only_rank_zero_tracks(name: str, run: TrackedRun, output: Path, monkeyp
 def test_a_store_that_was_not_created_whole_is_created_anew(
     run: TrackedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mlflow_store, "_create", inspect.unwrap(mlflow_store._create))
     output = tmp_path / "another"
     config = SimpleNamespace(output_path=str(output), experiment_name="e", mlflow_uri=None)
     with monkeypatch.context() as patch:
