@@ -50,7 +50,8 @@ def test_improvements_that_a_paper_prints_stand_beside_ours(tmp_path, recipe):
     numbers = [each for each in reference.numbers if each.improvement_over and each.metric in (None, "test/accuracy")]
     assert numbers
     sign = -1 if reference.printed == "error" else 1
-    for place, cell in enumerate(expand(sweep)):
+    first = sweep.block.seed_list[:1]
+    for place, cell in enumerate(cell for cell in expand(sweep) if cell.config.seed in (first or [sweep.base.seed])):
         gains = [sign * each.value / 100 for each in numbers if belongs(each.cell, cell.config.values())]
         accuracy = 0.5 + max(gains, default=-0.01) + 0.01
         folder = leave(tmp_path, f"seed={cell.config.seed}", suffix=f"-{place + 2}", accuracy=accuracy)

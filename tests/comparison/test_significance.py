@@ -117,7 +117,8 @@ def test_the_interval_is_seeded_and_close_to_that_of_the_normal_distribution():
     assert bootstrap_interval(differences[::-1]) == (low, high)
 
 
-def test_95_percent_of_the_intervals_hold_the_truth():
+def test_95_percent_of_the_intervals_hold_the_truth(monkeypatch):
+    monkeypatch.setattr("comparison.significance.RESAMPLES", 1000)
     random = np.random.default_rng(1)
     chances = [0.15, 0.75, 0.1]  # of -1, 0 and 1: the truth is -0.05
     samples = (random.choice([-1.0, 0.0, 1.0], size=300, p=chances) for _ in range(300))

@@ -184,11 +184,6 @@ def test_each_network_is_shown_each_size_once(file, monkeypatch):
     assert sorted(seen) == sorted([("test_resnet", (8, 8)), ("nllr_net", (8, 8))] * 2)  # as it is, and resized to it
 
 
-def test_a_sweep_of_smoke_needs_no_data(file):
-    sweep = read_sweep(file, "smoke=true")
-    assert checked(sweep).size(sweep.base) is not None  # of made-up images
-
-
 @pytest.fixture
 def loaded(monkeypatch) -> list[Configuration]:
     """The configurations whose data was read."""
@@ -200,6 +195,7 @@ def loaded(monkeypatch) -> list[Configuration]:
 @pytest.mark.parametrize(
     ("changes", "read"),
     [
+        (["smoke=true"], ["made_up"]),
         (["sweep.grid={dataset: [digits, image_folder], dropout: [0, 0.1, 0.2]}"], ["digits", "image_folder"]),
         (
             ["sweep.grid={dataset: [image_folder, plates, made_up]}", "sweep.exclude=[{dataset: plates}]"],
