@@ -72,14 +72,11 @@ NonNegative = Annotated[int, Meta(ge=0)]
 PositiveFloat = Annotated[float, Meta(gt=0)]
 
 
+@functools.cache
 def declarations(name: str) -> dict[str, Any]:
     """Return the declarations in an evaluation's file, NUMBERS among them; its module is not imported."""
-    return _declarations(EVALUATIONS[name].location.partition(":")[0])
-
-
-@functools.cache
-def _declarations(module: str) -> dict[str, Any]:
-    assignments = (node for node in ast.parse(source_of(module)).body if isinstance(node, ast.Assign))
+    body = ast.parse(source_of(EVALUATIONS[name].location.partition(":")[0])).body
+    assignments = (node for node in body if isinstance(node, ast.Assign))
     values = ((getattr(node.targets[0], "id", ""), node.value) for node in assignments)
     return {name: ast.literal_eval(value) for name, value in values if name in ("NUMBERS", "KINDS", "ON_REQUEST")}
 

@@ -151,12 +151,6 @@ def augmented_stream(
         }
     if not any(chains.values()):
         raise NotApplicable("the run trains without augmentation" + (f", and {key} is not set" if key else ""))
-    return ImageStream(
-        stream.table,
-        stream.rows if positions is None else stream.rows[positions],
-        stream.preprocessing,
-        views=views,
-        seed=config.seed,
-        backend=config.augment_backend,
-        **chains,
-    )
+    rows = stream.rows if positions is None else stream.rows[positions]
+    options = {"views": views, "seed": config.seed, "backend": config.augment_backend, **chains}
+    return ImageStream(stream.table, rows, stream.preprocessing, **options)

@@ -117,14 +117,10 @@ def write_json(predictions: Predictions, path: Path) -> None:
 
     Each of pictures has image, prediction (null if rejected) and likeliest.
     """
-    pictures = [
-        {
-            "image": _as_text(image),
-            "prediction": guess.name,
-            "likeliest": [{"class": name, "probability": probability} for name, probability in guess.likeliest],
-        }
-        for image, guess in predictions.images
-    ]
+    pictures = []
+    for image, guess in predictions.images:
+        likeliest = [{"class": name, "probability": probability} for name, probability in guess.likeliest]
+        pictures.append({"image": _as_text(image), "prediction": guess.name, "likeliest": likeliest})
     unreadable = [printable(line) for line in predictions.unreadable]
     meaning = "posterior" if predictions.calibrated else "convention"
     values = {"probabilities": meaning, "pictures": pictures, "unreadable": unreadable}

@@ -24,32 +24,12 @@ PARAMS_OF = {"dataset": "data_params", "loss_function": "loss_params"}
 """Settings whose parameters have a key of another name."""
 SHOWN_IF_NULL = ("lr_scheduler",)
 POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
-STYLE = """
-figure { margin: 14px 0; } figure .wide { margin: 6px 0; max-height: none; }
-figure img { width: auto; max-width: max(min(100%, 1000px), 680px); height: auto; background: #fff; }
-figure input:checked ~ .wide img { max-width: none; }
-figure label { font-size: .82rem; cursor: pointer; }
-figcaption { color: var(--muted); font-size: .9rem; }
-.wide:has(> .numbers) { max-height: none; } figure .scrolls { display: none; color: var(--muted); font-size: .82rem; }
-@media screen and (max-width: 740px) { figure .scrolls { display: block; } }
-.numbers td.meaning { white-space: normal; min-width: 16em; color: var(--muted); }
-.run td { white-space: normal; overflow-wrap: anywhere; } pre { margin: 0; font-size: .82rem; }
-@media (max-width: 700px) {
-  .numbers tr { display: grid; grid-template-columns: 1fr auto; } .numbers tr > * { border: 0; padding-bottom: 0; }
-  .numbers thead { display: none; } .numbers td { white-space: normal; text-align: right; padding-right: 0; }
-  .numbers td.better { grid-column: 1 / -1; text-align: left; } .numbers td.better:empty { display: none; }
-  .numbers td.meaning { grid-column: 1 / -1; text-align: left; padding: 0 0 8px; border-bottom: 1px solid var(--line); }
-}
-@media print { figure label, figure input { display: none; } }
-details { margin: 12px 0; } summary { cursor: pointer; font-weight: 600; font-size: .95rem; }
-"""
 
 
 def write_report(record: Record, folder: Path) -> Path:
     """Write the page of a record beside its evaluation.json, and return its path."""
     facts = record.facts
-    style = page_style() + STYLE
-    names = list(record.evaluated)
+    style = page_style() + Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     several = len({_versions(each.conditions) for each in record.evaluated.values()}) > 1
     text = page_template(Path(__file__).parent / FILE).substitute(
         policy=f"{POLICY}; style-src {allowed_text(style)}",
@@ -57,8 +37,8 @@ def write_report(record: Record, folder: Path) -> Path:
         style=style,
         notes=list_notes(_introduction(record)),
         run=_run(record, RunFolder(folder.parent)),
-        links=" ".join(f'<a href="#{safe(name)}">{safe(_heading(name))}</a>' for name in names),
-        sections="\n".join(_section(name, record.evaluated[name], several) for name in names),
+        links=" ".join(f'<a href="#{safe(name)}">{safe(_heading(name))}</a>' for name in record.evaluated),
+        sections="\n".join(_section(name, evaluated, several) for name, evaluated in record.evaluated.items()),
     )
     path = folder / FILE
     write_atomically(path, text)

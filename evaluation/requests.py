@@ -24,29 +24,24 @@ class Request:
     """A user's request.
 
     Args:
-        runs: their folders.
+        words: run folders and `key=value`, for an evaluation also `name.parameter=value`.
         on: "test", "valid" or a folder of images.
         only, also: names of evaluations; None without the option.
-        changes: `key=value`, as the configuration spells keys.
     """
 
-    runs: tuple[Path, ...]
+    words: Sequence[str]
     on: str = "test"
     only: tuple[str, ...] | None = None
     also: tuple[str, ...] | None = None
-    changes: tuple[str, ...] = ()
 
-    @classmethod
-    def of(
-        cls,
-        words: Sequence[str],
-        on: str = "test",
-        only: tuple[str, ...] | None = None,
-        also: tuple[str, ...] | None = None,
-    ) -> Request:
-        """Args: words: run folders and `key=value`, for an evaluation also `name.parameter=value`."""
-        runs = tuple(Path(word) for word in words if "=" not in word)
-        return cls(runs, on, only, also, tuple(_as_key(word) for word in words if "=" in word))
+    @property
+    def runs(self) -> list[Path]:
+        return [Path(word) for word in self.words if "=" not in word]
+
+    @property
+    def changes(self) -> list[str]:
+        """The `key=value`, as the configuration spells keys."""
+        return [_as_key(word) for word in self.words if "=" in word]
 
     def check(self) -> None:
         """Raises: ConfigError with every mistake, one per line."""

@@ -247,9 +247,9 @@ def test_mistakes_of_every_kind_are_reported_together(run, capsys):
 def test_parameters_of_the_run_s_own_evaluations_are_accepted(short, capsys):
     folder, _ = runner.train(short(evaluate="[test_time_augmentation]"), sequel=AFTER_TRAINING)
     assert evaluate.main([str(folder.path), "--only", "classification", "classification.pairs=3"]) == 0
-    Request.of([str(folder.path), "test_time_augmentation.views=2"]).check()
+    Request([str(folder.path), "test_time_augmentation.views=2"]).check()
     with pytest.raises(ConfigError, match="attacks is not among"):
-        Request.of([str(folder.path), "attacks.eps=2"]).check()
+        Request([str(folder.path), "attacks.eps=2"]).check()
 
 
 def test_a_run_without_weights_and_one_with_damaged_ones_are_refused(run, capsys):
