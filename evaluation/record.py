@@ -70,7 +70,7 @@ class _FigureInFile(Struct):
     caption: str
 
 
-class _EvaluatedInFile(Struct):
+class _EvaluatedInFile(Struct, omit_defaults=True):
     """One evaluation in the file. Older files hold bare numbers, and `words` that nothing is read from."""
 
     params: dict[str, Any]
@@ -133,18 +133,11 @@ def folder_of(path: Path) -> str | None:
 
 def write_record(record: Record, folder: Path) -> None:
     evaluations = {}
-    for name, evaluated in record.evaluated.items():
-        figures = [{"file": figure.path.name, "caption": figure.caption} for figure in evaluated.findings.figures]
-        evaluations[name] = {
-            "params": evaluated.params,
-            "seconds": round(evaluated.seconds, 3),
-            "conditions": msgspec.to_builtins(evaluated.conditions),
-            "numbers": msgspec.to_builtins(evaluated.findings.results),
-            "details": evaluated.findings.details,
-            "tables": msgspec.to_builtins(evaluated.findings.tables),
-            "pictures": figures,
-            "notes": evaluated.findings.notes,
-        }
+    for name, each in record.evaluated.items():
+        found, figures = each.findings, [_FigureInFile(each.path.name, each.caption) for each in each.findings.figures]
+        numbers: dict[str, Finding | float] = {**found.results}
+        values = each.params, round(each.seconds, 3), numbers, found.details, found.tables, figures, found.notes
+        evaluations[name] = msgspec.to_builtins(_EvaluatedInFile(*values, each.conditions))
     write_json(folder / FILE, {**record.facts, "evaluations": evaluations})
 
 

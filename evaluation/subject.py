@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -175,10 +175,8 @@ def open_subject(path: Path, on: str = "test", overrides: Sequence[str] = ()) ->
 
 def build_subject(folder: RunFolder, config: Configuration, on: str = "test") -> Subject:
     """Build the network and the data of a run by this configuration. Args, Raises: as `open_subject`."""
-    config = with_own_normalization(config)
-    config = structs.replace(
-        config, pretrained=False, weights_path=None, compile=False
-    )  # all weights are in the checkpoint
+    fresh = {"pretrained": False, "weights_path": None, "compile": False}  # all weights are in the checkpoint
+    config = structs.replace(with_own_normalization(config), **fresh)
     # the run may have a schedule that is refused today
     prepared = prepare(structs.replace(config, lr_scheduler=None, lr_scheduler_params={}))
     try:
@@ -200,19 +198,15 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
     classifier: Any = precision.convert_module(prepared.classifier.eval()).to(device)
     if device.type == "cpu" and precision.precision == "32-true":  # up to twice as fast, scores the same to 1e-6
         classifier.to(memory_format=torch.channels_last)
-    classifier.forward = _in_precision(classifier.forward, precision)
-    part = open_part(prepared.data, on)
-    return Subject(folder, config, prepared.data, classifier, part, device, epoch, part.output(folder.path), precision)
+    forward = classifier.forward
 
-
-def _in_precision(forward: Callable[[Tensor], Outputs], precision: Precision) -> Callable[[Tensor], Outputs]:
-    """Return a classifier's forward pass in the precision of its test."""
-
-    def run(image: Tensor) -> Outputs:
+    def forward_in_precision(image: Tensor) -> Outputs:
         with precision.forward_context():
             return forward(precision.convert_input(image))
 
-    return run
+    classifier.forward = forward_in_precision
+    part = open_part(prepared.data, on)
+    return Subject(folder, config, prepared.data, classifier, part, device, epoch, part.output(folder.path), precision)
 
 
 def _refuse_other_classes(folder: RunFolder, classes: Sequence[str]) -> None:
