@@ -121,9 +121,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-# ------------------------------------------------------------------------------------------- a group and its baseline
-
-
 @dataclass(frozen=True)
 class ImageTest:
     """Over the test images, of the networks that were trained.

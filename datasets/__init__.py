@@ -61,8 +61,8 @@ TRANSFORMS = {
 """Transforms of our own; all others are torchvision's."""
 
 MIXINGS = {
-    "MixUp": Entry("datasets.augmentation.mixup:MixUp", "each image and label averaged with another's (Zhang 2017)"),
-    "CutMix": Entry("datasets.augmentation.cutmix:CutMix", "a box of each image replaced by another's (Yun 2019)"),
+    "MixUp": Entry("datasets.augmentation.mixing:MixUp", "each image and label averaged with another's (Zhang 2017)"),
+    "CutMix": Entry("datasets.augmentation.mixing:CutMix", "a box of each image replaced by another's (Yun 2019)"),
 }
 
 

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from configuration.schema import KEYS, Configuration
 from datasets import DATA_KEYS, DATASETS, known_num_classes, mixing_in_words
 from datasets.augmentation.mixing import build_mixing
 from datasets.augmentation.transforms import build_transforms
-from datasets.data_module import DataModule
 from losses import build_loss
 from losses.base import ClassificationLoss
 from models import architecture_problems, weights_problem
@@ -26,6 +25,9 @@ from training import optimization
 from training.networks import for_channels, own_normalization
 from utils.lookup import load_entry, parameter_problems
 from utils.types import ConfigError, Task
+
+if TYPE_CHECKING:
+    from datasets.data_module import DataModule  # with Lightning, which takes a second
 
 LOG = logging.getLogger("lossbench")
 OF_NETWORKS = ("name", "num_classes", "in_channels")

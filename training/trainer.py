@@ -53,7 +53,7 @@ def build_lightning(config: Configuration, **options: Any) -> pl.Trainer:
 
 
 def _missing_device(config: Configuration) -> dict[tuple[str, ...], str]:
-    """Return what is wrong with a named accelerator or number of devices on this machine."""
+    """Return what is wrong with a named accelerator, number of devices or precision on this machine."""
     here = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     here |= {"gpu": here["cuda"] or here["mps"], "tpu": int(importlib.util.find_spec("torch_xla") is not None)}
     has = {"cuda": f"{here['cuda']} CUDA GPU{'s' * (here['cuda'] > 1)}", "mps": "Apple's GPU (mps)"}
@@ -63,6 +63,8 @@ def _missing_device(config: Configuration) -> dict[tuple[str, ...], str]:
         return {("accelerator",): f"{named}: this machine has {words}, no such device; auto takes what there is"}
     if isinstance(wanted, int) and 0 < here["cuda"] < wanted and named in ("cuda", "gpu", "auto"):
         return {("devices",): f"must be <= {here['cuda']} here, got {wanted}: this machine has {words}"}
+    if config.precision == "16-mixed" and (named == "cpu" or (named == "auto" and not here["gpu"])):
+        return {("precision",): "16-mixed is for GPUs; a CPU takes bf16-mixed or 32-true"}  # Lightning takes bf16-mixed
     return {}
 
 

@@ -6,7 +6,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,6 +56,13 @@ DAMAGED_TENSORS = (
     zlib.error,
 )
 """Errors of torch.load and numpy.load for files that are damaged or hold more than tensors."""
+
+
+def first_few(texts: Iterable[str], most: int, separator: str = ", ") -> str:
+    """Return the first texts and how many more there are."""
+    all_texts = list(texts)
+    more = [f"and {len(all_texts) - most:,} more"] if len(all_texts) > most else []
+    return separator.join([*all_texts[:most], *more])
 
 
 def first_line(error: BaseException) -> str:
