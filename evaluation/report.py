@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from evaluation import in_yaml
+from configuration.settings import show
 from evaluation.findings import INTERVAL, Figure, Findings, Table
 from evaluation.glossary import meaning
 from evaluation.record import Conditions, Evaluated, Record
@@ -69,9 +69,9 @@ def _run(record: Record, folder: RunFolder) -> str:
     for key, value in settings.items():
         if key.endswith("_params") or (value is None and key not in SHOWN_IF_NULL):
             continue
-        rows[key.replace("_", " ")] = in_yaml(value)
+        rows[key.replace("_", " ")] = show(value)
         if (params := settings.get(PARAMS_OF.get(key, f"{key}_params"))) is not None:
-            rows[key.replace("_", " ")] += f" ({in_yaml(params)[1:-1] or 'default parameters'})"
+            rows[key.replace("_", " ")] += f" ({show(params)[1:-1] or 'default parameters'})"
     rows["versions"] = "; ".join(dict.fromkeys(_versions(each.conditions) for each in record.evaluated.values()))
     body = "".join(f"<tr><th scope=row>{safe(name)}</th><td>{safe(text)}</td></tr>" for name, text in rows.items())
     whole = ""
@@ -89,7 +89,7 @@ def _section(name: str, evaluated: Evaluated, with_versions: bool) -> str:
     """Args: with_versions: name this evaluation's, as others have other ones."""
     findings, at = evaluated.findings, evaluated.conditions
     conditions = [at.device, at.precision, at.evaluated, _versions(at) if with_versions else ""]
-    params = [f"{key}: {in_yaml(value)}" for key, value in evaluated.params.items()]
+    params = [f"{key}: {show(value)}" for key, value in evaluated.params.items()]
     lead = [f"{evaluated.seconds:.1f} s", ", ".join(filter(None, conditions)), ", ".join(params)]
     parts = [
         f"<p class=lead>{safe('; '.join(filter(None, lead)))}</p>",

@@ -22,7 +22,8 @@ import compare
 import evaluate
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
-from evaluation import EVALUATIONS, in_yaml
+from configuration.settings import show
+from evaluation import EVALUATIONS
 from evaluation.after_training import AFTER_TRAINING
 from evaluation.catalogue import NAME_CHECKS
 from evaluation.evaluating import evaluate as evaluate_run
@@ -403,5 +404,5 @@ def test_evaluations_are_listed_with_their_parameters_without_torch(option):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for name, entry in EVALUATIONS.items():
         _, *parameters = inspect.signature(load_entry(entry)).parameters.values()
-        lines = [f"{name}.{parameter.name}={in_yaml(parameter.default)}" for parameter in parameters]
+        lines = [f"{name}.{parameter.name}={show(parameter.default)}" for parameter in parameters]
         assert re.findall(rf"^ +({name}\..*)", done.stdout, re.MULTILINE) == lines
