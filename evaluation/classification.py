@@ -61,8 +61,7 @@ FEWEST = 20
 def classification(subject: Subject, *, pairs: Annotated[int, Meta(ge=0, le=100)] = 10) -> Findings:
     """Count correct predictions.
 
-    Args:
-        pairs: number of most confused pairs of classes to list and show, 0 to 100.
+    Args: pairs: number of most confused pairs of classes to list and show, 0 to 100.
     """
     answers, findings = subject.answers, Findings("classification")
     target, prediction = answers.target.numpy(), answers.prediction.numpy()

@@ -44,9 +44,7 @@ FLOOR = torch.finfo(torch.float32).tiny
 def human_agreement(subject: Subject, *, labels_path: str | None = None) -> Findings:
     """Compare with CIFAR-10H: labels of about 51 people for each test image of CIFAR-10.
 
-    Args:
-        labels_path: cifar10h-probs.npy; null: in data_path, or input/cifar10.
-
+    Args: labels_path: cifar10h-probs.npy; null: in data_path, or input/cifar10.
     Raises: NotApplicable for images other than CIFAR-10's test part; ConfigError for a missing or wrong file.
     Source: Peterson et al. 2019, "Human uncertainty makes classification more robust", arXiv:1908.07086; Zhang et al.
         2020, arXiv:2011.12562, Table XII, which does not state the direction of its divergence.
@@ -85,9 +83,7 @@ def divergences(people: Tensor, log_probabilities: Tensor) -> Tensor:
 def read_people(path: Path, labels: np.ndarray) -> Tensor:
     """Read the shares of people who chose each class.
 
-    Args:
-        labels: the official ones [N]; if the order is the same, most people agree with most of them.
-
+    Args: labels: the official ones [N]; if the order is the same, most people agree with most of them.
     Shapes: -> [N, K] float64.
     Raises: ConfigError naming what is wrong.
     """

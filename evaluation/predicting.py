@@ -41,9 +41,7 @@ class Predictions(NamedTuple):
 def predict(subject: Subject, paths: Sequence[Path], top: int) -> Predictions:
     """Classify image files in batches, each preprocessed as the run's own images.
 
-    Args:
-        top: number of classes for each, the most likely first.
-
+    Args: top: number of classes for each, the most likely first.
     Raises: DataError naming all files if none can be read.
     """
     preprocessing, loss = preprocessing_of_others(subject.data), subject.classifier.loss
