@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from configuration.settings import show
@@ -113,13 +114,18 @@ def _numbers(evaluation: str, findings: Findings) -> str:
     for name, number in findings.results.items():
         entry = meaning(evaluation, name)
         rows.append(
-            f"<tr><th scope=row>{safe(name)}</th><td>{safe(number.text)}</td>"
+            f"<th scope=row>{safe(name)}</th><td>{safe(number.text)}</td>"
             f"<td class=better>{f'{number.better} is better' if number.better else ''}</td>"
-            f"<td class=meaning>{safe(entry.text) if entry else ''}</td></tr>"
+            f"<td class=meaning>{safe(entry.text) if entry else ''}</td>"
         )
-    head = "".join(f"<th scope=col>{text}</th>" for text in ("number", "value", "", "description"))
-    table = f"<table class=numbers><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f"<div class=wide>{table}</div>"
+    return _wide_table(("number", "value", "", "description"), rows, " class=numbers")
+
+
+def _wide_table(header: Sequence[str], rows: Iterable[str], attributes: str = "") -> str:
+    """Return a table in a box that scrolls if it is wider. Args: rows: cells in HTML."""
+    head = "".join(f"<th scope=col>{safe(name)}</th>" for name in header)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<div class=wide><table{attributes}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _figure(figure: Figure, section: str) -> str:
@@ -154,11 +160,8 @@ def _read_png(path: Path) -> bytes:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th scope=col>{safe(name)}</th>" for name in table.header)
     rows = ("".join(f"<td>{safe(cell)}</td>" for cell in row) for row in table.rows[:MOST_ROWS])
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
     more = len(table.rows) - MOST_ROWS
     rest = f"<p class=lead>and {more:,} more rows in evaluation.json</p>" if more > 0 else ""
-    whole = f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{rest}"
-    opened = " open" if len(table.rows) <= 20 else ""
+    opened, whole = " open" * (len(table.rows) <= 20), _wide_table(table.header, rows) + rest
     return f"<details{opened}><summary>{safe(table.title)} ({len(table.rows):,})</summary>{whole}</details>"

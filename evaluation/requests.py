@@ -46,13 +46,18 @@ class Request:
     def check(self) -> None:
         """Raises: ConfigError with every mistake, one per line."""
         readable = [run for run in self.runs if run_problem(run) is None]
-        lines = [
-            *_name_mistakes(self),
-            *_run_mistakes(self),
-            *filter(None, [part_problem(self.on)]),
-            *_change_mistakes(self.changes, readable),
-            *_parameter_mistakes(self, readable),
-        ]
+        names = []
+        for option, chosen in (("--only", self.only), ("--also", self.also)):
+            if chosen == ():
+                names.append(f"{option}: names no evaluation (python evaluate.py --list)")
+            names += [f"{option}: {problem}" for name in chosen or () if (problem := check_evaluation_name(name))]
+        lines = [*names, *_run_mistakes(self), *filter(None, [part_problem(self.on)])]
+        for run in readable or (None,):
+            if mistakes := _change_mistakes(run, self.changes):
+                lines += mistakes
+                for change in self.changes:  # read together, mistakes of a later stage are not reached
+                    lines += _change_mistakes(run, [change])
+        lines += _parameter_mistakes(self, readable, wrong_names=bool(names))
         if lines:
             raise ConfigError("\n".join(dict.fromkeys(lines)))
 
@@ -103,15 +108,6 @@ def _as_key(word: str) -> str:
     return f"evaluate_params.{word}" if is_evaluation else word
 
 
-def _name_mistakes(request: Request) -> Iterator[str]:
-    for option, names in (("--only", request.only), ("--also", request.also)):
-        if names == ():
-            yield f"{option}: names no evaluation (python evaluate.py --list)"
-        for name in names or ():
-            if problem := check_evaluation_name(name):
-                yield f"{option}: {problem}"
-
-
 def _run_mistakes(request: Request) -> Iterator[str]:
     strays = [str(run) for run in request.runs if str(run) in EVALUATIONS and not run.is_dir()]
     option, names = ("--also", request.also) if request.only is None and request.also else ("--only", request.only)
@@ -126,16 +122,8 @@ def _run_mistakes(request: Request) -> Iterator[str]:
         yield "name a run folder, such as those in output: python evaluate.py RUN"
 
 
-def _change_mistakes(changes: Sequence[str], readable: Sequence[Path]) -> Iterator[str]:
-    """Yield the mistakes in changes of these runs, or of any run if there is none."""
-    for run in readable or (None,):
-        if mistakes := _mistakes_of(run, changes):
-            yield from mistakes
-            for change in changes:  # read together, mistakes of a later stage are not reached
-                yield from _mistakes_of(run, [change])
-
-
-def _mistakes_of(run: Path | None, changes: Sequence[str]) -> list[str]:
+def _change_mistakes(run: Path | None, changes: Sequence[str]) -> list[str]:
+    """Return the mistakes in changes of a run, or of any run for None."""
     try:
         read_configuration(None, changes, NAME_CHECKS) if run is None else read_run(run, changes)
     except ConfigError as error:
@@ -143,9 +131,8 @@ def _mistakes_of(run: Path | None, changes: Sequence[str]) -> list[str]:
     return []
 
 
-def _parameter_mistakes(request: Request, readable: Sequence[Path]) -> Iterator[str]:
+def _parameter_mistakes(request: Request, readable: Sequence[Path], wrong_names: bool) -> Iterator[str]:
     """Yield the mistakes in parameters: of an evaluation that will not run, unknown ones, values out of range."""
-    wrong_names = any(_name_mistakes(request))
     names = _requested_names(request, readable)
     for change in request.changes:
         try:
