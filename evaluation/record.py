@@ -111,24 +111,20 @@ def read_record(folder: Path) -> Record | None:
     return Record(values, {name: _evaluated(folder, name, inner, whole) for name, inner in file.evaluations.items()})
 
 
+def readable_record(folder: Path) -> Record | None:
+    """Return the record in an evaluation's folder; None also for a damaged one, which will be replaced."""
+    try:
+        return read_record(folder)
+    except DamagedFile:
+        return None
+
+
 def resume_record(folder: Path, facts: dict[str, Any]) -> Record:
     """Return a record of these facts, with earlier evaluations of the same weights and images."""
-    try:
-        earlier = read_record(folder)
-    except DamagedFile:
-        earlier = None  # it will be replaced
+    earlier = readable_record(folder)
     if earlier is None or any(earlier.facts.get(name) != facts.get(name) for name in SAME):
         return Record(facts)
     return Record(facts, earlier.evaluated)
-
-
-def folder_of(path: Path) -> str | None:
-    """Return the image folder whose evaluation a folder holds; None if there is none, or no readable record."""
-    try:
-        record = read_record(path)
-    except DamagedFile:
-        return None
-    return None if record is None else record.facts.get("folder")
 
 
 def write_record(record: Record, folder: Path) -> None:

@@ -23,10 +23,10 @@ UNUSABLE_TRANSFORMS = {
     "TenCrop": "it gives several images",
     "LinearTransformation": "it needs matrices",
     "Normalize": "normalize and normalization_params_rgb do it",
-    "ToTensor": "images are converted between image_augmentations and tensor_augmentations anyway",
-    "PILToTensor": "images are converted between image_augmentations and tensor_augmentations anyway",
-    "ToPILImage": "images are converted between image_augmentations and tensor_augmentations anyway",
-    "ConvertImageDtype": "images are converted between image_augmentations and tensor_augmentations anyway",
+    **dict.fromkeys(
+        ("ToTensor", "PILToTensor", "ToPILImage", "ConvertImageDtype"),
+        "images are converted between image_augmentations and tensor_augmentations anyway",
+    ),
 }
 TENSORS_ONLY = dict.fromkeys(TRANSFORMS, "it works on tensors: give it in tensor_augmentations")
 NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoAugmentPolicy", "InterpolationMode"}
