@@ -56,12 +56,12 @@ def human_agreement(subject: Subject, *, labels_path: str | None = None) -> Find
     people = read_people(path, subject.data.data.test.labels)[answers.index]
     divergence, right = divergences(people, answers.log_probabilities.double()), answers.right
     findings = Findings("human_agreement")
-    findings.add("kl", float(divergence.mean()))
+    findings.add("kl", divergence.mean())
     if right.any():
-        findings.add("kl_right", float(divergence[right].mean()))
+        findings.add("kl_right", divergence[right].mean())
     findings.add("right", int(right.sum()))
-    findings.add("top1_agreement", float((answers.prediction == people.argmax(dim=1)).double().mean()))
-    findings.add("human_entropy", float(torch.special.entr(people).sum(dim=1).mean()))
+    findings.add("top1_agreement", (answers.prediction == people.argmax(dim=1)).double().mean())
+    findings.add("human_entropy", torch.special.entr(people).sum(dim=1).mean())
     floored = ((answers.log_probabilities < math.log(FLOOR)) & (people > 0)).any(dim=1)
     if floored.any():
         findings.notes.append(

@@ -184,10 +184,10 @@ def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> 
 def write_label_noise(data: DataModule, folder: RunFolder) -> None:
     """Write which images are trained on with a wrong label, if any are: their row, their true label and that one."""
     true, trained = data.data.train.labels, data.train_table.labels
-    names = ("index", "true_label", "trained_label")
-    rows = [dict(zip(names, (row, true[row], trained[row]), strict=True)) for row in data.wrong_rows.tolist()]
+    rows = data.wrong_rows.tolist()
     if rows:
-        write_csv(folder.label_noise, rows)
+        named = [{"index": row, "true_label": true[row], "trained_label": trained[row]} for row in rows]
+        write_csv(folder.label_noise, named)
 
 
 def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_views: int = 6) -> None:
