@@ -56,7 +56,13 @@ def run(folder: Path, settings: dict[str, Any], environment: dict[str, str], *ar
     for name in ("work", "home", "tmp", "cache"):
         (folder / name).mkdir()
     values = {name: yaml.safe_load(text) for name, text in QUICK.items() if "." not in name}
-    values |= {"optimizer_params": {"lr": 0.01}, "num_epochs": 1, "classes": [0, 1], "loglevel": "DEBUG", "trackers": INSTALLED} | settings
+    values |= {
+        "optimizer_params": {"lr": 0.01},
+        "num_epochs": 1,
+        "classes": [0, 1],
+        "loglevel": "DEBUG",
+        "trackers": INSTALLED,
+    } | settings
     config = folder.with_suffix(".yml")  # beside the folder: it holds tokens itself
     config.write_text(yaml.safe_dump(values))
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW", "NEPTUNE", "WANDB"))}
