@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
 from training import optimization
-from training.checks import NOTHING, Sequel, check_parameters, warn_about_weights
+from training.checks import NOTHING, Sequel, build_schedule, check_parameters, check_schedule, warn_about_weights
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
 from training.rehearsal import try_out
@@ -117,7 +118,8 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         raise ConfigError(f"{corruption}: replaces classes, {config.dataset} holds {data_set.kind}s")
     groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
     data = DataModule(resolved, data_set, size, loss.views, loss.sampling, groups.get(loss.sampling, 1))
-    data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
+    batches = data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
+    check_schedule(config, math.ceil(len(batches) / config.accumulate_batches))
     if config.batch_size > len(data.train_rows):
         LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
 
@@ -126,7 +128,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         loss,
         task,
         functools.partial(optimization.build_optimizer, config.optimizer, **config.optimizer_params),
-        functools.partial(_build_scheduler, config),
+        functools.partial(build_schedule, config),
         channels_last=config.channels_last,
     )
     if loss.start is not None and classifier.own_head is None and task.trained_classifier:
@@ -188,11 +190,6 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
             return build_network(structs.replace(config, **changes), num_classes)
         except UserWarning as warning:
             raise ConfigError(str(warning).replace("it stays fresh", "they must be the same")) from None
-
-
-def _build_scheduler(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
-    params = config.lr_scheduler_params
-    return optimization.build_scheduler(config.lr_scheduler, optimizer, steps, config.num_epochs, **params)
 
 
 @torch.no_grad()

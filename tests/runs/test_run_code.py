@@ -42,7 +42,13 @@ class Edited:
         text = path.read_text()
         assert before in text
         path.write_text(text.replace(before, after, 1))
-        run_code._code.cache_clear()  # as a new process begins
+        forget()
+
+
+def forget() -> None:
+    """Read all code again, as a new process does."""
+    run_code._code.cache_clear()
+    run_code._read_module.cache_clear()
 
 
 @pytest.fixture
@@ -51,9 +57,9 @@ def code(tmp_path, monkeypatch):
     for folder in ("losses", "models", "datasets", "metrics", "training", "utils"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "*.csv"))
     monkeypatch.setattr(run_code, "ROOT", root)
-    run_code._code.cache_clear()
+    forget()
     yield Edited(root)
-    run_code._code.cache_clear()
+    forget()
 
 
 def read(*changes: str):
@@ -73,7 +79,7 @@ def test_code_that_decides_a_result_is_recorded_and_no_other():
     assert {
         *("losses/base.py", "losses/center.py", "losses/wrapping.py", "losses/torch_losses.py"),
         *("models/classifier.py", "models/networks/ghostnet.py", "datasets/sets/digits.py"),
-        *("datasets/augmentation/cutmix.py", "datasets/stream/image_stream.py", "datasets/stream/sampling.py"),
+        *("datasets/augmentation/mixing.py", "datasets/stream/image_stream.py", "datasets/stream/sampling.py"),
         *("metrics/tally.py", "metrics/classification.py"),
         *("training/averaging.py", "training/optimization.py", "utils/seeding.py"),
     } <= found.keys()
@@ -138,7 +144,7 @@ def test_helpers_of_a_loss_count_however_they_are_imported(line, file, code):
 def test_modules_without_influence_are_there(folder):
     assert (ROOT / folder).is_dir()
     for module in (*run_code.WITHOUT_INFLUENCE, *run_code.OF_EVERY_RUN, *run_code.AUGMENTATION, *run_code.ONLY_WITH):
-        assert run_code._is_file(module), module
+        assert run_code.file_of(module) is not None, module
 
 
 BEFORE = 'def f(x, *, a=1.0):\n    """Text."""\n    return x + a  # why\n'

@@ -29,6 +29,7 @@ from runs.checkpoints import load_checkpoint
 from runs.folder import RunFolder
 from tests.conftest import read_quick
 from training import building, callbacks, runner
+from training.trainer import build_lightning
 from utils.types import Batch, ConfigError, DataError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
@@ -474,12 +475,61 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
         ({"mixing": "MixUp", "loss_function": "HingeLoss"}, r"command line: mixing: HingeLoss takes no soft labels"),
         ({"batch_size": "1"}, r"command line: batch_size: each of 1 devices needs 2 images"),
         ({"devices": "99", "batch_size": "64"}, r"command line: devices: each of 99 devices needs 2 images"),
-        ({"accelerator": "tpu"}, r"accelerator: tpu"),
+        ({"accelerator": "tpu"}, r"accelerator: tpu: this machine has a CPU.*, no such device"),
     ],
 )
 def test_wrong_parameters_are_reported_with_their_place_before_training(quick, changes, message):
     with pytest.raises(ConfigError, match=message):
         runner.train(quick(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"lr_scheduler": "OneCycleLR", "lr_scheduler_params": "{max_lr: 0.1, total_steps: 5}"},
+            r"lr_scheduler_params: its cycle has 5 steps, the run 22 \(2 epochs of 11\); leave out total_steps",
+        ),
+        (
+            {
+                "lr_scheduler": "SequentialLR",
+                "lr_scheduler_params": "{schedulers: [{OneCycleLR: {max_lr: 0.1, epochs: 1}}], milestones: []}",
+            },
+            r"lr_scheduler_params.schedulers.0.OneCycleLR: its cycle has 11 steps, the run 22 ",
+        ),
+        (
+            {
+                "lr_scheduler": "OneCycleLR",
+                "lr_scheduler_params": "{max_lr: 0.1, pct_start: 0.5}",
+                "num_epochs": 1,
+                "batch_size": 700,
+            },
+            r"lr_scheduler_params: OneCycleLR cannot divide 2 steps so",
+        ),
+    ],
+)
+def test_a_cycle_that_does_not_fit_the_run_s_steps_is_refused_by_the_check(quick, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        runner.check(quick(**changes))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"accelerator": "cuda"},
+            "accelerator: cuda: this machine has a CPU, no such device",
+        ),
+        ({"accelerator": "gpu"}, "accelerator: gpu: this machine has a CPU, no such device"),
+        ({"precision": "16-mixed"}, "precision: 16-mixed is for GPUs; a CPU takes bf16-mixed or 32-true"),
+        ({"devices": "4", "batch_size": "8"}, "devices: must be <= 2 here, got 4: this machine has a CPU, 2 CUDA GPUs"),
+    ],
+)
+def test_devices_that_are_not_there_are_named_beside_those_that_are(quick, monkeypatch, settings, message):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2 * ("devices" in settings))
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(ConfigError, match=f"^command line: {message}"):
+        build_lightning(quick(**{"accelerator": "auto", **settings}))
 
 
 @pytest.mark.parametrize("backend", ["fused", "torchvision"])
