@@ -22,7 +22,7 @@ ELSEWHERE = {
         "optimizer_params.betas": "betas",
         "optimizer_params.nesterov": "nesterov",
         "num_epochs": "epochs max_epochs n_epochs",
-        "loss_function": "loss loss_fn criterion loss_name",
+        "loss_function": "loss losses loss_fn criterion loss_name",
         "a loss_function of its own, or loss_params of cross entropy": "label_smoothing",
         "architecture": "model model_name network arch backbone net",
         "batch_size": "bs batch train_batch_size",

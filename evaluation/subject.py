@@ -94,14 +94,24 @@ class Subject:
 
     @torch.no_grad()
     def ask(self, stream: ImageStream, label: str) -> Answers:
-        """Return the network's answers for a stream's images. Args: label: names them in the progress bar."""
+        """Return the network's answers for a stream's images.
+
+        Args: label: names them in the progress bar and in the error.
+        Raises: DataError if scores are NaN, of which no number of an evaluation would be right.
+        """
         rows: list[tuple[Tensor, ...]] = []
         for batch in self.batches(stream, label):
             outputs = self.classifier(batch.image[:, 0])
             target = batch.target.padded() if isinstance(batch.target, Sequences) else batch.target
             row: Any = (batch.index, target, outputs.scores, outputs.features.flatten(1).float())
             rows.append(tuple(tensor.cpu() for tensor in (*row, *self.judge(outputs.scores))))
-        return Answers(*(torch.cat(column) for column in zip(*rows, strict=True)))
+        answers = Answers(*(torch.cat(column) for column in zip(*rows, strict=True)))
+        if bad := int(answers.scores.flatten(1).isnan().any(dim=1).sum()):
+            text = "the training has diverged; retrain with a smaller learning rate (optimizer_params.lr)"
+            raise DataError(
+                f"{self.folder.path}: NaN among the scores of {bad:,} of {len(answers.scores):,} {label}: {text}"
+            )
+        return answers
 
     def judge(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss's own prediction and log-probabilities. Shapes: [B, K] -> [B], [B, K]."""
@@ -219,17 +229,11 @@ def build_subject(folder: RunFolder, config: Configuration, on: str = "test") ->
 def _load(classifier: Classifier, path: Path) -> int:
     """Load weights and return their epoch.
 
-    Raises: ConfigError if they are damaged, incomplete or not finite; DataError if they do not fit.
+    Raises: ConfigError if they are damaged, incomplete, of other shapes or not finite.
     """
     try:
         checkpoint = load_checkpoint(path, "state_dict", "epoch")
     except DamagedCheckpoint as damage:
         raise ConfigError(str(damage)) from None
-    try:
-        load_weights_of(classifier, checkpoint["state_dict"], path)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise DataError(
-            f"{path}: the weights do not fit the data's {classifier.judge_tally.num_classes} classes: {reason}"
-        ) from None
+    load_weights_of(classifier, checkpoint["state_dict"], path)
     return checkpoint["epoch"]

@@ -29,6 +29,8 @@ FORK = "forkserver"
 CONTEXT: Any = multiprocessing.get_context(FORK if FORK in multiprocessing.get_all_start_methods() else "spawn")
 IMPORTED = ("torch", "pytorch_lightning", "timm", "training.runner", "evaluation.after_training", "sweeps.callbacks")
 """Modules that the server imports; none of them may touch a GPU, whose state no fork survives."""
+PATIENCE = 3
+"""Seconds that a process without a run has to end."""
 MOMENT = 0.2
 """Seconds after which the sweep looks for signals and processes that died."""
 
@@ -81,8 +83,13 @@ class Processes:
                 pass
 
     def close(self) -> None:
+        """End all processes; one without a run ends by itself, and in order, once nobody can send it one."""
+        for place in self._places:
+            if place.connection is not None:
+                place.connection.close()
         for place in self._places:
             if place.process is not None:
+                place.process.join(PATIENCE if place.key is None else 0)
                 place.process.kill()
                 self._leave(place)
 

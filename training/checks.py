@@ -210,7 +210,7 @@ def check_writable(config: Configuration) -> None:
 
 
 def warn_before_training(config: Configuration, data: DataModule) -> None:
-    """Warn about few validation images, crops of another size than the test images, and odd learning rates."""
+    """Warn about few validation images, crops of another size than the test images, odd learning rates and means."""
     validation = len(data.valid_rows)
     if config.select_on == "valid" and validation < FEW_VALIDATION_IMAGES:
         _warn(
@@ -227,6 +227,10 @@ def warn_before_training(config: Configuration, data: DataModule) -> None:
     rate = config.optimizer_params.get("lr")
     if isinstance(rate, (int, float)) and rate > HIGHEST_LEARNING_RATE:
         _warn(config, "optimizer_params", f"lr is {rate:g}; few optimizers learn with more than 1")
+    used = config.normalization
+    if used is not None and max(used.mean) > 1:
+        key = "normalization_params_grayscale" if config.convert_to_grayscale else "normalization_params_rgb"
+        _warn(config, key, f"mean is {used.mean}, pixels go from 0 to 1; divide mean and std by 255")
 
 
 def warn_about_weights(config: Configuration) -> None:

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytorch_lightning as pl
 import torch
 
-from runs.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of, verify_checkpoint
+from models.classifier import Classifier
+from runs.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of, refuse_other_tensors, tallied
 from runs.folder import RunFolder
 from runs.outcomes import OUTCOMES
 from runs.records import write_json
@@ -48,10 +49,14 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
     return summary
 
 
-def warn_of_selected(folder: RunFolder) -> None:
-    """Say at the start, not days later, that the weights which were selected so far cannot be tested at the end."""
+def check_selected(folder: RunFolder, classifier: Classifier) -> None:
+    """Say at the start, not days later, that the weights which were selected so far cannot be tested at the end.
+
+    Raises: ConfigError if their tensors are not the network's and the loss's.
+    """
     try:
-        verify_checkpoint(folder.best)
+        selected = load_checkpoint(folder.best, "state_dict", mmap=True)
+        refuse_other_tensors(classifier, selected["state_dict"], folder.best, optional=tallied(classifier))
     except DamagedCheckpoint as damage:
         LOG.warning("%s; it holds the weights to test unless a later epoch is better: %s", damage, REMEDY)
 

@@ -72,9 +72,16 @@ def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> 
         targets_tried.append(torch.nn.functional.one_hot(target, num_classes).float())
     for labels in targets_tried:
         value = loss(scores, labels)
-        if value.ndim:
-            text = f"forward must return one number, the mean over the batch, got the shape {list(value.shape)}"
-            raise ConfigError(f"loss_function: {source_place(type(loss))}: {config.loss_function}: {text}")
+        problem = None
+        if not isinstance(value, Tensor):
+            problem = f"must return a tensor of one number, got a {type(value).__name__}"
+        elif value.ndim:
+            problem = f"must return one number, the mean over the batch, got the shape {list(value.shape)}"
+        elif not value.requires_grad:
+            problem = "must return a number with a gradient: none leads from it to the scores"
+        if problem:
+            place = f"{source_place(type(loss))}: {config.loss_function}"
+            raise ConfigError(f"loss_function: {place}: forward {problem}")
         value.backward()
     loss.predict(scores)
     _refuse_impossible(config, data, loss, scores[0])

@@ -29,7 +29,7 @@ from training import report
 from training.building import Preparation, prepare
 from training.callbacks import RunRecord
 from training.checks import NOTHING, Sequel, check_writable, warn_before_training
-from training.finishing import finish, warn_of_selected
+from training.finishing import check_selected, finish
 from training.memory import is_out_of_memory, keep_freed_memory, out_of_memory
 from training.neighbours import describe_nearest
 from training.rehearsal import rehearse
@@ -179,7 +179,7 @@ def _train(
     LOG.info("%s", report.describe(prepared))
     LOG.info("run folder: %s%s", folder.path, f" (resuming {resume.position})" if resume.path else "")
     if resume.position is not None and 0 < resume.position.epoch < config.num_epochs:
-        warn_of_selected(folder)
+        check_selected(folder, prepared.classifier)
     if config.compile:
         prepared.classifier.compile()
     keep_freed_memory()

@@ -37,6 +37,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the name nearest to `name`, or "" when none is near."""
     by_lower = {name.lower(): name for name in sorted(names)}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    near = near or [other for other in by_lower if len(name) > 3 and other.startswith(name.lower())]
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
 
 

@@ -277,10 +277,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(quick):
         runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}", **late))
 
 
+def test_weights_that_the_last_step_of_an_epoch_has_ruined_stop_the_run(quick):
+    """Its own loss was finite, and no other training loss follows."""
+    with pytest.raises(TrainingError, match=r"the loss of the validation images is NaN after epoch 1\.\nTry a smaller"):
+        runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}", batch_size=2000, num_epochs=1))
+
+
 def test_a_loss_that_is_not_finite_at_the_first_step_is_not_blamed_on_the_learning_rate(quick, monkeypatch):
     monkeypatch.setattr(TorchLoss, "terms", lambda self, outputs, batch: {"main": (outputs.scores * 0).sum().log()})
     with pytest.raises(
-        TrainingError, match=r"in epoch 1, step 0 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
+        TrainingError, match=r"in epoch 1, step 1 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
     ):
         runner.train(quick())
 
