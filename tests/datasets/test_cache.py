@@ -164,7 +164,7 @@ class Rows(Dataset):
         return torch.stack([torch.tensor(images[row]) for images in self.caches])
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.torture)])
 def test_workers_see_the_same_pixels_and_not_copies(tmp_path: Path, monkeypatch, start: str) -> None:
     opened = [open_cache(image_of, tmp_path, where=where) for where in ("disk", "memory")]
     monkeypatch.delattr(os, "memfd_create")
