@@ -179,7 +179,7 @@ def _missing(images: CachedImages, indices: np.ndarray) -> np.ndarray:
 
     def verify(group: np.ndarray) -> list[bool]:
         records = (images.records[index] for index in group)
-        return [record["checksum"] > 0 and record["checksum"] == _checksum(record["pixels"]) for record in records]
+        return [bool(0 < record["checksum"] == _checksum(record["pixels"])) for record in records]
 
     groups, intact = [indices[start : start + 64] for start in range(0, len(indices), 64)], []
     with progress(len(indices), "verifying") as bar, contextlib.closing(in_threads(verify, groups)) as verified:
