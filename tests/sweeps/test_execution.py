@@ -23,7 +23,6 @@ from runs.folder import RunFolder
 from sweeps import execution, ray_cluster, worker
 from sweeps.execution import run_side_by_side
 from sweeps.jobs import Job, Jobs, Outcome
-from sweeps.processes import IMPORTED
 from sweeps.resources import Machine, Share, environments, places, share_of_a_run
 from sweeps.worker import Crash, Progress, Setup, Stopped, work
 from tests.small_sweep import BASE, read_sweep
@@ -191,14 +190,14 @@ def test_runs_share_a_gpu_of_a_cluster_as_gpus_per_run_says(tmp_path, undisturbe
 
 def test_what_processes_import_before_they_fork_touches_no_gpu():
     code = (
-        "import importlib, torch\n"
+        "import torch\n"
         "def touched(*args): raise AssertionError('a GPU was asked')\n"
         "torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = torch.cuda._lazy_init = touched\n"
-        f"for name in {IMPORTED}: importlib.import_module(name)\n"
-        "import threading; print(threading.active_count())"
+        "import sweeps.imports\n"
+        "import gc, threading; print(threading.active_count(), gc.isenabled(), gc.get_freeze_count() > 100_000)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("1 True True\n", 0), done.stderr
 
 
 def read(tmp_path: Path, *changes: str):
