@@ -24,7 +24,7 @@ from sweeps import execution, ray_cluster, worker
 from sweeps.execution import run_side_by_side
 from sweeps.jobs import Job, Jobs, Outcome
 from sweeps.resources import Machine, Share, environments, places, share_of_a_run
-from sweeps.worker import Crash, Progress, Setup, Stopped, work
+from sweeps.worker import Crash, Progress, Setup, work
 from tests.small_sweep import BASE, read_sweep
 from utils import signals
 from utils.signals import STATUS, Interrupted, raise_on_signals
@@ -301,7 +301,7 @@ def test_a_run_is_done_where_the_sweep_says_and_reports_what_another_attempt_may
         Crash("RuntimeError: CUDA"),
         Crash("OSError: no disk"),
         Crash(str(held)),
-        Stopped(),
+        Crash("stopped"),
         Outcome("seed=0", "finished"),
     ]
     assert set(seen) == {(str(tmp_path), "3", True)}
