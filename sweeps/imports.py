@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 
@@ -13,3 +14,4 @@ with importing():
     for name in NAMES:
         importlib.import_module(name)
 gc.freeze()  # no run need look at it again, nor copy the pages that it lies in
+atexit.register(gc.unfreeze)  # else libraries complain of leaks when the server ends
