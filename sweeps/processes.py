@@ -27,8 +27,6 @@ from utils.signals import GRACE
 
 FORK = "forkserver"
 CONTEXT: Any = multiprocessing.get_context(FORK if FORK in multiprocessing.get_all_start_methods() else "spawn")
-IMPORTED = ("torch", "pytorch_lightning", "timm", "training.runner", "evaluation.after_training", "sweeps.callbacks")
-"""Modules that the server imports; none of them may touch a GPU, whose state no fork survives."""
 PATIENCE = 3
 """Seconds that a process without a run has to end."""
 MOMENT = 0.2
@@ -133,7 +131,7 @@ def import_ahead() -> None:
     if CONTEXT.get_start_method() == FORK:
         from multiprocessing import forkserver
 
-        forkserver.set_forkserver_preload(list(IMPORTED))
+        forkserver.set_forkserver_preload(["sweeps.imports"])
         with _signals_blocked():
             forkserver.ensure_running()  # the start of a process would wait for the imports
 
