@@ -56,7 +56,7 @@ DATASETS = {
 }
 
 TRANSFORMS = {
-    "CutOut": Entry("datasets.augmentation.cutout:CutOut", "one square set to 0 after normalisation (DeVries 2017)")
+    "CutOut": Entry("datasets.augmentation.transforms:CutOut", "one square set to 0 after normalisation (DeVries 2017)")
 }
 """Transforms of our own; all others are torchvision's."""
 

@@ -16,7 +16,7 @@ from datasets.base import ImageTable, table_by_class
 from datasets.data_module import DataModule
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import list_folder
-from datasets.readers.images import ENDINGS, check_images, is_image_name
+from datasets.readers.images import ENDINGS, check_images, list_images
 from datasets.stream.image_stream import ImageStream
 from evaluation.findings import NotApplicable
 from evaluation.record import readable_record
@@ -97,10 +97,7 @@ def read_folder(folder: Path, classes: Sequence[str]) -> ImageTable:
         some = ", ".join(classes[:12]) + (f", and {len(classes) - 12} more" if len(classes) > 12 else "")
         lines = [f"{folder / name}: no class of this run{did_you_mean(name, classes)}" for name in unknown]
         raise DataError("\n".join([*lines, f"its {len(classes)} classes: {some}"]))
-    images = {
-        name: [image for image in list_folder(path) if image.is_file() and is_image_name(image)]
-        for name, path in inner.items()
-    }
+    images = {name: list_images(path)[0] for name, path in inner.items()}
     if not any(images.values()):
         hint = "; for images without labels, use predict.py" if not inner else ""
         raise DataError(f"{folder}: no images in class folders, ending in {', '.join(ENDINGS)}{hint}")
