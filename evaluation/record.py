@@ -132,8 +132,9 @@ def write_record(record: Record, folder: Path) -> None:
     for name, each in record.evaluated.items():
         found, figures = each.findings, [_FigureInFile(each.path.name, each.caption) for each in each.findings.figures]
         numbers: dict[str, Finding | float] = {**found.results}
-        values = each.params, round(each.seconds, 3), numbers, found.details, found.tables, figures, found.notes
-        evaluations[name] = msgspec.to_builtins(_EvaluatedInFile(*values, each.conditions))
+        values = each.params, round(each.seconds, 3), numbers, {}, found.tables, figures, found.notes
+        values = msgspec.to_builtins(_EvaluatedInFile(*values, each.conditions))
+        evaluations[name] = values | {"details": found.details}  # which may hold NumPy's numbers
     write_json(folder / FILE, {**record.facts, "evaluations": evaluations})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import warnings
@@ -121,11 +122,12 @@ def check_schedule(config: Configuration, steps: int) -> None:
     params = config.lr_scheduler_params
     cycles = [("lr_scheduler_params", config.lr_scheduler, params, config.num_epochs)]
     if "schedulers" in params:
-        lengths = np.diff([0, *params.get("milestones", ()), config.num_epochs])
-        listed = enumerate(zip(params["schedulers"], lengths, strict=True))
+        ends = [min(epoch, config.num_epochs) for epoch in params.get("milestones", ())]
+        spans = itertools.pairwise([0, *ends, config.num_epochs])
+        parts = zip(enumerate(params["schedulers"]), spans, strict=False)  # in a chain, a cycle stands alone
         cycles = [
-            (f"{optimization.PARTS}.{place}.{name}", name, inner or {}, int(epochs))
-            for place, (each, epochs) in listed
+            (f"{optimization.PARTS}.{place}.{name}", name, inner or {}, end - start)
+            for (place, each), (start, end) in parts
             for name, inner in each.items()
         ]
     for key, name, inner, epochs in cycles:

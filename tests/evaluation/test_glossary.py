@@ -64,10 +64,13 @@ def test_every_number_of_classes_has_a_meaning_and_is_read_back(quick):
     facts = {"checkpoint": "c", "data_fingerprint": "d", "images": 1, "finished": True}
     at = Conditions("a GPU", "32-true", "2026-01-01T00:00:00", {"torch": "2.15.0", "timm": None})
     record = Record(facts, {name: Evaluated({"a": 1}, findings, 1.25, at) for name, findings in found.items()})
+    for findings in found.values():
+        findings.details["mean"] = np.float64(0.5)
     write_record(record, subject.output)
     again = read_record(subject.output)
     assert again is not None
     assert again.compared() == record.compared()
+    assert [each.findings.details["mean"] for each in again.evaluated.values()] == [0.5] * len(found)
     for name, findings in found.items():
         read = again.evaluated[name].findings
         assert (read.results, read.tables, read.figures) == (findings.results, findings.tables, findings.figures)

@@ -520,6 +520,18 @@ def test_a_cycle_that_does_not_fit_the_run_s_steps_is_refused_by_the_check(quick
 
 
 @pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("OneCycleLR", "{max_lr: 0.1, total_steps: 22}"),
+        ("ChainedScheduler", "{schedulers: [{LinearLR: {}}, {ExponentialLR: {gamma: 0.9}}]}"),
+        ("SequentialLR", "{schedulers: [{CosineWarmupRestarts: {}}, {OneCycleLR: {max_lr: 0.1}}], milestones: [1]}"),
+    ],
+)
+def test_schedules_that_fit_the_run_are_accepted_by_the_check(quick, name, params):
+    assert f"{name}(" in runner.check(quick(lr_scheduler=name, lr_scheduler_params=params))
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         (
