@@ -27,7 +27,7 @@ from losses.torch_losses import TorchLoss
 from models.classifier import Classifier
 from runs.checkpoints import load_checkpoint
 from runs.folder import RunFolder
-from tests.conftest import read_quick
+from tests.conftest import pictures, read_quick
 from training import building, callbacks, runner
 from training.trainer import build_lightning
 from utils.types import Batch, ConfigError, DataError, TrainingError
@@ -43,14 +43,15 @@ FEW = {"classes": "[0,1]", "num_epochs": 1}
 
 
 @pytest.fixture(scope="module")
-def finished(pictures, tmp_path_factory) -> tuple[RunFolder, dict]:
+def finished(tmp_path_factory) -> tuple[RunFolder, dict]:
     """One run of the digits, three epochs, with everything on."""
     folder = tmp_path_factory.mktemp("finished")
     changes = {"num_epochs": 3, "trackers": "[mlflow]", "tags": "[a, b]", "notes": "a test", "dropout": 0.1}
     changes |= {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 5}}"}
     changes |= {"lr_scheduler": "StepLR", "lr_scheduler_params": "{step_size: 2}", "keep_checkpoints": "best"}
     config = read_quick(folder, **changes)
-    return runner.train(structs.replace(config, neptune_api_token="marked-secret-token"))
+    with pictures():
+        return runner.train(structs.replace(config, neptune_api_token="marked-secret-token"))
 
 
 def test_run_folder_holds_what_the_design_says(finished):
