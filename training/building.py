@@ -121,6 +121,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
     if config.batch_size > len(data.train_rows):
         LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
 
+    _start_from_images(config, network, data)
     classifier = Classifier(
         network,
         loss,
@@ -140,6 +141,17 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)
     parameters = count_parameters(classifier)
     return Preparation(config, data, classifier, parameters, multiply_adds, network.not_applied, task, example)
+
+
+def _start_from_images(config: Configuration, network: Any, data: DataModule) -> None:
+    """Give a network that starts from training images as many as it asks for, chosen by the seed."""
+    number = getattr(network, "start_images", 0)
+    if not number or config.weights_path is not None:
+        return
+    generator = torch.Generator().manual_seed(derive_seed(config.seed, "start images"))
+    positions = torch.randperm(len(data.train_rows), generator=generator)[:number]
+    stream = data.augmented_stream()  # without augmentations
+    network.start_from(stream.finish(stream.__getitems__(part.tolist())).image[:, 0] for part in positions.split(100))
 
 
 @contextlib.contextmanager
