@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +126,11 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         network,
         loss,
         task,
-        functools.partial(optimization.build_optimizer, config.optimizer, **config.optimizer_params),
+        functools.partial(_build_optimizer, config),
         functools.partial(_build_scheduler, config),
         channels_last=config.channels_last,
     )
+    optimization.assign(classifier.named_weights(), config.optimizer_groups)  # raises for groups of nothing
     if loss.start is not None and classifier.own_head is None and task.trained_classifier:
         place = config.place(("loss_params", "start"))
         LOG.warning("%s: start has no effect: the last layer came with weights, its scores start where they are", place)
@@ -202,6 +203,10 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
             raise ConfigError(str(warning).replace("it stays fresh", "they must be the same")) from None
 
 
+def _build_optimizer(config: Configuration, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+    return optimization.build_optimizers(config, optimization.assign(weights, config.optimizer_groups))
+
+
 def _build_scheduler(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
     params = config.lr_scheduler_params
     return optimization.build_scheduler(config.lr_scheduler, optimizer, steps, config.num_epochs, **params)
@@ -260,6 +265,6 @@ def _other_rate(config: Configuration) -> str | None:
     """Return which parameter is the learning rate instead of the optimizer's, if that is another and was set."""
     key = {"OneCycleLR": "max_lr", "CyclicLR": "base_lr"}.get(config.lr_scheduler or "")
     rate, other = config.optimizer_params.get("lr"), config.lr_scheduler_params.get(key or "")
-    if key is None or rate in (None, other) or not config.was_set("optimizer_params"):
+    if None in (key, rate, other) or rate == other or not config.was_set("optimizer_params"):
         return None
     return f"{config.lr_scheduler} sets the learning rate, by lr_scheduler_params.{key} ({other})"

@@ -98,8 +98,9 @@ def _check_mixing(config: Configuration) -> None:
 
 def _check_optimization(config: Configuration) -> None:
     weights, mistakes = [nn.Parameter(torch.zeros(2, 2))], []
+    assigned = {name: [nn.Parameter(torch.zeros(2, 2))] for name in config.optimizer_groups}
     try:
-        optimizer = optimization.build_optimizer(config.optimizer, weights, **config.optimizer_params)
+        optimizer = optimization.build_optimizers(config, {optimization.REST: weights} | assigned)
     except ConfigError as mistake:
         mistakes.append(mistake)
         optimizer = torch.optim.AdamW(weights)  # so that mistakes in the schedule are reported as well
@@ -150,7 +151,11 @@ PARAMETER_CHECKS = (
     ParameterCheck(("architecture", "pretrained"), _check_pretrained),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
     ParameterCheck(
-        ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization
+        (
+            *("optimizer", "optimizer_params", "optimizer_groups", "lookahead"),
+            *("lr_scheduler", "lr_scheduler_params", "num_epochs"),
+        ),
+        _check_optimization,
     ),
 )
 """All such checks; a sweep makes each once for the values of its keys, not for every run."""

@@ -8,6 +8,7 @@ from datasets import TRANSFORMS, check_dataset_name, check_mixing_name
 from losses import check_loss_name
 from metrics import MONITORS
 from models import check_architecture_name
+from runs.names import TIMM_FIRST
 from tracking import TRACKERS
 from utils.lookup import class_names, did_you_mean
 
@@ -34,8 +35,9 @@ NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoA
 
 def optimizers() -> dict[str, str]:
     """Return optimizer -> the library it comes from, torch's first."""
-    names = dict.fromkeys(class_names("timm.optim"), "timm.optim")
-    names |= dict.fromkeys(class_names("torch.optim"), "torch.optim")
+    of_timm = dict.fromkeys(class_names("timm.optim"), "timm.optim")
+    names = of_timm | dict.fromkeys(class_names("torch.optim"), "torch.optim")
+    names |= {name: of_timm[name] for name in TIMM_FIRST if name in of_timm}
     return _without(names, UNUSABLE_OPTIMIZERS)
 
 
