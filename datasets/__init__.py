@@ -55,9 +55,13 @@ DATASETS = {
 }
 
 TRANSFORMS = {
-    "CutOut": Entry("datasets.augmentation.cutout:CutOut", "one square set to 0 after normalisation (DeVries 2017)")
+    "AlternatingFlip": Entry(
+        "datasets.augmentation.alternating_flip:AlternatingFlip", "mirrored in every other epoch (Jordan 2024)"
+    ),
+    "CutOut": Entry("datasets.augmentation.cutout:CutOut", "one square set to 0 after normalisation (DeVries 2017)"),
 }
 """Transforms of our own; all others are torchvision's."""
+TENSORS_ONLY = ("CutOut",)
 
 MIXINGS = {
     "MixUp": Entry("datasets.augmentation.mixup:MixUp", "each image and label averaged with another's (Zhang 2017)"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from datasets import TRANSFORMS, check_dataset_name, check_mixing_name
+from datasets import TENSORS_ONLY, TRANSFORMS, check_dataset_name, check_mixing_name
 from losses import check_loss_name
 from metrics import MONITORS
 from models import check_architecture_name
@@ -29,7 +29,6 @@ UNUSABLE_TRANSFORMS = {
     "ToPILImage": "images are converted between image_augmentations and tensor_augmentations anyway",
     "ConvertImageDtype": "images are converted between image_augmentations and tensor_augmentations anyway",
 }
-TENSORS_ONLY = dict.fromkeys(TRANSFORMS, "it works on tensors: give it in tensor_augmentations")
 NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoAugmentPolicy", "InterpolationMode"}
 
 
@@ -48,14 +47,15 @@ def schedulers() -> dict[str, str]:
 
 
 def transforms() -> dict[str, str]:
-    """Return torchvision's transform -> where it comes from."""
+    """Return transform of images -> where it comes from."""
     modules = ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment")
     names = {name: "torchvision.transforms" for module in modules for name in class_names(module)}
-    return _without(names, UNUSABLE_TRANSFORMS)
+    names = _without(names, UNUSABLE_TRANSFORMS)
+    return names | {name: entry.summary for name, entry in TRANSFORMS.items() if name not in TENSORS_ONLY}
 
 
 def tensor_transforms() -> dict[str, str]:
-    """Return transform of tensors -> where it comes from; ours work on nothing else."""
+    """Return transform of tensors -> where it comes from."""
     return transforms() | {name: entry.summary for name, entry in TRANSFORMS.items()}
 
 
@@ -91,7 +91,11 @@ NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
     "loss_function": check_loss_name,
     "optimizer": _check("optimizer", optimizers, UNUSABLE_OPTIMIZERS),
     "lr_scheduler": _check("scheduler", schedulers),
-    "image_augmentations": _check("transform", transforms, UNUSABLE_TRANSFORMS | TENSORS_ONLY),
+    "image_augmentations": _check(
+        "transform",
+        transforms,
+        UNUSABLE_TRANSFORMS | dict.fromkeys(TENSORS_ONLY, "it works on tensors: give it in tensor_augmentations"),
+    ),
     "tensor_augmentations": _check("transform", tensor_transforms, UNUSABLE_TRANSFORMS),
     "mixing": check_mixing_name,
     "trackers": _check("tracker", lambda: TRACKERS),

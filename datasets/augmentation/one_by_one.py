@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as tf
 
-from datasets.augmentation.transforms import is_late
+from datasets.augmentation.transforms import alternates, is_late
 from datasets.preprocessing import Preprocessing
 from utils.seeding import derive_seed, seed_cpu
 
@@ -38,15 +38,20 @@ class OneByOne:
 
         Shapes: [H, W, C] uint8 -> [C, h, w], uint8 or, where there are transforms of tensors, float32 and normalised.
         """
+        start = derive_seed(self.seed, "alternate", index, view)
+
+        def apply(transform: Any, image: Any) -> Any:
+            return transform.at(image, start, epoch) if alternates(transform) else transform(image)
+
         seed_cpu(derive_seed(self.seed, "augment", epoch, index, view))
         augmented: Any = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
         for transform in self.image_chain:
-            augmented = transform(augmented)
+            augmented = apply(transform, augmented)
         if not self.tensor_chain and not self.late_chain and isinstance(augmented, Image.Image):
             return tf.pil_to_tensor(augmented)
         tensor = augmented if isinstance(augmented, Tensor) else tf.to_tensor(augmented)
         for transform in self.tensor_chain:
-            tensor = transform(tensor)
+            tensor = apply(transform, tensor)
         tensor = self.preprocessing.normalize(tensor)
         for transform in self.late_chain:
             tensor = transform(tensor)

@@ -45,9 +45,9 @@ def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key
                 inner, places = f"{here}.transforms", [path for path, _, _ in steps(params["transforms"])]
                 params["transforms"] = build_transforms(params["transforms"], inner)
                 for place, item in zip(places, params["transforms"], strict=True):
-                    if is_late(item):
-                        at = ".".join((inner, *place))
-                        raise ConfigError(f"{at}: comes after normalisation, so not inside {name}")
+                    reason = "comes after normalisation" if is_late(item) else "alternates with the epochs"
+                    if is_late(item) or alternates(item):
+                        raise ConfigError(f"{'.'.join((inner, *place))}: {reason}, so not inside {name}")
             if unfit:
                 continue
             for param, kind in ENUMERATIONS.items():
@@ -79,6 +79,11 @@ def _member(kind: type[Enum], value: str, place: str) -> Enum:
 def is_late(transform: Callable[[Any], Any]) -> bool:
     """Tell whether a transform works on normalised tensors; such come last, wherever they stand."""
     return getattr(transform, "after_normalization", False)
+
+
+def alternates(transform: Callable[[Any], Any]) -> bool:
+    """Tell whether a transform does in an epoch the opposite of what it did in the one before."""
+    return getattr(transform, "alternates", False)
 
 
 def senseless_parameters(name: str, params: Mapping[str, Any]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
+from datasets.augmentation.alternating_flip import AlternatingFlip
 from datasets.augmentation.fused.cropping import TRIES, draw_crops
 from datasets.augmentation.fused.operation import Border, NotFusable, Parameters, Size, between, whole
 
@@ -67,7 +68,7 @@ def _scaling(x_scale: Any, y_scale: Any, x_shift: Any, y_shift: Any) -> np.ndarr
 
 
 class Flip(Geometry):
-    """RandomHorizontalFlip, RandomVerticalFlip."""
+    """RandomHorizontalFlip, RandomVerticalFlip, AlternatingFlip."""
 
     number = 1
 
@@ -273,6 +274,7 @@ class ResizedCrop(Geometry):
 GEOMETRY: dict[type, Callable[[Any, Size], Geometry]] = {
     transforms.RandomHorizontalFlip: Flip,
     transforms.RandomVerticalFlip: Flip,
+    AlternatingFlip: Flip,
     transforms.RandomAffine: Affine,
     transforms.RandomRotation: Rotation,
     transforms.RandomCrop: Crop,
