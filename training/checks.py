@@ -194,8 +194,8 @@ def check_writable(config: Configuration) -> None:
         raise config.error(mistakes)
 
 
-def warn_before_training(config: Configuration, data: DataModule) -> None:
-    """Warn about few validation images, crops of another size than the test images, and odd learning rates."""
+def warn_before_training(config: Configuration, data: DataModule, network: nn.Module) -> None:
+    """Warn about few validation images, crops of another size than the test images, odd rates and slow precision."""
     validation = len(data.valid_rows)
     if config.select_on == "valid" and validation < FEW_VALIDATION_IMAGES:
         _warn(
@@ -212,6 +212,15 @@ def warn_before_training(config: Configuration, data: DataModule) -> None:
     rate = config.optimizer_params.get("lr")
     if isinstance(rate, (int, float)) and rate > HIGHEST_LEARNING_RATE:
         _warn(config, "optimizer_params", f"lr is {rate:g}; few optimizers learn with more than 1")
+    on_cpu = config.accelerator == "cpu" or (config.accelerator == "auto" and not torch.cuda.is_available())
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    if (
+        on_cpu
+        and config.precision.startswith("bf16")
+        and any(1 < each.groups == each.in_channels for each in convolutions)
+    ):
+        text = f"{config.architecture} has depthwise convolutions, which a CPU may train 25 times slower in bfloat16"
+        _warn(config, "precision", f"{text}; try 32-true")
 
 
 def warn_about_weights(config: Configuration) -> None:
