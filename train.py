@@ -1,6 +1,6 @@
 """Train one run from one YAML file, or the runs of its `sweep:`.
 
-    python train.py [FILE] [key=value ...] [--check | --list [TABLE] | --fresh] [--shard i/n]
+    python train.py [FILE] [key=value ...] [--check | --profile | --list [TABLE] | --fresh] [--shard i/n]
                     [--changed-code keep | retrain]
     python train.py [FILE] --new FOLDER_OR_SET [--pretrained NAME] [data_path=PATH]
 
@@ -35,6 +35,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("-d", metavar="PATH", dest="data_path", help="where the data lies; the same as data_path=PATH")
     parser.add_argument("--check", action="store_true", help="check everything, print what would run, train nothing")
+    measured = "measure for a minute which precision, threads, workers ... train fastest here; train nothing"
+    parser.add_argument("--profile", action="store_true", help=measured)
     parser.add_argument("--list", nargs="?", const="all", metavar="TABLE", help=f"show the names of {', '.join(LISTS)}")
     parser.add_argument("--new", metavar="FOLDER | SET", help="write a short FILE (config.yml) for these images")
     parser.add_argument("--pretrained", metavar="NAME", help="with --new: the architecture whose weights to start from")
@@ -74,6 +76,8 @@ def run(options: argparse.Namespace) -> None:
     if config.sweep is not None:
         from sweeps.execution import Shard, run_sweep
 
+        if options.profile:
+            raise config.error({("sweep",): "--profile measures one run; leave the sweep out"})
         run_sweep(config, Shard.parse(options.shard), check=options.check, **again)
         return
     if options.shard is not None:
@@ -83,7 +87,11 @@ def run(options: argparse.Namespace) -> None:
     from utils import logs
 
     logs.configure(config.loglevel, config.logging_dir)
-    if options.check:
+    if options.profile:
+        from training.profile import profile
+
+        print(profile(config))
+    elif options.check:
         found = runner.check(config, AFTER_TRAINING)  # before anything is printed: a mistake stands alone
         print(config.to_yaml())
         print(found)

@@ -25,7 +25,8 @@ from runs.environment import environment
 from training import runner
 from utils.files import write_atomically
 from utils.lookup import load_entry
-from utils.types import ConfigError, TrainingError, UserError
+from utils.scripts import exit_status
+from utils.types import ConfigError, TrainingError
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "config_template.yml"
 OF_IMAGES = [name for name, entry in LOSSES.items() if load_entry(entry).kind == "image"]
@@ -63,14 +64,6 @@ def row(loss: str, results: Sequence[dict[str, Any] | str]) -> str:
 
 
 def main() -> int:
-    try:
-        return measure()
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-
-
-def measure() -> int:
     """Print the table and return the exit status: 1 if a run failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="FILE | key=value", help="the configuration, and what to change")
@@ -110,4 +103,4 @@ def measure() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_status(main))

@@ -8,8 +8,8 @@ import json
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # else this file is what `import losses` finds
 
-from benchmarks.measuring import Step, environment, peak_bytes, prepare, seconds_per_step, table
+from benchmarks.measuring import Step, environment, main_options, peak_bytes, prepare, seconds_per_step, table
 from losses import LOSSES, build_loss
 from losses.base import ClassificationLoss
 from utils.lookup import load_entry
@@ -36,8 +36,7 @@ MEASURED = [
 K classes beside them."""
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """One loss at one number of classes; ratios are to the cross entropy timed just before it.
 
     Attributes:
@@ -120,15 +119,10 @@ def measure(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="losses to measure; all by default")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: within a minute")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--compile", action="store_true", help="compile the losses and cross entropy")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write loss/classes -> median ratio")
-    arguments = parser.parse_args()
+    arguments = main_options(parser)
     if unknown := [name for name in arguments.names if name not in MEASURED]:
         parser.error(f"unknown loss {', '.join(unknown)}; choose from {', '.join(MEASURED)}")
-    if arguments.device == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: torch sees no GPU")
     names, headings = arguments.names or MEASURED, [f"K = {classes}" for classes in CLASSES]
     prepare()
     rounds, seconds = (5, 0.005) if arguments.quick else (21, 0.02)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import itertools
 import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else torch's profiler says on every use that it starts and stops
@@ -19,6 +21,17 @@ from runs.environment import processor_name
 from training.memory import keep_freed_memory
 
 Step = Callable[[], Any]
+
+
+def main_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse a benchmark's arguments, with the options that all have."""
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: about a minute")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured -> median ratio")
+    arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no GPU")
+    return arguments
 
 
 def prepare() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from comparison.groups import Group
 from comparison.layout import Layout
 from configuration.settings import shown
 from losses import BASELINES
 from utils.lookup import did_you_mean
-from utils.types import ConfigError
+from utils.types import ConfigError, first_few
 
 ROWS_NAMED = 8
 """Rows that a message names before it counts the rest."""
@@ -44,12 +44,9 @@ def find_baseline(groups: Sequence[Group], layout: Layout, name: str) -> str:
         return of_value[0]
     if of_value:
         raise ConfigError(f"--baseline: {name!r} is several rows; name one: {' | '.join(of_value)}")
-    raise ConfigError(f"--baseline: no row is called {name!r}{did_you_mean(name, labels)} ({some(labels)})")
-
-
-def some(rows: Iterable[str]) -> str:
-    names = list(rows)
-    return " | ".join(names[:ROWS_NAMED]) + (f" | and {len(names) - ROWS_NAMED:,} more" if names[ROWS_NAMED:] else "")
+    raise ConfigError(
+        f"--baseline: no row is called {name!r}{did_you_mean(name, labels)} ({first_few(labels, ROWS_NAMED, ' | ')})"
+    )
 
 
 def pair_with_baseline(groups: Sequence[Group], layout: Layout, baseline: str | None) -> list[tuple[Group, Group]]:

@@ -78,18 +78,13 @@ def to_markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
 
 
 def _markdown(table: Table) -> str:
-    lines = [f"### {_plain(table.title)}", "", _markdown_row(table.header), "|---" * len(table.header) + "|"]
-    lines += [_markdown_row([_bold(text) for text in row], escaped=True) for row in table.rows]
+    def cell(text: Text) -> str:
+        return f"**{_plain(text.text)}**" if text.bold else _plain(text.text)
+
+    rows = [map(_plain, table.header), ["---"] * len(table.header), *(map(cell, row) for row in table.rows)]
+    lines = [f"### {_plain(table.title)}", "", *(f"| {' | '.join(row)} |" for row in rows)]
     return "\n".join([*lines, *(f"\n{_plain(note)}" for note in table.notes)])
-
-
-def _markdown_row(texts: Sequence[str], escaped: bool = False) -> str:
-    return f"| {' | '.join(texts if escaped else map(_plain, texts))} |"
 
 
 def _plain(text: str) -> str:
     return printable(text).translate(_MARKDOWN)
-
-
-def _bold(text: Text) -> str:
-    return f"**{_plain(text.text)}**" if text.bold else _plain(text.text)

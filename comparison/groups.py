@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
-from comparison.reading import Run
+from comparison.reading import Run, is_number
 from configuration.settings import shown
 
 
@@ -67,10 +66,6 @@ class Difference:
     @property
     def is_paired(self) -> bool:
         return bool(self.by_seed)
-
-
-def is_number(value: Any) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def group_runs(runs: Iterable[Run]) -> list[Group]:

@@ -13,7 +13,7 @@ from configuration.schema import WITHOUT_INFLUENCE
 from configuration.settings import short_labels, shown
 from losses import BASELINES
 from utils.lookup import did_you_mean
-from utils.types import ConfigError
+from utils.types import ConfigError, first_few
 
 FAMILY = {"loss_function": "loss_params", "dataset": "data_params"}
 """Where a key's parameters stand, unless below <key>_params."""
@@ -188,8 +188,7 @@ def _check(asked: dict[str, Sequence[str]], groups: Sequence[Group], varied: Seq
         mistakes.append(f"--columns: {', '.join(sorted(both))} is in --rows already")
     if unknown:
         differing = [key for key in varied if not key.startswith(CODE_OF)]
-        more = f" and {len(differing) - NAMED:,} more" if len(differing) > NAMED else ""
-        mistakes.append(f"the runs differ in {', '.join(differing[:NAMED]) or 'their seeds alone'}{more}")
+        mistakes.append(f"the runs differ in {first_few(differing, NAMED) or 'their seeds alone'}")
     if mistakes:
         raise ConfigError("\n".join(mistakes))
 

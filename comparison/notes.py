@@ -8,6 +8,7 @@ from comparison.panels import Comparison
 from comparison.reading import results_among
 from comparison.strata import kept_apart, pooled_facts
 from runs.folder import RunFolder
+from utils.types import first_few
 
 NAMED = 5
 """Folders that a note names."""
@@ -96,5 +97,4 @@ def named(names: Iterable[str], separator: str = ", ", most: int = NAMED) -> str
     """Return the first names and how many more there are."""
     texts = list(names)
     count = f"{len(texts):,}: " if len(texts) > 1 else ""
-    more = f"{separator}and {len(texts) - most:,} more" if len(texts) > most else ""
-    return f"{count}{separator.join(texts[:most])}{more}"
+    return count + first_few(texts, most, separator)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from comparison.baselines import default_baseline, find_baseline, pair_with_baseline, some
+from comparison.baselines import ROWS_NAMED, default_baseline, find_baseline, pair_with_baseline
 from comparison.groups import Difference, Group, Spread, group_runs
 from comparison.layout import DATA_KEYS, Layout, lay_out
 from comparison.papers import Improvement, Printed, find_improvements, find_printed
@@ -22,6 +22,7 @@ from configuration.schema import KEYS
 from configuration.settings import shown
 from evaluation.glossary import Better
 from metrics import lower_is_better
+from utils.types import first_few
 
 SAME_DATA = (*DATA_KEYS, "select_on", "valid_fraction", "smoke")
 """The first parts of keys in which runs must agree for their numbers to be comparable."""
@@ -163,7 +164,7 @@ def compare(selection: Selection, options: Options) -> Comparison:
     ]
     reason = ""
     if not any(baselines.values()) and len(groups) > 1 and options.tests != "none":
-        rows = some(dict.fromkeys(layout[group].row.text for group in groups))
+        rows = first_few(dict.fromkeys(layout[group].row.text for group in groups), ROWS_NAMED, " | ")
         reason = f"no tests, as no row is a baseline; choose one by --baseline ROW: {rows}"
     elif options.tests == "auto" and not with_images:
         reason = f"{len(pairs):,} comparisons, so tested over seeds only; --tests all reads all predictions"

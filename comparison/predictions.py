@@ -29,16 +29,17 @@ class NotPaired(Exception):
         self.reason = reason
 
 
-def read_predictions(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_predictions(run: Run, held: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return index, target and prediction of each test image: [N] int, the last two a class each, or a text each.
 
-    Raises: NotPaired if the run has no predictions, or more than fit in memory.
+    Args: held: bytes of the predictions that are kept already, of other runs.
+    Raises: NotPaired if the run has no predictions, or more than fit in memory beside those.
     """
     import pyarrow as pa
 
     path = run.folder.predictions
     try:
-        index, target, prediction = map(_as_array, _read_columns(path))
+        index, target, prediction = map(_as_array, _read_columns(path, held))
         if len(np.unique(index)) < len(index):
             raise ValueError("an image stands twice")
     except FileNotFoundError:
@@ -50,7 +51,7 @@ def read_predictions(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return index, target, prediction
 
 
-def _read_columns(path: Path) -> list[pa.ChunkedArray]:
+def _read_columns(path: Path, held: int) -> list[pa.ChunkedArray]:
     """Return index, target and prediction, of equal texts one.
 
     Raises: OSError and Arrow's errors; ValueError for other columns, and for more rows than fit in memory.
@@ -66,7 +67,7 @@ def _read_columns(path: Path) -> list[pa.ChunkedArray]:
     texts = COLUMNS[1:] if _are_texts(schema, COLUMNS[1:]) else None
     if not _are_numbers(schema, COLUMNS[:1] if texts else COLUMNS):
         raise ValueError("no predictions of classes or texts")
-    if problem := memory_problem([metadata], 2 * len(COLUMNS)):  # once more for what is made of them
+    if problem := memory_problem([metadata], 2 * len(COLUMNS), held):  # once more for what is made of them
         raise ValueError(problem)
     with pq.ParquetFile(path, metadata=metadata, read_dictionary=texts) as file:
         table = file.read(columns=COLUMNS, use_threads=False)
@@ -74,7 +75,7 @@ def _read_columns(path: Path) -> list[pa.ChunkedArray]:
     columns = [table[name] for name in COLUMNS]
     if not all(column.null_count == 0 and len(column) > 0 for column in columns):
         raise ValueError("no predictions of classes or texts")
-    if problem := exceeds_memory(sum(map(_num_bytes, columns))):
+    if problem := exceeds_memory(held + sum(map(_num_bytes, columns))):
         raise ValueError(problem)
     return columns
 

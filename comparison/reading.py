@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from comparison.strata import NOT_RECORDED, Facts
 from evaluation.findings import Finding
@@ -31,6 +33,7 @@ class Run:
         findings: numbers that evaluations added to the summary -> the same with unit and direction.
         conditions: evaluation -> where it was done. facts: where the run was trained.
         together: of a run of a sweep, name of a list of values that go together -> the name of the run's own values.
+        num_classes: None where the run did not record its classes.
     """
 
     folder: RunFolder
@@ -42,10 +45,25 @@ class Run:
     together: dict[str, str] = field(default_factory=dict)
     conditions: dict[str, Conditions] = field(default_factory=dict)
     facts: Facts = field(default_factory=Facts)
+    num_classes: int | None = None
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The numbers that tell something: of five classes, every label is among the five most likely ones."""
+        few = self.num_classes is not None and self.num_classes <= 5
+        return {
+            name: value
+            for name, value in self.summary.items()
+            if is_number(value) and name != "seed" and not (few and name.endswith("top5_accuracy"))
+        }
 
 
 class Damaged(Exception):
     """A run folder that cannot be read."""
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
@@ -67,7 +85,11 @@ def read_run(folder: RunFolder, with_epochs: bool = False) -> Run:
     # wrong labels are drawn by the seed, so that data with them differ between seeds as they should
     settings[DATA] = NOISY if settings["label_noise"] else (facts.data_fingerprint or NOT_RECORDED)[:10]
     conditions = {} if record is None else {name: evaluated.conditions for name, evaluated in record.evaluated.items()}
-    return Run(folder, settings, seed, summary, trial, findings, conditions=conditions, facts=facts)
+    classes = None
+    with contextlib.suppress(DamagedFile, OSError):  # names are not needed to compare
+        classes = folder.read_classes()
+    num_classes = None if classes is None else len(classes)
+    return Run(folder, settings, seed, summary, trial, findings, {}, conditions, facts, num_classes)
 
 
 def read_epochs(folder: RunFolder) -> list[dict[str, float]]:
@@ -146,6 +168,6 @@ def _best(trials: Iterable[Run]) -> list[Run]:
     for run in trials:
         monitor = str(run.settings["monitor"])
         value = run.summary.get(monitor)
-        if isinstance(value, (int, float)) and run.trial is not None:
+        if is_number(value) and run.trial is not None:
             judged.append((value if lower_is_better(monitor) else -value, run.trial.number, run))
     return [min(judged, key=lambda entry: entry[:2])[2]] if judged else []

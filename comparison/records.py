@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from comparison.groups import Group, Spread, is_number, varied_keys
+from comparison.groups import Spread, varied_keys
 from comparison.panels import Cell, Comparison, Panel
 from comparison.strata import CODE, pooled_facts
 from configuration.settings import shown
@@ -22,7 +22,8 @@ def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[s
     record: dict[str, Any] = {"table": panel.title, "row": cell.row, "column": cell.column}
     record |= _settings(group.settings, varied)
     record |= {"seeds": " ".join(str(run.seed) for run in group.runs), "best_of_column": cell.best}
-    for name in _metrics(group, comparison.options.metric):
+    metrics = dict.fromkeys((comparison.options.metric, *(name for run in group.runs for name in run.numbers)))
+    for name in metrics:
         spread = Spread.of(group.values(name).values())
         if spread is not None:
             record |= {f"{name} mean": spread.mean, f"{name} std": spread.std, f"{name} n": spread.count}
@@ -48,11 +49,6 @@ def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[s
     return record
 
 
-def _metrics(group: Group, first: str) -> list[str]:
-    names = dict.fromkeys(name for run in group.runs for name, value in run.summary.items() if is_number(value))
-    return [first, *(name for name in names if name not in (first, "seed"))]
-
-
 def run_records(comparison: Comparison) -> list[dict[str, Any]]:
     """Return one row per run: folder, seed, the settings that differ, and every number of its summary."""
     varied = varied_keys(comparison.groups)
@@ -63,7 +59,7 @@ def run_records(comparison: Comparison) -> list[dict[str, Any]]:
             "seed": run.seed,
             **_settings(run.settings, varied),
             **{name: run.facts.text(name) for name in pooled},
-            **{name: value for name, value in run.summary.items() if is_number(value) and name != "seed"},
+            **run.numbers,
         }
         for group in comparison.groups
         for run in group.runs

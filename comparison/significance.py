@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,8 @@ from comparison.reading import Run
 METRIC_OF_IMAGES = "test/accuracy"
 """The metric that predictions give image by image."""
 LEVEL = 0.05
+MOST_KEPT = 64
+"""Runs whose predictions are in memory at a time."""
 MOST_AUTOMATIC = 200
 """Comparisons up to which predictions are read unasked."""
 EXACT_SEEDS = 12
@@ -120,9 +121,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-# ------------------------------------------------------------------------------------------- a group and its baseline
-
-
 @dataclass(frozen=True)
 class ImageTest:
     """Over the test images, of the networks that were trained.
@@ -200,7 +198,16 @@ def contrast_all(
 
     Args: exact: McNemar's exact test over images instead of its mid-p.
     """
-    read = lru_cache(maxsize=64)(read_rightness)  # a baseline is needed again in its column
+    kept: dict[Run, tuple[np.ndarray, ...]] = {}
+
+    def read(run: Run) -> tuple[np.ndarray, ...]:
+        """Read the predictions of a run, and keep them: those of a baseline are needed again in its column."""
+        if run not in kept:
+            if len(kept) == MOST_KEPT:
+                del kept[next(iter(kept))]
+            kept[run] = read_rightness(run, sum(array.nbytes for arrays in kept.values() for array in arrays))
+        return kept[run]
+
     contrasts = [_contrast(group, baseline, metric, with_images, exact, read) for group, baseline in pairs]
     of_seeds = [place for place, contrast in enumerate(contrasts) if contrast.over_seeds is not None]
     tests = [contrast.over_seeds for contrast in contrasts if contrast.over_seeds is not None]
@@ -244,10 +251,10 @@ def _compare_images(pairs: Sequence[tuple[Run, Run]], exact: bool, read) -> Imag
     return ImageTest(float(means.mean()), *bootstrap_interval(means), image_test(total, exact), len(total))
 
 
-def read_rightness(run: Run) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_rightness(run: Run, held: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return index, target and whether the prediction is right, of each test image: [N] int, [N] int, [N] bool.
 
-    Raises: NotPaired, as `read_predictions`.
+    Args, Raises: as `read_predictions`.
     """
-    index, target, prediction = read_predictions(run)
+    index, target, prediction = read_predictions(run, held)
     return index, target, prediction == target

@@ -17,7 +17,7 @@ from evaluation.catalogue import NAME_CHECKS
 from runs.folder import MLFLOW_COPIES, RunFolder
 from runs.identity import content_of, settings_of
 from runs.parameters import fill_in
-from sweeps.cells import Cell, Sweep, expand, load_sweep
+from sweeps.cells import expand, load_sweep
 from sweeps.mistakes import find_mistakes
 from utils.types import ConfigError
 
@@ -157,23 +157,18 @@ def _run_folders(place: Path, depth: int) -> Iterator[Path]:
                 yield from _run_folders(Path(inner.path), depth - 1)
 
 
-# ------------------------------------------------------------------------------------------------- a sweep's runs
-
-
 def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Selection:
-    """Find a sweep's runs in its output folder, by their configurations, wherever they were started from."""
-    base = read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
-    cells: list[tuple[str, Configuration, dict[str, str]]] = [(f"seed={base.seed}", base, {})]
-    unknown: list[str] = []
-    searched: tuple[str, ...] = ()
-    if base.sweep is not None:
-        sweep = load_sweep(base)
-        cells = [_named(cell) for cell in expand(sweep)]
-        if sweep.block.search is not None:
-            cells, unknown = _found_by_search(sweep)
-            searched = tuple(sweep.block.search.ranges)
-    by_settings = {_settings_of(config): (name, together) for name, config, together in cells}
-    places = sorted({Path(config.output_path) for _, config, _ in cells})
+    """Find a sweep's runs, or the one of a file without, in its output folder by their configurations."""
+    sweep = load_sweep(read_configuration(file, overrides, NAME_CHECKS, find_mistakes))
+    cells, unknown, search = list(expand(sweep)), list[str](), sweep.block.search
+    if search is not None:
+        from sweeps.search import best_jobs  # with Optuna, which other sweeps do without
+
+        best = dict(best_jobs(sweep))
+        cells = [job.cell(sweep) for jobs in best.values() for job in jobs]
+        unknown = [f"{name} (no trial has a result)" for name, jobs in best.items() if not jobs]
+    by_settings = {_settings_of(cell.config): cell for cell in cells}
+    places = sorted({Path(cell.config.output_path) for cell in cells})
     selection = _read_all([place for place in places if place.is_dir()], with_epochs)
     runs, finished = [], set()
     for run in selection.runs:
@@ -182,28 +177,19 @@ def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Selec
         resolved, auto = (frozenset(values.items()) for values in (settings, settings | {"precision": "auto"}))
         key = resolved if resolved in by_settings else auto  # which the machine of each run resolves
         if key in by_settings:
-            runs.append(replace(run, together=by_settings[key][1]))
+            runs.append(replace(run, together=by_settings[key].together))
             finished.add(key)
-    missing = [name for key, (name, _) in by_settings.items() if key not in finished]
+    missing = [cell.name or f"seed={cell.config.seed}" for key, cell in by_settings.items() if key not in finished]
     kept = {run.folder.path for run in runs}
-    repeated = tuple(repeated for repeated in selection.repeated if repeated[0] in kept)
-    lacking = (*unknown, *missing)
-    return Selection(tuple(runs), (), selection.damaged, repeated, lacking, Path(file).stem, searched=searched)
-
-
-def _named(cell: Cell) -> tuple[str, Configuration, dict[str, str]]:
-    return cell.name, cell.config, cell.together
-
-
-def _found_by_search(sweep: Sweep) -> tuple[list[tuple[str, Configuration, dict[str, str]]], list[str]]:
-    """Return the runs with the best values that a search has found, and the combinations for which it has none."""
-    from sweeps.search import best_jobs  # with Optuna, which other sweeps do without
-
-    cells, unknown = [], []
-    for name, jobs in best_jobs(sweep):
-        cells += [_named(job.cell(sweep)) for job in jobs]
-        unknown += [] if jobs else [f"{name} (no trial has a result)"]
-    return cells, unknown
+    return replace(
+        selection,
+        runs=tuple(runs),
+        unfinished=(),
+        repeated=tuple(repeated for repeated in selection.repeated if repeated[0] in kept),
+        missing=(*unknown, *missing),
+        recipe=Path(file).stem,
+        searched=() if search is None else tuple(search.ranges),
+    )
 
 
 def _settings_of(config: Configuration) -> frozenset[tuple[str, Any]]:

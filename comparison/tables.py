@@ -70,9 +70,6 @@ def _place(cell: Cell, comparison: Comparison) -> list[str]:
     return list(filter(None, (cell.row, comparison.layout[cell.group].panel_values.text, cell.column)))
 
 
-# --------------------------------------------------------------------------------------------------------- results
-
-
 def _results(panel: Panel, comparison: Comparison) -> Table:
     unit, layout = comparison.unit(), comparison.layout
     title = f"{unit.heading(comparison.options.metric)}{f'; {panel.title}' if panel.title else ''}"
@@ -141,9 +138,6 @@ def _notes_on_results(panel: Panel, comparison: Comparison) -> Iterator[str]:
         yield "‡ significant over test images for these trained networks; not established across seeds"
 
 
-# ----------------------------------------------------------------------------------------------------------- tests
-
-
 def _tests(comparison: Comparison) -> Table:
     unit, contrasts = comparison.unit(), [contrast for _, contrast in comparison.contrasts]
     baselines = dict.fromkeys(str(panel.baseline) for panel in comparison.panels if panel.baseline is not None)
@@ -201,9 +195,6 @@ def _notes_on_tests(contrasts: list[Contrast], exact: bool) -> Iterator[str]:
         same = [contrast for contrast in contrasts if contrast.reason == reason]
         details = named(dict.fromkeys(contrast.detail for contrast in same if contrast.detail), "; ", most=2)
         yield f"no test over images in {len(same):,} of {len(contrasts):,}: {details or reason}"
-
-
-# ------------------------------------------------------------------------------------------------- papers and costs
 
 
 def _improvements(comparison: Comparison) -> Table:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from comparison.groups import Difference, Spread, is_number
+from comparison.groups import Difference, Spread
 from comparison.sources import Selection
 from evaluation.findings import PARTS_OF_ONE
 from evaluation.glossary import Better
@@ -107,7 +107,7 @@ def p_text(value: float) -> str:
 
 def check_metric(selection: Selection, metric: str) -> None:
     """Raises: ConfigError for a metric that no run has."""
-    names = {name for run in selection.runs for name, value in run.summary.items() if is_number(value)}
+    names = {name for run in selection.runs for name in run.numbers}
     if metric in names:
         return
     tested = ", ".join(sorted(name for name in names if name.startswith("test/")))

@@ -10,6 +10,7 @@ import msgspec
 from configuration.schema import SECRETS, Configuration, Key, Mistake, Normalization
 from utils.lookup import did_you_mean, in_words
 from utils.secrets import redact
+from utils.types import shorten
 
 NameChecks = Mapping[str, Callable[[str], str | None]]
 ELSEWHERE = {
@@ -202,5 +203,4 @@ def _item_type(kind: Any) -> Any:
 def show(value: Any) -> str:
     if value is None:
         return "nothing"
-    text = redact(repr(value))
-    return text if len(text) <= 80 else text[:77] + "..."
+    return shorten(redact(repr(value)), 80)

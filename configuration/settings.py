@@ -6,7 +6,7 @@ import functools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -20,15 +20,6 @@ BETWEEN = re.compile(r"\n(?=\w)")
 FEW_DIGITS, TYPED_DIGITS, MANY_DIGITS = 4, 6, 18
 """Significant digits: that labels begin with, that are never cut, that tell all numbers apart."""
 
-_KEYS = frozenset(KEYS)
-
-
-class Entry(NamedTuple):
-    """One top-level key and its value. Shared between runs, not to be changed."""
-
-    key: str
-    value: Any
-
 
 def read_values(path: Path) -> dict[str, Any]:
     """Return what a run's config.yml says, key -> value; not to be changed.
@@ -36,30 +27,27 @@ def read_values(path: Path) -> dict[str, Any]:
     Raises: OSError or ValueError if the file cannot be read or holds something else.
     """
     text = read_text(path)
-    parts = [part for part in BETWEEN.split(text) if part.partition(":")[0] in _KEYS]
+    parts = [part for part in BETWEEN.split(text) if part.partition(":")[0] in KEYS]
     entries = [_read_entry(part) for part in parts]  # parts that other runs have alike are read once
-    if entries and None not in entries:
-        return {entry.key: entry.value for entry in entries if entry is not None}
+    if entries and all(entries):
+        return {key: value for entry in entries for key, value in entry.items()}
     try:
         values = read_yaml(text, written=True).value  # what is not laid out as runs lay it out
     except YamlError as error:
         raise DamagedFile(f"{path.name} is not YAML that is taken: line {error.line}: {error.problem}") from None
     if not isinstance(values, dict):
         raise ValueError("no configuration")
-    return {key: value for key, value in values.items() if key in _KEYS}
+    return {key: value for key, value in values.items() if key in KEYS}
 
 
 @functools.lru_cache(maxsize=100_000)
-def _read_entry(text: str) -> Entry | None:
-    """Return what a part of a file holds, or None if it is not one key by itself."""
+def _read_entry(text: str) -> dict[str, Any]:
+    """Return the one key that a part of a file holds, with its value; empty if it is not one key by itself."""
     try:
         values = read_yaml(text, written=True).value
     except YamlError:
-        return None
-    if not isinstance(values, dict) or len(values) != 1:
-        return None
-    ((key, value),) = values.items()
-    return Entry(key, value)
+        return {}
+    return values if isinstance(values, dict) and len(values) == 1 else {}
 
 
 def flatten(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
@@ -76,6 +64,12 @@ def flatten(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         else:
             flat[f"{above}{key}"] = _frozen(value)
     return flat
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_frozen(each) for each in value)
+    return tuple(sorted(flatten(value).items())) if isinstance(value, dict) else value
 
 
 def show(value: Any) -> str:
@@ -110,9 +104,3 @@ def _rounded(text: str, value: Any, digits: int) -> str:
 def noisy_labels_in_words(file: str | None, name: str | None) -> str | None:
     """Return the file of noisy labels and which of its sets, without the folder it lies in."""
     return file and f"{Path(file).name}{f', {name}' if name else ''}"
-
-
-def _frozen(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return tuple(_frozen(each) for each in value)
-    return tuple(sorted(flatten(value).items())) if isinstance(value, dict) else value

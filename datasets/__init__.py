@@ -8,7 +8,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from utils.lookup import Entry, did_you_mean, keyword_defaults, keywords, load_entry, parameter_problems, source_of
+from utils.lookup import Entry, did_you_mean, keywords, load_entry, parameter_problems, source_of
+from utils.signatures import keyword_defaults
 from utils.types import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ TRANSFORMS = {
 TENSORS_ONLY = ("CutOut",)
 
 MIXINGS = {
-    "MixUp": Entry("datasets.augmentation.mixup:MixUp", "each image and label averaged with another's (Zhang 2017)"),
-    "CutMix": Entry("datasets.augmentation.cutmix:CutMix", "a box of each image replaced by another's (Yun 2019)"),
+    "MixUp": Entry("datasets.augmentation.mixing:MixUp", "each image and label averaged with another's (Zhang 2017)"),
+    "CutMix": Entry("datasets.augmentation.mixing:CutMix", "a box of each image replaced by another's (Yun 2019)"),
 }
 
 

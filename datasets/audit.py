@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.files import progress, remember, some
+from datasets.readers.files import in_threads, progress, remember, some
 from datasets.readers.images import EncodedImage, stamp_of
 from datasets.sequences import same_label
 
@@ -22,10 +23,6 @@ Pairs = list[tuple[int, int]]
 
 def audit(data: DataSet) -> tuple[str, ...]:
     """Return notes on classes without training or test images and on images that are in both parts."""
-    return (*_empty_classes(data), *_shared_images(data.train, data.test))
-
-
-def _empty_classes(data: DataSet) -> list[str]:
     one, many = ("class has", "classes have") if data.kind == "image" else ("character has", "characters have")
     notes = []
     for part, table in (("training", data.train), ("test", data.test)):
@@ -33,17 +30,12 @@ def _empty_classes(data: DataSet) -> list[str]:
         empty = [name for name, count in zip(data.classes, counts, strict=False) if count == 0]
         if empty and (part == "training" or data.kind == "image"):  # few texts hold every character
             notes.append(f"{len(empty):,} {one if len(empty) == 1 else many} no {part} image: {some(empty)}")
-    return notes
-
-
-def _shared_images(train: ImageTable, test: ImageTable) -> list[str]:
-    pairs = shared_rows(train, test)
-    if not pairs:
-        return []
-    differ = sum(not same_label(train, there, test, here) for here, there in pairs)
-    shown = some([f"{test.name(here)} is {train.name(there)}" for here, there in pairs])
-    labelled = f", {differ:,} of them with another label" if differ else ""
-    return [f"{len(pairs):,} test images are training images too, byte for byte{labelled}: {shown}"]
+    if pairs := shared_rows(data.train, data.test):
+        differ = sum(not same_label(data.train, there, data.test, here) for here, there in pairs)
+        shown = some([f"{data.test.name(here)} is {data.train.name(there)}" for here, there in pairs])
+        labelled = f", {differ:,} of them with another label" if differ else ""
+        notes.append(f"{len(pairs):,} test images are training images too, byte for byte{labelled}: {shown}")
+    return tuple(notes)
 
 
 def shared_rows(train: ImageTable, test: ImageTable) -> Pairs:
@@ -53,7 +45,7 @@ def shared_rows(train: ImageTable, test: ImageTable) -> Pairs:
     remembered, as by `check_images`, until a file changes. Copies that were encoded again are not detected.
     """
     if isinstance(train.images, np.ndarray) or isinstance(test.images, np.ndarray):
-        return _equal(enumerate(map(_content_digest, train.images)), enumerate(map(_content_digest, test.images)))
+        return _equal(enumerate(map(_digest, train.images)), enumerate(map(_digest, test.images)))
     stamp = stamp_of([*train.images, *test.images], "shared")
     stamp = stamp.with_name(f"{stamp.name}-{len(train)}")  # where one part ends counts too
     try:
@@ -69,10 +61,10 @@ def _shared_files(train: Sequence[Path | EncodedImage], test: Sequence[Path | En
     common = (set(sizes[0]) & set(sizes[1])) - {None}
     rows = [[row for row, size in enumerate(part) if size in common] for part in sizes]
     images = [part[row] for part, part_rows in zip((train, test), rows, strict=True) for row in part_rows]
-    with ThreadPoolExecutor() as pool, progress(len(images), "comparing parts") as bar:
-        digests = []
-        for digest in pool.map(_content_digest, images):
-            digests.append(digest)
+    digests = []
+    with progress(len(images), "comparing parts") as bar, contextlib.closing(in_threads(_digest, images)) as hashed:
+        for _, future in hashed:
+            digests.append(future.result())
             bar.update()
     return _equal(zip(rows[0], digests, strict=False), zip(rows[1], digests[len(rows[0]) :], strict=True))
 
@@ -94,15 +86,13 @@ def _size(image: Path | EncodedImage) -> int | None:
         return None
 
 
-def _content_digest(image: np.ndarray | Path | EncodedImage) -> bytes | None:
+def _digest(image: np.ndarray | Path | EncodedImage) -> bytes | None:
     """Return a digest of the pixels of an array or the bytes of a file; None if it cannot be read."""
-    digest = hashlib.blake2b(digest_size=16)
-    if isinstance(image, np.ndarray):
-        digest.update(str(image.shape).encode())
-        digest.update(np.ascontiguousarray(image).data)
-        return digest.digest()
     try:
-        digest.update(image.content if isinstance(image, EncodedImage) else image.read_bytes())
+        if isinstance(image, np.ndarray):
+            content: Any = str(image.shape).encode() + image.tobytes()
+        else:
+            content = image.content if isinstance(image, EncodedImage) else image.read_bytes()
     except OSError:
         return None
-    return digest.digest()
+    return hashlib.blake2b(content, digest_size=16).digest()

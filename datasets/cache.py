@@ -42,7 +42,6 @@ RESERVE = 5e8
 SHARE = 0.8
 """The part of the available memory that images may take: the network needs some too."""
 PATIENCE = 1.0  # seconds of waiting for another run before a message
-SHOWN = 2e9  # bytes that take long enough to verify for a progress bar
 
 Shape = tuple[int, int, int, int]
 
@@ -141,9 +140,8 @@ def cached_images(
             images = images or _open(path, shape, filled, create=True)
             assert images is not None
             if len(damaged := missing[images.records["checksum"][missing] > 0]):
-                LOG.warning(
-                    "%s: %d damaged images are decoded again: %s", path, len(damaged), some([*map(str, damaged)])
-                )
+                shown = some([*map(str, damaged)])
+                LOG.warning("%s: %d damaged images are decoded again: %s", path, len(damaged), shown)
             try:
                 _fill(images, load, missing)
             except OSError as error:
@@ -178,23 +176,17 @@ def _open(path: Path, shape: Shape, filled: np.ndarray, create: bool = False) ->
 
 def _missing(images: CachedImages, indices: np.ndarray) -> np.ndarray:
     """Return the images that are not there or damaged. Reading warms the system's own cache."""
-    intact = np.zeros(len(indices), dtype=bool)
 
-    def verify(places: range) -> None:
-        for place in places:
-            record = images.records[indices[place]]
-            intact[place] = record["checksum"] > 0 and record["checksum"] == _checksum(record["pixels"])
+    def verify(group: np.ndarray) -> list[bool]:
+        records = (images.records[index] for index in group)
+        return [record["checksum"] > 0 and record["checksum"] == _checksum(record["pixels"]) for record in records]
 
-    groups = [range(start, min(start + 64, len(indices))) for start in range(0, len(indices), 64)]
-    shown = None if len(indices) * images.records.itemsize > SHOWN else False
-    with (
-        progress(len(indices), "verifying", shown=shown) as bar,
-        contextlib.closing(in_threads(verify, groups)) as verified,
-    ):
+    groups, intact = [indices[start : start + 64] for start in range(0, len(indices), 64)], []
+    with progress(len(indices), "verifying") as bar, contextlib.closing(in_threads(verify, groups)) as verified:
         for group, future in verified:
-            future.result()
+            intact += future.result()
             bar.update(len(group))
-    return indices[~intact]
+    return indices[~np.array(intact, dtype=bool)]
 
 
 def _checksum(pixels: np.ndarray) -> int:
@@ -252,10 +244,9 @@ def _make_room(path: Path, new: int, limit: float) -> None:
 
     Raises: CacheUnavailable if there is no room even without them; nothing is removed then.
     """
-    caches = [
-        other for pattern in ("*.u8", "*/images.u8") for other in path.parent.glob(pattern)
-    ]  # the latter of format 1
-    taken = {other: _taken(other) for other in sorted(caches, key=lambda other: other.stat().st_mtime)}
+    states = sorted(((other.stat(), other) for other in path.parent.glob("*.u8")), key=lambda item: item[0].st_mtime)
+    # the bytes on the disk, without holes
+    taken = {other: 512 * getattr(state, "st_blocks", state.st_size // 512) for state, other in states}
     size = new + taken.pop(path, 0)
     idle = {other: room for other, room in taken.items() if _is_idle(other)}
     total, removable, free = sum(taken.values()), sum(idle.values()), shutil.disk_usage(path.parent).free - RESERVE
@@ -270,12 +261,6 @@ def _make_room(path: Path, new: int, limit: float) -> None:
         if excess > 0 and _is_idle(other, remove=True):
             excess -= room
             LOG.info("removed %s (%s), the least recently used cache", other, _gb(room))
-
-
-def _taken(path: Path) -> int:
-    """Return the bytes that a file takes on the disk, without its holes."""
-    status = path.stat()
-    return 512 * getattr(status, "st_blocks", status.st_size // 512)
 
 
 def _gb(size: float) -> str:

@@ -47,14 +47,7 @@ def symmetric_noise(labels: np.ndarray, rows: np.ndarray, share: float, num_clas
     Exactly round(share * M) of the M rows are chosen, once for the run; all of them end up wrong. (Drawing from all K
     classes instead would leave a K-th of them right.)
 
-    Args:
-        labels: of the whole part.
-        rows: those that may be changed, [M].
-        share: of the rows, 0 to 1.
-        num_classes: K, >= 2.
-        seed: the run's.
-
-    Shapes: labels [N] int64 -> a changed copy.
+    Shapes: labels of the whole part [N] int64, rows that may be changed [M] -> a changed copy.
     Raises: ConfigError if there is no other class.
     Source: Zhang et al. 2020, "Delving Deep into Label Smoothing", arXiv:2011.12562, experiments with noisy labels.
     Deviations: the paper corrupts all training images and selects the epoch on the clean test part. Here the rows that
@@ -100,11 +93,11 @@ def read_noisy_labels(path: str, name: str | None, clean: np.ndarray, num_classe
 
 def _choose(path: str, name: str | None, sets: Mapping[str, Any]) -> str:
     names = [other for other in sets if other != CLEAN] or list(sets)
-    chosen = name.lower() if name is not None and path.lower().endswith(".csv") else name
-    if chosen is None and len(names) == 1:
+    if name is None:
+        if len(names) > 1:
+            raise ConfigError(f"noisy_labels_name: missing; {path} holds {', '.join(names)}")
         return names[0]
-    if chosen is None:
-        raise ConfigError(f"noisy_labels_name: missing; {path} holds {', '.join(names)}")
+    chosen = name.lower() if path.lower().endswith(".csv") else name
     if chosen not in sets:
         near, held = did_you_mean(chosen, sets), ", ".join(filter(None, names)) or "one set without a name"
         raise ConfigError(f"noisy_labels_name: {path} holds no set {name!r}{near} (it holds {held})")
@@ -130,30 +123,22 @@ def _read(path: Path) -> dict[str, Any]:
         if ending == ".csv":
             return _read_table(path)
         file = io.BytesIO(read_bytes(path))
-        _refuse_bomb(path, file)
+        if zipfile.is_zipfile(file):  # as .npz and .pt are
+            size = sum(item.file_size for item in zipfile.ZipFile(file).infolist())
+            if size > MAX_TABLE_BYTES:
+                raise DataError(f"{path}: unpacks to {size:,} bytes, more than the {MAX_TABLE_BYTES:,} allowed")
+        file.seek(0)
         content = _read_tensors(file) if ending == ".pt" else np.load(file, allow_pickle=False)
-        sets = {str(name): content[name] for name in content} if _is_mapping(content) else {"": content}
+        is_mapping = isinstance(content, (Mapping, np.lib.npyio.NpzFile))
+        sets = {str(name): content[name] for name in content} if is_mapping else {"": content}
     except DataError as error:
         raise ConfigError(f"noisy_labels: {error}") from None
     except (*DAMAGED_TENSORS, tokenize.TokenError) as error:
-        raise ConfigError(
-            f"noisy_labels: {path}: holds more than arrays of numbers, or is damaged: {first_line(error)}"
-        ) from None
+        reason = f"holds more than arrays of numbers, or is damaged: {first_line(error)}"
+        raise ConfigError(f"noisy_labels: {path}: {reason}") from None
     if not sets:
         raise ConfigError(f"noisy_labels: {path}: holds nothing")
     return sets
-
-
-def _refuse_bomb(path: Path, file: IO[bytes]) -> None:
-    """Refuse a file that unpacks to more than labels take: .npz and .pt are zip files."""
-    size = sum(item.file_size for item in zipfile.ZipFile(file).infolist()) if zipfile.is_zipfile(file) else 0
-    if size > MAX_TABLE_BYTES:
-        raise DataError(f"{path}: unpacks to {size:,} bytes, more than the {MAX_TABLE_BYTES:,} allowed")
-    file.seek(0)
-
-
-def _is_mapping(content: Any) -> bool:
-    return isinstance(content, (Mapping, np.lib.npyio.NpzFile))
 
 
 def _read_tensors(file: IO[bytes]) -> Any:

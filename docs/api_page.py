@@ -10,7 +10,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT) if __name__ == "__main__" else sys.path[0]
 
-from docs.docstrings import as_markdown  # noqa: E402 - the project's root must come first
+from docs.docstrings import as_markdown, introduction  # noqa: E402 - the project's root must come first
 from losses import build_loss  # noqa: E402
 from losses.base import ClassificationLoss, as_probabilities  # noqa: E402
 from losses.label_probability import LabelProbabilityLoss  # noqa: E402
@@ -25,22 +25,11 @@ PARTS = {
     "Frames to build on": (LabelProbabilityLoss, WrappingLoss, as_probabilities),
     "What losses receive": (Batch, Outputs, Sequences),
 }
-INTRODUCTION = """# The losses as a library
-
-Written by `python docs/api_page.py` from the docstrings. Each loss has [a card](losses.md); this page has what
-they share. A loss works in any training loop:
-
-    from losses.one_sided_margin import OneSidedMarginLoss
-
-    loss = OneSidedMarginLoss(alpha=0.1)
-    loss(network(images), labels).backward()
-    classes = loss.predict(network(images))
-"""
 
 
 def page() -> str:
     """Return the text of docs/api.md."""
-    parts = [INTRODUCTION]
+    parts = [introduction(PAGE)[:-1]]
     for heading, things in PARTS.items():
         parts.append(f"## {heading}\n")
         for thing in things:

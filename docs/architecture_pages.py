@@ -21,7 +21,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT) if __name__ == "__main__" else sys.path[0]
 
-from docs.docstrings import one_line, sections  # noqa: E402 - the project's root must come first
+from docs.docstrings import introduction, one_line, sections  # noqa: E402 - the project's root must come first
 from models import (  # noqa: E402
     ALIASES,
     ARCHITECTURES,
@@ -111,37 +111,11 @@ def build(name: str) -> Any:
     return build_model(name, CLASSES)
 
 
-INTRODUCTION = f"""Written by `python docs/architecture_pages.py`. `architecture: NAME` chooses a network,
-`architecture_params` sets the parameters of its constructor.
-
-A name without a slash is one of ours, else one of timm's, with or without a tag of its weights (`resnet18.a1_in1k`);
-`torchvision/NAME` is torchvision's. Where both libraries have a network it has the same parameters in both, initialised
-in their own ways; the tables below name torchvision's. The thesis's short names work as well.
-
-- **Costs**: trainable parameters at {CLASSES:,} classes, and FLOPs: multiply-adds of convolutions, matrix products and
-  attention for one colour image of the size named, counted by `torch.utils.flop_counter`. A run shows its own in
-  `--check` and `summary.json`.
-- **Image size**: the one that the network was made for, px; `image_size` sets the run's, and most networks take any.
-  `--check` says so where one does not.
-- **`pretrained: true`** starts from the weights that the library publishes, **`weights_path`** from a local file. There
-  are no published weights of our own networks. torchvision's default is the newest, for ResNet-50 `IMAGENET1K_V2`;
-  `pretrained: IMAGENET1K_V1` names others, of timm's networks their tag does (`pretrained: tv_in1k`). A name that does
-  not exist is answered with those that do.
-- **`convert_to_grayscale: true`**: the first layer takes one channel. Of pretrained weights it gets the sum over the
-  three colours, so that a gray image is seen as before.
-- **`output_channels`** sets the features' width where a network leaves it free (`ghostnet`), **`dropout`** the dropout
-  before the last layer; a run warns where one has no effect.
-- **To add one**: a file and a line, see [Extending](extending.md#a-network).
-
-`python train.py --list architectures` lists every name with its costs; piped to `grep` it finds one.
-"""
-
-
 def page() -> str:
     """Return the text of docs/architectures.md."""
     sizes = read_sizes()
     head = "| name | parameters | multiply-adds | image, px |"
-    parts = ["# Architectures\n", INTRODUCTION, "## Ours\n"]
+    parts = [introduction(PAGE) + "## Ours\n"]
     parts += [f"{head} features | |", "|---|--:|--:|--:|--:|---|"]
     for name, entry in ARCHITECTURES.items():
         size = sizes.get(name, Size())

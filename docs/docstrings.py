@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import re
 import textwrap
+from pathlib import Path
 
 SECTIONS = ("Args", "Attributes", "Shapes", "Use", "Returns", "Raises", "Source", "Deviations")
+
+
+def introduction(page: Path) -> str:
+    """Return what is written by hand: the part of a page above its first section or list of links."""
+    return re.split(r"^(?=## |- \[)", page.read_text(encoding="utf-8"), maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def sections(docstring: str) -> dict[str, str]:

@@ -19,7 +19,13 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT) if __name__ == "__main__" else sys.path[0]
 
-from docs.docstrings import description, entries, one_line, sections  # noqa: E402 - the project's root must come first
+from docs.docstrings import (  # noqa: E402 - the project's root must come first
+    description,
+    entries,
+    introduction,
+    one_line,
+    sections,
+)
 from losses import LOSSES, TORCH_LOSSES, build_loss  # noqa: E402
 from losses.base import ClassificationLoss  # noqa: E402
 from utils.files import atomic_file, write_atomically  # noqa: E402
@@ -50,7 +56,7 @@ def main() -> None:
 
 def page() -> str:
     """Return the text of docs/losses.md."""
-    parts = ["# Losses\n", INTRODUCTION]
+    parts = [introduction(PAGE)[:-1]]
     parts += [f"- [{name}](#{name.lower()}): {entry.summary}" for name, entry in LOSSES.items()]
     parts += ["", *accuracy(), *(card(name) for name in LOSSES)]
     parts += ["## Losses of torch.nn\n", "By their class names, with the parameters of torch's documentation.\n"]
@@ -58,25 +64,9 @@ def page() -> str:
     return "\n".join(parts) + "\n"
 
 
-INTRODUCTION = """Written by `python docs/loss_cards.py` from the docstrings. `loss_function: NAME` chooses a loss,
-`loss_params` sets its parameters; parameters that are not given have the defaults below.
-
-In the pictures ten classes compete: the best wrong class is 4 above the others, and the label's distance from it is
-drawn to the right. Blue is what training minimises late in training, orange what `valid/loss` judges where that
-differs, grey is cross entropy. A loss that compares images sees three more, one of the same class and two of another,
-predicted right; one that takes several views sees the others predicted right. Classifiers that a loss adds in the
-middle of a network are untrained there, and add a constant. A loss of texts judges a single step and one character; a
-blank competes too.
-"""
-
-
 def accuracy() -> list[str]:
     """Return the tables of benchmarks/accuracy.py that are kept."""
-    files = sorted(RESULTS.glob("accuracy-*.md"))
-    parts = ["## Accuracy\n"] if files else []
-    for file in files:
-        parts += [file.read_text(encoding="utf-8")]
-    return parts
+    return ["## Accuracy\n", *(file.read_text(encoding="utf-8") for file in sorted(RESULTS.glob("accuracy-*.md")))]
 
 
 def card(name: str) -> str:

@@ -19,7 +19,8 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from utils.lookup import Entry, did_you_mean, keyword_defaults, load_entry, parameter_problems, source_of
+from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems, source_of
+from utils.signatures import keyword_defaults
 
 EVALUATIONS = {
     "classification": Entry(

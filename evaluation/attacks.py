@@ -20,12 +20,11 @@ from torch import Tensor
 from datasets.readers.files import progress
 from datasets.stream.image_stream import ImageStream
 from evaluation import Positive
-from evaluation.figures import Cell, plot_grid, style_axes, to_uint8
 from evaluation.findings import Findings, percent
 from evaluation.images import sample, select
 from evaluation.subject import Subject
 from losses.base import ClassificationLoss
-from runs.figures import MARK, TRAIN, VALID, new_figure, write_figure
+from runs.figures import MARK, TRAIN, VALID, Cell, new_figure, plot_grid, style_axes, to_uint8, write_figure
 from utils.seeding import derive_seed
 from utils.types import REJECTED
 

@@ -13,10 +13,9 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from evaluation import Positive
-from evaluation.figures import style_axes
 from evaluation.findings import Findings, wilson
 from evaluation.subject import Subject
-from runs.figures import MARK, TRAIN, VALID, new_figure, write_figure
+from runs.figures import MARK, TRAIN, VALID, new_figure, style_axes, write_figure
 from utils.types import REJECTED
 
 NUMBERS = {

@@ -12,11 +12,10 @@ from msgspec import Meta
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 
-from evaluation.figures import Cell, plot_wrapped, style_axes
 from evaluation.findings import Findings, percent, wilson
 from evaluation.subject import Answers, Subject
-from runs.confusions import confusion_counts, plot_confusion
-from runs.figures import MARK, VALID, new_figure, write_figure
+from runs.confusions import confusion_counts, most_confused, plot_confusion
+from runs.figures import MARK, VALID, Cell, new_figure, plot_wrapped, style_axes, write_figure
 from utils.types import REJECTED
 
 NUMBERS = {
@@ -117,18 +116,11 @@ def _add_confusions(
     plot_confusion(target, prediction, subject.classes, path)
     findings.add_figure(path, "Confusion matrix: true class (row), predicted class (column)")
     findings.details["confusion"] = {"columns": columns, "counts": counts.tolist()}
-    wrong = counts.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:pairs]
-    confused = [
-        (label, other)
-        for label, other in zip(*np.unravel_index(order, wrong.shape), strict=True)
-        if wrong[label, other]
-    ]
+    confused = most_confused(counts, pairs)
     if not confused:
         return
     rows = [
-        (subject.classes[label], columns[other], f"{wrong[label, other]} of {counts[label].sum()}")
+        (subject.classes[label], columns[other], f"{counts[label, other]} of {counts[label].sum()}")
         for label, other in confused
     ]
     findings.add_table("Most confused", ("true class", "predicted class", "images"), rows)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from evaluation import NonNegative, Positive
-from evaluation.figures import plot_over_epochs
 from evaluation.findings import Findings, NotApplicable, percent
 from evaluation.subject import Subject
+from runs.figures import plot_over_epochs
 from utils.types import REJECTED, ConfigError
 
 ON_REQUEST = True

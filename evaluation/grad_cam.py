@@ -17,12 +17,12 @@ from msgspec import Meta
 from torch import Tensor
 from torch.nn import functional as F
 
-from evaluation.figures import Cell, plot_grid, to_uint8
 from evaluation.findings import Findings, NotApplicable
 from evaluation.images import sample, select
 from evaluation.subject import Subject
 from losses.base import ClassificationLoss, full_float
 from models.classifier import Classifier
+from runs.figures import Cell, plot_grid, to_uint8
 from utils.types import REJECTED, Batch
 
 NUMBERS = {

@@ -15,12 +15,11 @@ from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.readers.images import name_and_size
 from datasets.stream.image_stream import ImageStream
-from evaluation.figures import shorten, to_uint8
 from evaluation.findings import Findings
 from evaluation.images import sample
 from evaluation.subject import Answers, Subject, open_subject
-from runs.figures import AS_IT_IS, VALID, font_families, new_figure, write_figure
-from utils.types import ConfigError
+from runs.figures import AS_IT_IS, VALID, font_families, new_figure, to_uint8, write_figure
+from utils.types import ConfigError, shorten
 
 NUMBERS = {
     "p(label), mean: *": (

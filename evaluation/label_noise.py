@@ -8,9 +8,9 @@ from torch import Tensor
 from datasets.preprocessing import Preprocessing
 from datasets.stream.image_stream import ImageStream
 from evaluation import NonNegative
-from evaluation.figures import plot_over_epochs
 from evaluation.findings import Findings, NotApplicable, percent
 from evaluation.subject import Subject
+from runs.figures import plot_over_epochs
 
 ON_REQUEST = True
 NUMBERS = {

@@ -15,7 +15,7 @@ from datasets.preprocessing import Preprocessing
 from datasets.readers.files import in_threads, progress
 from evaluation.images import preprocessing_of_others
 from evaluation.subject import Subject
-from runs.outcomes import Guess, outcomes_for
+from runs.outcomes import OUTCOMES, Guess
 from runs.records import write_rows
 from utils.files import write_atomically
 from utils.types import DataError, printable
@@ -47,7 +47,6 @@ def predict(subject: Subject, paths: Sequence[Path], top: int) -> Predictions:
     Raises: DataError naming all files if none can be read.
     """
     preprocessing, loss = preprocessing_of_others(subject.data), subject.classifier.loss
-    outcomes = outcomes_for(subject.data.data.kind)
     predictions: list[Prediction] = []
     unreadable: list[str] = []
     size = subject.config.batch_size
@@ -64,7 +63,7 @@ def predict(subject: Subject, paths: Sequence[Path], top: int) -> Predictions:
             if readable:
                 images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(subject.device)
                 scores = subject.classifier(preprocessing.to_numbers(images)).scores
-                guesses = outcomes.guesses(loss, scores, subject.classes, top)
+                guesses = OUTCOMES[subject.data.data.kind].guesses(loss, scores, subject.classes, top)
                 predictions += [Prediction(path, guess) for path, guess in zip(readable, guesses, strict=True)]
     if not predictions:
         raise DataError("\n".join(unreadable))

@@ -15,13 +15,12 @@ from sklearn.manifold import TSNE
 
 from datasets.readers.files import at_work
 from evaluation import Positive, PositiveFloat
-from evaluation.figures import shorten
 from evaluation.findings import Findings, NotApplicable, percent
 from evaluation.images import sample_of_each_class
 from evaluation.subject import Subject
 from runs.figures import AS_IT_IS, font_families, new_figure, write_figure
 from utils.seeding import derive_seed
-from utils.types import ConfigError
+from utils.types import ConfigError, shorten
 
 NUMBERS = {
     "images": ("count", "", "number of images"),

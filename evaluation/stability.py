@@ -12,11 +12,10 @@ from torch import Tensor
 
 from datasets.stream.image_stream import ImageStream
 from evaluation import NonNegative, Positive
-from evaluation.figures import style_axes
 from evaluation.findings import Findings
 from evaluation.images import augmented_stream
 from evaluation.subject import Subject
-from runs.figures import TRAIN, VALID, new_figure, plot_augmentations, write_figure
+from runs.figures import TRAIN, VALID, new_figure, plot_augmentations, style_axes, write_figure
 from utils.types import REJECTED
 
 NUMBERS = {

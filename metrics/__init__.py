@@ -1,4 +1,7 @@
-"""Metrics by name. To add one, write a function of a tally and add its line to the table of its kind."""
+"""Metrics of every epoch by name. To add one, write a function of a tally and add its line to the table of its kind.
+
+What is measured once, of a trained model, is an evaluation: calibration is evaluation/calibration.py.
+"""
 
 from __future__ import annotations
 

@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from configuration.schema import Configuration
+from configuration.schema import CHAINS, Configuration
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_LOSSES
 from models import ARCHITECTURES, resolve_architecture
 from runs.folder import RunFolder
-from runs.identity import CHAINS
+from runs.identity import has_effect, plain
 from runs.parameters import resolved_parameters
 from runs.records import write_json
 from utils.lookup import Entry
@@ -51,14 +51,8 @@ AUGMENTATION = (
 )
 """Modules that count only where training images are augmented."""
 WITHOUT_INFLUENCE = (
-    *("datasets.audit", "datasets.cache", "datasets.kept_images"),
-    *(
-        "datasets.readers.files",
-        "datasets.readers.downloads",
-        "datasets.readers.archives",
-        "datasets.statistics",
-    ),
-    *("models.flops", "models.sizes"),
+    *("datasets.audit", "datasets.cache", "datasets.kept_images", "datasets.statistics", "models.flops"),
+    *("models.sizes", "datasets.readers.files", "datasets.readers.downloads", "datasets.readers.archives"),
 )
 """Modules that are imported by those that decide a result and that change none: checks, caches, downloads, counts."""
 
@@ -71,20 +65,24 @@ def code_of(config: Configuration) -> dict[str, str]:
 
     Comments, docstrings and layout do not count. Nothing is imported.
     """
-    return dict(_code(frozenset(_roots(config)), frozenset(_without_influence(config))))
+    without = {module for module, keys in ONLY_WITH.items() if not any(getattr(config, key) for key in keys)}
+    if not any(has_effect(config, chain) for chain in CHAINS):
+        without |= {*AUGMENTATION}
+    return dict(_code(frozenset(_roots(config)), frozenset(without | {*WITHOUT_INFLUENCE})))
 
 
-@functools.lru_cache(maxsize=1000)  # as a process imports each module once
+@functools.lru_cache(maxsize=1000)
 def _code(roots: frozenset[str], without: frozenset[str]) -> dict[str, str]:
-    modules, ahead = set[str](), list(roots)
+    digests: dict[str, str] = {}
+    seen, ahead = {*without, *FOLDERS}, [*roots]
     while ahead:
         module = ahead.pop()
-        if module in modules or module in without or not _is_file(module):
+        if module in seen or (file := file_of(module)) is None:
             continue
-        modules.add(module)
-        ahead += [other for other in _imported(module) if other.replace(".", "/").startswith(FOLDERS)]
-    files = sorted(file for module in modules if (file := _file_of(module)) is not None)
-    return {file.relative_to(ROOT).as_posix(): _digest(file, *_state(file)) for file in files}
+        seen.add(module)
+        digests[file.relative_to(ROOT).as_posix()], imported = _read_module(file)
+        ahead += [other for other in imported if other.partition(".")[0] in FOLDERS]
+    return dict(sorted(digests.items()))
 
 
 def code_changes(facts: Mapping[str, Any], config: Configuration, accepted: bool = True) -> Changes | None:
@@ -98,9 +96,8 @@ def code_changes(facts: Mapping[str, Any], config: Configuration, accepted: bool
     if not isinstance(before, dict):
         return None
     recorded = {str(file): str(digest).rpartition("+")[2] for file, digest in before.items()}
-    if accepted:
-        for acceptance in _accepted(facts):
-            recorded |= {file: str(after) for file, (_, after) in acceptance["files"].items()}
+    for acceptance in _accepted(facts) if accepted else ():
+        recorded |= {file: str(after) for file, (_, after) in acceptance.files.items()}
     files = sorted({*recorded, *now})
     return {file: (recorded.get(file), now.get(file)) for file in files if recorded.get(file) != now.get(file)}
 
@@ -117,20 +114,25 @@ def changed_parameters(facts: Mapping[str, Any], config: Configuration) -> list[
         for name in {**values, **now[key]}
         if name in values and name in now[key]
     ]
-    return [f"{name} {old} -> {new}" for name, old, new in pairs if _listed(old) != _listed(new)]
+    return [f"{name} {old} -> {new}" for name, old, new in pairs if plain(old) != plain(new)]
 
 
 def accept(folder: RunFolder, changes: Changes) -> None:
     """Record in a run's environment.json that it is kept though its code has changed."""
     facts = folder.read_environment()
-    entry = {"accepted": datetime.now().astimezone().isoformat(timespec="seconds"), "files": changes}
-    write_json(folder.environment, facts | {"code_accepted": [*_accepted(facts), entry]})
+    entry = _Accepted(datetime.now().astimezone().isoformat(timespec="seconds"), changes)
+    write_json(folder.environment, facts | {"code_accepted": msgspec.to_builtins([*_accepted(facts), entry])})
 
 
-def _accepted(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+class _Accepted(msgspec.Struct):
+    accepted: str
+    files: Changes
+
+
+def _accepted(facts: Mapping[str, Any]) -> list[_Accepted]:
     """Return the changes that were accepted; none if the record is malformed, as folders may come from elsewhere."""
     try:
-        return msgspec.to_builtins(msgspec.convert(facts.get("code_accepted", []), list[_Accepted]))
+        return msgspec.convert(facts.get("code_accepted", []), list[_Accepted])
     except msgspec.ValidationError:
         return []
 
@@ -147,11 +149,6 @@ def continued_code(before: Mapping[str, Any], now: Mapping[str, str]) -> dict[st
     return {
         file: text if text.rpartition("+")[2] == now[file] else f"{text}+{now[file]}" for file, text in joined.items()
     }
-
-
-class _Accepted(msgspec.Struct):
-    accepted: str
-    files: dict[str, tuple[str | None, str | None]]
 
 
 OnChange = Literal["keep", "retrain"] | None
@@ -187,9 +184,8 @@ def _roots(config: Configuration) -> Iterator[str]:
     kind = None if entry is None else read_attribute(*entry.location.split(":"), "kind")
     yield "metrics.sequences" if kind == "sequence" else "metrics.classification"
     architecture = resolve_architecture(config.architecture)
-    library = "torchvision_models" if architecture.startswith("torchvision/") else "timm_models"
-    ours = ARCHITECTURES.get(architecture)
-    yield f"models.{library}" if ours is None else _module(ours)
+    library = Entry(f"models.{'torchvision' if architecture.startswith('torchvision/') else 'timm'}_models", "")
+    yield _module(ARCHITECTURES.get(architecture, library))
     if config.weights_path or config.pretrained:
         yield "models.weights"
     yield _module(DATASETS[config.dataset])
@@ -215,56 +211,26 @@ def _names(*values: Any) -> Iterator[str]:
             yield from _names(*value)
 
 
-def _without_influence(config: Configuration) -> Iterator[str]:
-    yield from WITHOUT_INFLUENCE
-    yield from (module for module, keys in ONLY_WITH.items() if not any(getattr(config, key) for key in keys))
-    if not any(getattr(config, switch) and getattr(config, chain) for chain, switch in CHAINS.items()):
-        yield from AUGMENTATION
-
-
-def _is_file(module: str) -> bool:
-    return _file_of(module) is not None and module.replace(".", "/") not in FOLDERS
-
-
-def _file_of(module: str) -> Path | None:
+def file_of(module: str) -> Path | None:
+    """Return the file of a module or package of ours."""
     path = ROOT.joinpath(*module.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return file if file.is_file() else None
 
 
-def _imported(module: str) -> frozenset[str]:
-    file = _file_of(module)
-    return frozenset() if file is None else _imports_of(file, *_state(file))
-
-
-def _state(file: Path) -> tuple[int, int]:
-    facts = file.stat()
-    return facts.st_mtime_ns, facts.st_size
-
-
-@functools.lru_cache(maxsize=1000)
-def _imports_of(file: Path, changed: int, size: int) -> frozenset[str]:
-    """Return the modules that a file names in its imports, wherever in it; some of these names are no module's."""
+@functools.lru_cache(maxsize=1000)  # as a process imports each module once
+def _read_module(file: Path) -> tuple[str, frozenset[str]]:
+    """Return a file's digest and the modules that it imports, wherever in it; some of these are no module's name."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     modules = set()
-    for node in ast.walk(_parsed(file, changed, size)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             package = file.parents[node.level - 1].relative_to(ROOT).parts if node.level else ()
             source = ".".join((*package, *filter(None, [node.module])))
             modules |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
-    return frozenset(modules)
-
-
-@functools.lru_cache(maxsize=1000)
-def _digest(file: Path, changed: int, size: int) -> str:
-    text = "".join(_written(_parsed(file, changed, size)))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-@functools.lru_cache(maxsize=1000)
-def _parsed(file: Path, changed: int, size: int) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
+    return hashlib.sha256("".join(_written(tree)).encode()).hexdigest()[:12], frozenset(modules)
 
 
 def _written(node: Any) -> Iterator[str]:
@@ -288,7 +254,3 @@ def _written(node: Any) -> Iterator[str]:
         yield "]"
     else:
         yield f"{type(node).__name__} {node!r},"
-
-
-def _listed(value: Any) -> Any:
-    return [_listed(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -12,7 +12,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from runs.figures import AS_IT_IS, VALID, font_families, new_figure, write_figure
-from utils.types import REJECTED
+from utils.types import REJECTED, shorten
 
 ABSENT = "#dddddd"
 NUMBERS_UP_TO, NAMES_UP_TO = 20, 60  # classes
@@ -25,7 +25,6 @@ def plot_confusion(
     predictions: Any,
     classes: Sequence[str],
     path: str | os.PathLike[str],
-    title: str = "",
     nothing: str = "rejected",
 ) -> None:
     """Draw which class (row) is taken for which (column), in shares of the row, with the worst pairs listed beside.
@@ -35,7 +34,6 @@ def plot_confusion(
         predictions: [N] integers, 0 to K-1, or -1 for a rejected sample, which adds a column.
         classes: K names.
         path: file to write; the ending sets the format.
-        title: stands above the picture.
         nothing: what the column of rejected samples is called.
 
     Raises: ValueError if lengths differ or a number names no class.
@@ -45,9 +43,7 @@ def plot_confusion(
     shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)  # [K, K or K+1]
     num_classes, num_columns = shares.shape
     side = min(9.5, max(4.2, 0.42 * num_classes)) if num_classes <= NUMBERS_UP_TO else 9.5
-    figure = new_figure(side + 5.2, side + (0.6 if title else 0.2))
-    if title:
-        figure.suptitle(title, fontsize=11, wrap=True)
+    figure = new_figure(side + 5.2, side + 0.2)
     grid = figure.add_gridspec(1, 2, width_ratios=[side + 1, 4.2])
     axes, beside = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
     axes.set_facecolor(ABSENT)
@@ -57,7 +53,7 @@ def plot_confusion(
     axes.set_ylabel("true")
     if num_classes <= NAMES_UP_TO:
         size = 9 if num_classes <= 12 else 8 if num_classes <= NUMBERS_UP_TO else 6
-        short = [_cut(name, 24) for name in names]
+        short = [shorten(name, 24) for name in names]
         flat = num_columns <= 3 or all(len(name) <= 2 for name in (names if num_columns > 12 else classes))
         letters = {"fontsize": size, "fontfamily": font_families(), **AS_IT_IS}
         axes.set_xticks(range(num_columns), short, **letters)
@@ -76,7 +72,12 @@ def plot_confusion(
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=8, color=colour)
     beside.axis("off")
     style = {"va": "top", "fontsize": 8, "linespacing": 1.5, "family": font_families(), **AS_IT_IS}
-    beside.text(0.05, 1, _worst_pairs(counts, names), transform=beside.transAxes, **style)
+    lines = [
+        f"{counts[row, column]} of {counts[row].sum()}  {shorten(names[row], 30)} > {shorten(names[column], 30)}"
+        for row, column in most_confused(counts, MAX_PAIRS)
+    ]
+    text = "\n".join(["most frequent mistakes (true > predicted)", *lines] if lines else ["no mistakes"])
+    beside.text(0.05, 1, text, transform=beside.transAxes, **style)
     write_figure(figure, path)
 
 
@@ -139,20 +140,10 @@ def confusion_counts(
     return counts[:, :-1], [*classes]
 
 
-def _worst_pairs(counts: np.ndarray, names: Sequence[str]) -> str:
-    """List the mistakes that are made most often, as text."""
+def most_confused(counts: np.ndarray, limit: int) -> list[tuple[int, int]]:
+    """Return the row and column of the most frequent mistakes of a table of `confusion_counts`."""
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)
-    if not wrong.any():
-        return "no mistakes"
-    totals = counts.sum(axis=1)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:MAX_PAIRS]
-    lines = ["most frequent mistakes (true > predicted)"]
-    for row, column in (divmod(int(place), wrong.shape[1]) for place in order):
-        if wrong[row, column]:
-            lines.append(f"{wrong[row, column]} of {totals[row]}  {_cut(names[row], 30)} > {_cut(names[column], 30)}")
-    return "\n".join(lines)
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 3].rstrip() + "..."
+    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
+    pairs = zip(*np.unravel_index(order, wrong.shape), strict=True)
+    return [(int(row), int(column)) for row, column in pairs if wrong[row, column]]

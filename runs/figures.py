@@ -1,16 +1,17 @@
-"""Figures of a run: learning curves and augmented images, drawn without a display and written atomically."""
+"""Figures, drawn without a display and written atomically: learning curves, grids of images, and a style for all."""
 
 from __future__ import annotations
 
 import math
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import fontManager
@@ -18,6 +19,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from PIL import Image
 
 from utils.files import atomic_file
+from utils.types import shorten
 
 # Colours of Okabe and Ito, which readers of any colour vision can distinguish.
 TRAIN, VALID, MARK = "#0072B2", "#D55E00", "#666666"
@@ -30,12 +32,12 @@ CHINESE_FONTS = (
     *("PingFang SC", "Hiragino Sans GB", "Heiti SC", "Microsoft YaHei", "SimHei"),
 )
 """Of Linux, macOS and Windows; Matplotlib's own font has no Chinese, as plates have it."""
-CELL_INCHES, HEADING = 1.7, 0.19  # of a picture; share of it for the words above
+CELL_INCHES, HEADING = 1.7, 0.19  # of an image; share of it for two lines above
+COLOURS = (TRAIN, VALID, "#009E73", "#CC79A7")
+WIDTH = 24  # characters above an image
 
 
-def plot_curves(
-    rows: Sequence[dict[str, float]], path: str | os.PathLike[str], title: str, best_epoch: float | None = None
-) -> None:
+def plot_curves(rows: Sequence[dict[str, float]], path: str | os.PathLike[str], title: str, best_epoch: float) -> None:
     """Draw loss and accuracy per epoch, counted from 1, side by side and mark the best epoch.
 
     A loss that falls by orders of magnitude gets a logarithmic axis, a learning rate that changes a strip below.
@@ -45,42 +47,46 @@ def plot_curves(
             perhaps `learning_rate`; what is missing is not drawn. Of texts, `train/` and `valid/character_error_rate`
             are drawn beside the accuracy, thin: they fall long before a whole text is read.
         path: file to write; the ending sets the format.
-        title: stands above the picture.
-        best_epoch: the selected epoch as it stands in `rows`; by default that of the best validation accuracy.
+        title: stands above the figure.
+        best_epoch: the selected epoch as it stands in `rows`.
 
     Raises: ValueError if there are no rows.
     """
     if not rows:
         raise ValueError("no epochs to draw")
-    epochs = np.array([row["epoch"] for row in rows]) + 1
-    if best_epoch is not None:
-        best_epoch += 1
-    rate = _column(rows, "learning_rate")
+    epochs, rate = _column(rows, "epoch") + 1, _column(rows, "learning_rate")
     with_rate = bool(np.nanmin(rate) != np.nanmax(rate)) if np.isfinite(rate).any() else False
     figure = new_figure(10, 5 if with_rate else 4.2)
     figure.suptitle(title, fontsize=11, wrap=True)
     grid = figure.add_gridspec(2 if with_rate else 1, 2, height_ratios=[4, 1] if with_rate else [1])
     loss_axes, accuracy_axes = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
-    all_axes = [loss_axes, accuracy_axes]
+    thin = {"alpha": 0.5, "markersize": 2, "linewidth": 0.9}
     marker = "o" if len(rows) <= MARKERS_UP_TO else ""
-    for axes, quantity in ((loss_axes, "loss"), (accuracy_axes, "accuracy")):
+    for axes, quantity, words, look in (
+        (loss_axes, "loss", "", {}),
+        (accuracy_axes, "accuracy", "", {}),
+        (accuracy_axes, "character_error_rate", ", character errors", thin),
+    ):
         for part, colour, style in (("train", TRAIN, "--"), ("valid", VALID, "-")):
             values = _column(rows, f"{part}/{quantity}")
             if np.isfinite(values).any():
-                axes.plot(epochs, values, style, color=colour, label=part, marker=marker, markersize=3, linewidth=1.4)
-        axes.set_ylabel(quantity)
-    for part, colour, style in (("train", TRAIN, "--"), ("valid", VALID, "-")):
-        values = _column(rows, f"{part}/character_error_rate")
-        if np.isfinite(values).any():
-            label = f"{part}, character errors"
-            look = {"color": colour, "alpha": 0.5, "marker": marker, "markersize": 2, "linewidth": 0.9}
-            accuracy_axes.plot(epochs, values, style, label=label, **look)
+                look = {"marker": marker, "markersize": 3, "linewidth": 1.4, **look}
+                axes.plot(epochs, values, style, color=colour, label=f"{part}{words}", **look)
     losses = np.concatenate([_column(rows, "train/loss"), _column(rows, "valid/loss")])
     losses = losses[np.isfinite(losses)]
     if losses.size and losses.min() > 0 and losses.max() > 20 * np.median(losses):
         loss_axes.set_yscale("log")
-    accuracy_axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    best_label = _mark_best(loss_axes, accuracy_axes, epochs, _column(rows, "valid/accuracy"), best_epoch)
+    for axes, quantity in ((loss_axes, "loss"), (accuracy_axes, "accuracy")):
+        axes.set_ylabel(quantity)
+        axes.axvline(best_epoch + 1, color=MARK, linewidth=0.8, linestyle=":")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=9)
+    best = _column([row for row in rows if row["epoch"] == best_epoch], "valid/accuracy")
+    accuracy = f", valid {100 * best[0]:.2f} %" if np.isfinite(best).any() else ""
+    accuracy_axes.set_title(f"best epoch: {best_epoch + 1:.0f}{accuracy}", fontsize=9, color=MARK)
+    accuracy_axes.plot(best_epoch + 1, best[:1], "o", color=VALID, markersize=7, markerfacecolor="none")
+    style_axes(loss_axes)
+    style_axes(accuracy_axes, accuracy_axes.yaxis)
     if with_rate:
         rate_axes = figure.add_subplot(grid[1, :])
         rate_axes.plot(epochs, rate, color=MARK, linewidth=1.2, marker=marker, markersize=2)
@@ -88,77 +94,14 @@ def plot_curves(
         if np.nanmin(rate) > 0 and np.nanmax(rate) > 20 * np.nanmin(rate):
             rate_axes.set_yscale("log")
             rate_axes.yaxis.set_minor_formatter(NullFormatter())  # the strip is too low for more than the decades
-        all_axes.append(rate_axes)
-    for axes in all_axes:
-        axes.grid(alpha=0.25, linewidth=0.6)
-        axes.spines[["top", "right"]].set_visible(False)
+        style_axes(rate_axes)
+    for axes in figure.axes:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if len(rows) == 1:
             axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
-    for axes in all_axes[-1:] if with_rate else all_axes:
+    for axes in figure.axes[2:] or figure.axes:
         axes.set_xlabel("epoch")
-    for axes in (loss_axes, accuracy_axes):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=9)
-    if best_label:
-        accuracy_axes.set_title(best_label, fontsize=9, color=MARK)
     write_figure(figure, path)
-
-
-def plot_augmentations(
-    originals: Sequence[Any],
-    views: Sequence[Sequence[Any]],
-    labels: Sequence[str],
-    path: str | os.PathLike[str],
-) -> None:
-    """Draw a row for each sample: the image before it is resized, then what training makes of it.
-
-    Args:
-        originals: PIL images or uint8 arrays [H, W] or [H, W, 3].
-        views: for each sample its views, float arrays or tensors [C, H, W] on 0 to 1, C = 1 or 3.
-        labels: class name of each sample.
-        path: file to write; the ending sets the format.
-
-    Raises: ValueError if there are no samples or the lists differ in length.
-    """
-    if not originals or not len(originals) == len(views) == len(labels):
-        raise ValueError(f"{len(originals)} originals, {len(views)} lists of views and {len(labels)} labels do not fit")
-    num_columns = 1 + max(len(row) for row in views)
-    sizes = [np.shape(original)[:2] for original in originals]
-    sizes += [np.shape(view)[1:] for row_views in views for view in row_views]
-    tall = min(1.0, max(height / width for height, width in sizes))  # of a cell, whose width is 1
-    figure = new_figure(CELL_INCHES * num_columns, CELL_INCHES * (tall + HEADING) * len(originals), layout=None)
-    style = {"ha": "center", "va": "bottom", "fontsize": 8, "linespacing": 1.0, "family": font_families(), **AS_IT_IS}
-    axes = figure.add_axes((0, 0, 1, 1))  # one for all pictures: drawing one for each takes seconds
-    for row, (original, row_views, label) in enumerate(zip(originals, views, labels, strict=True)):
-        top = row * (tall + HEADING) + HEADING
-        headings = [textwrap.fill(label, 24, max_lines=2, placeholder="...")]
-        headings += [f"view {column}" if row == 0 else "" for column in range(1, len(row_views) + 1)]
-        floats = [np.clip(np.moveaxis(np.asarray(view), 0, -1), 0, 1) for view in row_views]
-        pictures = [np.asarray(original)] + [np.round(picture * 255).astype(np.uint8) for picture in floats]
-        for column, (picture, heading) in enumerate(zip(pictures, headings, strict=True)):
-            place_picture(axes, picture, column, top, tall)
-            colour = MARK if column else "black"
-            axes.text(column + 0.5, top, heading, color=colour, **style)
-    axes.axis("off")
-    axes.set(xlim=(0, num_columns), ylim=((tall + HEADING) * len(originals), 0), aspect="auto")
-    write_figure(figure, path, tight=False)
-
-
-def _mark_best(
-    loss_axes: Axes, accuracy_axes: Axes, epochs: np.ndarray, accuracy: np.ndarray, best_epoch: float | None
-) -> str:
-    if best_epoch is None:
-        if not np.isfinite(accuracy).any():
-            return ""
-        best_epoch = float(epochs[np.nanargmax(accuracy)])
-    for axes in (loss_axes, accuracy_axes):
-        axes.axvline(best_epoch, color=MARK, linewidth=0.8, linestyle=":")
-    values = accuracy[(epochs == best_epoch) & np.isfinite(accuracy)]
-    if not values.size:
-        return f"best epoch: {best_epoch:.0f}"
-    accuracy_axes.plot(best_epoch, values[0], "o", color=VALID, markersize=7, markerfacecolor="none")
-    return f"best epoch: {best_epoch:.0f}, valid {100 * values[0]:.2f} %"
 
 
 def _column(rows: Sequence[dict[str, float]], name: str) -> np.ndarray:
@@ -166,16 +109,106 @@ def _column(rows: Sequence[dict[str, float]], name: str) -> np.ndarray:
     return np.array([math.nan if value is None or value == "" else float(value) for value in values])
 
 
-def place_picture(axes: Axes, picture: np.ndarray, left: float, top: float, tall: float) -> None:
-    """Show a picture as large as fits into the middle of the cell below and right of (left, top), 1 wide."""
-    picture = picture.squeeze(-1) if picture.ndim == 3 and picture.shape[-1] == 1 else picture
-    height, width = (side / max(picture.shape[:2]) * 0.96 for side in picture.shape[:2])
-    if max(picture.shape[:2]) > SHARP_UP_TO:  # matplotlib's own resampling takes ten times as long
+def plot_over_epochs(
+    curves: Mapping[str, Sequence[float]], epochs: Sequence[int], selected: int, path: str | os.PathLike[str]
+) -> None:
+    """Draw shares of images over kept epochs, a curve for each name, and mark the selected epoch.
+
+    Args: epochs, selected: counted from 0; the figure counts from 1.
+    """
+    figure = new_figure(7, 4)
+    axes = figure.add_subplot()
+    marker = "o" if len(epochs) <= MARKERS_UP_TO else ""
+    for colour, (name, values) in zip(COLOURS, curves.items(), strict=False):
+        axes.plot(np.add(epochs, 1), values, color=colour, label=name, marker=marker, markersize=3, linewidth=1.4)
+    axes.axvline(selected + 1, color=MARK, linewidth=0.8, linestyle=":")
+    axes.set_title(f"selected epoch: {selected + 1}", fontsize=9, color=MARK)
+    axes.set(xlabel="epoch", ylabel="images", ylim=(0, 1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    style_axes(axes, axes.yaxis)
+    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=len(curves))
+    write_figure(figure, path)
+
+
+def style_axes(axes: Axes, *percentages: Axis) -> None:
+    """Give axes a light grid and no frame, and write some of their values as percent."""
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    for axis in percentages:
+        axis.set_major_formatter(PercentFormatter(1.0))
+
+
+class Cell(NamedTuple):
+    """Args: image: uint8 [H, W] or [H, W, 1 or 3]. captions: lines above it, shortened if they are long."""
+
+    image: np.ndarray
+    captions: Sequence[str] = ()
+
+
+def plot_grid(rows: Sequence[Sequence[Cell]], path: str | os.PathLike[str]) -> None:
+    """Draw images in rows, which may be of different lengths. Raises: ValueError if there are none."""
+    cells = [cell for row in rows for cell in row]
+    if not cells:
+        raise ValueError("no images to draw")
+    heading = HEADING * max(1, max(len(cell.captions) for cell in cells) / 2)
+    tall = min(1.0, max(height / width for height, width, *_ in (cell.image.shape for cell in cells)))
+    columns = max(map(len, rows))
+    figure = new_figure(CELL_INCHES * columns, CELL_INCHES * (tall + heading) * len(rows), layout=None)
+    axes = figure.add_axes((0, 0, 1, 1))  # one for all images: drawing one for each takes seconds
+    style = {"ha": "center", "va": "bottom", "fontsize": 7.5, "linespacing": 1.0, "family": font_families(), **AS_IT_IS}
+    for number, row in enumerate(rows):
+        top = number * (tall + heading) + heading
+        for column, cell in enumerate(row):
+            _place_image(axes, cell.image, column, top, tall)
+            lines = [shorten(caption, WIDTH) or " " for caption in cell.captions]
+            axes.text(column + 0.5, top, "\n".join(lines), **style)
+    axes.axis("off")
+    axes.set(xlim=(0, columns), ylim=((tall + heading) * len(rows), 0), aspect="auto")
+    write_figure(figure, path, tight=False)
+
+
+def plot_wrapped(cells: Sequence[Cell], columns: int, path: str | os.PathLike[str]) -> None:
+    """Draw images in rows of so many."""
+    plot_grid([cells[start : start + columns] for start in range(0, len(cells), columns)], path)
+
+
+def plot_augmentations(
+    originals: Sequence[Any], views: Sequence[Sequence[Any]], labels: Sequence[str], path: str | os.PathLike[str]
+) -> None:
+    """Draw a row for each sample: the image before it is resized, then what training makes of it.
+
+    Args:
+        originals: PIL images or uint8 arrays [H, W] or [H, W, 1 or 3].
+        views: for each sample its views, as of `to_uint8`.
+        labels: class name of each sample.
+        path: file to write; the ending sets the format.
+    """
+    rows = []
+    for number, (original, of_sample, label) in enumerate(zip(originals, views, labels, strict=True)):
+        captions = [(f"view {view + 1}",) if number == 0 else () for view in range(len(of_sample))]
+        cells = [Cell(to_uint8(view), caption) for view, caption in zip(of_sample, captions, strict=True)]
+        wrapped = textwrap.wrap(label, WIDTH, max_lines=2, placeholder="...")
+        rows.append([Cell(np.asarray(original), wrapped), *cells])
+    plot_grid(rows, path)
+
+
+def to_uint8(image: Any) -> np.ndarray:
+    """Shapes: array or tensor [C, H, W] on 0 to 1 -> uint8 [H, W, C]."""
+    floats = image.detach().float().cpu().numpy() if hasattr(image, "detach") else np.asarray(image)
+    return np.round(255 * np.clip(np.moveaxis(floats, 0, -1), 0, 1)).astype(np.uint8)
+
+
+def _place_image(axes: Axes, image: np.ndarray, left: float, top: float, tall: float) -> None:
+    """Show an image as large as fits into the middle of the cell below and right of (left, top), 1 wide."""
+    image = image.squeeze(-1) if image.ndim == 3 and image.shape[-1] == 1 else image
+    height, width = (side / max(image.shape[:2]) * 0.96 for side in image.shape[:2])
+    if max(image.shape[:2]) > SHARP_UP_TO:  # matplotlib's own resampling takes ten times as long
         size = (round(width * CELL_INCHES * DPI), round(height * CELL_INCHES * DPI))
-        picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
     x, y = left + 0.5, top + tall / 2
     extent = (x - width / 2, x + width / 2, y + height / 2, y - height / 2)
-    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", interpolation="nearest")
+    axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent, aspect="auto", interpolation="nearest")
 
 
 def font_families() -> list[str]:

@@ -17,8 +17,8 @@ import msgspec
 import yaml
 
 from configuration.schema import Configuration
+from models import ALIASES, resolve_architecture
 from runs.identity import fingerprint, identity, read_settings
-from runs.names import canonical_name, names_of
 from runs.records import read_mapping, write_csv, write_json
 from utils.files import DamagedFile, read_text
 
@@ -167,11 +167,10 @@ class RunFolder:
         if not self.metrics.is_file():
             return []
         name = self.metrics.name
+        text = read_text(self.metrics)
         try:
-            table = csv.DictReader(io.StringIO(read_text(self.metrics), newline=""))
+            table = csv.DictReader(io.StringIO(text, newline=""))
             rows = [{key: float(cell) for key, cell in row.items() if cell != ""} for row in table]
-        except DamagedFile:
-            raise
         except (csv.Error, ValueError, TypeError):  # TypeError: a line with fewer or more fields than names
             raise DamagedFile(f"{name} is no table of numbers") from None
         if not rows:
@@ -207,12 +206,12 @@ def run_folder(config: Configuration, data_fingerprint: str, fresh: bool = False
 
 def _folders_of(config: Configuration, mine: str) -> list[RunFolder]:
     """Return the folders of a run whatever their names, the first first."""
-    folders = []
-    for folder in possible_folders(config):
-        if recorded_identity(folder) == mine:
-            name = FolderName.parse(folder.path.name)
-            folders.append((name.number if name else 1, folder.path.name, folder))
-    return [folder for *_, folder in sorted(folders, key=lambda entry: entry[:2])]
+
+    def order(folder: RunFolder) -> tuple[int, str]:
+        name = FolderName.parse(folder.path.name)
+        return name.number if name else 1, folder.path.name
+
+    return sorted((folder for folder in possible_folders(config) if _identity_of(folder) == mine), key=order)
 
 
 def possible_folders(config: Configuration) -> Iterator[RunFolder]:
@@ -230,14 +229,13 @@ def possible_folders(config: Configuration) -> Iterator[RunFolder]:
             yield folder
 
 
-def recorded_identity(folder: RunFolder) -> str | None:
+def _identity_of(folder: RunFolder) -> str | None:
     """Return the identity of a folder's run from its records; None where they cannot be read."""
-    return _recorded_identity(str(folder.path), _state_of(folder.config), _state_of(folder.environment))
+    return _recorded_identity(folder, _state_of(folder.config), _state_of(folder.environment))
 
 
 @functools.lru_cache(maxsize=10_000)
-def _recorded_identity(path: str, config: tuple[int, int], environment: tuple[int, int]) -> str | None:
-    folder = RunFolder(Path(path))
+def _recorded_identity(folder: RunFolder, *states: tuple[int, int]) -> str | None:
     try:
         facts = folder.read_environment()
         return identity(read_settings(folder.config, facts), str(facts.get("data_fingerprint")))
@@ -275,14 +273,12 @@ class FolderName(NamedTuple):
 
 def run_prefix(config: Configuration) -> str:
     """Return what the folders of a data set, an architecture and a loss begin with."""
-    return _prefix(config, canonical_name("architecture", config.architecture))
+    return run_prefixes(config)[0]
 
 
 def run_prefixes(config: Configuration) -> list[str]:
     """Return `run_prefix`, and what it was with each other name of the architecture."""
-    return [_prefix(config, name) for name in names_of("architecture", config.architecture)]
-
-
-def _prefix(config: Configuration, architecture: str) -> str:
-    parts = (config.dataset, architecture, config.loss_function)
-    return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in parts)
+    name = resolve_architecture(config.architecture)
+    names = [name, *(other for other, target in ALIASES.items() if target == name)]
+    parts = [(config.dataset, name, config.loss_function) for name in names]
+    return ["-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in each) for each in parts]

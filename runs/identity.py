@@ -11,14 +11,15 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from configuration.chains import steps
 from configuration.checks import check_types
-from configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
+from configuration.schema import CHAINS, KEYS, WITHOUT_INFLUENCE, Configuration
 from configuration.settings import read_values
 from runs.environment import FULL_PRECISION, automatic_precision
 from runs.names import canonical_name, signature_of
@@ -43,7 +44,7 @@ OWNERS = {
     "mixing_params": "mixing",
 }
 """Parameters -> the key whose name says what takes them."""
-CHAINS = {"image_augmentations": "augment_images", "tensor_augmentations": "augment_tensors"}
+SWITCHES = {"image_augmentations": "augment_images", "tensor_augmentations": "augment_tensors"}
 """Transforms, one after the other -> the key that switches them on."""
 STRUCTURES = ("normalization_params_rgb", "normalization_params_grayscale")
 Contents = Callable[[str, str], str]
@@ -78,8 +79,8 @@ def settings_of(
             settings[key] = value if value is None else name_file(key, value)
         elif key in CHAINS:
             settings |= _chain(key, key, value)
-        elif key in CHAINS.values():
-            chain = next(chain for chain, switch in CHAINS.items() if switch == key)
+        elif key in SWITCHES.values():
+            chain = next(chain for chain, switch in SWITCHES.items() if switch == key)
             settings[key] = value and bool(getattr(config, chain))
         elif key in OWNERS:
             owner = getattr(config, OWNERS[key])
@@ -201,7 +202,7 @@ def has_effect(config: Configuration, key: str) -> bool:
     if key == "erase_background":
         return bool(config.crop_to_bboxes)
     if key in CHAINS:
-        return bool(getattr(config, CHAINS[key]) and getattr(config, key))
+        return bool(getattr(config, SWITCHES[key]) and getattr(config, key))
     if key == "augment_backend":
         return any(has_effect(config, chain) for chain in CHAINS)
     if key in ("mixing_params", "lr_scheduler_params"):
@@ -287,9 +288,8 @@ def _chain(key: str, place: str, chain: Any) -> dict[str, Any]:
 
 
 def chain_items(chain: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Return the transforms of a chain with their parameters: a mapping, or a list of mappings of one key."""
-    parts: Iterable[Any] = [chain] if isinstance(chain, dict) else chain
-    return [(str(name), dict(params or {})) for part in parts for name, params in part.items()]
+    """Return the transforms of a chain with their parameters."""
+    return [(str(name), dict(params or {})) for _, name, params in steps(chain)]
 
 
 def _flatten(above: str, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from utils.types import ConfigError
 class Busy(ConfigError):
     """A run that another process trains."""
 
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(f"{folder.path}: another process trains this run; wait for it")
+
 
 def lock(folder: RunFolder) -> FileLock:
     """Take the run's folder for this process; the system frees the lock of a process that dies.
@@ -23,20 +26,10 @@ def lock(folder: RunFolder) -> FileLock:
         folder.path.mkdir(parents=True, exist_ok=True)
         taken.acquire(blocking=False)
     except Timeout:
-        raise _busy(folder) from None
+        raise Busy(folder) from None
     except OSError as error:
         raise CannotWrite(error.errno, error.strerror or str(error), str(folder.lock)) from error
     return taken
-
-
-def check_free(folder: RunFolder) -> None:
-    """Raise Busy if another process trains this run."""
-    if is_locked(folder):
-        raise _busy(folder)
-
-
-def _busy(folder: RunFolder) -> Busy:
-    return Busy(f"{folder.path}: another process trains this run; wait for it")
 
 
 def is_locked(folder: RunFolder) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from configuration.schema import CHAINS
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_DEFAULTS
-from models import ALIASES, ARCHITECTURES, resolve_architecture
+from models import ARCHITECTURES, resolve_architecture
 from utils.lookup import Entry
 from utils.signatures import UNKNOWN, Signature, read_signature
 
@@ -15,20 +16,11 @@ SCHEDULER_DEFAULTS = {"ReduceLROnPlateau": {"monitor": "valid/loss", "mode": DER
 """Defaults that the bench itself gives to a library's parameters; `DERIVED` follows from other settings."""
 TIMM_FIRST = ("Muon",)
 """Optimizers that are timm's though torch has one of that name: torch's takes matrices only, no convolutions."""
-SCHEDULERS_FILE = "training.schedules"
-"""Schedulers of our own."""
 
 
 def canonical_name(key: str, name: str) -> str:
     """Return the one name of what several names stand for, such as an architecture's short name."""
     return resolve_architecture(name) if key == "architecture" else name
-
-
-def names_of(key: str, name: str) -> list[str]:
-    """Return all names of what a name stands for, the canonical one first."""
-    canonical = canonical_name(key, name)
-    others = ALIASES if key == "architecture" else ()
-    return [canonical, *(other for other in others if canonical_name(key, other) == canonical)]
 
 
 def signature_of(key: str, name: str) -> Signature:
@@ -38,8 +30,7 @@ def signature_of(key: str, name: str) -> Signature:
         "architecture": ARCHITECTURES,
         "loss_function": LOSSES,
         "mixing": MIXINGS,
-        "image_augmentations": TRANSFORMS,
-        "tensor_augmentations": TRANSFORMS,
+        **dict.fromkeys(CHAINS, TRANSFORMS),
     }
     entry: Entry | None = ours.get(key, {}).get(canonical_name(key, name))
     if entry is not None:
@@ -47,9 +38,8 @@ def signature_of(key: str, name: str) -> Signature:
     places = {
         "loss_function": ("torch.nn.modules.loss",),
         "optimizer": ("timm.optim", "torch.optim") if name in TIMM_FIRST else ("torch.optim", "timm.optim"),
-        "lr_scheduler": (SCHEDULERS_FILE, "torch.optim.lr_scheduler"),
-        "image_augmentations": ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment"),
-        "tensor_augmentations": ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment"),
+        "lr_scheduler": ("training.schedules", "torch.optim.lr_scheduler"),
+        **dict.fromkeys(CHAINS, ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment")),
     }
     signatures = (read_signature(module, name) for module in places.get(key, ()))
     signature = next((candidate for candidate in signatures if candidate != UNKNOWN), UNKNOWN)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from configuration.schema import Configuration
-from runs.identity import CHAINS, OWNERS, chain_items, has_effect, plain
+from configuration.schema import CHAINS, Configuration
+from runs.identity import OWNERS, chain_items, has_effect, plain
 from runs.names import signature_of
 
 NO_PARAMETERS = frozenset({"self", "task", "params", "optimizer", "num_classes", "in_channels", "steps_per_epoch"})

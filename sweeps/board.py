@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group
@@ -35,13 +34,11 @@ class ActiveRun:
     progress: Progress | None = None
 
     def row(self) -> tuple[str, ...]:
-        value = (
-            ""
-            if self.progress is None or self.progress.value is None
-            else (f"{self.progress.monitor} {self.progress.value:.4f}")
-        )
+        known = self.progress is not None and self.progress.value is not None
+        value = f"{self.progress.monitor} {self.progress.value:.4f}" if known else ""  # type: ignore[union-attr]
         again = f" (attempt {self.attempt})" if self.attempt > 1 else ""
-        return self.name + again, self.position, value, _duration(time.monotonic() - self.began)
+        minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
+        return self.name + again, self.position, value, f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
     @property
     def position(self) -> str:
@@ -64,21 +61,24 @@ class Board:
         self.active: dict[int, ActiveRun] = {}
         self._console = console or Console()
         self._live: Live | None = None
-        self._heartbeat: Heartbeat | None = None
+        self._spoken, self._over = threading.Event(), False
+        self._heartbeat = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> Board:
         if self._console.is_terminal:
             self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=2)
             self._live.start()
         else:
-            self._heartbeat = Heartbeat(self.in_a_line)
+            self._heartbeat.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._live is not None:
             self._live.stop()
-        if self._heartbeat is not None:
-            self._heartbeat.stop()
+        else:
+            self._over = True
+            self._spoken.set()
+            self._heartbeat.join()
 
     def start(self, key: int, name: str, attempt: int = 1) -> None:
         self.active[key] = ActiveRun(name, attempt)
@@ -95,8 +95,7 @@ class Board:
         self.outcomes.append(outcome)
         if self._live is None:
             print(f"run {len(self.outcomes)} of {self.total}: {presentable(outcome)}", flush=True)
-        if self._heartbeat is not None:
-            self._heartbeat.reset()
+        self._spoken.set()
 
     def in_a_line(self) -> str:
         """Return how many runs have ended and where the active ones are."""
@@ -104,6 +103,13 @@ class Board:
         named = [f"{presentable(run.name)} ({run.position})" for run in active[:NAMED]]
         more = f" and {len(active) - NAMED:,} more" if len(active) > NAMED else ""
         return f"{len(self.outcomes):,} of {self.total:,} runs have ended; active: {'; '.join(named)}{more}"
+
+    def _beat(self) -> None:
+        """Print a line after each silence, so that whoever waits sees that something happens."""
+        while not self._over:
+            if not self._spoken.wait(SILENCE):
+                print(self.in_a_line(), flush=True)
+            self._spoken.clear()
 
     def _table(self) -> Group:
         counts = Counter(outcome.state for outcome in self.outcomes)
@@ -117,38 +123,3 @@ class Board:
         for run in list(self.active.values())[:SHOWN]:
             table.add_row(*(Text(presentable(text)) for text in run.row()))
         return Group(*ended, Text(head), table)
-
-
-class Heartbeat:
-    """Prints a line after each silence until it is stopped, so that whoever waits sees that something happens.
-
-    Args:
-        line: returns it. seconds: how long a silence may be.
-    """
-
-    def __init__(self, line: Callable[[], str], seconds: float = SILENCE) -> None:
-        self._line, self._seconds = line, seconds
-        self._event, self._over = threading.Event(), False
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-        self._thread.start()
-
-    def reset(self) -> None:
-        """Begin the silence again: a line was printed."""
-        self._event.set()
-
-    def stop(self) -> None:
-        self._over = True
-        self._event.set()
-        self._thread.join()
-
-    def _beat(self) -> None:
-        while not self._over:
-            if not self._event.wait(self._seconds):
-                print(self._line(), flush=True)
-            self._event.clear()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -20,25 +20,31 @@ class Pruned(GivenUp):
     """A trial that was pruned; the message says after which epoch."""
 
 
-class Reporting(Checkpoint):
-    """Reports each epoch.
+class OnEpochEnd(Checkpoint):
+    """Looks at each epoch's row: a `Checkpoint` as is `RunRecord`, which makes it, so that Lightning calls it later."""
 
-    A `Checkpoint` as is `RunRecord`, whose rows it reads, so that Lightning calls it after that one.
-    """
+    monitor: str
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        row = _run_record(trainer).rows[-1]
+        self.report(int(row["epoch"]), trainer.max_epochs or 0, row.get(self.monitor))
+
+    def report(self, epoch: int, epochs: int, value: float | None) -> None:
+        """Report an epoch, counted from 0, and the monitor's value."""
+
+
+class Reporting(OnEpochEnd):
+    """Sends each epoch to the sweep."""
 
     def __init__(self, monitor: str, send: Callable[[Progress], None]) -> None:
         self.monitor, self.send = monitor, send
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        row = _run_record(trainer).rows[-1]
-        self.send(Progress(int(row["epoch"]) + 1, trainer.max_epochs or 0, self.monitor, row.get(self.monitor)))
+    def report(self, epoch: int, epochs: int, value: float | None) -> None:
+        self.send(Progress(epoch + 1, epochs, self.monitor, value))
 
 
-class Pruning(Checkpoint):
-    """Notes in the run's folder which trial it is, and reports the monitor's value to the study after each epoch.
-
-    It ends the run when the study's pruner says so. A `Checkpoint` for the reason that `Reporting` is one.
-    """
+class Pruning(OnEpochEnd):
+    """Notes in the run's folder which trial it is, and reports to the study, whose pruner may end the run."""
 
     def __init__(self, sweep: Sweep, place: Trial) -> None:
         import optuna  # which grids do without
@@ -57,16 +63,14 @@ class Pruning(Checkpoint):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         _run_record(trainer).folder.write_trial(self._record)
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        row = _run_record(trainer).rows[-1]
-        epoch, value = int(row["epoch"]), row.get(self.monitor)
+    def report(self, epoch: int, epochs: int, value: float | None) -> None:
         if value is None:
             return
         if epoch not in self._reported:  # a resumed run reports its last epochs again
             self.trial.report(value, epoch)
             self._reported.add(epoch)
         if self.trial.should_prune():
-            raise Pruned(f"{self.monitor} {value:.4f} after {epoch + 1} of {trainer.max_epochs} epochs")
+            raise Pruned(f"{self.monitor} {value:.4f} after {epoch + 1} of {epochs} epochs")
 
 
 def _run_record(trainer: pl.Trainer) -> RunRecord:

@@ -63,13 +63,13 @@ class Cell:
 
 
 def load_sweep(base: Configuration) -> Sweep:
-    """Return the sweep of a configuration whose `sweep` was checked when it was read.
+    """Return the sweep of a configuration whose `sweep` was checked when it was read; of one run where it has none.
 
     An axis whose keys the command line sets is gone, and the points that are left of others are there once.
 
     Raises: ConfigError if every run is left out.
     """
-    block = msgspec.convert(base.sweep, Block)
+    block = msgspec.convert(base.sweep or {}, Block)
     fixed = frozenset(key for key, place in base._places.items() if place == COMMAND_LINE and key[0] != "sweep")
     axes = tuple(left for axis in build_axes(block) if (left := axis.without(fixed)).points)
     values = base.values()

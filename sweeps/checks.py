@@ -7,15 +7,18 @@ of the sweep: each combination of the values of those axes that touch its keys. 
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from configuration.checks import TOGETHER
-from configuration.schema import Configuration, Key
+from configuration.schema import WITHOUT_INFLUENCE, Configuration, Key
 from configuration.settings import show
+from runs.identity import settings_of
 from sweeps.block import as_key
 from sweeps.cells import Sweep, axes_of, cell, combinations, merge, overrides_of
-from utils.types import ConfigError
+from sweeps.mistakes import IDLE
+from utils.types import ConfigError, first_few
 
 if TYPE_CHECKING:
     from sweeps.data import SweepData
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 NAMED = 3
 """How many runs and how many reasons a message names before it counts the rest."""
+MOST_TRIED = 500
+"""Combinations of the other axes for which values of an axis are compared."""
 
 Check = tuple[tuple[str, ...], Callable[[Configuration], Sequence[str]]]
 """The keys that a check reads, and a function from a configuration to its problems."""
@@ -33,13 +38,39 @@ Slice = tuple[tuple[int, int], ...]
 def check_together(sweep: Sweep) -> None:
     """Refuse runs whose values do not fit together, as far as is known without torch.
 
-    Raises: ConfigError naming every such run, and the rules that leave them out.
+    Raises: ConfigError naming every such run, and the rules that leave them out; or values that mean the same runs.
     """
 
     def check_of(rule: Any) -> Check:
         return rule.keys, lambda config: [f"{'.'.join(each.key)}: {each.text}" for each in rule.check(config)]
 
     refuse(sweep, find_problems(sweep, map(check_of, TOGETHER)))
+    if same := dict(_same_values(sweep)):
+        raise sweep.base.error(same)
+
+
+def identity_of(config: Configuration) -> tuple[Any, ...]:
+    """Return a key that configurations share which are the same run in the same folder."""
+    places = [getattr(config, key) for key in sorted(WITHOUT_INFLUENCE - IDLE)]
+    return frozenset(settings_of(config).items()), repr(places)
+
+
+def _same_values(sweep: Sweep) -> Iterator[tuple[Key, str]]:
+    """Yield axes with values that mean the same runs, such as two names of one network, whatever the other axes."""
+    for place, axis in enumerate(sweep.axes):
+        same = [range(len(axis.points))] if axis.name != "seed" else []
+        others = (range(len(other.points)) for other in sweep.axes if other is not axis)
+        for tried, rest in enumerate(itertools.product(*others)):
+            by_run: dict[Any, list[int]] = defaultdict(list)
+            for number, point in ((number, point) for number, points in enumerate(same) for point in points):
+                config = cell(sweep, (*rest[:place], point, *rest[place:])).config
+                by_run[number, identity_of(config)].append(point)
+            same = [points for points in by_run.values() if len(points) > 1 and tried < MOST_TRIED]
+            if not same:  # beyond the limit, runs that are done already are found when their turn comes
+                break
+        for points in same:
+            labels = " and ".join(axis.points[point].label for point in points)
+            yield ("sweep", "grid", axis.name), f"{labels} are the same run: leave one of them"
 
 
 def check_parameters(sweep: Sweep) -> None:
@@ -134,11 +165,12 @@ def refuse(sweep: Sweep, problems: dict[Slice, list[str]]) -> None:
     for group in alike.values():
         concerned = [numbers for runs in group for numbers in members[runs]]
         names = [cell(sweep, numbers).name for numbers in concerned[:NAMED]]
+        names += [""] * (len(concerned) - NAMED)  # counted, not shown
         reasons = dict.fromkeys("; ".join(map(str.strip, problems[runs])).replace(":; ", ": ") for runs in group)
         rules = ", ".join(f"{{{show(rule)[1:-1]}}}" for rule in _rules(sweep, group))
         lines += [
-            f"{place}: {len(concerned):,} of {total:,} runs cannot be trained: {_some([*reasons], len(reasons))}",
-            f"  {_some(names, len(concerned))}",
+            f"{place}: {len(concerned):,} of {total:,} runs cannot be trained: {first_few(reasons, NAMED, '; ')}",
+            f"  {first_few(names, NAMED, '; ')}",
             f"  to leave them out, exclude: [{rules}]",
         ]
     if lines:
@@ -178,11 +210,6 @@ def _are_finished(sweep: Sweep, runs: Slice, finished: FinishedRuns) -> bool:
 
     jobs = jobs_left(sweep, concerned)
     return jobs is not None and all(finished.find(job.cell(sweep)) is not None for job in jobs)
-
-
-def _some(texts: Sequence[str], total: int) -> str:
-    more = total - NAMED
-    return "; ".join(texts[:NAMED]) + (f"; and {more:,} more" if more > 0 else "")
 
 
 def _rules(sweep: Sweep, group: Sequence[Slice]) -> list[dict[str, Any]]:

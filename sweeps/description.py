@@ -5,6 +5,7 @@ The cost is estimated without reading any data or building any network.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
@@ -13,16 +14,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from configuration.schema import WITHOUT_INFLUENCE, Configuration
+from configuration.schema import Configuration
 from datasets import READ_BY, known_num_images
 from losses import build_loss
 from models import resolve_architecture
 from models.sizes import Size, read_sizes
-from runs.identity import settings_of
 from sweeps.block import build_axes, is_within
 from sweeps.cells import Sweep, axes_of, by_seed, combinations, count, expand, merge, overrides_of, planned
+from sweeps.checks import identity_of
 from sweeps.jobs import Shard
-from sweeps.mistakes import IDLE
+from utils.types import first_few
 
 DataSize = Callable[[Configuration], int | None]
 """The number of images in the training part of a data set that was read, None for others."""
@@ -62,11 +63,8 @@ def describe(sweep: Sweep, shard: Shard, size: DataSize = lambda config: None) -
     lines += [*_not_varied(sweep), *(_doubled(sweep) if total <= MOST_LOOKED_AT else ())]
     lines += [f"  {cell.name}" for cell in itertools.islice(shard.of(expand(sweep)), NAMES)]
     lines += [f"  and {mine - NAMES:,} more"] if mine > NAMES else []
-    lines += [
-        "varied",
-        *(f"  {axis.name}: {_some([p.label for p in axis.points], LABELS, ' | ')}" for axis in sweep.axes),
-    ]
-    return "\n".join([*lines, str(estimate(sweep, runs, _Views(), size))])
+    axes = (f"  {axis.name}: {first_few([p.label for p in axis.points], LABELS, ' | ')}" for axis in sweep.axes)
+    return "\n".join([*lines, "varied", *axes, estimate(sweep, runs, size).text])
 
 
 def _not_varied(sweep: Sweep) -> Iterator[str]:
@@ -81,102 +79,68 @@ def _not_varied(sweep: Sweep) -> Iterator[str]:
 
 def _doubled(sweep: Sweep) -> Iterator[str]:
     """Yield a line on runs that are the same as others, such as where a value has no effect with another's."""
-    same: dict[str, list[str]] = {}
+    same: dict[Any, list[str]] = {}
     for cell in expand(sweep):
-        where = [getattr(cell.config, key) for key in WITHOUT_INFLUENCE - IDLE]
-        same.setdefault(f"{sorted(settings_of(cell.config).items(), key=str)} {where}", []).append(cell.name)
-    doubled = [" = ".join(names) for names in same.values() if len(names) > 1]
-    if doubled:
-        number = sum(map(len, same.values())) - len(same)
-        yield f"{number:,} of them are the same as others and done once: {_some(doubled, NAMES, '; ')}"
-
-
-def _some(texts: Sequence[str], most: int, between: str) -> str:
-    more = [f"and {len(texts) - most:,} more"] if len(texts) > most else []
-    return between.join([*texts[:most], *more])
-
-
-class _Views:
-    """Loss and its parameters -> how many views of an image it trains on; each loss is built once."""
-
-    def __init__(self) -> None:
-        self._views: dict[str, int] = {}
-
-    def __call__(self, name: str, params: dict[str, Any]) -> int:
-        identity = json.dumps([name, params], sort_keys=True, default=str)
-        if identity not in self._views:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the run that has it warns
-                self._views[identity] = build_loss(name, None, **params).views
-        return self._views[identity]
+        same.setdefault(identity_of(cell.config), []).append(cell.name)
+    if doubled := [names for names in same.values() if len(names) > 1]:
+        number = sum(map(len, doubled)) - len(doubled)
+        names = first_few([" = ".join(names) for names in doubled], NAMES, "; ")
+        yield f"{number:,} of them are the same as others and done once: {names}"
 
 
 class Cost(NamedTuple):
-    """The cost of some runs.
-
-    Attributes:
-        multiply_adds: of all runs whose cost is known.
-        unknown: of how many it is not.
-        data, networks: those of unknown size.
-    """
+    """The cost of some runs, in multiply-adds of those whose cost is known, and in words."""
 
     multiply_adds: float
-    unknown: int
-    data: tuple[str, ...] = ()
-    networks: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        reasons = {"the data's size is not known": self.data, "the network was not counted": self.networks}
-        why = "; ".join(
-            f"{reason} ({_some(names, 3, ', ').replace(', and ', ' and ')})"
-            for reason, names in reasons.items()
-            if names
-        )
-        if not self.multiply_adds:
-            return f"cost: not known: {why}"
-        times = [f"{_duration(self.multiply_adds / speed)} on {device}" for device, speed in SPEEDS.items()]
-        text = f"cost: about {self.multiply_adds:.0e} multiply-adds to train, {', '.join(times)}, "
-        text += "to within a factor of a few, beside some seconds for the start of each run"
-        return text + (f"; without {self.unknown:,} runs of unknown cost: {why}" if self.unknown else "")
+    text: str
 
 
-def estimate(
-    sweep: Sweep,
-    runs: Iterable[Sequence[int]],
-    views: Callable[[str, dict[str, Any]], int],
-    size: DataSize = lambda config: None,
-) -> Cost:
-    """Estimate what runs cost: epochs x training images x the network's multiply-adds at the images' size x 3.
+def estimate(sweep: Sweep, runs: Iterable[Sequence[int]], size: DataSize = lambda config: None) -> Cost:
+    """Estimate what runs cost: epochs x training images x views of each x the network's multiply-adds x 3.
 
     Early stopping, validation and the time that images take to load are left out.
 
     Args:
         runs: the number of a run's point on each axis.
-        views: loss and its parameters -> how many views of an image it trains on.
         size: of data sets whose authors state no number.
     """
     sizes, axes = read_sizes(), axes_of(sweep, COSTS_DEPEND_ON)
     counts = Counter(tuple(numbers[axis] for axis in axes) for numbers in runs)
     total, unknown = 0.0, 0
-    data, networks = dict[str, None](), dict[str, None]()
+    reasons: dict[str, dict[str, None]] = {}
     for numbers, number in counts.items():
         points = [sweep.axes[axis].points[number] for axis, number in zip(axes, numbers, strict=True)]
         config = merge(sweep, overrides_of(points))
-        images, network = _training_images(config, size), _network(config, sizes)
+        images, network = _training_images(config, size), _multiply_adds(config, sizes)
         if images is None:
-            data[config.dataset] = None
+            reasons.setdefault("the data's size is not known", {})[config.dataset] = None
         if network is None:
             width = config.architecture_params.get("width")
-            networks[config.architecture + (f" of width {width}" if width else "")] = None
+            name = config.architecture + (f" of width {width}" if width else "")
+            reasons.setdefault("the network was not counted", {})[name] = None
         if images is None or network is None:
             unknown += number
         else:
-            replicas = views(config.loss_function, config.loss_params)
-            total += number * FORWARD_AND_BACKWARD * config.num_epochs * images * replicas * network
-    return Cost(total, unknown, tuple(data), tuple(networks))
+            views = _views(config.loss_function, json.dumps(config.loss_params, default=str))
+            total += number * FORWARD_AND_BACKWARD * config.num_epochs * images * views * network
+    why = "; ".join(f"{reason} ({first_few(names, 3)})" for reason, names in sorted(reasons.items()))
+    if not total:
+        return Cost(total, f"cost: not known: {why}")
+    times = [f"{_duration(total / speed)} on {device}" for device, speed in SPEEDS.items()]
+    text = f"cost: about {total:.0e} multiply-adds to train, {', '.join(times)}, "
+    text += "to within a factor of a few, beside some seconds for the start of each run"
+    return Cost(total, text + (f"; without {unknown:,} runs of unknown cost: {why}" if unknown else ""))
 
 
-def _network(config: Configuration, sizes: dict[str, Size]) -> float | None:
+@functools.cache
+def _views(name: str, params: str) -> int:
+    """Return how many views of an image a loss trains on. Args: params: its parameters, as JSON."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the run that has it warns
+        return build_loss(name, None, **json.loads(params)).views
+
+
+def _multiply_adds(config: Configuration, sizes: dict[str, Size]) -> float | None:
     """Return the multiply-adds of a network for one image, None where it was not counted."""
     size = sizes.get(resolve_architecture(config.architecture.partition(".")[0]))
     if size is None or size.multiply_adds is None or config.architecture_params.get("width"):

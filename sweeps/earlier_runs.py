@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +20,11 @@ from datasets import load_data_set, reading
 from runs.code import Changes, OnChange, accept, changed_parameters, code_changes, in_words
 from runs.folder import DamagedFile, FolderName, RunFolder, possible_folders, run_folder, run_prefixes
 from runs.identity import read_settings, settings_of
-from sweeps.cells import Cell, Sweep, cell, combinations
+from sweeps.cells import Cell, Sweep, expand
 from sweeps.checks import NAMED
 from sweeps.jobs import Outcome, Shard
 from tracking import know_the_end
-from utils.types import ConfigError, UserError
+from utils.types import ConfigError, UserError, first_few
 
 NOISE = ("label_noise", "noisy_labels", "noisy_labels_name", "seed", "select_on", "valid_fraction")
 """Keys that decide which labels are wrong, where some are."""
@@ -38,19 +38,17 @@ class FinishedRuns:
     """Finds finished runs. Folders are listed and each data set is read once, and only where a run may be finished."""
 
     def __init__(self) -> None:
-        self._beginnings = functools.cache(_beginnings)
-        self._recorded = functools.cache(_recorded)
+        self._beginnings, self._recorded = functools.cache(_beginnings), functools.cache(_recorded)
         self._fingerprints: dict[str, str | None] = {}
 
     def find(self, cell: Cell) -> Outcome | None:
         """Return the outcome of a run that is finished, None for one that is to be done or looked into."""
-        config = cell.config
         folder, summary = self.folder(cell), None
         with contextlib.suppress(DamagedFile, OSError):  # numbers to be made again
             summary = None if folder is None else folder.finished_summary()
         if folder is None or summary is None:
             return None
-        if self._data_fingerprint(config) is not None and not know_the_end(config, folder):
+        if self._data_fingerprint(cell.config) is not None and not know_the_end(cell.config, folder):
             return None  # a run that catches up needs the data
         return Outcome(cell.name, "skipped", folder.path, summary)
 
@@ -74,10 +72,9 @@ class FinishedRuns:
             from datasets.data_module import DataModule  # with Lightning, which takes seconds
 
             here = msgspec.structs.replace(config, download=False)
-            try:
+            self._fingerprints[identity] = None
+            with contextlib.suppress(UserError):
                 self._fingerprints[identity] = DataModule(here, load_data_set(here), (1, 1)).fingerprint
-            except UserError:
-                self._fingerprints[identity] = None
         return self._fingerprints[identity]
 
     def _without_data(self, config: Configuration) -> RunFolder | None:
@@ -111,11 +108,11 @@ def _recorded(paths: tuple[Path, ...]) -> frozenset[str]:
 
 
 class Begun(NamedTuple):
-    """A run that was begun; `changes` is None where its code is not recorded."""
+    """A run that was begun by other code."""
 
     cell: Cell
     folder: RunFolder
-    changes: Changes | None
+    changes: Changes
     parameters: list[str]
 
 
@@ -129,10 +126,18 @@ def settle_changed_code(sweep: Sweep, shard: Shard, on_change: OnChange, check: 
     Raises: ConfigError naming the files that changed, with the runs that they concern.
     """
     searches = sweep.block.search is not None
-    begun = list(_begun(_of_search(sweep) if searches else _of_grid(sweep, shard)))
-    if unrecorded := sum(run.changes is None for run in begun):
+    total, unrecorded, changed = 0, 0, list[Begun]()
+    for run, folder in _of_search(sweep) if searches else _of_grid(sweep, shard):
+        if not (folder.is_finished or folder.is_interrupted):
+            continue
+        with contextlib.suppress(DamagedFile):  # which a resume reports
+            facts = folder.read_environment()
+            changes = code_changes(facts, run.config)
+            total, unrecorded = total + 1, unrecorded + (changes is None)
+            if changes:
+                changed.append(Begun(run, folder, changes, changed_parameters(facts, run.config)))
+    if unrecorded:
         print(f"{unrecorded:,} existing runs do not record their code: whether it has changed is unknown")
-    changed = [run for run in begun if run.changes]
     if not changed:
         return
     if check or on_change is None or (on_change == "retrain" and searches):
@@ -140,35 +145,31 @@ def settle_changed_code(sweep: Sweep, shard: Shard, on_change: OnChange, check: 
         retrain = "  --changed-code retrain retrains these runs, each in a folder beside it; --fresh all of them"
         # trials are compared with one another: none of them can be retrained alone
         remedies = [keep, "  another output_path searches again"] if searches else [retrain, keep]
-        text = "\n".join([*_changes_in_words(sweep, changed, len(begun)), *remedies])
+        text = "\n".join([*_changes_in_words(sweep, changed, total), *remedies])
         if not check:
             raise ConfigError(text)
         print(text)
         return
     for run in changed:
-        if on_change == "keep" and run.changes:
+        if on_change == "keep":
             accept(run.folder, run.changes)
-        elif on_change == "retrain":  # the newest folder of a run is the one that counts
+        else:  # the newest folder of a run is the one that counts
             data = str(run.folder.read_environment().get("data_fingerprint"))
             run_folder(run.cell.config, data, fresh=True).path.mkdir(parents=True)
 
 
-def _changes_in_words(sweep: Sweep, changed: Iterable[Begun], total: int) -> Iterator[str]:
+def _changes_in_words(sweep: Sweep, changed: Sequence[Begun], total: int) -> Iterator[str]:
     by_change: dict[str, list[str]] = {}
     for run in changed:
-        by_change.setdefault(in_words(run.changes or {}, run.parameters), []).append(run.cell.name)
-    number = sum(map(len, by_change.values()))
+        by_change.setdefault(in_words(run.changes, run.parameters), []).append(run.cell.name)
     place = sweep.base.place(("sweep",))
-    yield f"{place}: sweep: {number:,} of {total:,} existing runs were trained by other code than is here now"
-    for words, names in by_change.items():
-        more = f"; and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-        yield f"  {words}: {'; '.join(names[:NAMED])}{more}"
+    yield f"{place}: sweep: {len(changed):,} of {total:,} existing runs were trained by other code than is here now"
+    yield from (f"  {words}: {first_few(names, NAMED, '; ')}" for words, names in by_change.items())
 
 
 def _of_grid(sweep: Sweep, shard: Shard) -> Iterator[tuple[Cell, RunFolder]]:
     finished = FinishedRuns()
-    for numbers in shard.of(combinations(sweep)):
-        run = cell(sweep, numbers)
+    for run in shard.of(expand(sweep)):
         if (folder := finished.folder(run)) is not None:
             yield run, folder
 
@@ -181,22 +182,10 @@ def _of_search(sweep: Sweep) -> Iterator[tuple[Cell, RunFolder]]:
     def identity(settings: dict[str, object]) -> frozenset[tuple[str, object]]:
         return frozenset((key, value) for key, value in settings.items() if key not in ignored)
 
-    runs = [cell(sweep, numbers) for numbers in combinations(sweep)]
-    cells = {identity(settings_of(run.config)): run for run in runs}
+    cells = {identity(settings_of(run.config)): run for run in expand(sweep)}
     for path in sorted(Path(sweep.base.output_path).glob("*/")):
         folder = RunFolder(path)
-        try:
+        with contextlib.suppress(DamagedFile, OSError, ValueError, yaml.YAMLError):
             run = cells.get(identity(read_settings(folder.config, folder.read_environment())))
-        except (DamagedFile, OSError, ValueError, yaml.YAMLError):
-            continue
-        if run is not None:
-            yield run, folder
-
-
-def _begun(runs: Iterable[tuple[Cell, RunFolder]]) -> Iterator[Begun]:
-    for run, folder in runs:
-        if folder.is_finished or folder.is_interrupted:
-            with contextlib.suppress(DamagedFile):  # which a resume reports
-                facts = folder.read_environment()
-                changes = code_changes(facts, run.config)
-                yield Begun(run, folder, changes, changed_parameters(facts, run.config) if changes else [])
+            if run is not None:
+                yield run, folder

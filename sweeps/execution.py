@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from typing import Protocol
 
 from configuration.schema import Configuration
 from runs.code import OnChange
@@ -18,14 +18,14 @@ from sweeps.board import Board
 from sweeps.cells import Sweep, count, expand, load_sweep
 from sweeps.checks import check_data, check_parameters, check_ranges, check_together
 from sweeps.family import shown_as_one
-from sweeps.jobs import EveryCombination, Job, Jobs, Outcome, Shard
+from sweeps.jobs import Job, Jobs, Outcome, Shard
 from sweeps.worker import Crash, Progress, Report, run_cell
 from utils.signals import Interrupted, command_to_go_on, is_waiting, wait_for_save_point, wait_no_longer
 from utils.types import TrainingError
 
 
 class Executor(Protocol):
-    """Does runs side by side."""
+    """Does runs side by side: on this machine `processes.Processes`, on a cluster `ray_cluster.RayCluster`."""
 
     def room(self) -> int:
         """Return how many runs fit side by side."""
@@ -46,13 +46,6 @@ class Executor(Protocol):
     def close(self) -> None:
         """End all processes."""
         ...
-
-
-class Attempt(NamedTuple):
-    """A run that is being done, counted from 1."""
-
-    job: Job
-    number: int
 
 
 def run_sweep(
@@ -104,7 +97,7 @@ def run_sweep(
     if shard is not None:
         run_here(sweep, shard, fresh)
     elif sweep.block.search is None:
-        run_side_by_side(sweep, EveryCombination(sweep), fresh)
+        run_side_by_side(sweep, Jobs(sweep), fresh)
     else:
         from sweeps.search import SearchJobs  # with Optuna, which grids do without
 
@@ -133,7 +126,9 @@ def run_here(sweep: Sweep, shard: Shard, fresh: bool = False) -> list[Outcome]:
 
 
 def run_side_by_side(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outcome]:
-    """Train as many runs at a time as there is room for, and show how they do; only where one is not finished.
+    """Train as many runs at a time as there is room for, and show how they do; each that dies is tried again.
+
+    Nothing is started where all are finished.
 
     Raises: as `run_sweep`.
     """
@@ -142,37 +137,72 @@ def run_side_by_side(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outc
     board, finished = Board(jobs.total), FinishedRuns()
     print(f"{jobs.total:,} run{'s'[: jobs.total != 1]} to be looked at", flush=True)
 
-    def unfinished() -> Job | None:
+    def end(job: Job, outcome: Outcome) -> None:
+        board.add(outcome)
+        jobs.end(job, outcome)
+
+    def unfinished() -> Iterator[tuple[Job, int]]:
         while (job := jobs.next()) is not None:
             outcome = None if fresh else finished.find(job.cell(sweep))
             if outcome is None:
-                return job
-            board.add(outcome)
-            jobs.end(job, outcome)
-        return None
+                yield job, 1
+            else:
+                end(job, outcome)
 
     outcomes = itertools.chain(jobs.given_up, board.outcomes)
-    first = unfinished()
-    if first is None:
-        with shown_as_one(sweep, outcomes):
-            pass
-    else:
-        with start_executor(sweep, fresh) as executor, shown_as_one(sweep, outcomes), board:
-            waiting = deque([Attempt(first, 1)])
+    waiting = deque(itertools.islice(unfinished(), 1))
+    if waiting:
+        with closing(start_executor(sweep, fresh)) as executor, ExitStack() as shown, board:
+            at_work: dict[int, tuple[Job, int]] = {}  # with the number of the attempt, from 1
+            keys = itertools.count()
+
+            def fill() -> None:
+                while len(at_work) < executor.room():
+                    if not waiting:
+                        waiting.extend(itertools.islice(unfinished(), 1))
+                    if not waiting:
+                        return
+                    key = next(keys)
+                    at_work[key] = job, number = waiting.popleft()
+                    board.start(key, job.cell(sweep).name, number)
+                    executor.start(key, job)
+
             try:
-                _execute(executor, sweep, jobs, board, waiting, unfinished)
+                fill()  # the first runs begin while the trackers open
+                shown.enter_context(shown_as_one(sweep, outcomes))
+                wait_for_save_point(patience=0)  # libraries lose exceptions: a signal becomes one below only
+                while at_work and not is_waiting():
+                    for key, report in executor.reports():
+                        if isinstance(report, Progress):
+                            if key in at_work:  # on a cluster one may come after the end
+                                board.show(key, report)
+                            continue
+                        job, number = at_work.pop(key)
+                        board.leave(key)
+                        if isinstance(report, Outcome):
+                            end(job, report)
+                        elif number <= sweep.block.retries:
+                            waiting.append((job, number + 1))
+                        else:
+                            reason = report.reason if isinstance(report, Crash) else "stopped"
+                            end(job, Outcome(job.cell(sweep).name, "failed", reason=f"{reason} ({number} attempts)"))
+                    if not is_waiting():
+                        fill()
+                wait_no_longer()
             except Interrupted as interruption:
                 executor.stop()
                 left = f"with {jobs.total - len(board.outcomes):,} runs of the sweep to be done"
                 raise Interrupted(interruption.name, left, f"{command_to_go_on(fresh)} goes on") from None
+    else:
+        with shown_as_one(sweep, outcomes):
+            pass
     print("".join(f"{line}\n" for line in jobs.findings()), end="", flush=True)
     raise_failures(board.outcomes, jobs.total)
     return board.outcomes
 
 
-@contextmanager
-def start_executor(sweep: Sweep, fresh: bool) -> Iterator[Executor]:
-    """Start what does the runs of a sweep, and end it behind the block.
+def start_executor(sweep: Sweep, fresh: bool) -> Executor:
+    """Start what does the runs of a sweep.
 
     Raises: ConfigError if there is no cluster at the address, or no machine for a run.
     """
@@ -180,61 +210,7 @@ def start_executor(sweep: Sweep, fresh: bool) -> Iterator[Executor]:
         from sweeps.processes import open_processes as open_executor
     else:
         from sweeps.ray_cluster import open_cluster as open_executor
-    executor: Executor = open_executor(sweep, fresh)
-    try:
-        yield executor
-    finally:
-        executor.close()
-
-
-def _execute(
-    executor: Executor,
-    sweep: Sweep,
-    jobs: Jobs,
-    board: Board,
-    waiting: deque[Attempt],
-    unfinished: Callable[[], Job | None],
-) -> None:
-    """Do the runs that wait and then all that come, each again that died, until there is none.
-
-    Raises: Interrupted after a signal; only here, as libraries lose exceptions.
-    """
-    at_work: dict[int, Attempt] = {}
-    keys = itertools.count()
-    wait_for_save_point(patience=0)
-    while True:
-        while len(at_work) < executor.room():
-            if not waiting and (job := unfinished()) is not None:
-                waiting.append(Attempt(job, 1))
-            if not waiting:
-                break
-            key, attempt = next(keys), waiting.popleft()
-            at_work[key] = attempt
-            board.start(key, attempt.job.cell(sweep).name, attempt.number)
-            executor.start(key, attempt.job)
-        if not at_work:
-            break
-        for key, report in executor.reports():
-            if isinstance(report, Progress):
-                if key in at_work:
-                    board.show(key, report)
-                continue
-            job, number = at_work.pop(key)
-            board.leave(key)
-            if isinstance(report, Outcome):
-                outcome = report
-            elif number <= sweep.block.retries:
-                waiting.append(Attempt(job, number + 1))
-                continue
-            else:
-                reason = report.reason if isinstance(report, Crash) else "stopped"
-                reason += f" ({number} attempts)"
-                outcome = Outcome(job.cell(sweep).name, "failed", reason=reason)
-            board.add(outcome)
-            jobs.end(job, outcome)
-        if is_waiting():
-            break
-    wait_no_longer()
+    return open_executor(sweep, fresh)
 
 
 def raise_failures(outcomes: Sequence[Outcome], total: int) -> None:

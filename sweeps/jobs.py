@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sweeps.cells import Cell, Sweep, cell, combinations, count
 from utils.types import ConfigError
@@ -92,44 +92,28 @@ class Job:
         return cell(sweep, self.numbers, self.drawn)
 
 
-class Jobs(Protocol):
-    """The runs of a sweep; those of a search depend on how others end.
+class Jobs:
+    """The runs of a grid, in the order of the file; a search extends it, as its runs depend on how others end.
 
     Attributes:
         total: how many there will be.
-        given_up: what became of those that were pruned before, and are not among them.
+        given_up: outcomes of those that were pruned before, and are not among them.
     """
 
-    total: int
-    given_up: Sequence[Outcome]
-
-    def next(self) -> Job | None:
-        """Return the next run; None if there is none until another one ends, or none any more."""
-        ...
-
-    def end(self, job: Job, outcome: Outcome) -> None:
-        """Record how a run has ended."""
-        ...
-
-    def findings(self) -> list[str]:
-        """Return the lines to print when all have ended."""
-        ...
-
-
-class EveryCombination:
-    """The runs of a grid, in the order of the file."""
+    given_up: Sequence[Outcome] = ()
 
     def __init__(self, sweep: Sweep) -> None:
         self.total = count(sweep)
-        self.given_up: Sequence[Outcome] = ()
-        self._left: Iterator[tuple[int, ...]] = combinations(sweep)
+        self._left = combinations(sweep)
 
     def next(self) -> Job | None:
+        """Return the next run; None if there is none until another one ends, or none any more."""
         numbers = next(self._left, None)
         return None if numbers is None else Job(numbers)
 
     def end(self, job: Job, outcome: Outcome) -> None:
-        pass
+        """Record how a run has ended."""
 
     def findings(self) -> list[str]:
+        """Return the lines to print when all have ended."""
         return []

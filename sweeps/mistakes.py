@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -12,26 +11,11 @@ from configuration.chains import NoEntry, put
 from configuration.checks import NameChecks, check_names, check_types, show
 from configuration.reading import is_mapping
 from configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Key, Mistake
-from runs.identity import settings_of
-from sweeps.block import (
-    KINDS,
-    LABEL,
-    PRUNERS,
-    SAMPLERS,
-    Block,
-    Point,
-    Search,
-    as_key,
-    build_axes,
-    is_group,
-    listed,
-)
+from sweeps.block import KINDS, LABEL, PRUNERS, SAMPLERS, Block, Search, as_key, build_axes, is_group, listed
 from utils.lookup import did_you_mean
 
 VARYING = tuple(key for key in KEYS if key != "sweep")
 HERE = "sweep"
-MOST_TRIED = 500
-"""Combinations of the other axes for which values of an axis are compared."""
 IDLE = WITHOUT_INFLUENCE - {
     *("data_path", "stanford_data_path", "stanford_raw_data_path", "noisy_labels", "noisy_labels_name"),
     *("output_path", *SECRETS),
@@ -46,7 +30,10 @@ def find_mistakes(values: dict[str, Any], name_checks: NameChecks) -> list[Mista
     misfits, block = _fitting_part(values[HERE])
     if block is None:
         return misfits
-    mistakes = [*_grid_mistakes(block, values, name_checks), *_search_mistakes(block, values, name_checks)]
+    owners: dict[Key, str] = {("seed",): "sweep.seeds"} if block.seed_list else {}  # of each key that varies
+    mistakes = [*_grid_mistakes(block, values, name_checks, owners)]
+    if block.search is not None:
+        mistakes += [*_sampling_mistakes(block.search), *_range_mistakes(block.search, values, name_checks, owners)]
     mistakes += [
         Mistake((HERE, "seeds"), f"{text}, got {block.seeds}")
         for text, wrong in {
@@ -59,7 +46,7 @@ def find_mistakes(values: dict[str, Any], name_checks: NameChecks) -> list[Mista
     reported = {misfit.key for misfit in misfits}
     mistakes = [*misfits, *(mistake for mistake in mistakes if mistake.key not in reported)]
     if not mistakes:
-        mistakes += [*_exclude_mistakes(block, values), *_doubled_points(block, values)]
+        mistakes += _exclude_mistakes(block, values)
     if not mistakes and not block.grid and not block.seed_list and block.search is None:
         mistakes.append(Mistake((HERE,), "is empty: give a grid, seeds or a search, or leave it out"))
     return mistakes
@@ -83,8 +70,10 @@ def _without(values: dict[Any, Any], path: Key) -> dict[Any, Any]:
     return {key: _without(value, path[1:]) if str(key) == path[0] else value for key, value in values.items()}
 
 
-def _grid_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks) -> Iterator[Mistake]:
-    owners: dict[Key, str] = {("seed",): "sweep.seeds"} if block.seed_list else {}
+def _grid_mistakes(
+    block: Block, values: dict[str, Any], name_checks: NameChecks, owners: dict[Key, str]
+) -> Iterator[Mistake]:
+    """Yield the mistakes in the grid, and add to the owners each key that it varies."""
     for name, items in block.grid.items():
         place = (HERE, "grid", name)
         if not items:
@@ -95,33 +84,25 @@ def _grid_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks
             if not is_group(name):
                 keys[as_key(name)] = None
                 yield from _value_mistakes(as_key(name), item, here, values, name_checks)
-            elif not isinstance(item, dict):
+                continue
+            if not isinstance(item, dict):
                 near = did_you_mean(name, VARYING)
                 text = f"unknown key{near}" if near else "unknown key; a name of your own takes a list of mappings"
                 yield Mistake(place, text)
                 break
-            else:
-                yield from _group_mistakes(item, here, values, name_checks)
-                keys |= dict.fromkeys(as_key(str(key)) for key in item if key != LABEL)
+            if LABEL in item and not isinstance(item[LABEL], (str, int, float)):
+                yield Mistake((*here, LABEL), f"must be a text, got {show(item[LABEL])}")
+            for key, value in ((str(key), value) for key, value in item.items() if key != LABEL):
+                keys[as_key(key)] = None
+                yield from _value_mistakes(as_key(key), value, (*here, key), values, name_checks)
         labels = [show(item.get(LABEL, item) if isinstance(item, dict) and is_group(name) else item) for item in items]
         if len(set(labels)) < len(labels):
             yield Mistake(place, f"holds {next(label for label in labels if labels.count(label) > 1)} twice")
         if len(items) > 1 and keys and all(key[0] in IDLE for key in keys):
             yield Mistake(place, "has no effect on results: all its values would be the same run")
         for key in keys:
-            other = owners.setdefault(key, f"sweep.grid.{name}")
-            if other != f"sweep.grid.{name}":
+            if (other := owners.setdefault(key, f"sweep.grid.{name}")) != f"sweep.grid.{name}":
                 yield Mistake(place, f"{'.'.join(key)} is varied by {other} already")
-
-
-def _group_mistakes(
-    item: dict[str, Any], here: Key, values: dict[str, Any], name_checks: NameChecks
-) -> Iterator[Mistake]:
-    if LABEL in item and not isinstance(item[LABEL], (str, int, float)):
-        yield Mistake((*here, LABEL), f"must be a text, got {show(item[LABEL])}")
-    for key, value in item.items():
-        if key != LABEL:
-            yield from _value_mistakes(as_key(str(key)), value, (*here, str(key)), values, name_checks)
 
 
 def _value_mistakes(
@@ -169,48 +150,30 @@ def _exclude_mistakes(block: Block, values: dict[str, Any]) -> Iterator[Mistake]
                 yield Mistake((*here, name), text)
 
 
-def _doubled_points(block: Block, values: Mapping[str, Any]) -> Iterator[Mistake]:
-    """Yield values of the grid that mean the same runs, such as two names of one network, whatever the other axes."""
-    axes = [axis for axis in build_axes(block) if axis.name != "seed"]
-    for axis in axes:
-        others = itertools.product(*(other.points for other in axes if other is not axis))
-        same = [list(axis.points)]
-        for number, chosen in enumerate(others):
-            same = [part for points in same for part in _same_points(values, points, chosen) if len(part) > 1]
-            if not same:
-                break
-            if number == MOST_TRIED:  # beyond, duplicates are found when they are run
-                return
-        for points in same:
-            text = f"{' and '.join(point.label for point in points)} are the same run: leave one of them"
-            yield Mistake((HERE, "grid", axis.name), text)
-
-
-def _same_points(values: Mapping[str, Any], points: Iterable[Point], chosen: Iterable[Point]) -> Iterator[list[Point]]:
-    """Yield those points together that mean the same with the points that are chosen on the other axes."""
-    same: dict[Any, list[Point]] = {}
-    for point in points:
-        merged = dict(values)
-        for other in (*chosen, point):
-            for key, value in sorted(other.overrides.items(), key=lambda item: len(item[0])):
-                merged[key[0]] = put(merged.get(key[0], Configuration().values()[key[0]]), key[1:], value)
-        merged = {key: value for key, value in merged.items() if not (value is None and is_mapping(key))}
-        config = msgspec.convert(merged | {HERE: None}, Configuration)
-        where = [getattr(config, key) for key in sorted(WITHOUT_INFLUENCE - IDLE - {HERE})]
-        same.setdefault((frozenset(settings_of(config).items()), repr(where)), []).append(point)
-    yield from same.values()
-
-
-def _search_mistakes(block: Block, values: dict[str, Any], name_checks: NameChecks) -> Iterator[Mistake]:
-    if block.search is None:
-        return
+def _sampling_mistakes(search: Search) -> Iterator[Mistake]:
     place = (HERE, "search")
-    yield from _sampling_mistakes(block.search, place)
-    varied = {key for axis in build_axes(_sound_part(block)) for key in axis.keys}
-    if not block.search.ranges:
-        yield Mistake((*place, "ranges"), "is empty: give at least one key and its range")
-    for name, drawn in block.search.ranges.items():
-        here = (*place, "ranges", name)
+    for kind, name, known in (("sampler", search.sampler, SAMPLERS), ("pruner", search.pruner, PRUNERS)):
+        if name is None:
+            if search.pruner_params:
+                yield Mistake((*place, f"{kind}_params"), f"is given without a {kind}")
+        elif name not in known:
+            text = f"must be one of {', '.join(known)}, got {show(name)}{did_you_mean(name, known)}"
+            yield Mistake((*place, kind), text)
+        else:
+            from sweeps.sampling import parameter_mistakes  # with Optuna, which other sweeps do without
+
+            for key, text in parameter_mistakes(search, kind):
+                yield Mistake((*place, f"{kind}_params", *key), text)
+
+
+def _range_mistakes(
+    search: Search, values: dict[str, Any], name_checks: NameChecks, varied: dict[Key, str]
+) -> Iterator[Mistake]:
+    place = (HERE, "search", "ranges")
+    if not search.ranges:
+        yield Mistake(place, "is empty: give at least one key and its range")
+    for name, drawn in search.ranges.items():
+        here = (*place, name)
         if as_key(name)[0] in IDLE:
             yield Mistake(here, "has no effect on results: there is nothing to search")
         if as_key(name) in varied:
@@ -220,46 +183,20 @@ def _search_mistakes(block: Block, values: dict[str, Any], name_checks: NameChec
             yield Mistake(here, f"must be one of {', '.join(KINDS)} and its values, got {show(drawn)}{near}")
             continue
         ((kind, bounds),) = drawn.items()
-        if kind == "choice":
-            if not isinstance(bounds, list) or not bounds:
-                yield Mistake((*here, kind), f"must be a list of values, got {show(bounds)}")
-                continue
-        elif problem := _range_problem(kind, bounds):
-            yield Mistake((*here, kind), problem)
+        if problem := _problem_of_bounds(kind, bounds):
+            yield Mistake((*here, kind), f"{problem}, got {show(bounds)}")
             continue
         for value in bounds:
             yield from _value_mistakes(as_key(name), value, (*here, kind), values, name_checks)
 
 
-def _sampling_mistakes(search: Search, place: Key) -> Iterator[Mistake]:
-    for kind, name, known in (("sampler", search.sampler, SAMPLERS), ("pruner", search.pruner, PRUNERS)):
-        if name is None:
-            if search.pruner_params:
-                yield Mistake((*place, f"{kind}_params"), f"is given without a {kind}")
-        elif name not in known:
-            text = f"must be one of {', '.join(known)}, got {show(name)}{did_you_mean(name, known)}"
-            yield Mistake((*place, kind), text)
-    from sweeps.sampling import parameter_mistakes  # with Optuna, which other sweeps do without
-
-    yield from (Mistake((*place, *key), text) for key, text in parameter_mistakes(search))
-
-
-def _sound_part(block: Block) -> Block:
-    """Return the block without items that should be mappings; they are reported elsewhere."""
-    grid = {
-        name: [item for item in items if isinstance(item, dict) or not is_group(name)]
-        for name, items in block.grid.items()
-    }
-    return msgspec.structs.replace(block, grid=grid)
-
-
-def _range_problem(kind: str, bounds: Any) -> str | None:
+def _problem_of_bounds(kind: str, bounds: Any) -> str | None:
+    if kind == "choice":
+        return None if isinstance(bounds, list) and bounds else "must be a list of values"
     number = int if kind == "int" else (int, float)
     fits = isinstance(bounds, list) and len(bounds) == 2
     if not fits or any(isinstance(each, bool) or not isinstance(each, number) for each in bounds):
-        return f"must be [lowest, highest], two {'whole ' if kind == 'int' else ''}numbers, got {show(bounds)}"
+        return f"must be [lowest, highest], two {'whole ' if kind == 'int' else ''}numbers"
     if not bounds[0] < bounds[1]:
-        return f"must rise from the lowest to the highest, got {show(bounds)}"
-    if kind == "log" and bounds[0] <= 0:
-        return f"must be > 0, got {show(bounds)}"
-    return None
+        return "must rise from the lowest to the highest"
+    return "must be > 0" if kind == "log" and bounds[0] <= 0 else None

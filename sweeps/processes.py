@@ -44,23 +44,16 @@ class Place:
 
 
 class Processes:
-    """The executor of one machine.
-
-    Args:
-        setup: of all runs.
-        environments: one for each place, such as the GPU that its runs see.
-    """
+    """The executor of one machine. Args: environments: one for each place, such as the GPU that its runs see."""
 
     def __init__(self, setup: Setup, environments: Sequence[dict[str, str]]) -> None:
         self._setup = setup
         self._places = [Place(environment) for environment in environments]
 
     def room(self) -> int:
-        """Return how many runs fit side by side."""
         return len(self._places)
 
     def start(self, key: int, job: Job) -> None:
-        """Begin a run where there is room; reports carry its key."""
         place = next(place for place in self._places if place.key is None)
         if place.process is None:
             environment = {**self._setup.environment, **place.environment}
@@ -70,7 +63,6 @@ class Processes:
             place.connection.send(job)  # type: ignore[union-attr]
 
     def reports(self) -> Iterator[tuple[int, Report]]:
-        """Yield, after at most a moment, the news of all runs; of a process that died, a `Crash`."""
         busy = [place for place in self._places if place.key is not None]
         wait([place.connection for place in busy if place.connection is not None], MOMENT)
         for place in busy:
@@ -80,7 +72,6 @@ class Processes:
                 yield key, report
 
     def stop(self) -> None:
-        """Have all runs saved, and wait until they are."""
         for place in self._places:
             if place.process is not None and place.process.is_alive():
                 place.process.terminate()
@@ -90,7 +81,6 @@ class Processes:
                 pass
 
     def close(self) -> None:
-        """End all processes."""
         for place in self._places:
             if place.process is not None:
                 place.process.kill()
@@ -134,9 +124,11 @@ def open_processes(sweep: Sweep, fresh: bool) -> Processes:
 def import_ahead() -> None:
     """Start the server of processes, which imports what a run needs while the sweep is being checked."""
     if CONTEXT.get_start_method() == FORK:
-        CONTEXT.set_forkserver_preload(list(IMPORTED))
+        from multiprocessing import forkserver
+
+        forkserver.set_forkserver_preload(list(IMPORTED))
         with _signals_blocked():
-            CONTEXT.Process(target=int).start()
+            forkserver.ensure_running()  # the start of a process would wait for the imports
 
 
 def _start(setup: Setup) -> tuple[BaseProcess, Connection]:

@@ -91,11 +91,6 @@ def belongs(cell: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
     return all(_at(values, key) == value for key, value in cell.items())
 
 
-def as_printed(value: float, printed: Printed) -> float:
-    """Return a run's metric, a share, as the paper prints it."""
-    return {"accuracy": 100 * value, "error": 100 - 100 * value, "itself": value}[printed]
-
-
 def from_printed(value: float, printed: Printed) -> float:
     """Return what a run's metric is where a paper prints this."""
     return {"accuracy": value / 100, "error": 1 - value / 100, "itself": value}[printed]

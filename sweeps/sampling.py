@@ -11,27 +11,21 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from configuration.settings import show
-from sweeps.block import PRUNERS, SAMPLERS, Search
+from sweeps.block import Search
 from utils.lookup import parameter_problems, refusals
 from utils.types import first_line
 
 
-def parameter_mistakes(search: Search) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield the mistakes in the parameters of a sampler and a pruner whose names are right, each with its key."""
-    for kind, name, known, params, build in (
-        ("sampler", search.sampler, SAMPLERS, search.sampler_params, lambda: build_sampler(search, 0)),
-        ("pruner", search.pruner, PRUNERS, search.pruner_params, lambda: build_pruner(search)),
-    ):
-        if name is None or name not in known:
-            continue
-        constructor = getattr(getattr(optuna, f"{kind}s"), name)
-        if problems := parameter_problems(constructor, params):
-            yield from (((f"{kind}_params", inner), text) for inner, text in problems.items())
-            continue
-        try:
-            build()
-        except (*refusals(constructor), ImportError) as error:
-            yield (f"{kind}_params",), first_line(error)
+def parameter_mistakes(search: Search, kind: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the mistakes in the parameters of the sampler or the pruner, each with its key; () for all of them."""
+    constructor = getattr(getattr(optuna, f"{kind}s"), getattr(search, kind))
+    if problems := parameter_problems(constructor, getattr(search, f"{kind}_params")):
+        yield from (((name,), text) for name, text in problems.items())
+        return
+    try:
+        build_sampler(search, 0) if kind == "sampler" else build_pruner(search)
+    except (*refusals(constructor), ImportError) as error:
+        yield (), first_line(error)
 
 
 def build_sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
@@ -55,23 +49,18 @@ def build_pruner(search: Search) -> optuna.pruners.BasePruner:
 
 def distributions(search: Search) -> dict[str, BaseDistribution]:
     """Return dotted key -> distribution; that of a choice is over its values as they are written in YAML."""
-    found: dict[str, BaseDistribution] = {}
-    for name, drawn in search.ranges.items():
-        ((kind, values),) = drawn.items()
+
+    def distribution(kind: str, values: list[Any]) -> BaseDistribution:
         if kind == "choice":
-            found[name] = CategoricalDistribution([show(value) for value in values])
-        elif kind == "int":
-            found[name] = IntDistribution(*values)
-        else:
-            found[name] = FloatDistribution(*map(float, values), log=kind == "log")
-    return found
+            return CategoricalDistribution([show(value) for value in values])
+        if kind == "int":
+            return IntDistribution(*values)
+        return FloatDistribution(*map(float, values), log=kind == "log")
+
+    return {name: distribution(*next(iter(drawn.items()))) for name, drawn in search.ranges.items()}
 
 
 def values_of(params: dict[str, Any], search: Search) -> dict[str, Any]:
     """Return dotted key -> value, as a configuration has it, of Optuna's parameters."""
-    found = {}
-    for name, drawn in search.ranges.items():
-        ((kind, values),) = drawn.items()
-        by_text = {show(value): value for value in values} if kind == "choice" else {}
-        found[name] = by_text.get(params[name], params[name])
-    return found
+    choices = {name: {show(value): value for value in drawn.get("choice", ())} for name, drawn in search.ranges.items()}
+    return {name: by_text.get(params[name], params[name]) for name, by_text in choices.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from runs.folder import DamagedFile, RunFolder
 from runs.identity import identity, is_default, settings_of
 from sweeps.block import Search
 from sweeps.cells import Sweep, by_seed, cell
-from sweeps.jobs import Job, Outcome, Trial
+from sweeps.jobs import Job, Jobs, Outcome, Trial
 from sweeps.sampling import build_pruner, build_sampler, distributions, values_of
 
 FILE = "searches.log"
@@ -46,7 +46,7 @@ NAMED_BY = (
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
-class SearchJobs:
+class SearchJobs(Jobs):
     """The runs of a search: trials of all combinations in turn, then the best values on the other seeds.
 
     A trial that failed counts as one: a loss that is not finite is an answer, too.
@@ -55,7 +55,7 @@ class SearchJobs:
     def __init__(self, sweep: Sweep) -> None:
         self.studies = [_Study(sweep, seeds) for seeds in by_seed(sweep)]
         self.total = sum(study.left for study in self.studies)
-        self.given_up: Sequence[Outcome] = [outcome for study in self.studies for outcome in study.given_up()]
+        self.given_up = [outcome for study in self.studies for outcome in study.given_up()]
 
     def next(self) -> Job | None:
         ready = [study for study in self.studies if study.is_ready()]
@@ -168,16 +168,9 @@ class _Study:
 
 
 def best_jobs(sweep: Sweep) -> Iterator[tuple[str, list[Job]]]:
-    """Yield each combination's name and its runs with the best values on all seeds; none before it has a result.
-
-    Nothing is written.
-    """
-    search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
-    known = _known_names(file)
-    for seeds in by_seed(sweep):
-        name = _name_in(known, sweep, seeds[0])
-        study = load_study(sweep, file, name) if name in known else None
-        drawn = best_values(study, search) if study is not None and _has_best(study) else None
+    """Yield each combination's name and its runs with the best values on all seeds; none before it has a result."""
+    for name, seeds, study in _existing_studies(sweep):
+        drawn = best_values(study, search_of(sweep)) if study is not None and _has_best(study) else None
         yield name, [] if drawn is None else [Job(numbers, drawn) for numbers in seeds]
 
 
@@ -186,22 +179,23 @@ def jobs_left(sweep: Sweep, concerned: Callable[[tuple[int, ...]], bool]) -> lis
 
     Args: concerned: tells which runs count, by the numbers of their points.
     """
-    search, file = search_of(sweep), Path(sweep.base.output_path).absolute() / FILE
-    storage = _storage(file) if file.is_file() else None
-    known = _known_names(file)
-    left = []
-    for seeds in by_seed(sweep):
-        if not any(map(concerned, seeds)):
-            continue
-        name = _name_in(known, sweep, seeds[0])
-        if storage is None or name not in known:
-            return None
-        study = optuna.load_study(study_name=name, storage=storage)  # which writes nothing
-        trials = study.get_trials(deepcopy=False)
-        if len(trials) < search.trials or any(trial.state not in ENDED for trial in trials):
-            return None
-        left += [Job(numbers, best_values(study, search)) for numbers in seeds[1:] if _has_best(study)]
+    search, left = search_of(sweep), list[Job]()
+    for _, seeds, study in _existing_studies(sweep):
+        if any(map(concerned, seeds)):
+            trials = [] if study is None else study.get_trials(deepcopy=False)
+            if study is None or sum(trial.state in ENDED for trial in trials) < max(search.trials, len(trials)):
+                return None
+            left += [Job(numbers, best_values(study, search)) for numbers in seeds[1:] if _has_best(study)]
     return left
+
+
+def _existing_studies(sweep: Sweep) -> Iterator[tuple[str, list[tuple[int, ...]], optuna.Study | None]]:
+    """Yield for each combination its study's name, its runs by seed, and the study if there is one; write nothing."""
+    file = Path(sweep.base.output_path).absolute() / FILE
+    known = _known_names(file)
+    for seeds in by_seed(sweep):
+        name = _name_in(known, sweep, seeds[0])
+        yield name, seeds, optuna.load_study(study_name=name, storage=_storage(file)) if name in known else None
 
 
 def study_name(sweep: Sweep, numbers: tuple[int, ...]) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ import pytest
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
 from evaluation.catalogue import NAME_CHECKS
+from runs.folder import RunFolder
 from utils import logs
 
 SAMPLES = Path(__file__).resolve().parents[1].parent / "shared" / "data"
@@ -41,6 +46,47 @@ def _worker_cache(tmp_path_factory: pytest.TempPathFactory):
         yield
 
 
+DRAWING = SimpleNamespace(on=False)
+"""Whether runs draw their pictures, which takes longer than the training of a small network."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fast_runs(_worker_cache: None, tmp_path_factory: pytest.TempPathFactory):
+    """Draw on demand only, and copy MLflow's empty database, which takes a second to create, from the first one."""
+    template = tmp_path_factory.mktemp("mlflow") / "empty.db"
+
+    def on_demand(draw: Callable[..., None]) -> Callable[..., None]:
+        return functools.wraps(draw)(lambda *args, **options: draw(*args, **options) if DRAWING.on else None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if report := sys.modules.get("training.report"):
+            for name in ("draw_results", "draw_augmentations"):
+                patch.setattr(report, name, on_demand(getattr(report, name)))
+        if "tracking.base" in sys.modules:
+            from tracking import mlflow_store
+
+            create = mlflow_store._create
+
+            @functools.wraps(create)
+            def copy_or_create(database: Path) -> None:
+                if template.exists():
+                    shutil.copy(template, database)
+                else:
+                    create(database)
+                    shutil.copy(database, template)
+
+            patch.setattr(mlflow_store, "_create", copy_or_create)
+        yield
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Let runs draw their pictures until the end of the module."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DRAWING, "on", True)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cache folder of one test."""
@@ -49,16 +95,44 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     return folder
 
 
+def read_quick(folder: Path, **changes: Any) -> Configuration:
+    """Read a configuration of a run of seconds, changed by keywords, `a__b` for a.b. Args: folder: for its files."""
+    folders = {"output_path": str(folder / "output"), "logging_dir": str(folder / "logs")}
+    values = QUICK | folders | {name.replace("__", "."): str(value) for name, value in changes.items()}
+    return read_configuration(None, [f"{name}={value}" for name, value in values.items()], NAME_CHECKS)
+
+
 @pytest.fixture
 def quick(tmp_path) -> Callable[..., Configuration]:
-    """Return a function that reads a configuration of a run of seconds, changed by keywords, `a__b` for a.b."""
+    """Return `read_quick` of the test's own folder."""
+    return functools.partial(read_quick, tmp_path)
 
-    def read(**changes: Any) -> Configuration:
-        folders = {"output_path": str(tmp_path / "output"), "logging_dir": str(tmp_path / "logs")}
-        values = QUICK | folders | {name.replace("__", "."): str(value) for name, value in changes.items()}
-        return read_configuration(None, [f"{name}={value}" for name, value in values.items()], NAME_CHECKS)
 
-    return read
+@pytest.fixture(scope="session")
+def _trained_once() -> dict[tuple, Path]:
+    """What was trained with which changes, and at which save it died -> the run's folder."""
+    return {}
+
+
+@pytest.fixture
+def trained(tmp_path, tmp_path_factory, _trained_once) -> Callable[..., RunFolder]:
+    """Return a function that puts a run of `quick` into the test's folder: trained once, and copied for each test.
+
+    Its arguments: the save after which the run dies, None for a finished one; the configuration's changes. To be
+    called before the test replaces anything that a run depends on.
+    """
+
+    def copy(died_at: int | None = None, **changes: Any) -> RunFolder:
+        key = (died_at, *sorted((name, str(value)) for name, value in changes.items()))
+        if key not in _trained_once:
+            from tests.training.resuming import train_until
+
+            config = read_quick(tmp_path_factory.mktemp("trained"), **changes)
+            _trained_once[key] = train_until(config, died_at).path
+        shutil.copytree(_trained_once[key].parent, tmp_path / "output", dirs_exist_ok=True)
+        return RunFolder(tmp_path / "output" / _trained_once[key].name)
+
+    return copy
 
 
 @pytest.fixture
@@ -70,6 +144,17 @@ def plain_log():
     logs.ignore_expected()
     yield
     log.setLevel(level)
+
+
+@pytest.fixture
+def own_log():
+    """Restore the project's log, for tests that configure it."""
+    log = logging.getLogger("lossbench")
+    before = log.handlers[:], log.level, log.propagate
+    yield
+    for handler in set(log.handlers) - set(before[0]):
+        handler.close()
+    log.handlers[:], log.level, log.propagate = before
 
 
 class Started(Exception):
@@ -90,9 +175,7 @@ def no_processes(monkeypatch):
 
 @pytest.fixture
 def quiet_runs(monkeypatch):
-    """Pictures take longer than training in tests, and have tests of their own; the log stays pytest's."""
-    monkeypatch.setattr("training.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("training.report.draw_augmentations", lambda *arguments: None)
+    """The log stays pytest's."""
     monkeypatch.setattr("utils.logs.configure", lambda *args, **kwargs: None)
 
 

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / ".ci" / "check.py"
 @pytest.mark.parametrize(
     ("changed", "chosen"),
     [
-        (["losses/focal.py"], {"tests/losses/test_focal.py"}),
+        (["losses/triplet.py"], {"tests/losses/test_triplet.py"}),
         (["utils/logs.py", "tests/utils/test_files.py"], {"tests/utils/test_logs.py", "tests/utils/test_files.py"}),
         (["utils/signals.py"], set()),  # its tests start processes
         (["setup.py"], set()),

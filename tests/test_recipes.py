@@ -21,7 +21,7 @@ from sweeps.cells import Sweep, count, expand, load_sweep
 from sweeps.checks import check_parameters, check_together
 from sweeps.jobs import Shard
 from sweeps.mistakes import find_mistakes
-from sweeps.reference import Number, as_printed, belongs, read_reference
+from sweeps.reference import Number, belongs, from_printed, read_reference
 from sweeps.worker import run_cell
 from training.optimization import build_scheduler
 
@@ -133,7 +133,8 @@ def test_a_number_is_joined_with_runs_by_their_keys():
     assert belongs({"loss_function": "A", "loss_params.alpha": 1}, values)
     assert not belongs({"loss_params.alpha": 2}, values)
     assert not belongs({"loss_params.beta": None}, values)
-    assert [as_printed(0.9, kind) for kind in ("accuracy", "error", "itself")] == pytest.approx([90, 10, 0.9])
+    printed = {"accuracy": 90, "error": 10, "itself": 0.9}
+    assert [from_printed(value, kind) for kind, value in printed.items()] == pytest.approx([0.9] * 3)
 
 
 # ------------------------------------------------------------------------------------------- the thesis's settings

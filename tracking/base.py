@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tracking import TRACKERS
 from tracking.family import Family, Results
 from utils.lookup import Entry, load_entry
 from utils.secrets import redact, without_secrets
+from utils.types import shorten
 
 IDS_FILE = "trackers.json"
 NOT_COPIED = {"checkpoints", *TRACKERS}
@@ -145,21 +147,21 @@ class GuardedTracker(Tracker):
         return self._tracker.version if self._tracker else None
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if tracker := self._tracker:
-            self._attempt(lambda: tracker.log_metrics({name: float(value) for name, value in metrics.items()}, step))
+        self._call("log_metrics", {name: float(value) for name, value in metrics.items()}, step)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        if tracker := self._tracker:
-            flat = {str(name): as_scalar(value) for name, value in dict(params).items()}
-            self._attempt(lambda: tracker.log_hyperparams(without_secrets(flat)))
+        flat = {str(name): as_scalar(value) for name, value in dict(params).items()}
+        self._call("log_hyperparams", without_secrets(flat))
 
     def log_files(self, folder: Path) -> None:
-        if tracker := self._tracker:
-            self._attempt(lambda: tracker.log_files(folder))
+        self._call("log_files", folder)
 
     def finalize(self, status: str) -> None:
-        if tracker := self._tracker:
-            self._attempt(lambda: tracker.finalize(status))
+        self._call("finalize", status)
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        if self._tracker is not None:
+            self._attempt(partial(getattr(self._tracker, method), *arguments))
 
     def _open(self) -> None:
         self._tracker = self._type(self.run, self.config)
@@ -194,11 +196,6 @@ def _complaint(label: str, tracker: type[Tracker], error: Exception) -> str:
     else:
         remedy = f"{tracker.remedy}; after the run, the same command sends it again"
     return f"{label}: {reason}; the run continues without it. Remedy: {remedy}"
-
-
-def shorten(text: str, limit: int) -> str:
-    """Cut to at most `limit` characters, the last three of them "..." when something was cut."""
-    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def as_scalar(value: Any) -> Scalar:

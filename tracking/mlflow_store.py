@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from runs.folder import MLFLOW_COPIES
-from tracking.base import quiet, shorten
-from utils.types import ConfigError
+from tracking.base import quiet
+from utils.types import ConfigError, shorten
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +28,7 @@ from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
 from training import optimization
-from training.checks import NOTHING, Sequel, check_parameters, warn_about_weights
+from training.checks import NOTHING, Sequel, build_schedule, check_parameters, check_schedule, warn_about_weights
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
 from training.rehearsal import try_out
@@ -117,7 +118,8 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         raise ConfigError(f"{corruption}: replaces classes, {config.dataset} holds {data_set.kind}s")
     groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
     data = DataModule(resolved, data_set, size, loss.views, loss.sampling, groups.get(loss.sampling, 1))
-    data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
+    batches = data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
+    check_schedule(config, math.ceil(len(batches) / config.accumulate_batches))
     if config.batch_size > len(data.train_rows):
         LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
 
@@ -127,7 +129,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         loss,
         task,
         functools.partial(_build_optimizer, config),
-        functools.partial(_build_scheduler, config),
+        functools.partial(build_schedule, config),
         channels_last=config.channels_last,
     )
     optimization.assign(classifier.named_weights(), config.optimizer_groups)  # raises for groups of nothing
@@ -205,11 +207,6 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
 
 def _build_optimizer(config: Configuration, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
     return optimization.build_optimizers(config, optimization.assign(weights, config.optimizer_groups))
-
-
-def _build_scheduler(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
-    params = config.lr_scheduler_params
-    return optimization.build_scheduler(config.lr_scheduler, optimizer, steps, config.num_epochs, **params)
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ from configuration.schema import KEYS, Configuration
 from datasets import DATA_KEYS, DATASETS, known_num_classes, mixing_in_words
 from datasets.augmentation.mixing import build_mixing
 from datasets.augmentation.transforms import build_transforms
-from datasets.data_module import DataModule
 from losses import build_loss
 from losses.base import ClassificationLoss
 from models import architecture_problems, weights_problem
@@ -26,6 +25,9 @@ from training import optimization
 from training.networks import for_channels, own_normalization
 from utils.lookup import load_entry, parameter_problems
 from utils.types import ConfigError, Task
+
+if TYPE_CHECKING:
+    from datasets.data_module import DataModule  # with Lightning, which takes a second
 
 LOG = logging.getLogger("lossbench")
 OF_NETWORKS = ("name", "num_classes", "in_channels")
@@ -97,22 +99,59 @@ def _check_mixing(config: Configuration) -> None:
 
 
 def _check_optimization(config: Configuration) -> None:
-    weights, mistakes = [nn.Parameter(torch.zeros(2, 2))], []
-    assigned = {name: [nn.Parameter(torch.zeros(2, 2))] for name in config.optimizer_groups}
+    mistakes = []
     try:
-        optimizer = optimization.build_optimizers(config, {optimization.REST: weights} | assigned)
+        optimizer = _build_trial_optimizer(config)
     except ConfigError as mistake:
         mistakes.append(mistake)
-        optimizer = torch.optim.AdamW(weights)  # so that mistakes in the schedule are reported as well
+        optimizer = torch.optim.AdamW(
+            [nn.Parameter(torch.zeros(2, 2))]
+        )  # so that mistakes in the schedule are reported as well
     try:
-        schedule = optimization.build_scheduler(
-            config.lr_scheduler, optimizer, optimization.STEPS_TRIED, config.num_epochs, **config.lr_scheduler_params
-        )
-        optimization.try_out(schedule, optimizer)
+        optimization.try_out(build_schedule(config, optimizer, optimization.STEPS_TRIED), optimizer)
     except ConfigError as mistake:
         mistakes.append(mistake)
     if mistakes:
         raise ConfigError("\n".join(map(str, mistakes)))
+
+
+def _build_trial_optimizer(config: Configuration) -> torch.optim.Optimizer:
+    """Build a run's optimizer for weights of its own, a matrix for each group."""
+    groups = (optimization.REST, *config.optimizer_groups)
+    return optimization.build_optimizers(config, {name: [nn.Parameter(torch.zeros(2, 2))] for name in groups})
+
+
+def build_schedule(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
+    """Return the learning-rate schedule of a run of so many steps an epoch, as `optimization.build_scheduler`."""
+    params = config.lr_scheduler_params
+    return optimization.build_scheduler(config.lr_scheduler, optimizer, steps, config.num_epochs, **params)
+
+
+def check_schedule(config: Configuration, steps: int) -> None:
+    """Build the schedule for the steps of an epoch that the data gives, with weights of its own.
+
+    Raises: ConfigError if it cannot divide them, or a cycle ends before the run does.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # training builds it again
+        build_schedule(config, _build_trial_optimizer(config), steps)
+    params = config.lr_scheduler_params
+    cycles = [("lr_scheduler_params", config.lr_scheduler, params, config.num_epochs)]
+    if "schedulers" in params:
+        lengths = np.diff([0, *params.get("milestones", ()), config.num_epochs])
+        listed = enumerate(zip(params["schedulers"], lengths, strict=True))
+        cycles = [
+            (f"{optimization.PARTS}.{place}.{name}", name, inner or {}, int(epochs))
+            for place, (each, epochs) in listed
+            for name, inner in each.items()
+        ]
+    for key, name, inner, epochs in cycles:
+        total = inner.get("total_steps") or inner.get("epochs", 0) * inner.get("steps_per_epoch", steps)
+        if name == "OneCycleLR" and 0 < total < epochs * steps:
+            text = f"its cycle has {total:,} steps, the run {epochs * steps:,} ({epochs} epochs of {steps:,})"
+            raise ConfigError(
+                f"{key}: {text}; leave out total_steps and epochs: the cycle then lasts as long as the run"
+            )
 
 
 class ParameterCheck(NamedTuple):

@@ -13,7 +13,7 @@ import torch
 from losses.base import ClassificationLoss
 from runs.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of, verify_checkpoint
 from runs.folder import RunFolder
-from runs.outcomes import outcomes_for
+from runs.outcomes import OUTCOMES
 from runs.records import write_json
 from training import report
 from training.building import Preparation
@@ -85,6 +85,6 @@ def _write_predictions(
     loss: ClassificationLoss, outputs: dict[str, torch.Tensor], classes: tuple[str, ...], folder: RunFolder
 ) -> None:
     """Write a row a test image: index, target, prediction, probability, and the scores where they are not too many."""
-    columns = outcomes_for(loss.kind).columns(loss.cpu(), outputs, classes)
+    columns = OUTCOMES[loss.kind].columns(loss.cpu(), outputs, classes)
     table = pa.table({"index": pa.array(outputs["index"].numpy()), **columns})
     write_atomically(folder.predictions, lambda file: pq.write_table(table, file, compression="zstd"))

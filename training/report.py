@@ -20,7 +20,7 @@ from runs.environment import runtime
 from runs.figures import plot_augmentations, plot_curves
 from runs.folder import RunFolder
 from runs.identity import fingerprint
-from runs.outcomes import outcomes_for
+from runs.outcomes import OUTCOMES
 from runs.records import write_csv
 from tracking import dashboard_command
 from training.callbacks import RunRecord
@@ -225,10 +225,7 @@ def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_v
     chosen = np.linspace(0, len(stream) - 1, min(num_samples, len(stream))).astype(int)
     rows = [int(stream.rows[position]) for position in chosen]
     views = [
-        [
-            stream.preprocessing.denormalize(stream[(epoch, int(position))].image[0]).clamp(0, 1).numpy()
-            for epoch in range(num_views)
-        ]
+        [stream.preprocessing.denormalize(stream[(epoch, int(position))].image[0]) for epoch in range(num_views)]
         for position in chosen
     ]
     labels = [_label(data, row) for row in rows]
@@ -250,4 +247,4 @@ def draw_results(
 ) -> None:
     """Draw the curves of the run and the confusions of its test."""
     plot_curves(rows, folder.picture("curves"), folder.path.name, best_epoch)
-    outcomes_for(data.kind).draw_mistakes(outputs, data.classes, folder)
+    OUTCOMES[data.kind].draw_mistakes(outputs, data.classes, folder)

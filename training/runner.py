@@ -112,8 +112,8 @@ def train(
         folder.discard_checkpoints(config.keep_checkpoints)
         return folder, summary
     rehearse(prepared)
-    if rank_zero_only.rank == 0 and config.num_nodes == 1:  # early; the lock itself comes later
-        run_lock.check_free(folder)
+    if rank_zero_only.rank == 0 and config.num_nodes == 1 and run_lock.is_locked(folder):  # the lock comes later
+        raise run_lock.Busy(folder)
     check_writable(config)
     prepared.data.keep_images()
     prepared.data.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ def build_lightning(config: Configuration, **options: Any) -> pl.Trainer:
 
     Raises: ConfigError for devices that are not there.
     """
+    if problem := _missing_device(config):
+        raise config.error(problem)
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
     try:
         return pl.Trainer(
@@ -47,6 +50,22 @@ def build_lightning(config: Configuration, **options: Any) -> pl.Trainer:
         keys = f"accelerator: {config.accelerator}, devices: {config.devices}, strategy: {config.strategy}"
         key = next(filter(config.was_set, ("strategy", "devices", "accelerator")), "accelerator")
         raise ConfigError(f"{config.place((key,))}: {keys}: {error}") from None
+
+
+def _missing_device(config: Configuration) -> dict[tuple[str, ...], str]:
+    """Return what is wrong with a named accelerator, number of devices or precision on this machine."""
+    here = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    here |= {"gpu": here["cuda"] or here["mps"], "tpu": int(importlib.util.find_spec("torch_xla") is not None)}
+    has = {"cuda": f"{here['cuda']} CUDA GPU{'s' * (here['cuda'] > 1)}", "mps": "Apple's GPU (mps)"}
+    words = ", ".join(["a CPU", *(text for name, text in has.items() if here[name])])
+    wanted, named = config.devices, config.accelerator
+    if here.get(named) == 0:
+        return {("accelerator",): f"{named}: this machine has {words}, no such device; auto takes what there is"}
+    if isinstance(wanted, int) and 0 < here["cuda"] < wanted and named in ("cuda", "gpu", "auto"):
+        return {("devices",): f"must be <= {here['cuda']} here, got {wanted}: this machine has {words}"}
+    if config.precision == "16-mixed" and (named == "cpu" or (named == "auto" and not here["gpu"])):
+        return {("precision",): "16-mixed is for GPUs; a CPU takes bf16-mixed or 32-true"}  # Lightning takes bf16-mixed
+    return {}
 
 
 def build_trainer(

@@ -9,7 +9,6 @@ import functools
 import importlib
 import importlib.util
 import inspect
-import operator
 import re
 import types
 import typing
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from msgspec import Meta
 
 
@@ -51,11 +51,6 @@ def source_file(module: str) -> Path | None:
     return file if file.is_file() else None
 
 
-def is_package(module: str) -> bool:
-    file = source_file(module)
-    return file is not None and file.name == "__init__.py"
-
-
 def source_of(module: str) -> str:
     """Read a module's source without importing it, "" if there is none."""
     file = source_file(module)
@@ -78,15 +73,6 @@ def exported_names(module: str) -> tuple[str, ...]:
     return tuple(sorted({name for name in names if not name.startswith("_")}))
 
 
-def keyword_defaults(entry: Entry) -> dict[str, Any]:
-    """Return the keyword parameters of a table's function with their defaults, read from its source, not imported."""
-    module, _, name = entry.location.partition(":")
-    functions = (node for node in ast.parse(source_of(module)).body if isinstance(node, ast.FunctionDef))
-    arguments = next(node.args for node in functions if node.name == name)
-    pairs = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-    return {each.arg: ast.literal_eval(default) for each, default in pairs if default is not None}
-
-
 def class_names(module: str) -> tuple[str, ...]:
     """Return those of `exported_names` that are spelled like classes."""
     return tuple(name for name in exported_names(module) if name[0].isupper())
@@ -95,24 +81,20 @@ def class_names(module: str) -> tuple[str, ...]:
 @functools.cache
 def timm_architectures() -> tuple[str, ...]:
     """Return the names in timm's registry, read from its source."""
-    spec = importlib.util.find_spec("timm")
-    if spec is None or not spec.submodule_search_locations:
-        return ()
-    files = Path(spec.submodule_search_locations[0], "models").glob("*.py")
-    pattern = re.compile(r"\n@register_model\s*\ndef (\w+)")  # with ^ for \n, five times as slow
-    return tuple(sorted({name for file in files for name in pattern.findall(file.read_text(encoding="utf-8"))}))
+    return _registered("timm", r"\n@register_model\s*\ndef (\w+)")  # with ^ for \n, five times as slow
 
 
 @functools.cache
 def torchvision_architectures() -> tuple[str, ...]:
     """Return the names of torchvision's classification networks, as `torchvision/NAME`."""
-    spec = importlib.util.find_spec("torchvision")
-    if spec is None or not spec.submodule_search_locations:
-        return ()
-    files = Path(spec.submodule_search_locations[0], "models").glob("*.py")
-    pattern = re.compile(r"\n@register_model\(\)\n(?:@.*\n)*def (\w+)")
-    names = {name for file in files for name in pattern.findall(file.read_text(encoding="utf-8"))}
-    return tuple(sorted(f"torchvision/{name}" for name in names))
+    names = _registered("torchvision", r"\n@register_model\(\)\n(?:@.*\n)*def (\w+)")
+    return tuple(f"torchvision/{name}" for name in names)
+
+
+def _registered(library: str, pattern: str) -> tuple[str, ...]:
+    package = source_file(f"{library}.models")
+    files = package.parent.glob("*.py") if package else ()
+    return tuple(sorted({name for file in files for name in re.findall(pattern, file.read_text(encoding="utf-8"))}))
 
 
 def without_partial(constructor: Callable[..., Any]) -> Callable[..., Any]:
@@ -212,27 +194,21 @@ def _of_default(constructor: Callable[..., Any], default: Any) -> Any:
 
 
 def _fits(hint: Any, value: Any) -> bool:
-    """Return whether a value from YAML fits a type; any value fits a type that is not plain, such as a tensor."""
-    if hint in PLAIN or hint in (bool, type(None)):
-        if hint is float:
-            return isinstance(value, (int, float)) and not isinstance(value, bool)
-        return isinstance(value, hint) and not (hint is int and isinstance(value, bool))
+    """Return whether a value from YAML fits a type; any value fits one that is not plain, such as an object."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return _fits(inner[0], value) and (not isinstance(inner[1], Meta) or _is_within(inner[1], value))
     if origin in (typing.Union, types.UnionType):
         return any(_fits(part, value) for part in inner)
     if origin is typing.Literal:
         return any(value == choice and type(value) is type(choice) for choice in inner)  # true is not 1
     if origin in SEQUENCES and inner and isinstance(value, (list, str, int, float)):
         return isinstance(value, list) and all(_fits(inner[0], item) for item in value)
+    if hint in (*PLAIN, bool, type(None)) or (origin is typing.Annotated and isinstance(inner[1], Meta)):
+        try:
+            msgspec.convert(value, hint)
+        except msgspec.ValidationError:
+            return False
+        return True
     return not isinstance(value, str) if _is_tensor(hint) else True
-
-
-def _is_within(meta: Meta, value: Any) -> bool:
-    """Return whether a number is within the bounds of its annotation; NaN never is."""
-    bounds = ((meta.ge, operator.ge), (meta.gt, operator.gt), (meta.le, operator.le), (meta.lt, operator.lt))
-    return all(keeps(value, bound) for bound, keeps in bounds if bound is not None)
 
 
 def _is_tensor(hint: Any) -> bool:

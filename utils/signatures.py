@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from utils.lookup import is_package, source_of
+from utils.lookup import Entry, source_file, source_of
 
 
 class Signature(NamedTuple):
@@ -41,6 +41,11 @@ def read_signature(module: str, name: str) -> Signature:
                 if isinstance(node, ast.FunctionDef) and node.name == "__init__":
                     return _of_function(node)
     return UNKNOWN
+
+
+def keyword_defaults(entry: Entry) -> dict[str, Any]:
+    """Return the parameters of a table's function that have plain defaults."""
+    return read_signature(*entry.location.split(":")).defaults
 
 
 @functools.cache
@@ -118,7 +123,9 @@ def _imports(module: str) -> dict[str, tuple[str, str]]:
     origins = {}
     for node in body:
         if isinstance(node, ast.ImportFrom):
-            above = module.split(".")[: len(module.split(".")) - node.level + is_package(module)] if node.level else []
+            parts, file = module.split("."), source_file(module)
+            is_package = file is not None and file.name == "__init__.py"
+            above = parts[: len(parts) - node.level + is_package] if node.level else []
             origin = ".".join([*above, *filter(None, [node.module])])
             origins |= {alias.asname or alias.name: (origin, alias.name) for alias in node.names}
     return origins

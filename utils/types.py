@@ -6,7 +6,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +20,11 @@ REJECTED = -1
 def printable(text: str) -> str:
     """Return a one-line text with control characters, and whatever no file can hold, escaped."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def shorten(text: str, limit: int) -> str:
+    """Cut a text to at most `limit` characters, the last three of them "..." when something was cut."""
+    return text if len(text) <= limit else f"{text[: limit - 3].rstrip()}..."
 
 
 class UserError(Exception):
@@ -51,6 +56,13 @@ DAMAGED_TENSORS = (
     zlib.error,
 )
 """Errors of torch.load and numpy.load for files that are damaged or hold more than tensors."""
+
+
+def first_few(texts: Iterable[str], most: int, separator: str = ", ") -> str:
+    """Return the first texts and how many more there are."""
+    all_texts = list(texts)
+    more = [f"and {len(all_texts) - most:,} more"] if len(all_texts) > most else []
+    return separator.join([*all_texts[:most], *more])
 
 
 def first_line(error: BaseException) -> str:

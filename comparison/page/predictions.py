@@ -57,16 +57,18 @@ class SharedTest:
 def read_shared_tests(view: Shown) -> tuple[list[SharedTest], list[str]]:
     """Read the predictions of the first runs. Returns: those of the most groups first, and notes on the others."""
     tests: dict[tuple[bytes, bytes], SharedTest] = {}
+    held = 0
     notes, chosen = [], view.runs[:MOST_RUNS]
     if len(chosen) < (total := len(view.all_runs)):
         notes.append(f"predictions of the first {len(chosen):,} of {total:,} runs; name fewer to see others")
     for group, run in chosen:
         try:
-            index, target, prediction = read_predictions(run)
+            index, target, prediction = read_predictions(run, held)
         except NotPaired as problem:
             notes.append(f"left out: {problem}")
             continue
         key = (index.tobytes(), target.tobytes())
+        held += prediction.nbytes + (0 if key in tests else 2 * (index.nbytes + target.nbytes))
         tests.setdefault(key, SharedTest(index, target, run)).predictions.setdefault(group, {})[run.seed] = prediction
     if len(tests) > MOST_TESTS:
         notes.append(f"of {len(tests):,} sets of test images, the {MOST_TESTS} that most groups share")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from comparison.groups import Spread, is_number, order, varied_keys
+from comparison.groups import Spread, order, varied_keys
 from comparison.notes import named
 from comparison.panels import Cell, Comparison, Panel
-from comparison.reading import Damaged, Run, read_epochs
+from comparison.reading import Damaged, Run, is_number, read_epochs
 from comparison.units import COST_NAMES
 from configuration.settings import short_labels, shown
 
@@ -50,9 +50,9 @@ class Shown:
     @cached_property
     def numbers(self) -> list[str]:
         """Numbers that some run has, the metric and the costs first."""
-        having = {name: None for _, run in self.all_runs for name, value in run.summary.items() if is_number(value)}
+        having = dict.fromkeys(name for _, run in self.all_runs for name in run.numbers)
         first = (self.comparison.options.metric, *(name for name in COST_NAMES if name in having))
-        return [name for name in dict.fromkeys((*first, *having)) if name != "seed"]
+        return list(dict.fromkeys((*first, *having)))
 
     def baseline_of(self, number: int) -> int | None:
         """Return the number of the group that a group is compared with."""
@@ -157,9 +157,6 @@ def describe_groups(view: Shown) -> list[dict[str, Any]]:
             }
         )
     return groups
-
-
-# ---------------------------------------------------------------------------------------------------------- curves
 
 
 def describe_curves(view: Shown) -> tuple[dict[str, Any], list[str]]:

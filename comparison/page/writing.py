@@ -116,9 +116,6 @@ def _each_text(value: Any, change: Callable[[str], str]) -> Any:
     return [_each_text(inner, change) for inner in value] if isinstance(value, list) else value
 
 
-# ---------------------------------------------------------------------------------------------------------- tables
-
-
 def write_tables(tables: Sequence[Table]) -> str:
     """Return the tables, readable without scripts: the best of a column in bold, and how many there are beyond."""
     results = [table for table in tables if not table.of_all]

@@ -1,4 +1,4 @@
-"""Mixing of two images, as MixUp and CutMix do: partners, a share, soft labels."""
+"""MixUp and CutMix: every image of a batch mixed with another, and their labels with them."""
 
 from __future__ import annotations
 
@@ -96,6 +96,64 @@ class OneOf(Mixing):
         return None
 
 
+class MixUp(Mixing):
+    """Replaces each image and its label by a weighted mean of two.
+
+        image = lambda * image + (1 - lambda) * partner,        lambda ~ Beta(alpha, alpha)
+
+    Args:
+        alpha: > 0. Paper: 1 on CIFAR, 0.2 on ImageNet.
+        probability: share of the batches that are mixed, 0 to 1. Paper: 1.
+
+    Shapes: `Mixing.__call__`.
+    Raises: ConfigError naming each parameter that is out of range.
+    Source: Zhang et al. 2017, "mixup: Beyond Empirical Risk Minimization", arXiv:1710.09412, sec. 2.
+    Deviations: the loss gets one soft label; for cross entropy that is the paper's weighted sum of two losses.
+    """
+
+    def __init__(self, *, alpha: float = 1.0, probability: float = 1.0) -> None:
+        super().__init__(alpha, probability)
+
+    def blend(self, image: Tensor, partner: Tensor, share: float, random: np.random.Generator) -> tuple[Tensor, float]:
+        return torch.lerp(image[partner], image, share), share
+
+
+class CutMix(Mixing):
+    """Replaces a box of each image by the same box of its partner, and mixes the labels by area.
+
+    The box has the image's proportions and a share 1 - lambda of its area, lambda ~ Beta(alpha, alpha); its centre is
+    uniform over the image, and what overhangs is cut off. The label's share is the area that is kept after that.
+
+    Args:
+        alpha: > 0. Paper: 1.
+        probability: share of the batches that are mixed, 0 to 1. Paper: 0.5 on CIFAR, 1 on ImageNet.
+
+    Shapes: `Mixing.__call__`.
+    Raises: ConfigError naming each parameter that is out of range.
+    Source: Yun et al. 2019, "CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features",
+        arXiv:1905.04899, eq. 1 and 2; the exact area as in the authors' code.
+    Deviations: the loss gets one soft label; for cross entropy that is the authors' weighted sum of two losses.
+    """
+
+    def __init__(self, *, alpha: float = 1.0, probability: float = 0.5) -> None:
+        super().__init__(alpha, probability)
+
+    def blend(self, image: Tensor, partner: Tensor, share: float, random: np.random.Generator) -> tuple[Tensor, float]:
+        height, width = image.shape[-2:]
+        side = math.sqrt(1 - share)
+        rows, columns = (_interval(length, int(length * side), random) for length in (height, width))
+        mixed = image.clone()
+        mixed[..., rows, columns] = image[..., rows, columns][partner]
+        box = (rows.stop - rows.start) * (columns.stop - columns.start)
+        return mixed, 1 - box / (height * width)
+
+
+def _interval(length: int, side: int, random: np.random.Generator) -> slice:
+    """Return `side` pixels around a uniform centre, as far as they lie within `length`."""
+    start = int(random.integers(length)) - side // 2
+    return slice(max(start, 0), min(start + side, length))
+
+
 def draw_partners(index: Tensor, *seeds: int | str) -> Tensor:
     """Draw a partner for each sample: images change places as wholes, so that copies of one get copies of one other.
 
@@ -130,10 +188,12 @@ def build_mixing(names: str | Sequence[str], /, **params: Any) -> Mixing:
     if isinstance(names, str):
         return _build_mixing(names, params, "mixing_params")
     problems = [f"mixing: names {name} twice" for name in sorted(set(names)) if names.count(name) > 1]
-    below = f"the parameters of each stand below its name (allowed: {', '.join(names)})"
-    problems += [f"mixing_params.{key}: {below}{did_you_mean(key, names)}" for key in params if key not in names]
-    wrong = {key: value for key, value in params.items() if key in names and not isinstance(value, dict)}
-    problems += [f"mixing_params.{key}: must be a mapping of parameters, got {value!r}" for key, value in wrong.items()]
+    for key, value in params.items():
+        if key not in names:
+            below = f"the parameters of each stand below its name (allowed: {', '.join(names)})"
+            problems.append(f"mixing_params.{key}: {below}{did_you_mean(key, names)}")
+        elif not isinstance(value, dict):
+            problems.append(f"mixing_params.{key}: must be a mapping of parameters, got {value!r}")
     if problems:
         raise ConfigError("\n".join(problems))
     shares = [params.get(name, {}).get("probability") for name in names]

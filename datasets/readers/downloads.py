@@ -27,16 +27,12 @@ def find_folder(data_path: str | None, default: str, inner: str, marker: str) ->
     return path, path / inner
 
 
-def altered_files(folder: Path, md5s: dict[str, str]) -> list[str]:
-    """Return the names of those files whose md5 is not the official one."""
-    return [name for name, md5 in md5s.items() if checksum(folder / name, "md5") != md5]
-
-
-def refuse_altered(folder: Path, altered: list[str], verify_checksums: bool) -> tuple[str, ...]:
-    """Refuse files that differ from the official ones, or return the note that lists them.
+def refuse_altered(folder: Path, md5s: Mapping[str, str], verify_checksums: bool) -> tuple[str, ...]:
+    """Refuse files whose md5 is not the official one, or return the note that lists them.
 
     Raises: DataError if checksums are verified and a file's differs.
     """
+    altered = [name for name, md5 in md5s.items() if checksum(folder / name, "md5") != md5]
     if not altered:
         return ()
     if verify_checksums:
@@ -64,8 +60,7 @@ def official_files(
             download(url, md5, folder)
     if missing := [name for name in files if not (folder / name).is_file()]:
         raise DataError(f"{folder}: missing files:\n{listing(missing)}\n`download: true` fetches them.")
-    md5s = {name: md5 for name, (_, md5) in files.items()}
-    return refuse_altered(folder, altered_files(folder, md5s), verify_checksums)
+    return refuse_altered(folder, {name: md5 for name, (_, md5) in files.items()}, verify_checksums)
 
 
 def download(url: str, md5: str, folder: Path) -> Path:

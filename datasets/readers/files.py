@@ -1,4 +1,4 @@
-"""Small tools that every data set needs: lists for messages, checksums, progress, downloads."""
+"""Small tools that every data set needs: lists for messages, text files, checksums, threads, progress."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def remember(stamp: Path, text: str) -> None:
         return
 
 
-ROOT = Path("/")
+ROOT = Path("/")  # replaced in tests
 CORES_VARIABLE = "LOSSBENCH_CORES"
 """Tells a run that shares a machine with others how many cores are its own."""
 
@@ -190,10 +190,10 @@ def in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> Generato
 
 
 @contextlib.contextmanager
-def at_work(label: str, shown: bool | None = None) -> Iterator[None]:
+def at_work(label: str) -> Iterator[None]:
     """Show the seconds that work takes whose progress is unknown."""
     ended = threading.Event()
-    with progress(None, label, "s", shown) as bar:
+    with progress(None, label, "s") as bar:
 
         def count() -> None:
             while not ended.wait(1):
@@ -208,8 +208,6 @@ def at_work(label: str, shown: bool | None = None) -> Iterator[None]:
             thread.join()
 
 
-def progress(total: int | None, label: str, unit: str = "image", shown: bool | None = None) -> Any:
-    """Return a progress bar on stderr; without `shown`, only a terminal gets it."""
-    return tqdm(
-        total=total, desc=label, unit=unit, unit_scale=unit == "B", disable=None if shown is None else not shown
-    )
+def progress(total: int | None, label: str, unit: str = "image") -> Any:
+    """Return a progress bar on stderr, if that is a terminal."""
+    return tqdm(total=total, desc=label, unit=unit, unit_scale=unit == "B", disable=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -10,7 +11,6 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,8 +19,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from datasets.readers.files import cache_root, listing, remember
-from datasets.readers.files import progress as progress_bar
+from datasets.readers.files import cache_root, in_threads, listing, progress, remember
 from utils.types import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -59,7 +58,7 @@ DAMAGED = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EncodedImage:
     """An image file's content that lies inside another file, such as a row of a table.
 
@@ -138,15 +137,11 @@ def image_size(path: ImageFile) -> tuple[int, int]:
     return (height, width) if turn in SIDEWAYS else (width, height)
 
 
-def check_images(paths: Iterable[Path | EncodedImage], progress: bool | None = None) -> None:
+def check_images(paths: Iterable[Path | EncodedImage]) -> None:
     """Decode every image once, so that a bad one is reported before training and not in its tenth hour.
 
     A check that passed is remembered under the user's cache folder, by the names, sizes and times of the files, and not
     repeated; a cache folder that cannot be written only costs the repetition.
-
-    Args:
-        paths: files, or what other files hold of some.
-        progress: show a progress bar; None shows it where stderr is a terminal.
 
     Raises: DataError that lists the bad images.
     """
@@ -154,7 +149,7 @@ def check_images(paths: Iterable[Path | EncodedImage], progress: bool | None = N
     stamp = stamp_of(paths, "checked")
     if stamp.exists():
         return
-    refuse_bad_images(bad_images(paths, progress), len(paths))
+    refuse_bad_images(bad_images(paths), len(paths))
     remember(stamp, f"{len(paths)} images decode\n")
 
 
@@ -172,19 +167,14 @@ def refuse_bad_images(bad: list[str], total: int) -> None:
         )
 
 
-def bad_images(paths: Iterable[Path | EncodedImage], progress: bool | None = None) -> list[str]:
+def bad_images(paths: Iterable[Path | EncodedImage]) -> list[str]:
     """Decode every image and return what is wrong, a line for each bad one, in the order of the paths."""
-    paths = list(paths)
-    bad = []
-    with ThreadPoolExecutor() as pool, progress_bar(len(paths), "checking", shown=progress) as bar:
-        try:
-            for fault in pool.map(_fault, paths):
-                bar.update()
-                if fault is not None:
-                    bad.append(fault)
-        finally:  # when the user interrupts, the images not yet begun are dropped
-            pool.shutdown(cancel_futures=True)
-    return bad
+    paths, faults = list(paths), []
+    with progress(len(paths), "checking") as bar, contextlib.closing(in_threads(_fault, paths)) as checked:
+        for _, future in checked:
+            faults.append(future.result())
+            bar.update()
+    return [fault for fault in faults if fault is not None]
 
 
 def _fault(path: Path | EncodedImage) -> str | None:

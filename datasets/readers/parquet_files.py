@@ -3,71 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets.readers.files import list_folder, listing
 from datasets.readers.images import EncodedImage
 from utils.lookup import did_you_mean
-from utils.parquet import memory_problem
+from utils.parquet import exceeds_memory, machine_memory, memory_problem
 from utils.types import ConfigError, DataError, first_line
 
-
-class EncodedImages(Sequence[EncodedImage]):
-    """The images of several files, encoded as they were stored, in one piece of memory a row group.
-
-    Args:
-        files: where they come from.
-        contents: for each file its column of bytes.
-    """
-
-    def __init__(self, files: Sequence[Path], contents: Sequence[pa.ChunkedArray]) -> None:
-        self.files, self.contents = tuple(files), tuple(contents)
-        self.ends = np.cumsum([len(content) for content in contents])
-
-    def __len__(self) -> int:
-        return int(self.ends[-1]) if len(self.ends) else 0
-
-    def __getitem__(self, row: Any) -> Any:
-        if not 0 <= row < len(self):
-            raise IndexError(row)
-        part = int(np.searchsorted(self.ends, row, side="right"))
-        inner = int(row) - (int(self.ends[part - 1]) if part else 0)
-        return EncodedImage(self.files[part], inner, self.contents[part][inner].as_buffer())
+MOST_ROWS = 1024
+"""Rows read in one step, where its share of the memory allows that many."""
+SHARE_OF_STEP = 1 / 16
+"""Part of the machine's memory that a step may take if every value is the largest of its row group."""
 
 
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a file.
-
-    Args:
-        image: the column of images; `nested` if it holds {bytes, path} rather than bytes.
-        label: the column of labels; `names` are its class names, None if the file does not say.
-    """
+class Columns(NamedTuple):
+    """The names of a file's columns of images and labels, and the class names of numbers, None if it does not say."""
 
     image: str
     label: str
-    nested: bool
     names: tuple[str, ...] | None
 
 
-@dataclass(frozen=True)
-class Part:
-    """Some files, read: images, what their paths were, and a label each.
+class Part(NamedTuple):
+    """The rows of some files: images, what the files call them (None where they do not say), and a label each.
 
-    Args:
-        paths: what the files call the images; None where they do not say.
-        labels: numbers or class names, as stored.
-        names: class names of numbers, None if the files do not say.
+    Labels are numbers or class names, as stored; `names` are the class names of numbers, None if no file says.
     """
 
-    images: EncodedImages
+    images: list[EncodedImage]
     paths: list[str | None]
     labels: list[int] | list[str]
     names: tuple[str, ...] | None
@@ -75,26 +44,22 @@ class Part:
 
 def files_by_split(folder: Path) -> dict[str, list[Path]]:
     """Return split -> its files: SPLIT-*.parquet, SPLIT.parquet or SPLIT/*.parquet, in the folder or in data."""
-    splits: dict[str, list[Path]] = {}
     for place in (folder / "data", folder):
-        if not place.is_dir():
-            continue
-        for path in list_folder(place):
-            inner = list_folder(path) if path.is_dir() else [path]
-            for file in inner:
+        splits: dict[str, list[Path]] = {}
+        for path in list_folder(place) if place.is_dir() else []:
+            for file in list_folder(path) if path.is_dir() else [path]:
                 if file.suffix == ".parquet":
-                    name = path.name if path.is_dir() else path.stem.partition("-")[0]
-                    splits.setdefault(name, []).append(file)
+                    splits.setdefault(path.name if path.is_dir() else path.stem.partition("-")[0], []).append(file)
         if splits:
             return splits
-    return splits
+    return {}
 
 
 def read_part(files: Sequence[Path], image_column: str | None = None, label_column: str | None = None) -> Part:
     """Read the images and labels of files, one behind the other. Images stay encoded.
 
     They are held in memory, for a shuffled epoch asks for single rows, and Parquet gives whole row groups: some hundred
-    images read for each one that is seen. They take what the files take.
+    images read for each one that is seen.
 
     Args:
         files: of one split, in their order.
@@ -103,24 +68,40 @@ def read_part(files: Sequence[Path], image_column: str | None = None, label_colu
     Raises: DataError for damaged files, rows without image or label, files that differ, and more images than memory;
         ConfigError for a column that is not there or not the only one.
     """
-    columns = [_columns(path, image_column, label_column) for path in files]
+    columns, described = [], []
+    for path in files:
+        with _open(path) as file:
+            columns.append(_columns(path, file.schema_arrow, image_column, label_column))
+            described.append(file.metadata)
     if differing := [str(path) for path, other in zip(files, columns, strict=True) if other != columns[0]]:
         raise DataError(f"{files[0]}: other columns or class names than in:\n{listing(differing)}")
-    _check_memory(files)
-    contents, paths, labels, problems = [], [], [], []
+    if problem := memory_problem(described, num_columns=2):
+        raise _too_large(files[0], problem)
+    part, problems, taken = Part([], [], [], columns[0].names), [], 0
     for path in files:
-        content, names, part_labels = _read_file(path, columns[0])
-        contents.append(content)
-        paths += names
-        labels += part_labels
-        without = np.flatnonzero(content.is_null().to_numpy()).tolist()
-        problems += [f"{path}, row {row}: no image, only its path {names[row]!r}" for row in without]
-        problems += [f"{path}, row {row}: no label" for row, label in enumerate(part_labels) if label is None]
+        first = len(part.images)
+        for batch in _batches(path, columns[0]):
+            taken += batch.nbytes
+            if problem := exceeds_memory(taken):
+                raise _too_large(path, problem)
+            images, labels = (batch.column(name) for name in (columns[0].image, columns[0].label))
+            nested = pa.types.is_struct(images.type)
+            fields = dict(zip([field.name for field in images.type], images.flatten(), strict=True)) if nested else {}
+            names = fields["path"].to_pylist() if "path" in fields else [None] * len(batch)
+            for content, name, label in zip(fields.get("bytes", images), names, labels.to_pylist(), strict=True):
+                image = EncodedImage(path, len(part.images) - first, content.as_buffer())
+                if not content.is_valid:
+                    problems.append(f"{image}: no image, only its path {name!r}")
+                elif label is None:
+                    problems.append(f"{image}: no label")
+                part.images.append(image)
+                part.paths.append(name)
+                part.labels.append(label)
     if problems:
         raise DataError(f"{len(problems):,} rows cannot be used:\n{listing(problems)}")
-    if not labels:
+    if not part.labels:
         raise DataError(f"{files[0]}: holds no rows")
-    return Part(EncodedImages(files, contents), paths, labels, columns[0].names)
+    return part
 
 
 def _open(path: Path) -> pq.ParquetFile:
@@ -136,42 +117,50 @@ def _damaged(path: Path, error: Exception) -> DataError:
     return DataError(f"{path}: damaged or no Parquet file: {first_line(error)}")
 
 
-def _columns(path: Path, image_column: str | None, label_column: str | None) -> Columns:
+def _too_large(path: Path, problem: str) -> DataError:
+    return DataError(f"{path.parent}: {problem}; write them to files and use dataset: image_folder")
+
+
+def _batches(path: Path, columns: Columns) -> Iterator[pa.RecordBatch]:
+    """Read a file in steps that fit the memory even if every row refers to the largest value of its row group.
+
+    Equal values stand in a file once, so its size says nothing of what its rows take.
+    """
+    try:
+        with _open(path) as file:
+            for group in range(file.num_row_groups):
+                largest = max(file.metadata.row_group(group).total_byte_size, 1)
+                rows = max(1, int(min(MOST_ROWS, machine_memory() * SHARE_OF_STEP / largest)))
+                yield from file.iter_batches(rows, row_groups=[group], columns=[columns.image, columns.label])
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def _columns(path: Path, schema: pa.Schema, image_column: str | None, label_column: str | None) -> Columns:
     """Tell which columns hold images and labels, by their types and by what Hugging Face writes of them."""
-    with _open(path) as file:
-        schema = file.schema_arrow
-    features = _features(schema)
-    images = [field.name for field in schema if _holds_bytes(field.type)]
-    labels = [name for name in schema.names if features.get(name, {}).get("_type") == "ClassLabel"]
-    labels = labels or [field.name for field in schema if _is_text(field.type) or pa.types.is_integer(field.type)]
-    image = _choose(path, "image_column", image_column, images, ("image", "img"))
-    label = _choose(path, "label_column", label_column, labels, ("label", "labels"))
-    listed = features.get(label, {}).get("names") or ()
-    named = isinstance(listed, list) and all(isinstance(name, str) for name in listed)
-    names = tuple(listed) if named and listed else None
-    return Columns(image, label, pa.types.is_struct(schema.field(image).type), names)
-
-
-def _features(schema: pa.Schema) -> dict[str, dict[str, Any]]:
-    """Return what Hugging Face's library says of each column; nothing if another one wrote the file."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return {}
-    if not isinstance(features, dict):
-        return {}
-    return {name: other for name, other in features.items() if isinstance(other, dict)}
+        features = {name: other for name, other in features.items() if isinstance(other, dict)}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        features = {}  # another library wrote the file
+    images = [field.name for field in schema if _holds_bytes(field.type)]
+    labels = [name for name in schema.names if features.get(name, {}).get("_type") == "ClassLabel"]
+    labels = labels or [field.name for field in schema if _is_label(field.type)]
+    image = _choose(path, "image_column", image_column, images, ("image", "img"))
+    label = _choose(path, "label_column", label_column, labels, ("label", "labels"))
+    names = features.get(label, {}).get("names") or ()
+    named = names and isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return Columns(image, label, tuple(names) if named else None)
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
-        inner = [kind.field(k) for k in range(kind.num_fields)]
-        return any(field.name == "bytes" and _holds_bytes(field.type) for field in inner)
+        return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+def _is_label(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)
 
 
 def _choose(path: Path, key: str, name: str | None, able: list[str], usual: tuple[str, ...]) -> str:
@@ -186,27 +175,3 @@ def _choose(path: Path, key: str, name: str | None, able: list[str], usual: tupl
         kind = "images (bytes, or {bytes, path})" if key == "image_column" else "labels (numbers or text)"
         raise DataError(f"{path}: has no column of {kind}")
     raise ConfigError(f"data_params.{key}: missing; {path} has several that it can be: {', '.join(able)}")
-
-
-def _check_memory(files: Sequence[Path]) -> None:
-    """Refuse images that exceed the machine's memory before the system would end the run without a word."""
-    described = []
-    for path in files:
-        with _open(path) as file:
-            described.append(file.metadata)
-    if problem := memory_problem(described, num_columns=2):
-        raise DataError(f"{files[0].parent}: {problem}; write them to files and use dataset: image_folder")
-
-
-def _read_file(path: Path, columns: Columns) -> tuple[pa.ChunkedArray, Sequence[str | None], list[Any]]:
-    """Return a file's images, what it calls them, and its labels."""
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read(columns=[columns.image, columns.label])
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, error) from None
-    images = table.select([columns.image]).flatten()  # {bytes, path} becomes two columns
-    content = images[f"{columns.image}.bytes" if columns.nested else columns.image]
-    named = f"{columns.image}.path" in images.column_names
-    paths = images[f"{columns.image}.path"].to_pylist() if named else [None] * len(table)
-    return content, paths, table[columns.label].to_pylist()

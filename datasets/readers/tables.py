@@ -11,9 +11,9 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from datasets.readers.files import listing, read_bytes, read_text
 from datasets.readers.images import bad_images
@@ -25,6 +25,18 @@ SPLITS = ("train", *TEST_NAMES)
 """Values of a column split."""
 DELIMITERS = ",;\t"
 """Delimiters of a user's own table."""
+
+
+class ImageLine(Protocol):
+    """A line of a table of images."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def split(self) -> str: ...
+
+
+L = TypeVar("L", bound=ImageLine)
 
 
 class CsvRows(NamedTuple):
@@ -94,27 +106,36 @@ def read_fields(path: Path, delimiters: str = ",") -> list[tuple[int, list[str]]
         raise DataError(f"{path}: not a CSV file: line {reader.line_num}: {error}") from None
 
 
-def unused_columns(path: Path, columns: Sequence[str], used: Collection[str]) -> list[str]:
-    """Return the note on columns without a use, or none."""
-    unused = [name for name in columns if name not in used]
-    return [f"{path.name}: columns that are not used: {', '.join(map(repr, unused))}"] if unused else []
-
-
-def refuse_wrong_lines(path: Path, problems: Sequence[str], images: Collection[Path] = ()) -> None:
-    """Raise the DataError that lists, line after line, what is wrong with a table, if there is anything.
+def read_images(
+    path: Path, table: CsvRows, used: Collection[str], read: Callable[[int, dict[str, str]], L], notes: list[str]
+) -> list[L]:
+    """Return the lines of a user's table of images; a note is added on columns without a use.
 
     Args:
-        problems: each begins with the number of its line.
-        images: those of the lines that are right. They are looked at too where the table is refused anyhow, so that
-            nobody mends the table only to read about the images then.
+        path, table: where it lies and what `read_csv` gave.
+        used: columns with a use, in lower case.
+        read: the number of a line and its values by column -> the line, or ValueError.
+
+    Raises: DataError that lists all wrong lines. Where there are some, the images of the others are looked at too, so
+        that nobody mends the table only to read about the images then.
     """
+    columns, rows, problems = table
+    if unused := [name for name in columns if name not in used]:
+        notes.append(f"{path.name}: columns that are not used: {', '.join(map(repr, unused))}")
+    lines = []
+    for number, row in rows:
+        try:
+            lines.append(read(number, row))
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
     if problems:
         ordered = sorted(problems, key=lambda text: int(re.findall(r"\d+", text)[0]))
-        parts = [f"{path}: {len(problems):,} wrong line{'s'[: len(problems) - 1]}:\n{listing(ordered)}"]
+        text = f"{path}: {len(problems):,} wrong line{'s'[: len(problems) - 1]}:\n{listing(ordered)}"
+        images = [line.path for line in lines]
         if bad := bad_images(images):
-            rest = f"of the other lines' {len(images):,} images, {len(bad):,} cannot be used"
-            parts.append(f"{rest}:\n{listing(bad)}")
-        raise DataError("\n".join(parts))
+            text += f"\nof the other lines' {len(images):,} images, {len(bad):,} cannot be used:\n{listing(bad)}"
+        raise DataError(text)
+    return lines
 
 
 def image_path(folder: Path, text: str, allow_outside: bool = False) -> Path:
@@ -166,6 +187,14 @@ def check_split(text: str) -> str:
     if text.lower() not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {text!r}")
     return text.lower()
+
+
+def parts_of(lines: Sequence[L], notes: list[str]) -> tuple[list[L], list[L]]:
+    """Return the lines of the training part and of the part to test on, either of which may be none."""
+    parts = {name: [line for line in lines if line.split == name] for name in SPLITS}
+    test_name, part_notes = choose_test_part([name for name in SPLITS if parts[name]], "split")
+    notes += part_notes
+    return parts["train"], [] if test_name is None else parts[test_name]
 
 
 def choose_test_part(names: Collection[str], what: str) -> tuple[str | None, list[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from datasets.base import DataSet, ImageTable, join_tables, keep_classes, sample_note
-from datasets.readers.downloads import altered_files, find_folder, official_archive, refuse_altered
+from datasets.readers.downloads import find_folder, official_archive, refuse_altered
 from datasets.readers.files import read_bytes
 from utils.types import ConfigError, DataError
 
@@ -68,11 +68,9 @@ def cifar100(*, data_path: str | None = None, download: bool = False, verify_che
 
     Args:
         data_path: folder cifar-100-python or the one around it; by default input/cifar100.
-        download: fetch missing files.
-        verify_checksums: refuse files other than the official ones; else a note lists them.
+        download, verify_checksums: as of `cifar10`.
 
-    Raises: DataError naming the files that are missing, altered or inconsistent.
-    Source: Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images".
+    Raises: DataError as `cifar10`.
     """
     from torchvision.datasets import CIFAR100
 
@@ -86,7 +84,7 @@ def _cifar(official: Any, label_key: str, data_path: str, download: bool, verify
     md5s = {**train_md5s, **test_md5s, meta: official.meta["md5"]}
     outer, folder = find_folder(data_path, data_path, official.base_folder, meta)
     official_archive(outer, folder, official.base_folder, md5s, official.url, official.tgz_md5, download)
-    notes = refuse_altered(folder, altered_files(folder, md5s), verify_checksums)
+    notes = refuse_altered(folder, md5s, verify_checksums)
 
     classes = _class_names(folder / meta, official.meta["key"])
     train = join_tables([_read_batch(folder / name, label_key, len(classes)) for name in train_md5s])
@@ -116,48 +114,41 @@ def _read_batch(path: Path, label_key: str, num_classes: int) -> ImageTable:
     return ImageTable(data.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(labels, dtype=np.int64))
 
 
-def _bytes_dtype(name: Any, align: Any = False, copy: Any = False) -> np.dtype:
-    if name != "u1":
-        raise pickle.UnpicklingError(f"holds numbers of type {name!r} where bytes are expected")
-    return np.dtype(np.uint8)
-
-
-def _encode(text: Any, encoding: Any) -> bytes:
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"holds text in the encoding {encoding!r}")
-    return text.encode("latin1")
-
-
-_ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): _bytes_dtype,
-    ("_codecs", "encode"): _encode,
-    # by Python 2's name and by today's; taken from an array so as to import neither
-    ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
-    ("numpy._core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
-}
-
-
 class _ArrayUnpickler(pickle.Unpickler):
     """Reads lists, dictionaries, text, numbers and byte arrays; a pickle that names anything else is refused."""
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"refused: it would run {module}.{name}")
-        return _ALLOWED[module, name]
+        match module, name:
+            case "numpy", "ndarray":
+                return np.ndarray
+            case "numpy", "dtype":
+                return self._dtype
+            case "_codecs", "encode":
+                return self._encode
+            case (("numpy.core.multiarray" | "numpy._core.multiarray"), "_reconstruct"):  # of Python 2 and of today
+                return np.zeros(0).__reduce__()[0]  # taken from an array so as to import neither
+        raise pickle.UnpicklingError(f"refused: it would run {module}.{name}")
 
+    @staticmethod
+    def _dtype(name: Any, align: Any = False, copy: Any = False) -> np.dtype:
+        if name != "u1":
+            raise pickle.UnpicklingError(f"holds numbers of type {name!r} where bytes are expected")
+        return np.dtype(np.uint8)
 
-def _refuse_large_memo(content: bytes) -> None:
-    """Refuse places in the unpickler's memory that no file of this length needs: it makes room up to any number."""
-    for opcode, argument, _ in pickletools.genops(content):
-        if isinstance(argument, int) and "PUT" in opcode.name and argument > len(content):
-            raise pickle.UnpicklingError(f"refused: it stores at {argument}")
+    @staticmethod
+    def _encode(text: Any, encoding: Any) -> bytes:
+        if encoding != "latin1":
+            raise pickle.UnpicklingError(f"holds text in the encoding {encoding!r}")
+        return text.encode("latin1")
 
 
 def _unpickle(path: Path) -> dict[str, Any]:
     stored = read_bytes(path, LARGEST)
     try:
-        _refuse_large_memo(stored)
+        for opcode, argument, _ in pickletools.genops(stored):
+            # the unpickler makes room up to any place, which no file of this length needs
+            if isinstance(argument, int) and "PUT" in opcode.name and argument > len(stored):
+                raise pickle.UnpicklingError(f"refused: it stores at {argument}")
         content = _ArrayUnpickler(io.BytesIO(stored), encoding="latin1").load()
     except (
         pickle.UnpicklingError,

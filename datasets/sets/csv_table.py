@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,15 +15,13 @@ from datasets.readers.files import list_folder, listing, some
 from datasets.readers.images import image_size
 from datasets.readers.tables import (
     DELIMITERS,
-    SPLITS,
     check_split,
-    choose_test_part,
     image_path,
     natural_order,
+    parts_of,
     read_class_names,
     read_csv,
-    refuse_wrong_lines,
-    unused_columns,
+    read_images,
 )
 from utils.types import ConfigError, DataError
 
@@ -66,16 +63,14 @@ def csv_table(*, data_path: str | None = None, allow_outside: bool = False) -> D
         raise ConfigError(f"data_path: missing; dataset csv reads {LAYOUT}")
     path = _table_file(Path(data_path).expanduser())
     notes: list[str] = []
-    lines = _read(path, "train", allow_outside, notes)
+    lines = _read(path, True, allow_outside, notes)
     if lines and not lines[0].split:
-        test_path = _test_file(path)
-        lines = [line._replace(split="train") for line in lines]
-        lines += [line._replace(split="test") for line in _read(test_path, "test", allow_outside, notes)]
-    parts = {name: [line for line in lines if line.split == name] for name in SPLITS}
-    test_name, part_notes = choose_test_part([name for name in SPLITS if parts[name]], "split")
-    if not parts["train"] or test_name is None:
-        raise DataError(f"{path}: no lines of split {'test' if parts['train'] else 'train'}; expected {LAYOUT}")
-    train, test = parts["train"], parts[test_name]
+        tested = _read(_test_file(path), False, allow_outside, notes)
+        lines = [line._replace(split=part) for part, of in (("train", lines), ("test", tested)) for line in of]
+    part_notes: list[str] = []
+    train, test = parts_of(lines, part_notes)
+    if not train or not test:
+        raise DataError(f"{path}: no lines of split {'test' if train else 'train'}; expected {LAYOUT}")
     classes = _classes(path, train, test)
     tables = [_table(part, classes) for part in (train, test)]
     published = [[] if table.boxes is None else [tuple(box) for box in table.boxes.tolist()] for table in tables]
@@ -105,31 +100,24 @@ def _test_file(path: Path) -> Path:
     return candidates[0]
 
 
-def _read(path: Path, part: str, allow_outside: bool, notes: list[str]) -> list[Line]:
-    """Read the lines of a table.
-
-    Raises: DataError that lists all wrong lines.
-    """
-    columns, rows, problems = read_csv(path, ("path", "label"), DELIMITERS)
-    box_columns = [name for name in BOX if name in columns]
+def _read(path: Path, with_split: bool, allow_outside: bool, notes: list[str]) -> list[Line]:
+    """Read the lines of a table, whose column split counts in the first of two alone."""
+    table = read_csv(path, ("path", "label"), DELIMITERS)
+    box_columns = [name for name in BOX if name in table.columns]
     if box_columns and len(box_columns) < len(BOX):
-        lacking = ", ".join(name for name in BOX if name not in columns)
-        raise DataError(f"{path}: lacks the columns {lacking} of the boxes (found: {', '.join(columns)})")
-    notes += unused_columns(path, columns, COLUMNS)
-    if part == "test" and "split" in columns:
+        lacking = ", ".join(name for name in BOX if name not in table.columns)
+        raise DataError(f"{path}: lacks the columns {lacking} of the boxes (found: {', '.join(table.columns)})")
+    if not with_split and "split" in table.columns:
         notes.append(f"{path.name}: its column split is not used: the other file has none")
-    lines = []
-    for number, row in rows:
-        try:
-            image = image_path(path.parent, row["path"], allow_outside)
-            split = check_split(row["split"]) if part == "train" and "split" in columns else ""
-            if not row["label"]:
-                raise ValueError("no label")
-            lines.append(Line(image, row["label"], _box([row[name] for name in box_columns]), split))
-        except ValueError as error:
-            problems.append(f"line {number}: {error}")
-    refuse_wrong_lines(path, problems, [line.path for line in lines])
-    return lines
+
+    def read(number: int, row: dict[str, str]) -> Line:
+        image = image_path(path.parent, row["path"], allow_outside)
+        split = check_split(row["split"]) if with_split and "split" in row else ""
+        if not row["label"]:
+            raise ValueError("no label")
+        return Line(image, row["label"], _box([row[name] for name in box_columns]), split)
+
+    return read_images(path, table, COLUMNS, read, notes)
 
 
 def _box(fields: list[str]) -> tuple[int, ...] | None:
@@ -161,25 +149,21 @@ def _classes(path: Path, train: list[Line], test: list[Line]) -> tuple[str, ...]
 
 
 def _table(lines: list[Line], classes: tuple[str, ...]) -> ImageTable:
-    images = [line.path for line in lines]
-    label_of = {name: label for label, name in enumerate(classes)}
-    labels = np.array([label_of[line.label] for line in lines], dtype=np.int64)
-    if not any(line.box for line in lines):
-        return ImageTable(images, labels)
-    return ImageTable(
-        images, labels, np.array([line.box or (0, 0, *image_size(line.path)) for line in lines], np.int64)
-    )
+    images, label_of = [line.path for line in lines], {name: label for label, name in enumerate(classes)}
+    boxes = None
+    if any(line.box for line in lines):
+        boxes = np.array([line.box or (0, 0, *image_size(line.path)) for line in lines], np.int64)
+    return ImageTable(images, np.array([label_of[line.label] for line in lines], dtype=np.int64), boxes)
 
 
 def _doubled_paths(folder: Path, lines: list[Line]) -> list[str]:
     """Return a note on the images that several lines name."""
-    counts = Counter(line.path for line in lines)
-    doubled = [path for path, count in counts.items() if count > 1]
+    labels: dict[Path, list[str]] = {}
+    for line in lines:
+        labels.setdefault(line.path, []).append(line.label)
+    doubled = [path for path in labels if len(labels[path]) > 1]
     if not doubled:
         return []
-    labels: dict[Path, set[str]] = {}
-    for line in lines:
-        labels.setdefault(line.path, set()).add(line.label)
-    differ = sum(len(labels[path]) > 1 for path in doubled)
+    differ = sum(len(set(labels[path])) > 1 for path in doubled)
     shown = some([os.path.relpath(path, folder) for path in doubled])
     return [f"{len(doubled):,} images stand in the table more than once, {differ:,} with several labels: {shown}"]

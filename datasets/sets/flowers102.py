@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.downloads import altered_files, download_archive, find_folder, refuse_altered
 from datasets.readers.downloads import download as download_file
+from datasets.readers.downloads import download_archive, find_folder, refuse_altered
 from datasets.readers.files import list_folder, listing
 from datasets.readers.matlab import read_matlab
 from utils.lookup import did_you_mean
@@ -49,10 +48,14 @@ def flowers102(
     md5s = {name: md5 for name, md5 in Flowers102._file_dict.values() if name.endswith(".mat")}
     _, folder = find_folder(data_path, "input/flowers102", "flowers-102", "setid.mat")
     if download:
-        _complete(folder, md5s, Flowers102)
+        address, (images, md5) = Flowers102._download_url_prefix, Flowers102._file_dict["image"]
+        if not (folder / "jpg").is_dir():
+            download_archive(address + images, md5, folder)
+        for name in (name for name in md5s if not (folder / name).is_file()):
+            download_file(address + name, md5s[name], folder)
     if missing := [name for name in (*md5s, "jpg") if not (folder / name).exists()]:
         raise DataError(f"{folder}: missing:\n{listing(missing)}\n`download: true` fetches them.")
-    notes = refuse_altered(folder, altered_files(folder, md5s), verify_checksums)
+    notes = refuse_altered(folder, md5s, verify_checksums)
 
     labels = read_matlab(folder / "imagelabels.mat", "labels")["labels"].ravel().astype(np.int64)  # [N], 1-based
     parts = read_matlab(folder / "setid.mat", "trnid", "valid", "tstid")
@@ -67,17 +70,6 @@ def flowers102(
         test=_table(folder, test_ids, labels),
         notes=notes,
     )
-
-
-def _complete(folder: Path, md5s: dict[str, str], official: Any) -> None:
-    """Fetch what is missing, by torchvision's addresses."""
-    address = official._download_url_prefix
-    if not (folder / "jpg").is_dir():
-        name, md5 = official._file_dict["image"]
-        download_archive(address + name, md5, folder)
-    for name, md5 in md5s.items():
-        if not (folder / name).is_file():
-            download_file(address + name, md5, folder)
 
 
 def _image_name(number: int) -> str:

@@ -10,17 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from datasets.base import DataSet, ImageTable
-from datasets.readers.files import some
-from datasets.readers.tables import (
-    DELIMITERS,
-    SPLITS,
-    check_split,
-    choose_test_part,
-    image_path,
-    read_csv,
-    refuse_wrong_lines,
-    unused_columns,
-)
+from datasets.readers.tables import DELIMITERS, check_split, image_path, parts_of, read_csv, read_images
 from datasets.sequences import encode_texts
 from datasets.sets.ccpd import plate_order
 from utils.types import ConfigError, DataError
@@ -35,9 +25,8 @@ TEST_SHARE = 0.2
 
 
 class Line(NamedTuple):
-    """A line of the table; `name` is the image's path as seen from the table's folder."""
+    """A line of the table."""
 
-    name: str
     path: Path
     text: str
     split: str
@@ -71,16 +60,13 @@ def plates(*, data_path: str | None = None, alphabet: str | None = None, allow_o
     path = _table_file(Path(data_path).expanduser())
     notes: list[str] = []
     lines = _read(path, fixed, allow_outside, notes)
-    parts = {name: [line for line in lines if line.split == name] for name in SPLITS}
-    test_name, part_notes = choose_test_part([name for name in SPLITS if parts[name]], "split")
-    if not parts["train"] or test_name is None:
-        lacking = "test" if parts["train"] else "train"
+    train, test = parts_of(lines, notes)
+    if not train or not test:
+        lacking = "test" if train else "train"
         raise DataError(f"{path}: none of its {len(lines):,} images is of split {lacking}; a column split says which")
-    train, test = parts["train"], parts[test_name]
     classes = fixed or plate_order(character for line in (*train, *test) for character in line.text)
     if len(classes) < 2:
         raise DataError(f"{path}: texts of one character, {''.join(classes)!r}; at least 2 are needed")
-    notes += part_notes
     spaced, total = sum(" " in line.text for line in (*train, *test)), len(train) + len(test)
     if spaced:
         notes.append(f"{spaced:,} of {total:,} texts hold a space, which is a character like any other")
@@ -101,54 +87,37 @@ def _table_file(path: Path) -> Path:
 
 def _alphabet(text: str) -> tuple[str, ...]:
     characters = unicodedata.normalize("NFC", text)
-    problems = [
-        f"data_params.alphabet: {character!r} stands {count} times"
-        for character, count in Counter(characters).items()
-        if count > 1
-    ]
+    counts = Counter(characters)
+    problems = [f"{character!r} stands {count} times" for character, count in counts.items() if count > 1]
     if len(characters) < 2:
-        problems.append(f"data_params.alphabet: must hold at least two characters, got {text!r}")
+        problems.append(f"must hold at least two characters, got {text!r}")
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError("\n".join(f"data_params.alphabet: {problem}" for problem in problems))
     return tuple(characters)
 
 
 def _read(path: Path, alphabet: tuple[str, ...] | None, allow_outside: bool, notes: list[str]) -> list[Line]:
-    """Read the lines of a table.
-
-    Raises: DataError that lists all wrong lines.
-    """
-    columns, rows, problems = read_csv(path, ("file", "text"), DELIMITERS)
-    notes += unused_columns(path, columns, COLUMNS)
-    leading = _leading_folder(path.parent, [row["file"] for _, row in rows])
-    lines: list[Line] = []
+    """Read the lines of a table. Raises: DataError that lists all wrong lines."""
+    table = read_csv(path, ("file", "text"), DELIMITERS)
+    leading = _leading_folder(path.parent, [row["file"] for _, row in table.rows])
     seen: dict[str, tuple[int, str]] = {}
-    outside: list[tuple[int, str]] = []
-    for number, row in rows:
-        try:
-            file = row["file"].replace("\\", "/").removeprefix(leading)
-            image = image_path(path.parent, file, allow_outside)
-            name = os.path.relpath(image, path.parent).replace(os.sep, "/")
-            text = _text(row["text"])
-            if name in seen:
-                first, other = seen[name]
-                differing = "" if other == text else f", as {other!r}"
-                raise ValueError(f"{row['file']!r} stands in line {first} too{differing}")
-            seen[name] = (number, text)
-            split = check_split(row["split"]) if "split" in columns else _drawn_split(name)
-            lines.append(Line(name, image, text, split))
-            if alphabet is not None and not {*text} <= {*alphabet}:
-                outside.append((number, text))
-        except ValueError as error:
-            problems.append(f"line {number}: {error}")
-    if outside:
-        number, text = outside[0]
-        lacking = "".join(plate_order({*"".join(text for _, text in outside)} - {*(alphabet or ())}))
-        others = some([str(text) for text, _ in outside[1:]], limit=20)
-        more = f"; so do {len(outside) - 1:,} more lines: {others}" if others else ""
-        problems.append(f"line {number}: text {text!r} holds what the alphabet has not, of {lacking!r}{more}")
-    refuse_wrong_lines(path, problems, [line.path for line in lines])
-    if "split" not in columns:
+
+    def read(number: int, row: dict[str, str]) -> Line:
+        image = image_path(path.parent, row["file"].replace("\\", "/").removeprefix(leading), allow_outside)
+        name = os.path.relpath(image, path.parent).replace(os.sep, "/")
+        text = _text(row["text"])
+        if name in seen:
+            first, other = seen[name]
+            differing = "" if other == text else f", as {other!r}"
+            raise ValueError(f"{row['file']!r} stands in line {first} too{differing}")
+        seen[name] = (number, text)
+        split = check_split(row["split"]) if "split" in row else _drawn_split(name)
+        if alphabet is not None and (lacking := plate_order({*text} - {*alphabet})):
+            raise ValueError(f"text {text!r} holds what the alphabet has not: {''.join(lacking)}")
+        return Line(image, text, split)
+
+    lines = read_images(path, table, COLUMNS, read, notes)
+    if "split" not in table.columns:
         count = sum(line.split == "test" for line in lines)
         notes.append(f"no column split: {count:,} of {len(lines):,} images are the test part, drawn by their names")
     return lines

@@ -29,8 +29,8 @@ class Row(NamedTuple):
 
     image_fname: str
     label: int
-    box: tuple[int, int, int, int] | None
-    class_name: str
+    box: tuple[int, int, int, int] | None = None
+    class_name: str = ""
 
 
 def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "input/stanford") -> DataSet:

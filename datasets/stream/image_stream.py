@@ -14,8 +14,8 @@ from torch.utils.data import Dataset
 from torchvision.transforms import RandomResizedCrop, Resize
 
 from datasets.augmentation.fused.chain import Drawn, FusedChain
-from datasets.augmentation.fused.cropping import most_pixels
 from datasets.augmentation.fused.operation import NotFusable
+from datasets.augmentation.fused.rectangles import most_pixels
 from datasets.augmentation.one_by_one import OneByOne
 from datasets.augmentation.transforms import build_transforms, is_late
 from datasets.base import ImageTable

@@ -76,23 +76,11 @@ def test_the_order_of_the_folders_does_not_matter(tmp_path):
     assert len(texts) == 1
 
 
-def test_square_images_are_the_same_by_one_side_and_by_two(tmp_path):
-    leave(tmp_path, "seed=0", "image_size=32")
-    leave(tmp_path, "seed=1", "image_size=[32, 32]")
-    leave(tmp_path, "seed=1", "image_size=[32, 24]")
-    assert sorted(len(cell.group.runs) for cell in study(tmp_path).cells) == [1, 2]
-
-
-def test_label_noise_that_each_seed_draws_is_no_other_data(tmp_path):
+@pytest.mark.parametrize(("noise", "groups"), [(0, 2), (0.2, 1)])
+def test_other_data_is_another_group_unless_each_seed_draws_its_labels(tmp_path, noise, groups):
     for seed in range(2):
-        leave(tmp_path, "label_noise=0.2", f"seed={seed}", data=f"{seed}" * 16)
-    assert len(study(tmp_path).cells) == 1
-
-
-def test_runs_of_one_configuration_on_other_data_are_not_merged(tmp_path):
-    leave(tmp_path, "seed=0")
-    leave(tmp_path, "seed=1", data="f" * 16)
-    assert len(study(tmp_path).panels) == 2
+        leave(tmp_path, f"label_noise={noise}", f"seed={seed}", data=f"{seed}" * 16)
+    assert len(study(tmp_path).panels) == groups
 
 
 def test_multiply_adds_of_older_runs_are_read(tmp_path):
@@ -109,28 +97,30 @@ def write_facts(folder, **facts) -> None:
     folder.environment.write_text(json.dumps(known | facts))
 
 
+VERTICAL, HORIZONTAL, BOTH = (
+    f"augment_images=true  image_augmentations={{{', '.join(f'{name}: {{}}' for name in names)}}}"
+    for names in (["RandomVerticalFlip"], ["RandomHorizontalFlip"], ["RandomVerticalFlip", "RandomHorizontalFlip"])
+)
+
+
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("one", "other", "groups"),
     [
-        ("architecture=ghost", "architecture=ghostnet"),
-        ("loss_function=FocalLoss", "loss_function=FocalLoss loss_params.gamma=2.0"),
-        ("lr_scheduler=null", "lr_scheduler_params.gamma=0.5"),
-        ("optimizer_params.weight_decay=1", "optimizer_params.weight_decay=1.0"),
-        ("precision=auto accelerator=cpu", "precision=32-true"),
+        ("architecture=ghost", "architecture=ghostnet", 1),
+        ("loss_function=FocalLoss", "loss_function=FocalLoss  loss_params.gamma=2.0", 1),
+        ("lr_scheduler=null", "lr_scheduler_params.gamma=0.5", 1),
+        ("optimizer_params.weight_decay=1", "optimizer_params.weight_decay=1.0", 1),
+        ("precision=auto  accelerator=cpu", "precision=32-true", 1),
+        ("image_size=32", "image_size=[32,32]", 1),
+        ("image_size=32", "image_size=[32,24]", 2),
+        (VERTICAL, BOTH, 2),
+        (VERTICAL, HORIZONTAL, 2),
     ],
 )
-def test_runs_that_are_the_same_but_for_their_seed_are_one_group(tmp_path, one, other):
-    leave(tmp_path, *one.split(), "seed=0")
-    leave(tmp_path, *other.split(), "seed=1")
-    (cell,) = study(tmp_path).cells
-    assert len(cell.group.runs) == 2
-
-
-def test_a_transform_without_parameters_makes_another_group(tmp_path):
-    leave(tmp_path, "augment_images=true", "image_augmentations={RandomVerticalFlip: {}}")
-    leave(tmp_path, "augment_images=true", "image_augmentations={RandomVerticalFlip: {}, RandomHorizontalFlip: {}}")
-    leave(tmp_path, "augment_images=true", "image_augmentations={RandomHorizontalFlip: {}, RandomVerticalFlip: {}}")
-    assert len(study(tmp_path).groups) == 3
+def test_runs_are_one_group_that_are_the_same_but_for_their_seed(tmp_path, one, other, groups):
+    for seed, changes in enumerate((one, other)):
+        leave(tmp_path, *changes.split("  "), f"seed={seed}")
+    assert len(study(tmp_path).groups) == groups
 
 
 def test_weights_are_the_same_by_what_they_hold(tmp_path):

@@ -155,9 +155,6 @@ def test_a_file_of_too_many_bytes_is_not_read(tmp_path, capsys):
     assert f"left out, damaged: {folder.path}: {told}" in compare_all(tmp_path, capsys)
 
 
-# -------------------------------------------------------------------------------------------------- pictures of pages
-
-
 @pytest.mark.parametrize("file", ["/etc/hostname", "../../secret.png", "..", ".", "", "a/b.png"])
 def test_a_picture_outside_an_evaluations_folder_is_refused(tmp_path, file):
     folder = sound(tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import errno
 import hashlib
 import json
@@ -23,6 +22,7 @@ from test_script import ROOT, copy
 import compare as script
 from comparison.page import predictions, runs, writing
 from comparison.page.writing import describe, write_page
+from comparison.records import run_records
 from configuration.settings import shown
 
 HOSTILE = "</script><img src=x onerror=hit=1><!--"
@@ -36,13 +36,12 @@ def embedded(page: str) -> Any:
 def test_runs_have_the_tables_texts_and_values_to_sort_by(tmp_path):
     leave(tmp_path, "seed=3", accuracy=0.98765, summary={"epochs_run": 8, "test/loss": 1.25, "selected_epoch": 7})
     leave(tmp_path, "seed=4", FOCAL, accuracy=0.5)
-    told = describe(study(tmp_path))
-    assert [key["name"] for key in told["runs"]["keys"]] == ["loss_function"]
-    assert told["runs"]["keys"][0] | {"values": None} == {
+    told, rows = describe(study(tmp_path)), run_records(study(tmp_path))
+    (key,) = told["runs"]["keys"]
+    assert {name: key[name] for name in ("name", "levels", "exact", "codes", "follows")} == {
         "name": "loss_function",
         "levels": ["CrossEntropyLoss", "FocalLoss"],
         "exact": {},
-        "values": None,
         "codes": [0, 1],
         "follows": None,
     }
@@ -55,7 +54,9 @@ def test_runs_have_the_tables_texts_and_values_to_sort_by(tmp_path):
     assert numbers["seconds"]["texts"] == ["2.0", "2.0"]
     assert told["names"]["test/accuracy"] == {"title": "test/accuracy, %", "share": True}
     assert told["names"]["multiply_adds"] == {"title": "multiply-adds", "share": False}
-    assert told["runs"]["seed"] == [3, 4]
+    for page_column, column in ((told["runs"]["seed"], "seed"), (told["runs"]["folder"], "folder")):
+        assert page_column == [row[column] for row in rows]
+    assert numbers["test/accuracy"]["values"] == [row["test/accuracy"] for row in rows]
 
 
 def test_labels_of_few_digits_have_all_of_them_in_their_title(tmp_path):
@@ -72,18 +73,12 @@ def test_labels_of_few_digits_have_all_of_them_in_their_title(tmp_path):
     assert f'<h3 title="{label}2918943162165">test/accuracy, %; {label}</h3>' in page
 
 
-def test_groups_have_means_and_the_look_of_their_row_and_column(tmp_path):
+def test_groups_have_means_and_a_colour_of_their_own_or_of_their_row(tmp_path, monkeypatch):
     for network in ("resnet10t", "test_resnet"):
         for loss in (CE, FOCAL):
             for seed, accuracy in enumerate((0.5, 0.6)):
-                leave(
-                    tmp_path,
-                    loss,
-                    f"architecture={network}",
-                    f"seed={seed}",
-                    accuracy=accuracy,
-                    summary={"multiply_adds": 2000},
-                )
+                changes = (loss, f"architecture={network}", f"seed={seed}")
+                leave(tmp_path, *changes, accuracy=accuracy, summary={"multiply_adds": 2000})
     groups = describe(study(tmp_path))["groups"]
     assert [(group["label"], group["colour"], group["style"]) for group in groups] == [
         ("CrossEntropyLoss · resnet10t", 0, 0),
@@ -95,13 +90,7 @@ def test_groups_have_means_and_the_look_of_their_row_and_column(tmp_path):
     assert groups[0]["std"]["test/accuracy"] == pytest.approx(0.0707107)
     assert groups[0]["texts"]["test/accuracy"] == "55.00 ± 7.07 (2)"
     assert groups[0]["texts"]["multiply_adds"] == "2,000 (2)"
-
-
-def test_many_groups_have_their_rows_colour(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "COLOURS", 3)
-    for network in ("resnet10t", "test_resnet"):
-        for loss in (CE, FOCAL):
-            leave(tmp_path, loss, f"architecture={network}")
     assert [group["colour"] for group in describe(study(tmp_path))["groups"]] == [0, 0, 1, 1]
 
 
@@ -120,7 +109,9 @@ def test_limits_hold_and_are_said(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "MOST_RUNS", 3)
     monkeypatch.setattr(runs, "MOST_NUMBERS", 2)
     monkeypatch.setattr(predictions, "MOST_RUNS", 2)
-    told = describe(study(tmp_path))
+    monkeypatch.setattr(writing, "MOST_ROWS", 1)
+    page = write_page(study(tmp_path))
+    told = embedded(page)
     assert len(told["runs"]["seed"]) == 3
     assert list(told["runs"]["numbers"]) == ["test/accuracy", "seconds"]
     assert told["notes"]["runs"] == [
@@ -128,15 +119,8 @@ def test_limits_hold_and_are_said(tmp_path, monkeypatch):
         "shown: the first 2 of 6 numbers; summary.json has all",
     ]
     assert told["notes"]["predictions"] == ["predictions of the first 2 of 4 runs; name fewer to see others"]
-
-
-def test_long_tables_are_cut_and_that_is_said(tmp_path, monkeypatch):
-    for lr in range(1, 6):
-        leave(tmp_path, f"optimizer_params={{lr: 0.{lr}}}")
-    monkeypatch.setattr(writing, "MOST_ROWS", 2)
-    page = write_page(study(tmp_path))
-    assert page.count("<th scope=row>") == 2
-    assert "and 3 more rows: --markdown FILE or --csv FILE has all" in page
+    assert page.count("<th scope=row>") == 2  # of results and of tests
+    assert "and 2 more rows: --markdown FILE or --csv FILE has all" in page
 
 
 @pytest.mark.torture
@@ -224,27 +208,24 @@ def test_the_page_asks_for_nothing_and_its_policy_forbids_it(tmp_path):
         f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
         for text in (style, "", get_plotlyjs(), code)
     )
+    assert len(page) < len(get_plotlyjs()) + 300_000 < 6_000_000
     assert policy == (
         f"default-src 'none'; img-src data:; style-src {own} {empty}; script-src {plotly} {script}; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
-def test_a_page_is_not_much_larger_than_plotly(tmp_path):
-    leave_losses(tmp_path)
-    assert len(write_page(study(tmp_path))) < len(get_plotlyjs()) + 300_000 < 6_000_000
-
-
-def test_neither_torch_nor_a_plot_is_imported_for_a_page(tmp_path):
+def test_neither_torch_nor_a_plot_is_imported(tmp_path):
     leave_losses(tmp_path / "out", seeds=1)
     code = (
-        f"import sys, compare; compare.main(['{tmp_path}/out']); print('PIL' in sys.modules)\n"
+        f"import sys, compare; compare.main(['{tmp_path}/out', '--cost']); print('PIL' in sys.modules)\n"
         f"status = compare.main(['{tmp_path}/out', '--html', '{tmp_path}/page.html'])\n"
         "print(status, sorted({'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
     assert "\nFalse\n" in done.stdout
+    assert "images: would these networks differ on other test images?" in done.stdout
     assert embedded((tmp_path / "page.html").read_text())["images"][0]["images"]
 
 
@@ -257,14 +238,3 @@ def test_a_page_that_cannot_be_written_is_told_in_a_line(tmp_path, capsys, monke
     monkeypatch.setattr(os, "replace", full)
     assert script.main([str(tmp_path / "out"), "--html", str(tmp_path / "page.html")]) == 1
     assert "page.html: cannot be written" in capsys.readouterr().err
-
-
-def test_tables_of_csv_and_page_agree(tmp_path):
-    for seed, accuracy in enumerate((0.5, 0.625)):
-        leave(tmp_path / "out", CE, f"seed={seed}", accuracy=accuracy)
-    files = [tmp_path / name for name in ("page.html", "runs.csv")]
-    assert script.main([str(tmp_path / "out"), "--html", str(files[0]), "--runs-csv", str(files[1])]) == 0
-    rows = list(csv.DictReader(files[1].read_text().splitlines()))
-    told = embedded(files[0].read_text())["runs"]
-    assert told["folder"] == [row["folder"] for row in rows]
-    assert told["numbers"]["test/accuracy"]["values"] == [float(row["test/accuracy"]) for row in rows]

@@ -77,6 +77,16 @@ def test_a_small_file_of_more_predictions_than_memory_is_refused_before_it_is_re
     assert told == "0.2 GB, more than this machine's memory of 0.1 GB"
 
 
+def test_predictions_of_two_runs_are_added_up(tmp_path, monkeypatch):
+    rows = 100_000  # 4.8 MB to read one run's, 1.7 MB to keep them
+    for loss in (CE, OSM):
+        leave(tmp_path, loss, right=[True] * rows)
+    for memory, reason in ((7, ""), (6, "unreadable predictions")):
+        size = {"SC_PHYS_PAGES": memory * 10**6, "SC_PAGE_SIZE": 1}
+        monkeypatch.setattr("os.sysconf", size.__getitem__)
+        assert contrast(study(tmp_path), "OneSidedMarginLoss").reason == reason
+
+
 def test_texts_are_refused_that_would_each_take_what_the_longest_takes(tmp_path):
     rows, length = 40_000, 10**7
     columns = {"index": pa.array(range(rows)), "target": words(rows, length), "prediction": words(rows, length)}
@@ -112,7 +122,7 @@ def test_predictions_that_are_a_pipe_are_not_waited_for(tmp_path):
 
 def test_predictions_are_not_read_where_no_test_of_them_is_asked_for(tmp_path, monkeypatch):
     leave_losses(tmp_path)
-    monkeypatch.setattr("comparison.significance.read_rightness", lambda run: pytest.fail("predictions were read"))
+    monkeypatch.setattr("comparison.significance.read_rightness", lambda *_: pytest.fail("predictions were read"))
     for options in ({"tests": "seeds"}, {"tests": "none"}, {"metric": "test/cross_entropy"}):
         assert len(study(tmp_path, **options).cells) == 2
     monkeypatch.setattr("comparison.panels.MOST_AUTOMATIC", 0)

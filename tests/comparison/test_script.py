@@ -158,28 +158,21 @@ def test_numbers_of_evaluations_are_written_as_evaluate_writes_them(tmp_path, ca
         assert f'"{words[name].split()[0]}"' in page.read_text()  # among the numbers of the first run
 
 
-def test_files_are_written(tmp_path, capsys):
-    leave(tmp_path / "output", "seed=0")
-    files = [tmp_path / name for name in ("a.md", "a.tex", "groups.csv", "runs.csv")]
-    options = zip(("--markdown", "--latex", "--csv", "--runs-csv"), files, strict=True)
+@pytest.mark.parametrize(("classes", "columns"), [(5, 0), (6, 1), (None, 1)])
+def test_files_are_written_without_a_top_5_that_cannot_be_wrong(tmp_path, capsys, classes, columns):
+    folder = leave(tmp_path / "output", "seed=0", summary={"test/top5_accuracy": 1.0})
+    if classes is not None:
+        folder.write_classes("image", list("abcdef")[:classes])
+    files = [tmp_path / name for name in ("a.md", "a.tex", "groups.csv", "runs.csv", "page.html")]
+    options = zip(("--markdown", "--latex", "--csv", "--runs-csv", "--html"), files, strict=True)
     said(capsys, tmp_path / "output", *(word for pair in options for word in pair))
     assert "| CrossEntropyLoss | 90.00 (1) |" in files[0].read_text()
     assert "\\toprule" in files[1].read_text()
-    rows = [list(csv.DictReader(file.read_text().splitlines())) for file in files[2:]]
+    rows = [list(csv.DictReader(file.read_text().splitlines())) for file in files[2:4]]
     assert [len(each) for each in rows] == [1, 1]
     assert float(rows[0][0]["test/accuracy mean"]) == float(rows[1][0]["test/accuracy"]) == 0.9
-
-
-def test_torch_is_not_imported(tmp_path):
-    for loss in ("CrossEntropyLoss", "FocalLoss"):
-        leave(tmp_path, f"loss_function={loss}", right=[True, loss == "FocalLoss"])
-    code = (
-        f"import sys, compare; status = compare.main(['{tmp_path}', '--cost'])\n"
-        "print(status, sorted({'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "0 []"
-    assert "images: would these networks differ on other test images?" in done.stdout
+    assert [sum(name.startswith("test/top5_accuracy") for name in row) for (row,) in rows] == [3 * columns, columns]
+    assert ('"test/top5_accuracy":' in files[4].read_text()) == columns
 
 
 @pytest.mark.parametrize(("redirected", "status"), [(">&-", 0), ("> /dev/full", 1), ("| head -0", 0)])

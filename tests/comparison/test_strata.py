@@ -106,9 +106,6 @@ def test_a_loss_trained_elsewhere_than_its_baseline_is_warned_of(tmp_path):
     assert told in outputs(study(tmp_path))["terminal"]
 
 
-# ------------------------------------------------------------------------------------------------------------- code
-
-
 def test_the_same_code_is_one_stratum_whatever_its_commit(tmp_path):
     for seed in range(2):
         leave(tmp_path, f"seed={seed}", environment={"code": BASE, "git_commit": str(seed) * 40, "git_changed": True})
@@ -175,9 +172,6 @@ def test_what_fresh_trained_anew_by_other_code_is_the_one_that_counts(tmp_path):
     assert [cell.spread and cell.spread.mean for cell in found.cells] == [0.6]
 
 
-# ------------------------------------------------------------------------------------------------- missing, damaged
-
-
 def test_facts_that_older_runs_lack_are_named(tmp_path):
     for seed in range(2):
         folder = leave(tmp_path, f"seed={seed}")
@@ -212,9 +206,6 @@ def test_what_cannot_be_pooled_is_told_with_the_nearest(tmp_path):
     leave(tmp_path)
     with pytest.raises(ConfigError, match=r"--pool: 'devise' is not one of device, .*; did you mean 'device'\?"):
         study(tmp_path, pool=("devise",))
-
-
-# ------------------------------------------------------------------------------------------------------------ pairs
 
 
 def test_trials_of_a_search_are_kept_apart_as_other_runs_are(tmp_path, capsys):

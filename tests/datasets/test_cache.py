@@ -101,11 +101,6 @@ def test_names_of_data_sets_do_not_lead_out_of_the_folder(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["inner"]
 
 
-def test_caches_lie_in_the_users_cache_folder(cache: Path) -> None:
-    cached_images(image_of, SHAPE, ROWS, "key", where="disk", limit_gb=1)
-    assert only(cache / "lossbench" / "images").stat().st_size == SHAPE[0] * ROW_BYTES
-
-
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[7 * ROW_BYTES + 5] ^= 1
@@ -213,10 +208,14 @@ def test_more_than_the_limit_is_refused_before_anything_is_loaded(tmp_path: Path
     assert held(tmp_path) == set()
 
 
-def test_images_not_needed_do_not_count(tmp_path: Path) -> None:
-    assert open_cache(image_of, tmp_path, rows=np.arange(18), limit_gb=SIZE_GB / 2).shape == SHAPE
+def test_images_not_needed_do_not_count_and_the_users_cache_folder_is_the_default(cache: Path) -> None:
+    def open_some(rows: np.ndarray) -> CachedImages:
+        return cached_images(image_of, SHAPE, rows, "key", where="disk", limit_gb=SIZE_GB / 2)
+
+    assert open_some(np.arange(18)).shape == SHAPE
+    assert only(cache / "lossbench" / "images").stat().st_size == SHAPE[0] * ROW_BYTES
     with pytest.raises(CacheUnavailable):  # but those of other runs do
-        open_cache(image_of, tmp_path, rows=np.arange(20, 30), limit_gb=SIZE_GB / 2)
+        open_some(np.arange(20, 30))
 
 
 def test_the_least_recently_used_cache_leaves_when_the_limit_is_reached(tmp_path: Path, caplog) -> None:
@@ -235,14 +234,6 @@ def test_the_least_recently_used_cache_leaves_when_the_limit_is_reached(tmp_path
     assert set(names.values()) - held(tmp_path) == {names["a"]}
     assert caplog.messages[0].startswith(f"removed {tmp_path / names['a']} (0.3")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
-
-
-def test_caches_of_the_first_format_leave_too(tmp_path: Path) -> None:
-    old = tmp_path / "tiny-64x50x3-0123" / "images.u8"
-    old.parent.mkdir()
-    old.write_bytes(IMAGES.tobytes())
-    open_cache(image_of, tmp_path, limit_gb=1.5 * SIZE_GB)
-    assert not old.exists()
 
 
 def test_nothing_in_use_leaves_and_nothing_where_that_would_not_be_enough(tmp_path: Path) -> None:

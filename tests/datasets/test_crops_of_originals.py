@@ -16,8 +16,7 @@ from torchvision import transforms as T
 from torchvision.transforms import functional as tf
 
 from datasets import build_dataset
-from datasets.augmentation.fused.cropping import most_pixels
-from datasets.augmentation.fused.geometry import TRIES, draw_crops
+from datasets.augmentation.fused.rectangles import TRIES, draw_crops, most_pixels
 from datasets.base import ImageTable
 from datasets.data_module import DataModule
 from datasets.preprocessing import Preprocessing

@@ -4,6 +4,7 @@ import io
 import os
 import random
 import struct
+import sys
 import threading
 from pathlib import Path
 
@@ -83,14 +84,9 @@ def test_every_mode_of_png_comes_as_l_or_rgb(tmp_path: Path, mode: str, expected
     image = open_image(path)
     assert image.mode == expected
     assert np.unique(np.asarray(image)).tolist() == [255 if mode == "1" else 0x99]
-
-
-def test_cmyk_comes_as_rgb(tmp_path: Path) -> None:
-    path = tmp_path / "a.jpg"
-    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(path)
-    red, green, blue = np.asarray(open_image(path))[8, 8]
-    assert red > 240
-    assert max(green, blue) < 15
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
+    red, green, blue = np.asarray(open_image(tmp_path / "a.jpg"))[8, 8]
+    assert red > 240 > 15 > max(green, blue)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -102,11 +98,7 @@ def test_transparent_pixels_show_white(tmp_path: Path, mode: str) -> None:
     path.write_bytes(encode(image, "PNG"))
     found = np.asarray(open_image(path).convert("RGB"))
     assert found[0, :, 0].tolist() == [255, 0, 0]
-
-
-def test_half_transparent_pixels_mix_with_white(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    Image.new("RGBA", (1, 1), (0, 100, 200, 51)).save(path)
+    Image.new("RGBA", (1, 1), (0, 100, 200, 51)).save(path)  # what is half transparent mixes with white
     assert np.asarray(open_image(path))[0, 0].tolist() == [204, 224, 244]
 
 
@@ -140,13 +132,9 @@ def test_a_bad_image_is_told_by_name_and_fault(tmp_path: Path, name: str) -> Non
         open_image(path)
     assert str(caught.value).startswith(f"{path}: {fault}")
     assert bad_images([path]) == [str(caught.value)]
-
-
-def test_missing_and_unreadable_files_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"a\.jpg: no such file"):
-        open_image(tmp_path / "a.jpg")
-    with pytest.raises(DataError, match="cannot be read: Is a directory"):
-        open_image(tmp_path)
+    for _ in range(2):  # a failed check is repeated
+        with pytest.raises(DataError, match="1 of 1 images"):
+            check_images([path])
 
 
 @pytest.mark.parametrize("excess", [1.5, 3])
@@ -180,7 +168,7 @@ def test_damage_anywhere_is_an_error_of_ours_and_checked_as_it_is_opened(tmp_pat
     whole = encode(Image.effect_noise((40, 30), 90).convert("RGB"), kind)
     path = tmp_path / "a"
     outcomes = []
-    for _ in range(150):
+    for _ in range(100):
         content = bytearray(whole)
         for _ in range(generator.randint(1, 4)):
             content[generator.randrange(len(content))] = generator.randrange(256)
@@ -235,13 +223,6 @@ def test_a_check_that_passed_is_not_repeated_until_a_file_changes(
     assert len(decoded) == 5
 
 
-def test_a_failed_check_is_repeated(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"")
-    for _ in range(2):
-        with pytest.raises(DataError, match="1 of 1 images"):
-            check_images([tmp_path / "a.jpg"])
-
-
 def test_an_unwritable_cache_folder_costs_only_the_repetition(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw(tmp_path / "a.jpg", 9)
     (tmp_path / "file").write_text("")
@@ -250,18 +231,22 @@ def test_an_unwritable_cache_folder_costs_only_the_repetition(tmp_path: Path, mo
     assert (tmp_path / "file").read_text() == ""
 
 
-def test_a_progress_bar_appears_on_a_terminal_or_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_progress_bar_appears_on_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     draw(tmp_path / "a.jpg", 9)
     bad_images([tmp_path / "a.jpg"])
     assert capsys.readouterr().err == ""
-    bad_images([tmp_path / "a.jpg"], progress=True)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    bad_images([tmp_path / "a.jpg"])
     assert "checking: 100%" in capsys.readouterr().err
 
 
 def test_images_are_checked_in_threads_and_reported_in_order(tmp_path: Path) -> None:
     before = threading.active_count()
     paths = [tmp_path / f"{k}.jpg" for k in range(40)]
-    assert bad_images(paths) == [f"{path}: no such file" for path in paths]
+    assert bad_images([*paths, tmp_path]) == [
+        *(f"{path}: no such file" for path in paths),
+        f"{tmp_path}: cannot be read: Is a directory",
+    ]
     assert threading.active_count() == before
 
 

@@ -154,6 +154,26 @@ def test_equal_rows_take_memory_whatever_they_take_in_the_file(tmp_path: Path, m
     assert f"{tmp_path}: 0.0 GB, more than this machine's memory of 0.0 GB; write them" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_one_image_in_many_rows_is_refused_before_it_is_unpacked_into_all_of_them(
+    nested: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory, rows = 10**7, 2_000  # of 10^5 bytes: twenty times the memory
+    images = pa.array([bytes(10**5)] * rows)
+    column = pa.StructArray.from_arrays([images], ["bytes"]) if nested else images
+    pq.write_table(pa.table({"image": column, "label": [0] * rows}), tmp_path / "train.parquet")
+    del images, column
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PHYS_PAGES": memory, "SC_PAGE_SIZE": 1}[name])
+    before, pool = pa.default_memory_pool(), pa.proxy_memory_pool(pa.default_memory_pool())
+    pa.set_memory_pool(pool)
+    try:
+        with pytest.raises(DataError, match=r"0\.0 GB, more than this machine's memory of 0\.0 GB; write"):
+            read_part([tmp_path / "train.parquet"])
+    finally:
+        pa.set_memory_pool(before)
+    assert pool.max_memory() < 1.5 * memory
+
+
 def test_bad_images_are_told_by_file_and_row_and_a_good_check_is_remembered(tmp_path: Path, cache: Path) -> None:
     write_parquet(tmp_path)
     good = parquet(data_path=str(tmp_path))

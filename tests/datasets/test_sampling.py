@@ -26,33 +26,6 @@ def order(**options) -> list[list[int]]:
     return [[position for _, position in batch] for batch in batches]
 
 
-def test_an_epoch_sees_every_sample_once():
-    assert sorted(position for batch in order() for position in batch) == list(range(50))
-
-
-def test_order_depends_on_seed_and_epoch_alone():
-    first, second = (EpochBatches(50, 8, seed=1) for _ in range(2))
-    torch.manual_seed(123)
-    assert list(first) == list(second)
-    second.epoch = 1
-    assert list(first) != list(second)
-    assert order(seed=2) != order(seed=1)
-
-
-def test_workers_are_told_the_epoch():
-    batches = EpochBatches(10, 5, seed=0)
-    batches.epoch = 7
-    assert {epoch for batch in batches for epoch, _ in batch} == {7}
-
-
-@pytest.mark.parametrize("start", range(7))
-def test_an_epoch_can_be_entered_at_any_batch(start):
-    batches = EpochBatches(50, 8, seed=1)
-    whole = list(batches)
-    batches.start = start
-    assert list(batches) == whole[start:]
-
-
 @pytest.mark.parametrize(("samples", "sizes"), [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (3, [3]), (9, [9])])
 def test_a_single_left_over_sample_joins_the_batch_before(samples, sizes):
     assert [len(batch) for batch in order(num_samples=samples)] == sizes
@@ -69,7 +42,7 @@ def test_devices_share_the_batches_of_one_device(samples, batch_size, world_size
     alone = EpochBatches(samples, batch_size, 1, world_size=world_size)
     assert len(alone) == len(ranks[0])
     joined = [position for step in zip(*ranks, strict=True) for rank in step for position in rank]
-    assert sorted(joined) == list(range(samples))
+    assert sorted(joined) == list(range(samples))  # every sample once
     if samples >= 2 * world_size:
         assert all(len(batch) >= 2 for rank in ranks for batch in rank)
 
@@ -132,11 +105,16 @@ def balanced(labels: np.ndarray = LABELS, batch_size: int = 12, group_size: int 
     return ClassBalancedBatches(labels, batch_size, 1, group_size=group_size, **options)
 
 
+def shuffled(**options) -> EpochBatches:
+    return EpochBatches(84, 12, 1, **options)
+
+
 GROUPED = pytest.mark.parametrize("make", [repeated, balanced])
+EVERY = pytest.mark.parametrize("make", [shuffled, repeated, balanced])
 
 
-@GROUPED
-def test_grouped_batches_depend_on_seed_and_epoch_alone(make):
+@EVERY
+def test_batches_depend_on_seed_and_epoch_alone_and_carry_the_epoch(make):
     first, second = make(), make()
     torch.manual_seed(9)
     np.random.seed(9)
@@ -144,6 +122,17 @@ def test_grouped_batches_depend_on_seed_and_epoch_alone(make):
     second.epoch = 1
     assert list(first) != list(second)
     assert {key[0] for batch in second for key in batch} == {1}
+    second.epoch, second.seed = 0, 2
+    assert list(first) != list(second)
+
+
+@EVERY
+@pytest.mark.parametrize("start", [1, 4, 6])
+def test_an_epoch_can_be_entered_at_any_batch(make, start):
+    batches = make()
+    whole = list(batches)
+    batches.start = start
+    assert list(batches) == whole[start:]
 
 
 @GROUPED
@@ -157,22 +146,15 @@ def test_every_epoch_of_groups_draws_other_images_together(make):
 
 
 @GROUPED
-@pytest.mark.parametrize("start", [1, 4, 6])
-def test_an_epoch_of_groups_can_be_entered_at_any_batch(make, start):
-    batches = make()
-    whole = list(batches)
-    batches.start = start
-    assert list(batches) == whole[start:]
-
-
-@GROUPED
 @pytest.mark.parametrize("batch_size", [12, 13, 40, 84, 100])
 def test_an_epoch_of_groups_has_as_many_draws_and_steps_as_a_shuffled_one(make, batch_size):
     sizes = [len(batch) for batch in make(batch_size=batch_size)]
-    shuffled = [len(batch) for batch in EpochBatches(84, batch_size, 1)]
     assert sum(sizes) == 84
     assert len(sizes) == len(make(batch_size=batch_size))
-    assert sizes == shuffled
+    assert sizes == [len(batch) for batch in EpochBatches(84, batch_size, 1)]
+    for samples in (1, 2, 5, 200):  # no epoch is empty
+        some = make(samples if make is repeated else np.arange(samples) % 2, batch_size=256)
+        assert sum(len(batch) for batch in some) == samples
 
 
 @GROUPED
@@ -187,11 +169,6 @@ def test_devices_share_the_groups_of_one_device(make, batch_size, world_size):
             assert sorted(key for part in parts for key in part) == sorted(alone[step])
     draws = [key for rank in ranks for batch in rank for key in batch]
     assert len(draws) == len(set(draws)) == 84
-
-
-def test_a_class_balanced_batch_of_one_class_is_refused():
-    with pytest.raises(ConfigError, match=r"batch_size: must be >= 6, got 5: .* 3 images of each of two classes"):
-        balanced(batch_size=5)
 
 
 @pytest.mark.parametrize(("batch_size", "copies"), [(12, {3}), (13, {3, 4}), (14, {3, 4})])
@@ -213,20 +190,15 @@ def test_copies_of_an_image_stay_on_one_device(world_size):
         assert sum(map(len, images)) == len(set().union(*images))
 
 
-def test_one_repeat_sees_every_sample_once():
-    assert sorted(p for batch in repeated(group_size=1) for _, p, _ in batch) == list(range(84))
-
-
-@pytest.mark.parametrize("samples", [1, 2, 5, 200])
-def test_no_epoch_is_empty(samples):
-    assert sum(len(batch) for batch in repeated(samples, batch_size=256)) == samples
-    assert sum(len(batch) for batch in balanced(np.arange(samples) % 2, batch_size=256)) == samples
-
-
 def test_a_batch_holds_p_classes_of_k_samples():
     for batch in balanced():
         counts = np.bincount(LABELS[[position for _, position, _ in batch]])
         assert sorted(counts[counts > 0]) == [3, 3, 3, 3]
+    labels = np.arange(100) % 2  # fewer classes than groups give two groups
+    for batch in balanced(labels, batch_size=20, group_size=5):
+        positions = [position for _, position, _ in batch]
+        assert np.bincount(labels[positions]).tolist() == [10, 10]
+        assert len(set(positions)) == 20
 
 
 def test_classes_and_their_samples_come_in_turn():
@@ -253,23 +225,14 @@ def test_what_is_drawn_again_in_an_epoch_is_another_repeat():
     assert alone == list(range(len(alone)))
 
 
-def test_fewer_classes_than_groups_give_two_groups():
-    labels = np.arange(100) % 2
-    for batch in balanced(labels, batch_size=20, group_size=5):
-        positions = [position for _, position, _ in batch]
-        assert np.bincount(labels[positions]).tolist() == [10, 10]
-        assert len(set(positions)) == 20
-
-
 @GROUPED
 def test_a_batch_too_small_for_a_group_on_each_device_is_refused(make):
     with pytest.raises(ConfigError, match="batch_size: must be >= 6, got 5: the loss asks for groups of 3 images"):
         make(batch_size=5, world_size=2)
     with pytest.raises(ConfigError, match="batch_size: must be >= 3, got 2"):
         make(batch_size=2)
-
-
-def test_too_few_images_for_the_devices_are_refused():
+    with pytest.raises(ConfigError, match=r"batch_size: must be >= 6, got 5: .* 3 images of each of two classes"):
+        balanced(batch_size=5)
     with pytest.raises(ConfigError, match="devices: 5 training images make no group of 3 for each of 2 devices"):
         repeated(5, world_size=2)
 

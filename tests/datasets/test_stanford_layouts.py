@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from official_layouts import CARS, NAMES, draw, write_devkit, write_newer, write_rows
 from scipy.io import loadmat
@@ -33,13 +32,13 @@ def refusal(source: Path, dest: Path) -> str:
 
 
 def by_content(data: DataSet, boxes: bool) -> set[tuple]:
-    """What a data set says of each image, told by its pixels: part, class and, if wanted, box."""
+    """Return what a data set says of each file, by its content: part, class and, if wanted, box."""
     found = set()
     for name, part in (("train", data.train), ("test", data.test)):
         for row in range(len(part)):
-            pixels = hashlib.sha256(np.asarray(part.load(row)).tobytes()).hexdigest()
+            content = hashlib.sha256(Path(part.name(row)).read_bytes()).hexdigest()
             box = part.boxes[row].tolist() if boxes and part.boxes is not None else []
-            found.add((pixels, name, data.classes[part.labels[row]], *box))
+            found.add((content, name, data.classes[part.labels[row]], *box))
     return found
 
 
@@ -171,20 +170,11 @@ def test_wrong_lines_of_anno_files_are_listed(tmp_path: Path) -> None:
     assert "train: 00001.jpg: class 197 is none of the 196 of names.csv" in refusal(source, tmp_path / "cars")
 
 
-@pytest.mark.parametrize(
-    ("missing", "message"),
-    [
-        ("names.csv", "names.csv is missing; expected one of"),
-        ("anno_test.csv", "anno_test.csv is missing; expected one"),
-    ],
-)
-def test_missing_pieces_are_named(tmp_path: Path, missing: str, message: str) -> None:
-    source = write_folders_with_csv(tmp_path / "raw")
-    (source / missing).unlink()
-    assert message in refusal(source, tmp_path / "cars")
-
-
-def test_pieces_of_several_layouts_are_refused(tmp_path: Path) -> None:
+def test_missing_pieces_and_pieces_of_several_layouts_are_refused(tmp_path: Path) -> None:
+    for missing in ("names.csv", "anno_test.csv"):
+        source = write_folders_with_csv(tmp_path / missing)
+        (source / missing).unlink()
+        assert f"{missing} is missing; expected one of" in refusal(source, tmp_path / "cars")
     source = write_newer(tmp_path / "raw")
     write_folders_with_csv(source)
     assert (
@@ -219,20 +209,24 @@ def test_the_published_names_are_196_that_stay_different_when_plain() -> None:
     )
 
 
-def test_the_published_names_are_the_devkits(sample: Callable[[str], Path]) -> None:
-    meta = loadmat(sample("stanford_cars") / "stanford_cars" / "devkit" / "cars_meta.mat", squeeze_me=True)
+def test_the_real_sample_is_the_same_in_three_layouts(tmp_path: Path, sample: Callable[[str], Path]) -> None:
+    newer = sample("stanford_cars") / "stanford_cars"
+    meta = loadmat(newer / "devkit" / "cars_meta.mat", squeeze_me=True)
     assert [str(name).strip() for name in meta["class_names"]] == PUBLISHED
-
-
-def test_the_real_sample_in_class_folders_is_the_official_one(tmp_path: Path, sample: Callable[[str], Path]) -> None:
-    prepare(sample("stanford_cars") / "stanford_cars", tmp_path / "official")
-    official = stanford_cars(data_path=str(tmp_path / "official"))
-    for part, table in (("train", official.train), ("test", official.test)):
-        for row, path in enumerate(table.images):
-            folder = tmp_path / "raw" / part / official.classes[table.labels[row]].replace("/", "-")
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / Path(str(path)).name).hardlink_to(Path(str(path)))
-    prepare(tmp_path / "raw", tmp_path / "cars")
-    found = stanford_cars(data_path=str(tmp_path / "cars"))
-    assert (found.classes, len(found.train), len(found.test)) == (official.classes, 1_372, 588)
-    assert by_content(found, boxes=False) == by_content(official, boxes=False)
+    sources = {"newer": newer, "older": sample("stanford_raw") / "stanford_raw", "folders": tmp_path / "raw"}
+    held = {}
+    for layout, source in sources.items():
+        assert prepare(source, tmp_path / layout).counts == {"train": 1_372, "test": 588}
+        data = stanford_cars(data_path=str(tmp_path / layout))
+        held[layout] = by_content(data, boxes=layout != "folders")
+        assert data.classes == tuple(PUBLISHED)
+        assert set(data.train.labels) == set(range(196))
+        if layout == "newer":
+            without_boxes = by_content(data, boxes=False)
+            for part, table in (("train", data.train), ("test", data.test)):
+                for row, path in enumerate(map(Path, map(str, table.images))):
+                    folder = tmp_path / "raw" / part / data.classes[table.labels[row]].replace("/", "-")
+                    folder.mkdir(parents=True, exist_ok=True)
+                    (folder / path.name).hardlink_to(path)
+    assert held["newer"] == held["older"]
+    assert held["folders"] == without_boxes

@@ -26,9 +26,9 @@ from metrics import (
     tally_for,
 )
 from metrics.sequences import TextTally, edit_distances, same_texts
+from runs import outcomes
 from runs.folder import RunFolder
-from runs.outcomes import OUTCOMES, outcomes_for, texts
-from runs.outcomes.texts import align
+from runs.outcomes import OUTCOMES, align
 from utils.types import REJECTED, Sequences
 
 CLASSES = ("皖", "A", "B", "1", "2")
@@ -133,7 +133,7 @@ def outputs() -> dict[str, torch.Tensor]:
 
 
 def test_predictions_hold_texts_their_probability_and_all_scores(outputs):
-    columns = outcomes_for("sequence").columns(build_loss("ConnectionistTemporalLoss"), outputs, CLASSES)
+    columns = OUTCOMES["sequence"].columns(build_loss("ConnectionistTemporalLoss"), outputs, CLASSES)
     assert columns["target"].to_pylist() == ["皖A1", "皖B22", "A", "皖A1"]
     assert columns["prediction"].to_pylist() == ["皖A1", "皖B2", "", "AA11"]
     expected = (-text_costs(log_p(), Sequences.of(padded(READ)))).exp()
@@ -144,8 +144,8 @@ def test_predictions_hold_texts_their_probability_and_all_scores(outputs):
 
 
 def test_scores_too_large_for_a_file_are_left_out_and_it_is_told(outputs, monkeypatch, plain_log, caplog):
-    monkeypatch.setattr(texts, "LARGEST_SCORES", 4 * STEPS * 6 * 4 - 1)
-    columns = outcomes_for("sequence").columns(build_loss("ConnectionistTemporalLoss"), outputs, CLASSES)
+    monkeypatch.setattr(outcomes, "LARGEST_SCORES", 4 * STEPS * 6 * 4 - 1)
+    columns = OUTCOMES["sequence"].columns(build_loss("ConnectionistTemporalLoss"), outputs, CLASSES)
     assert list(columns) == ["target", "prediction", "probability"]
     assert caplog.messages == ["predictions.parquet holds no scores: they would be 0.0 GB"]
 
@@ -153,7 +153,7 @@ def test_scores_too_large_for_a_file_are_left_out_and_it_is_told(outputs, monkey
 @pytest.mark.filterwarnings("ignore:Glyph")
 def test_mistakes_are_drawn_and_written_place_by_place(outputs, tmp_path):
     folder = RunFolder(tmp_path)
-    outcomes_for("sequence").draw_mistakes(outputs, CLASSES, folder)
+    OUTCOMES["sequence"].draw_mistakes(outputs, CLASSES, folder)
     for name in ("confusion", "places"):
         with Image.open(folder.picture(name)) as picture:
             assert picture.size[0] > 400

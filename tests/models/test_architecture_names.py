@@ -10,6 +10,7 @@ import torchvision
 
 from models import ALIASES, ARCHITECTURES, architecture_names, build_model, resolve_architecture
 from models.flops import count_parameters
+from models.sizes import read_sizes
 from utils.lookup import timm_architectures, torchvision_architectures
 from utils.types import ConfigError
 
@@ -46,10 +47,10 @@ COUNTS_FOR_196_CLASSES = {
 
 @pytest.mark.parametrize("alias", ALIASES)
 def test_short_name_stands_for_a_network_of_the_known_size(alias):
-    with torch.device("meta"):
-        network = build_model(alias, 196)
-    assert count_parameters(network) == COUNTS_FOR_196_CLASSES[alias]
-    assert resolve_architecture(alias) != alias
+    size = read_sizes()[resolve_architecture(alias)]
+    assert size.parameters is not None
+    assert size.features is not None
+    assert size.parameters - (1000 - 196) * (size.features + 1) == COUNTS_FOR_196_CLASSES[alias]
 
 
 PUBLISHED_FOR_1000_CLASSES = {
@@ -98,15 +99,21 @@ PUBLISHED_FOR_1000_CLASSES = {
 """torchvision's tables of weights; the VGG and EfficientNets are those of the one-sided margin paper's Table 3."""
 
 
-@pytest.mark.parametrize("name", PUBLISHED_FOR_1000_CLASSES)
-def test_library_network_has_the_published_size(name):
-    with torch.device("meta"):
-        assert count_parameters(build_model(name, 1000)) == PUBLISHED_FOR_1000_CLASSES[name]
+def test_library_networks_have_the_published_sizes():
+    sizes = read_sizes()
+    assert {name: sizes[name].parameters for name in PUBLISHED_FOR_1000_CLASSES} == PUBLISHED_FOR_1000_CLASSES
 
 
-def test_timms_ghostnet_has_its_known_size():
+@pytest.mark.parametrize(
+    ("name", "classes", "count"),
+    [
+        *(("ghost", 196, 4_153_092), ("sq_11", 196, 823_044), ("ghostnet_100", 196, 4_152_584)),
+        *((name, 1000, PUBLISHED_FOR_1000_CLASSES[name]) for name in ("torchvision/vgg16_bn", "resnet18")),
+    ],
+)
+def test_networks_are_built_in_these_sizes(name, classes, count):
     with torch.device("meta"):
-        assert count_parameters(build_model("ghostnet_100", 196)) == 4_152_584
+        assert count_parameters(build_model(name, classes)) == count
 
 
 def test_names_agree_with_the_libraries():

@@ -1,6 +1,7 @@
-"""Laws over every architecture written here, on the smallest images that it takes."""
+"""Laws over every architecture written here, on the smallest images that it takes; every day over some of each file."""
 
 import copy
+import functools
 from typing import Any
 
 import pytest
@@ -10,16 +11,27 @@ from torch import Tensor, nn
 from models import ARCHITECTURES, build_model
 from models.flops import count_parameters, meta_copy
 from models.networks.base import Network, pool_to_vector
+from models.networks.san import _san
+from models.networks.squeezenext import _squeezenext
 from models.single_sample import running_statistics_for_single_values
 from utils.types import ConfigError
 
-ONE_OF_EACH_FILE = {entry.location.partition(":")[0]: name for name, entry in reversed(ARCHITECTURES.items())}.values()
-SHORTER: dict[str, dict[str, Any]] = {"densenet_bc_cifar": {"depth": 16}}
-"""Where tracing each layer takes long, and fewer layers are of the same kinds."""
-IMAGE = [name for name in ARCHITECTURES if not name.startswith("lprnet")]  # test_lprnet.py has the laws for sequences
+EVERY_DAY = (
+    *("densenet_bc_cifar", "ghostnet", "hardnet39ds", "lprnet_small", "nllr_net", "resnet20_basic"),
+    *("resnet20_bottleneck", "resnext29_2x64d", "san15", "squeezenext23_1_0", "vgg16_cifar", "wrn28_10"),
+)
+TRACED = {name: functools.partial(build_model, name) for name in EVERY_DAY} | {
+    "densenet_bc_cifar": functools.partial(build_model, "densenet_bc_cifar", depth=10),
+    "san15": functools.partial(_san, in_channels=3, dropout=0.0, blocks=(1, 1, 1, 1, 1)),
+    "squeezenext23_1_0": functools.partial(_squeezenext, in_channels=3, width=1.0, blocks=(1, 1, 1, 1)),
+}
+"""Tracing each layer takes long, and fewer layers are of the same kinds."""
 
 
-@pytest.fixture(scope="module", params=IMAGE)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=() if name in EVERY_DAY else pytest.mark.torture) for name in ARCHITECTURES],
+)
 def network(request):
     torch.manual_seed(0)
     return build_model(request.param, 5).eval()
@@ -35,48 +47,38 @@ def smallest(network: Any, count: int, at_least: int = 1) -> Tensor:
     return images(count, 3, height, width)
 
 
-def test_contract_has_the_promised_shapes(network):
-    x = smallest(network, 2)
-    maps = network.forward_features(x)
-    assert maps.shape[0] == 2
-    assert network.forward_head(maps, pre_logits=True).shape == (2, network.num_features)
-    assert network(x).shape == (2, 5)
-    assert network.get_classifier().weight.shape == (5, network.num_features)
-
-
 def test_scores_are_the_classifier_of_the_features(network):
     x = smallest(network, 2, at_least=9)
-    features = network.forward_head(network.forward_features(x), pre_logits=True)
-    assert torch.equal(network.get_classifier()(features), network(x))
-    assert torch.equal(network.forward_head(network.forward_features(x)), network(x))
+    maps, scores = network.forward_features(x), network(x)
+    features = network.forward_head(maps, pre_logits=True)
+    assert maps.shape[0] == 2
+    assert features.shape == (*scores.shape[:-1], network.num_features)
+    assert (len(scores), scores.shape[-1]) == (2, 5)
+    assert network.get_classifier().weight.shape == (5, network.num_features)
+    assert torch.equal(network.get_classifier()(features), scores)
+    assert torch.equal(network.forward_head(maps), scores)
+    assert network.not_applied == ()
+    assert network(smallest(network, 2)).shape[-1] == 5
 
 
-def test_intermediates_run_from_shallow_to_deep_and_end_in_the_features(network):
+def test_intermediates_run_from_shallow_to_deep_and_are_chosen_as_in_timm(network):
     x = smallest(network, 2, at_least=9)
-    features, maps = network.forward_intermediates(x)
+    features, every = network.forward_intermediates(x)
     assert torch.equal(features, network.forward_features(x))
-    assert torch.equal(maps[-1], features)
-    without_data: Any = meta_copy(network)
-    _, maps = without_data.forward_intermediates(torch.empty(1, 3, 64, 64, device="meta"))
-    assert [m.shape[-1] for m in maps] == sorted({m.shape[-1] for m in maps}, reverse=True)
-
-
-def test_intermediates_are_chosen_as_in_timm(network):
-    x = smallest(network, 1)
-    every = network.forward_intermediates(x, intermediates_only=True)
+    assert torch.equal(every[-1], features)
     for indices, wanted in ((2, every[-2:]), ([0, -1], [every[0], every[-1]]), ((-1, 0), [every[0], every[-1]])):
         chosen = network.forward_intermediates(x, indices=indices, intermediates_only=True)
         assert all(torch.equal(a, b) for a, b in zip(chosen, wanted, strict=True))
     last_run, (chosen,) = network.forward_intermediates(x, indices=[1], stop_early=True)
     assert torch.equal(last_run, every[1])
     assert torch.equal(chosen, every[1])
-
-
-def test_intermediate_that_is_not_there_is_refused(network):
+    without_data: Any = meta_copy(network)
+    _, maps = without_data.forward_intermediates(torch.empty(1, 3, 64, 64, device="meta"))
+    assert [m.shape[-1] for m in maps] == sorted({m.shape[-1] for m in maps}, reverse=True)
     with pytest.raises(IndexError, match=f"there are {len(network.stages)} stages, asked for 99"):
-        network.forward_intermediates(smallest(network, 1), indices=[99])
+        network.forward_intermediates(x, indices=[99])
     with pytest.raises(ValueError, match="output_fmt must be 'NCHW', got 'NLC'"):
-        network.forward_intermediates(smallest(network, 1), output_fmt="NLC")
+        network.forward_intermediates(x, output_fmt="NLC")
 
 
 def test_every_parameter_gets_a_gradient(network):
@@ -110,7 +112,7 @@ def test_reset_classifier_changes_the_last_layer_alone(network):
     x = smallest(network, 2)
     other = copy.deepcopy(network)
     other.reset_classifier(7)
-    assert other(x).shape == (2, 7)
+    assert other(x).shape == (*network(x).shape[:-1], 7)
     features = network.forward_head(network.forward_features(x), pre_logits=True)
     other.reset_classifier(0)
     assert torch.equal(other(x), features)
@@ -118,61 +120,44 @@ def test_reset_classifier_changes_the_last_layer_alone(network):
         other.reset_classifier(2, global_pool="max")
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
-def configured(request):
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_settings_are_applied_or_said_not_to_be(name):
     with torch.device("meta"):
-        return build_model(request.param, 5, in_channels=1, dropout=0.37, output_channels=48)
-
-
-def test_grayscale_changes_the_first_layer_alone(configured):
-    convolutions = [module for module in configured.modules() if isinstance(module, nn.Conv2d)]
+        network = build_model(name, 5, in_channels=1, dropout=0.37, output_channels=48)
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
     assert convolutions[0].in_channels == 1
     assert all(conv.in_channels > 1 for conv in convolutions[1:])
-
-
-def test_dropout_is_applied_or_said_not_to_be(configured):
-    in_force = any(isinstance(module, nn.Dropout) and module.p == 0.37 for module in configured.modules())
-    assert ("dropout" in configured.not_applied) == (not in_force)
-
-
-def test_output_channels_are_applied_or_said_not_to_be(configured):
-    assert ("output_channels" in configured.not_applied) == (configured.num_features != 48)
-
-
-def test_what_was_not_given_is_not_reported(network):
-    assert network.not_applied == ()
+    in_force = any(isinstance(module, nn.Dropout) and module.p == 0.37 for module in network.modules())
+    assert ("dropout" in network.not_applied) == (not in_force)
+    assert ("output_channels" in network.not_applied) == (network.num_features != 48)
 
 
 def test_too_small_an_image_is_refused_with_the_least_size(network):
     height, width = network.min_size
     for size in ((height - 1, width), (height, width - 1)):
         text = f"images must be at least {height} px high and {width} px wide, got {size[0]} x {size[1]}"
-        with pytest.raises(ConfigError, match=text):
-            network(images(1, 3, *size))
-        with pytest.raises(ConfigError, match=text):
-            network.forward_intermediates(images(1, 3, *size))
+        for call in (network, network.forward_intermediates):
+            with pytest.raises(ConfigError, match=text):
+                call(images(1, 3, *size))
 
 
 def test_images_need_not_be_square_nor_even(network):
-    x = smallest(network, 2, at_least=9)
+    x = smallest(network, 2, at_least=max(9, *network.min_size))
     wider = torch.cat([x, x[..., :3]], dim=-1)
     assert network(wider).isfinite().all()
     assert network(wider.mT).isfinite().all()
 
 
-def test_channels_last_changes_nothing_but_the_layout(network):
-    x = smallest(network, 2, at_least=9)
-    other = copy.deepcopy(network).to(memory_format=torch.channels_last)
-    torch.testing.assert_close(other(x.to(memory_format=torch.channels_last)), network(x), rtol=1e-3, atol=1e-4)
-
-
-def test_bfloat16_is_near_float32(network):
+def test_neither_layout_nor_bfloat16_changes_the_scores_beyond_rounding(network):
     x = smallest(network, 2, at_least=9)
     with torch.no_grad():
         exact = network(x)
         with torch.autocast("cpu", torch.bfloat16):
             rounded = network(x).float()
-    assert (rounded - exact).norm() < 0.1 * exact.norm()
+        assert (rounded - exact).norm() < 0.1 * exact.norm()
+        wide, x = copy.deepcopy(network).double(), x.double()  # each order of sums rounds otherwise
+        last = copy.deepcopy(wide).to(memory_format=torch.channels_last)
+        torch.testing.assert_close(last(x.to(memory_format=torch.channels_last)), wide(x))
 
 
 def exported_scores(network: nn.Module, x: Tensor) -> Tensor:
@@ -180,21 +165,15 @@ def exported_scores(network: nn.Module, x: Tensor) -> Tensor:
         return torch.export.export(network, (x,)).module()(x)
 
 
-@pytest.fixture(scope="module", params=ONE_OF_EACH_FILE)
-def traced(request):
+@pytest.mark.parametrize("name", TRACED)
+def test_export_and_compiler_take_it_in_one_piece(name):
     torch.manual_seed(0)
-    return build_model(request.param, 5, **SHORTER.get(request.param, {})).eval()
-
-
-def test_export_gives_the_same_scores(traced):
-    x = smallest(traced, 2)
-    torch.testing.assert_close(exported_scores(traced, x), traced(x))
-
-
-def test_compiler_takes_it_in_one_piece(traced):
-    x = smallest(traced, 2)
+    network = TRACED[name](num_classes=5).eval()
+    x = smallest(network, 2)
+    expected = network(x)
+    torch.testing.assert_close(exported_scores(network, x), expected)
     torch.compiler.reset()
-    torch.testing.assert_close(torch.compile(traced, backend="eager", fullgraph=True)(x), traced(x))
+    torch.testing.assert_close(torch.compile(network, backend="eager", fullgraph=True)(x), expected)
 
 
 @pytest.mark.torture
@@ -214,9 +193,10 @@ def test_ghostnet_has_the_thesis_size(output_channels, count):
         assert network.num_features == output_channels
 
 
-def test_grayscale_ghostnet_has_the_thesis_size():
+def test_ghostnet_takes_grayscale_and_another_width():
     with torch.device("meta"):
-        assert count_parameters(build_model("ghostnet", 196, in_channels=1)) == 4_152_804
+        assert count_parameters(build_model("ghostnet", 196, in_channels=1)) == 4_152_804  # the thesis's size
+        assert next(build_model("ghostnet", 5, width=0.5).stages[0].parameters()).shape[0] == 8
 
 
 def test_image_size_is_a_height_and_a_width():
@@ -226,12 +206,6 @@ def test_image_size_is_a_height_and_a_width():
     assert Network([body], pool_to_vector(), last, 4, image_size=(24, 94)).image_size == (24, 94)
 
 
-def test_width_scales_ghostnet_in_steps_of_four():
-    with torch.device("meta"):
-        shapes = [p.shape[0] for p in build_model("ghostnet", 5, width=0.5).stages[0].parameters()]
-    assert shapes[0] == 8
-
-
 def test_harmonic_layers_are_linked_at_powers_of_two():
     from models.networks.hardnet import _HarmonicBlock
 
@@ -239,12 +213,6 @@ def test_harmonic_layers_are_linked_at_powers_of_two():
     assert block.links == [[0], [1, 0], [2], [3, 2, 0], [4], [5, 4], [6], [7, 6, 4, 0]]
     assert block.kept == [1, 3, 5, 7, 8]
     assert block.out_channels == 4 * 8 + 32  # 8 * 1.6^3 = 32.77, rounded to even
-
-
-@pytest.mark.parametrize("name", ["ghostnet", "squeezenext23_1_0", "hardnet39ds"])
-def test_unknown_parameter_is_refused(name):
-    with pytest.raises(ConfigError, match=r"architecture_params\.widht: unknown parameter.*\(allowed: (width|no p)"):
-        build_model(name, 2, widht=2)
 
 
 def test_ours_have_no_pretrained_weights():
@@ -297,14 +265,21 @@ def test_dropout_between_the_convolutions_of_a_block():
     assert [module.p for module in network.modules() if isinstance(module, nn.Dropout)] == 12 * [0.3] + [0.0]
 
 
-@pytest.mark.parametrize(("params", "text"), [({"depth": 99}, "depth must be 6n"), ({"growth": 0}, "growth must be 1")])
-def test_densenet_of_no_such_depth_is_refused(params, text):
-    with pytest.raises(ConfigError, match=f"architecture_params: densenet_bc_cifar refuses them: {text}"):
-        build_model("densenet_bc_cifar", 2, **params)
-
-
-def test_parameter_of_another_type_is_refused():
-    with pytest.raises(ConfigError, match=r"architecture_params\.pre_activation: must be true or false, got 'yes'"):
-        build_model("resnet20_basic", 2, pre_activation="yes")
-    with pytest.raises(ConfigError, match=r"architecture_params\.width: unknown parameter"):
-        build_model("resnet20_basic", 2, width=32)
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("ghostnet", {"widht": 2}, r"\.widht: unknown parameter.*\(allowed: width"),
+        ("squeezenext23_1_0", {"widht": 2}, r"\.widht: unknown parameter.*\(allowed: no p"),
+        ("densenet_bc_cifar", {"depth": 99}, ": densenet_bc_cifar refuses them: depth must be 6n"),
+        ("densenet_bc_cifar", {"growth": 0}, ": densenet_bc_cifar refuses them: growth must be 1"),
+        ("resnet20_basic", {"pre_activation": "yes"}, r"\.pre_activation: must be true or false, got 'yes'"),
+        ("resnet20_basic", {"width": 32}, r"\.width: unknown parameter"),
+        ("lprnet", {"base_channels": 2, "multipliers": [2, 4]}, ".*multipl"),
+        ("lprnet", {"base_channels": 2, "multipliers": [2, 4, 5]}, ".*multipl"),
+        ("lprnet", {"base_channels": 2, "multipliers": [0, 4, 4]}, ".*multipl"),
+        ("lprnet", {"base_channels": 2, "multipliers": [2, 4, -4]}, ".*multipl"),
+    ],
+)
+def test_wrong_parameters_are_refused(name, params, message):
+    with pytest.raises(ConfigError, match=f"architecture_params{message}"):
+        build_model(name, 2, **params)

@@ -143,24 +143,8 @@ def test_maps_have_the_published_sizes():
     ]
 
 
-def test_memory_format_does_not_change_the_scores():
-    network, x = small_network(), torch.randn(2, 3, 24, 17)
-    expected = network(x)
-    network.to(memory_format=torch.channels_last)
-    torch.testing.assert_close(network(x.contiguous(memory_format=torch.channels_last)), expected)
-
-
 def test_bfloat16_gives_the_scores_to_its_precision():
     network, x = small_network(), torch.randn(4, 3, 16, 16)
     expected = network(x)
-    with torch.autocast("cpu", torch.bfloat16):
-        mixed = network(x).float()
-    for scores in (mixed, network.bfloat16()(x.bfloat16()).float()):
-        assert (scores - expected).norm() < 0.05 * expected.norm()
-
-
-def test_export_and_compilation_keep_the_result():
-    module, x = attention(64, 3), torch.randn(2, 64, 5, 4, dtype=torch.float64)
-    expected = module(x)
-    torch.testing.assert_close(torch.export.export(module, (x,)).module()(x), expected)
-    torch.testing.assert_close(torch.compile(module, backend="aot_eager", fullgraph=True)(x), expected)
+    scores = network.bfloat16()(x.bfloat16()).float()
+    assert (scores - expected).norm() < 0.05 * expected.norm()

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import re
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from runs.checkpoints import (
     weights_of,
 )
 from runs.folder import RunFolder
+from tests.training.resuming import train_until
 from training import finishing, runner
 from training.callbacks import RunRecord
 from utils import files
@@ -39,6 +41,7 @@ from utils.types import ConfigError, DataError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 TIMES = {"seconds"}
+THREE = {"classes": "[0,1,2]", "valid_fraction": 0.3, "num_epochs": 3}
 
 
 def flip(content: bytes) -> bytes:
@@ -131,40 +134,23 @@ def test_a_kill_between_any_two_operations_leaves_a_whole_checkpoint(tmp_path, m
     assert set(reached) == {-1, 0, 1}
 
 
-class Killed(Exception):
-    """Stands for a run that dies."""
-
-
-def train_and_die(config, monkeypatch, in_epoch: int) -> RunFolder:
-    """Let a run die after the training steps of an epoch; return its folder."""
-    folders = []
-
-    def die(self, trainer, pl_module):
-        folders.append(self.folder)
-        if trainer.current_epoch == in_epoch:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(RunRecord, "on_validation_start", die)
-        with pytest.raises(Killed):
-            runner.train(config)
-    return folders[0]
-
-
 def untimed(folder: RunFolder) -> list[dict[str, float]]:
     return [{name: value for name, value in row.items() if name not in TIMES} for row in folder.read_metrics()]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The rows of the run that nothing happens to."""
-    from configuration.reading import read_configuration
-    from tests.conftest import QUICK
+@pytest.fixture
+def interrupted(trained) -> RunFolder:
+    """A run of three epochs that died after two."""
+    return trained(died_at=2, **THREE)
 
-    values = QUICK | {"num_epochs": "3"}
-    folders = [f"{key}={tmp_path_factory.mktemp('whole')}" for key in ("output_path", "logging_dir")]
-    folder, _ = runner.train(read_configuration(None, [*(f"{key}={value}" for key, value in values.items()), *folders]))
-    return untimed(folder)
+
+@pytest.fixture
+def whole(trained) -> list[dict[str, float]]:
+    """The rows of the run that nothing happens to."""
+    folder = trained(**THREE)
+    rows = untimed(folder)
+    shutil.rmtree(folder.path.parent)
+    return rows
 
 
 def test_of_two_checkpoints_the_newest_sound_one_is_chosen(damage, tmp_path):
@@ -188,41 +174,40 @@ def test_of_two_checkpoints_the_newest_sound_one_is_chosen(damage, tmp_path):
     assert complaint.endswith(": no other checkpoint, starting at epoch 1")
 
 
-def test_a_run_with_a_damaged_last_checkpoint_goes_on_from_the_one_before(quick, whole, monkeypatch, caplog):
-    folder = train_and_die(quick(num_epochs=3), monkeypatch, in_epoch=2)
+def test_a_run_with_a_damaged_last_checkpoint_goes_on_from_the_one_before(quick, whole, interrupted, caplog):
+    folder = interrupted
     assert [load_checkpoint(path)["epoch"] for path in (folder.previous, folder.last)] == [0, 1]
     folder.last.write_bytes(flip(folder.last.read_bytes()))
     left = folder.path / "checkpoints" / ".last.ckpt.abc.tmp"
     left.touch()
-    runner.train(quick(num_epochs=3))
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert len(told) == 1
-    assert told[0].startswith(str(folder.last))
-    assert told[0].endswith(": resuming after epoch 1, from previous.ckpt")
+    runner.train(quick(**THREE))
+    (message,) = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+    assert message.startswith(str(folder.last))
+    assert message.endswith(": resuming after epoch 1, from previous.ckpt")
     assert untimed(folder) == whole
     assert [load_checkpoint(path)["epoch"] for path in (folder.previous, folder.last)] == [1, 2]
     assert not left.exists()
 
 
-def test_a_run_without_a_sound_checkpoint_starts_at_epoch_0_and_says_so(quick, whole, monkeypatch, caplog):
-    folder = train_and_die(quick(num_epochs=3), monkeypatch, in_epoch=2)
+def test_a_run_without_a_sound_checkpoint_starts_at_epoch_0_and_says_so(quick, whole, interrupted, caplog):
+    folder = interrupted
     folder.last.write_bytes(b"")
     folder.previous.write_bytes(flip(folder.previous.read_bytes()))
-    runner.train(quick(num_epochs=3))
+    runner.train(quick(**THREE))
     assert "no other checkpoint, starting at epoch 1" in caplog.text
     assert untimed(folder) == whole
 
 
-def test_a_damaged_last_checkpoint_never_takes_the_place_of_the_sound_one(quick, monkeypatch):
-    folder = train_and_die(quick(num_epochs=3), monkeypatch, in_epoch=2)
+def test_a_damaged_last_checkpoint_never_takes_the_place_of_the_sound_one(quick, interrupted):
+    folder = interrupted
     folder.last.write_bytes(b"zeros")
-    train_and_die(quick(num_epochs=3), monkeypatch, in_epoch=2)
+    train_until(quick(**THREE), save=1)
     assert [load_checkpoint(path)["epoch"] for path in (folder.previous, folder.last)] == [0, 1]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a checkpoint"])
 def test_a_damaged_best_checkpoint_is_told_in_a_line_that_says_what_to_do(quick, monkeypatch, content):
-    config = quick(num_epochs=1)
+    config = quick(**THREE | {"num_epochs": 1})
     original = runner.pl.Trainer.fit
 
     def fit(self, *args, **kwargs):
@@ -237,11 +222,10 @@ def test_a_damaged_best_checkpoint_is_told_in_a_line_that_says_what_to_do(quick,
     assert "\n" not in str(error.value)
 
 
-def test_weights_of_another_epoch_than_the_selected_one_are_not_tested(quick, monkeypatch):
-    folder = train_and_die(quick(), monkeypatch, in_epoch=1)
-    record = RunRecord(folder, [], "valid/accuracy")
+def test_weights_of_another_epoch_than_the_selected_one_are_not_tested(interrupted):
+    record = RunRecord(interrupted, [], "valid/accuracy")
     record.best_epoch = 5
-    with pytest.raises(TrainingError, match=r"best\.ckpt is of epoch 1, selected is epoch 6"):
+    with pytest.raises(TrainingError, match=r"best\.ckpt is of epoch [12], selected is epoch 6"):
         finishing._load_best(record)
 
 
@@ -281,7 +265,7 @@ def test_the_folder_s_entry_is_brought_to_the_disk_too(tmp_path, monkeypatch):
     assert len(synced) == 2
 
 
-ANGULAR = {"loss_function": "AngularSoftmaxLoss", "ema_decay": 0.9, "num_epochs": 3}
+ANGULAR = {"loss_function": "AngularSoftmaxLoss", "ema_decay": 0.9}
 
 
 def as_format_1(path: Path) -> None:
@@ -297,12 +281,12 @@ def as_format_1(path: Path) -> None:
     save_checkpoint(content | {"format": 1}, path)
 
 
-def test_a_run_of_format_1_resumes_to_the_same_end_and_tests_what_was_validated(quick, monkeypatch, tmp_path):
-    whole, expected = runner.train(quick(output_path=tmp_path / "whole", **ANGULAR))
-    folder = train_and_die(quick(**ANGULAR), monkeypatch, in_epoch=2)
+def test_a_run_of_format_1_resumes_to_the_same_end_and_tests_what_was_validated(quick, trained, tmp_path):
+    whole, expected = runner.train(quick(output_path=tmp_path / "whole", **THREE, **ANGULAR))
+    folder = trained(died_at=2, **THREE, **ANGULAR)
     for path in (folder.last, folder.previous, folder.best):
         as_format_1(path)
-    _, summary = runner.train(quick(**ANGULAR))
+    _, summary = runner.train(quick(**THREE, **ANGULAR))
     assert {name for name in summary if summary[name] != expected[name]} <= {
         *("seconds", "training_seconds", "images_per_second", "waiting_share", "started"),
     }
@@ -359,12 +343,12 @@ def save_as_it_is(content: object, path: Path) -> None:
     path.write_bytes(path.read_bytes() + checkpoints.MARK + hashlib.sha256(path.read_bytes()).digest())
 
 
-def test_a_later_format_is_refused_and_left_as_it_is(quick, monkeypatch):
-    folder = train_and_die(quick(num_epochs=3), monkeypatch, in_epoch=2)
+def test_a_later_format_is_refused_and_left_as_it_is(quick, interrupted):
+    folder = interrupted
     save_checkpoint(load_checkpoint(folder.last) | {"format": 99}, folder.last)
     before = folder.last.read_bytes()
     with pytest.raises(ConfigError, match=r"last\.ckpt has format 99, this version reads 1 to \d+\. .*--fresh$"):
-        runner.train(quick(num_epochs=3))
+        runner.train(quick(**THREE))
     assert folder.last.read_bytes() == before
 
 
@@ -385,11 +369,11 @@ OTHERS = {
 
 @pytest.mark.parametrize(("change", "message"), OTHERS.items())
 def test_other_tensors_are_refused_by_name_wherever_a_checkpoint_is_read(
-    quick, monkeypatch, tmp_path, capsys, change, message
+    quick, interrupted, monkeypatch, tmp_path, capsys, change, message
 ):
     picture = tmp_path / "picture.png"
     Image.new("L", (8, 8)).save(picture)
-    folder = train_and_die(quick(num_epochs=3), monkeypatch, in_epoch=2)
+    folder = interrupted
     for path in (folder.best, folder.last):
         content = load_checkpoint(path)
         change(content["state_dict"])
@@ -401,7 +385,7 @@ def test_other_tensors_are_refused_by_name_wherever_a_checkpoint_is_read(
     assert first == second
     assert re.search(text.format("best"), first)
     with pytest.raises(ConfigError, match=text.format("last")):
-        runner.train(quick(num_epochs=3))
+        runner.train(quick(**THREE))
     folder.last.unlink()
     folder.previous.unlink()
     original = RunRecord.on_train_epoch_end
@@ -414,11 +398,11 @@ def test_other_tensors_are_refused_by_name_wherever_a_checkpoint_is_read(
 
     monkeypatch.setattr(RunRecord, "on_train_epoch_end", damage_the_best)
     with pytest.raises(ConfigError, match=text.format("best")):
-        runner.train(quick(num_epochs=3))
+        runner.train(quick(**THREE))
 
 
-def test_weights_that_are_not_finite_are_refused_by_name(quick, monkeypatch):
-    folder = train_and_die(quick(num_epochs=3), monkeypatch, in_epoch=1)
+def test_weights_that_are_not_finite_are_refused_by_name(interrupted):
+    folder = interrupted
     content = load_checkpoint(folder.best)
     content["state_dict"]["network.fc.bias"][0] = math.inf
     content["state_dict"]["network.bn1.running_var"][0] = math.nan

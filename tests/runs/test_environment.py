@@ -8,33 +8,25 @@ import logging
 import pytest
 
 from runs.environment import changed_facts, environment
-from tests.training.resuming import Died, after_each_save, hurry
+from tests.training.resuming import hurry
 from training import runner
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
 
-def go_on(quick, monkeypatch, caplog, **facts):
-    """Let a run die after its first epoch and go on with other facts; return its folder and its warnings."""
+def go_on(quick, trained, monkeypatch, caplog, **facts):
+    """Resume a run that died after its first epoch with other facts; return its environment.json and the warnings."""
+    folder = trained(died_at=1)
     hurry(monkeypatch)
-    with monkeypatch.context() as patch:
-
-        def die(points):
-            raise Died
-
-        after_each_save(patch, die)
-        with pytest.raises(Died):
-            runner.train(quick())
     original = runner.environment
     monkeypatch.setattr(runner, "environment", lambda *args: {**original(*args), **facts})
-    caplog.clear()
-    folder, _ = runner.train(quick())
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    return folder, json.loads(folder.environment.read_text(encoding="utf-8")), told
+    runner.train(quick())
+    reported = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    return json.loads(folder.environment.read_text(encoding="utf-8")), reported
 
 
-def test_a_changed_number_of_threads_is_told_and_recorded(quick, monkeypatch, caplog):
-    _, facts, told = go_on(quick, monkeypatch, caplog, threads=64)
+def test_a_changed_number_of_threads_is_told_and_recorded(quick, trained, monkeypatch, caplog):
+    facts, told = go_on(quick, trained, monkeypatch, caplog, threads=64)
     assert len(told) == 1
     assert "threads 1 -> 64" in told[0] or "threads 2 -> 64" in told[0]
     assert told[0].endswith("its result may differ from that of an uninterrupted run")
@@ -43,8 +35,8 @@ def test_a_changed_number_of_threads_is_told_and_recorded(quick, monkeypatch, ca
     assert facts["started"] <= continued["started"]
 
 
-def test_the_same_environment_is_no_matter(quick, monkeypatch, caplog):
-    _, facts, told = go_on(quick, monkeypatch, caplog)
+def test_the_same_environment_is_no_matter(quick, trained, monkeypatch, caplog):
+    facts, told = go_on(quick, trained, monkeypatch, caplog)
     assert told == []
     assert [part["changes"] for part in facts["continued"]] == [{}]
 

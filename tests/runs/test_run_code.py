@@ -21,14 +21,13 @@ from runs import code as run_code
 from runs import parameters
 from runs.code import code_changes, code_of, continued_code
 from tests.small_sweep import BASE
-from tests.training.resuming import Died, after_each_save, hurry
 from training import resumption, runner
 from utils.types import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plain_log", "quiet_runs")
 
 ROOT = Path(__file__).resolve().parents[2]
-LOSS = {"loss_function": "FocalLoss"}
+LOSS = {"loss_function": "FocalLoss", "classes": "[0,1]", "num_epochs": 2}
 CHANGED = "code that decides its result has changed since: losses/focal.py"
 
 
@@ -43,7 +42,13 @@ class Edited:
         text = path.read_text()
         assert before in text
         path.write_text(text.replace(before, after, 1))
-        run_code._code.cache_clear()  # as a new process begins
+        forget()
+
+
+def forget() -> None:
+    """Read all code again, as a new process does."""
+    run_code._code.cache_clear()
+    run_code._read_module.cache_clear()
 
 
 @pytest.fixture
@@ -52,9 +57,9 @@ def code(tmp_path, monkeypatch):
     for folder in ("losses", "models", "datasets", "metrics", "training", "utils"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "*.csv"))
     monkeypatch.setattr(run_code, "ROOT", root)
-    run_code._code.cache_clear()
+    forget()
     yield Edited(root)
-    run_code._code.cache_clear()
+    forget()
 
 
 def read(*changes: str):
@@ -74,7 +79,7 @@ def test_code_that_decides_a_result_is_recorded_and_no_other():
     assert {
         *("losses/base.py", "losses/center.py", "losses/wrapping.py", "losses/torch_losses.py"),
         *("models/classifier.py", "models/networks/ghostnet.py", "datasets/sets/digits.py"),
-        *("datasets/augmentation/cutmix.py", "datasets/stream/image_stream.py", "datasets/stream/sampling.py"),
+        *("datasets/augmentation/mixing.py", "datasets/stream/image_stream.py", "datasets/stream/sampling.py"),
         *("metrics/tally.py", "metrics/classification.py"),
         *("training/averaging.py", "training/optimization.py", "utils/seeding.py"),
     } <= found.keys()
@@ -142,7 +147,7 @@ def test_helpers_of_a_loss_count_however_they_are_imported(line, file, code):
 def test_modules_without_influence_are_there(folder):
     assert (ROOT / folder).is_dir()
     for module in (*run_code.WITHOUT_INFLUENCE, *run_code.OF_EVERY_RUN, *run_code.AUGMENTATION, *run_code.ONLY_WITH):
-        assert run_code._is_file(module), module
+        assert run_code.file_of(module) is not None, module
 
 
 BEFORE = 'def f(x, *, a=1.0):\n    """Text."""\n    return x + a  # why\n'
@@ -215,8 +220,8 @@ def test_a_record_that_makes_no_sense_is_as_none(key, value):
 # ------------------------------------------------------------------------------------- what becomes of such runs
 
 
-def test_a_run_records_its_code_its_parameters_and_its_weights(quick):
-    folder, _ = runner.train(quick(num_epochs=1, **LOSS))
+def test_a_run_records_its_code_its_parameters_and_its_weights(quick, trained):
+    folder = trained(**LOSS)
     facts = folder.read_environment()
     assert facts["code"] == code_of(quick(**LOSS))
     assert facts["resolved"]["loss_params"] == {"gamma": 2.0, "alpha": 1.0}
@@ -225,9 +230,9 @@ def test_a_run_records_its_code_its_parameters_and_its_weights(quick):
     assert facts["weights"] == {}
 
 
-def test_a_finished_run_of_another_loss_is_not_passed_over(quick, code, caplog):
-    config = quick(num_epochs=1, **LOSS)
-    folder, summary = runner.train(config)
+def test_a_finished_run_of_another_loss_is_not_passed_over(quick, trained, code, caplog):
+    config, folder = quick(**LOSS), trained(**LOSS)
+    summary = folder.read_summary()
     in_code(code)
     with pytest.raises(ConfigError) as refused:
         runner.train(config)
@@ -254,9 +259,8 @@ def test_a_finished_run_of_another_loss_is_not_passed_over(quick, code, caplog):
     assert runner.train(config)[0] == fresh
 
 
-def test_retraining_what_has_changed_leaves_the_old_run(quick, code):
-    config = quick(num_epochs=1, **LOSS)
-    folder, _ = runner.train(config)
+def test_retraining_what_has_changed_leaves_the_old_run(quick, trained, code):
+    config, folder = quick(**LOSS), trained(**LOSS)
     assert runner.train(config, changed_code="retrain")[0] == folder
     in_code(code)
     anew, _ = runner.train(config, changed_code="retrain")
@@ -265,9 +269,9 @@ def test_retraining_what_has_changed_leaves_the_old_run(quick, code):
     assert runner.train(config)[0] == anew
 
 
-def test_an_edit_of_comments_or_of_other_files_changes_nothing(quick, code):
-    config = quick(num_epochs=1, **LOSS)
-    folder, summary = runner.train(config)
+def test_an_edit_of_comments_or_of_other_files_changes_nothing(quick, trained, code):
+    config, folder = quick(**LOSS), trained(**LOSS)
+    summary = folder.read_summary()
     code.edit("losses/focal.py", '"""', '"""Another text. ')
     code.edit("losses/focal.py", "\n\n\n", "\n\n# a comment\n\n")
     code.edit("losses/hinge.py", "return ", "return 2 * ")
@@ -276,9 +280,8 @@ def test_an_edit_of_comments_or_of_other_files_changes_nothing(quick, code):
     assert runner.train(config) == (folder, summary)
 
 
-def test_a_changed_default_is_named_with_its_values(quick, code, monkeypatch):
-    config = quick(num_epochs=1, **LOSS)
-    runner.train(config)
+def test_a_changed_default_is_named_with_its_values(quick, trained, code, monkeypatch):
+    config, _ = quick(**LOSS), trained(**LOSS)
     code.edit("losses/focal.py", "gamma: float = 2.0", "gamma: float = 3.0")
     known = parameters.signature_of
     changed = known("loss_function", "FocalLoss")
@@ -290,21 +293,9 @@ def test_a_changed_default_is_named_with_its_values(quick, code, monkeypatch):
         runner.train(config)
 
 
-def interrupt(config, monkeypatch) -> None:
-    hurry(monkeypatch)
-    with monkeypatch.context() as patch:
-
-        def die(points):
-            raise Died
-
-        after_each_save(patch, die)
-        with pytest.raises(Died):
-            runner.train(config)
-
-
-def test_an_interrupted_run_of_another_loss_is_not_gone_on_with(quick, code, monkeypatch):
+def test_an_interrupted_run_of_another_loss_is_not_gone_on_with(quick, trained, code):
     config = quick(**LOSS)
-    interrupt(config, monkeypatch)
+    trained(died_at=1, **LOSS)
     before = code_of(config)["losses/focal.py"]
     in_code(code)
     with pytest.raises(ConfigError, match=r"this run is interrupted, and code .* losses/focal\.py\n") as refused:
@@ -325,9 +316,8 @@ def test_all_runs_anew_and_a_choice_of_runs_exclude_each_other(capsys, choice):
     assert capsys.readouterr().err == f"--fresh retrains whatever is there: leave out --changed-code {choice}\n"
 
 
-def test_further_devices_follow_the_first(quick, code, monkeypatch):
-    config = quick(num_epochs=1, **LOSS)
-    folder, _ = runner.train(config)
+def test_further_devices_follow_the_first(quick, trained, code, monkeypatch):
+    config, folder = quick(**LOSS), trained(**LOSS)
     in_code(code)
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv(resumption.FOLDER_VARIABLE, str(folder.path))
@@ -337,8 +327,8 @@ def test_further_devices_follow_the_first(quick, code, monkeypatch):
         runner.train(config)
 
 
-def test_an_evaluation_by_other_code_is_warned_of(quick, code, caplog):
-    folder, _ = runner.train(quick(num_epochs=1, **LOSS))
+def test_an_evaluation_by_other_code_is_warned_of(quick, trained, code, caplog):
+    folder = trained(**LOSS)
     in_code(code)
     caplog.clear()
     assert evaluate.main([str(folder.path), "--only", "cost"]) == 0
@@ -352,6 +342,7 @@ def test_an_evaluation_by_other_code_is_warned_of(quick, code, caplog):
 TEXT = (
     BASE
     + """\
+classes: [0, 1]
 sweep:
   grid:
     loss_function: [HingeLoss, FocalLoss]
@@ -361,25 +352,35 @@ sweep:
 HERE = ("--shard", "1/1")
 
 
+@pytest.fixture
+def swept(file, tmp_path, tmp_path_factory, _trained_once) -> Path:
+    """The sweep's file beside its finished runs, trained once for all tests."""
+    if (key := ("the sweep",)) not in _trained_once:
+        place = _trained_once[key] = tmp_path_factory.mktemp("sweep")
+        assert train.main([str(file), *HERE, f"output_path={place}/output"]) == 0
+    shutil.copytree(_trained_once[key] / "output", tmp_path / "output")
+    return file
+
+
 def states(capsys) -> list[str]:
     lines = capsys.readouterr().out.splitlines()
     return [line.split(": ")[1].split()[0] for line in lines if line.startswith("run ") and " of " in line]
 
 
-def test_a_sweep_names_all_runs_of_other_code_in_one_message(file, code, capsys, tmp_path):
-    assert train.main([str(file), *HERE]) == 0
+def test_a_sweep_names_all_runs_of_other_code_in_one_message(swept, code, capsys):
+    file = swept
     capsys.readouterr()
     in_code(code)
     assert train.main([str(file), *HERE]) == 2
     said = capsys.readouterr()
     assert "training run" not in said.out
     message = [
-        f"{file}:13: sweep: 2 of 4 existing runs were trained by other code than is here now",
+        f"{file}:14: sweep: 2 of 4 existing runs were trained by other code than is here now",
         "  losses/focal.py: loss_function=FocalLoss, seed=0; loss_function=FocalLoss, seed=1",
         "  --changed-code retrain retrains these runs, each in a folder beside it; --fresh all of them",
         "  --changed-code keep keeps what is finished, and resumes what is not; environment.json records that",
     ]
-    assert [line.replace(":12:", ":13:").replace(":11:", ":13:") for line in said.err.splitlines()] == message
+    assert [line.replace(":13:", ":14:").replace(":12:", ":14:") for line in said.err.splitlines()] == message
     assert train.main([str(file), "--check"]) == 0
     assert "2 of 4 existing runs were trained by other code than is here now" in capsys.readouterr().out
 
@@ -394,8 +395,8 @@ def test_a_sweep_names_all_runs_of_other_code_in_one_message(file, code, capsys,
     ]
 
 
-def test_a_sweep_retrains_the_runs_whose_code_has_changed_and_no_others(file, code, capsys, tmp_path):
-    assert train.main([str(file), *HERE]) == 0
+def test_a_sweep_retrains_the_runs_whose_code_has_changed_and_no_others(swept, code, capsys, tmp_path):
+    file = swept
     in_code(code)
     capsys.readouterr()
     assert train.main([str(file), *HERE, "--changed-code", "retrain"]) == 0
@@ -405,15 +406,15 @@ def test_a_sweep_retrains_the_runs_whose_code_has_changed_and_no_others(file, co
     assert states(capsys) == ["skipped"] * 4
 
 
-def test_a_sweep_keeps_the_runs_whose_code_has_changed(file, code, capsys, tmp_path):
-    assert train.main([str(file), *HERE]) == 0
+def test_a_sweep_keeps_the_runs_whose_code_has_changed(swept, code, capsys, tmp_path):
+    file = swept
     in_code(code)
     capsys.readouterr()
     assert train.main([str(file), *HERE, "--changed-code", "keep"]) == 0
     assert states(capsys) == ["skipped"] * 4
     facts = [json.loads(path.read_text()) for path in (tmp_path / "output").glob("*/environment.json")]
     assert sorted(len(each.get("code_accepted", [])) for each in facts) == [0, 0, 1, 1]
-    config = read("loss_function=FocalLoss", "architecture=test_resnet")
+    config = read("loss_function=FocalLoss", "architecture=test_resnet", "classes=[0, 1]")
     assert all(code_changes(each, config) == {} for each in facts if "code_accepted" in each)
     assert train.main([str(file), *HERE]) == 0
     assert states(capsys) == ["skipped"] * 4

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from sweeps import board as board_module
-from sweeps.board import Board, Heartbeat
+from sweeps.board import Board
 from sweeps.jobs import Outcome
 from sweeps.worker import Progress
 
@@ -43,7 +43,7 @@ def test_in_a_terminal_a_table_shows_the_active_runs_and_the_ends_of_the_others(
 
 
 def test_outside_a_terminal_a_line_after_each_silence_says_where_the_runs_are(capsys, monkeypatch):
-    monkeypatch.setattr(board_module, "Heartbeat", lambda line: Heartbeat(line, seconds=0.02))
+    monkeypatch.setattr(board_module, "SILENCE", 0.02)
     expected = "1 of 6 runs have ended; active: a (2 of 5); b (starts); c (starts) and 1 more"
     text = ""
     with Board(6) as board:
@@ -54,21 +54,18 @@ def test_outside_a_terminal_a_line_after_each_silence_says_where_the_runs_are(ca
         while expected not in text:
             text += capsys.readouterr().out
     assert text.startswith("run 1 of 6: finished")
-    assert board._heartbeat is not None
-    assert not board._heartbeat._thread.is_alive()
+    assert not board._heartbeat.is_alive()
 
 
-def test_while_lines_come_in_time_there_is_no_other(capsys, monkeypatch):
-    waits = []
+def test_while_lines_come_in_time_there_is_no_other(capsys):
+    board, waits = Board(1), []
 
     def wait(timeout=None):  # a line has come before the silence was over
         waits.append(timeout)
-        heartbeat._over = len(waits) == 5
+        board._over = len(waits) == 5
         return True
 
-    monkeypatch.setattr("threading.Thread.start", lambda thread: None)
-    heartbeat = Heartbeat(lambda: "still here", seconds=2)
-    heartbeat._event.wait = wait
-    heartbeat._beat()
-    assert waits == [2] * 5
+    board._spoken.wait = wait  # type: ignore[method-assign]
+    board._beat()
+    assert waits == [30.0] * 5
     assert capsys.readouterr().out == ""

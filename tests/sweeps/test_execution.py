@@ -19,17 +19,14 @@ import psutil
 import pytest
 
 import train
-from configuration.reading import read_configuration
-from evaluation.catalogue import NAME_CHECKS
 from runs.folder import RunFolder
 from sweeps import execution, ray_cluster, worker
-from sweeps.cells import load_sweep
 from sweeps.execution import run_side_by_side
-from sweeps.jobs import EveryCombination, Job, Outcome
-from sweeps.mistakes import find_mistakes
+from sweeps.jobs import Job, Jobs, Outcome
 from sweeps.processes import IMPORTED
 from sweeps.resources import Machine, Share, environments, places, share_of_a_run
 from sweeps.worker import Crash, Progress, Setup, Stopped, work
+from tests.small_sweep import BASE, read_sweep
 from utils import signals
 from utils.signals import STATUS, Interrupted, raise_on_signals
 from utils.types import ConfigError, TrainingError
@@ -37,30 +34,16 @@ from utils.types import ConfigError, TrainingError
 CLOCKS = ("seconds", "images_per_second", "waiting_share")
 ROOT = Path(train.__file__).parent
 EXECUTORS = ["processes", pytest.param("ray", marks=pytest.mark.torture)]
-TEXT = """\
-dataset: digits
-convert_to_grayscale: true
-image_size: null
-architecture: test_resnet
-num_epochs: 4
-batch_size: 128
-optimizer_params: {{lr: 0.01}}
-num_workers: 0
-trackers: []
-accelerator: cpu
-output_path: {folder}/output
-logging_dir: {folder}/logs
-sweep:
-  grid:
-    loss_function: [CrossEntropyLoss, FocalLoss]
-  seeds: 2
-"""
+SIGNALS = ["SIGTERM", *(pytest.param(name, marks=pytest.mark.torture) for name in ("SIGINT", "SIGUSR1"))]
+RUNS = 3
+TEXT = BASE.replace("epochs: 1", "epochs: 3") + "num_workers: 0\n"
+LOSSES = "sweep:\n  grid: {loss_function: [CrossEntropyLoss, FocalLoss, HingeLoss]}\n"
 
 
 def write(folder: Path, more: str = "") -> Path:
     folder.mkdir(exist_ok=True)
     file = folder / "sweep.yml"
-    file.write_text(TEXT.format(folder=folder) + more)
+    file.write_text(f"output_path: {folder}/output\nlogging_dir: {folder}/logs\n{TEXT}{LOSSES}{more}")
     return file
 
 
@@ -136,63 +119,61 @@ def undisturbed(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-@pytest.mark.parametrize(
-    "name", ["SIGTERM", *(pytest.param(n, marks=pytest.mark.torture) for n in ("SIGINT", "SIGUSR1"))]
-)
-def test_a_sweep_that_a_signal_stopped_is_resumed_to_the_results_of_an_undisturbed_one(
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_sweep_ends_as_an_undisturbed_one_after_a_signal_a_kill_and_a_death_of_a_run(
     executor, name, tmp_path, undisturbed
 ):
-    file = write(tmp_path)
-    first = start_sweep(executor, file)
-    wait_for(first, lambda: any(tmp_path.glob("output/*/metrics.csv")))
-    workers = processes_of_runs(first, tmp_path)
-    number = signal.Signals[name]
+    file, log = write(tmp_path), tmp_path / "logs" / "lossbench.log"
+    sweep = start_sweep(executor, file)
+    wait_for(sweep, lambda: any(tmp_path.glob("output/*/metrics.csv")) and processes_of_runs(sweep, tmp_path))
     if executor == "ray":
-        first.send_signal(number)
+        workers = processes_of_runs(sweep, tmp_path)
+        sweep.send_signal(signal.Signals[name])
     else:
-        os.killpg(first.pid, number)  # as a terminal and Slurm do
-    status, text = finish(first)
+        workers = psutil.Process(sweep.pid).children(recursive=True)
+        assert_nobody_listens([psutil.Process(sweep.pid), *workers])
+        os.killpg(sweep.pid, signal.Signals[name])  # as a terminal and Slurm do
+    status, text = finish(sweep)
     assert status == STATUS[name], text
     assert re.search(rf"interrupted by {name} with \d runs of the sweep to be done; the same command ", text)
-    assert all(map(is_gone, workers))
+    assert_they_end(workers)
     assert list(tmp_path.glob("output/*/checkpoints/last.ckpt"))
-    log = (tmp_path / "logs" / "lossbench.log").read_text()
+    before = len(log.read_text())
 
-    status, text = finish(start_sweep(executor, file))
-    assert status == 0, text
-    assert len(re.findall(r"^run \d of 4: (?:finished|skipped) ", text, re.MULTILINE)) == 4
-    assert re.search(r"run folder: .* \(\w+ing .*epoch", (tmp_path / "logs" / "lossbench.log").read_text()[len(log) :])
-    assert results(tmp_path) == results(undisturbed)
+    if executor == "processes":
+        sweep = start_sweep(executor, file)
+        wait_for(sweep, lambda: processes_of_runs(sweep, tmp_path))
+        workers = psutil.Process(sweep.pid).children(recursive=True)
+        sweep.kill()
+        assert finish(sweep)[0] == -signal.SIGKILL
+        assert_they_end(workers)
 
-
-@pytest.mark.parametrize("executor", EXECUTORS)
-def test_a_run_whose_process_dies_is_done_again_and_no_other(executor, tmp_path, undisturbed):
-    sweep = start_sweep(executor, write(tmp_path))
-    wait_for(sweep, lambda: any(tmp_path.glob("output/*/checkpoints/last.ckpt")) and processes_of_runs(sweep, tmp_path))
+    sweep = start_sweep(executor, file)
+    wait_for(sweep, lambda: processes_of_runs(sweep, tmp_path))
     processes_of_runs(sweep, tmp_path)[0].kill()
     status, text = finish(sweep)
     assert status == 0, text
-    lines = re.findall(r"^run (\d) of 4: finished  (.*?)  test", text, re.MULTILINE)
-    assert [number for number, _ in lines] == ["1", "2", "3", "4"]
-    assert len({name for _, name in lines}) == 4
+    lines = re.findall(rf"^run (\d) of {RUNS}: (?:finished|skipped) +(.*?)  test", text, re.MULTILINE)
+    assert [int(number) for number, _ in lines] == [*range(1, RUNS + 1)]
+    assert len({name for _, name in lines}) == RUNS
+    assert re.search(r"run folder: .* \(\w+ing .*epoch", log.read_text()[before:])
     assert results(tmp_path) == results(undisturbed)
 
 
-def test_the_processes_of_a_sweep_that_was_killed_save_their_runs_and_end(tmp_path, undisturbed):
-    file = write(tmp_path)
-    sweep = start("train.py", str(file))
-    wait_for(sweep, lambda: any(tmp_path.glob("output/*/metrics.csv")) and processes_of_runs(sweep, tmp_path))
-    everybody = psutil.Process(sweep.pid).children(recursive=True)
-    assert len(everybody) > 1
-    sweep.kill()
-    assert finish(sweep)[0] == -signal.SIGKILL
+def assert_they_end(processes: list[psutil.Process]) -> None:
     end = time.monotonic() + 120
-    while not all(map(is_gone, everybody)) and time.monotonic() < end:
+    while not all(map(is_gone, processes)) and time.monotonic() < end:
         time.sleep(0.1)
-    assert [process for process in everybody if not is_gone(process)] == []
-    status, text = finish(start("train.py", str(file)))
-    assert status == 0, text
-    assert results(tmp_path) == results(undisturbed)
+    assert [process for process in processes if not is_gone(process)] == []
+
+
+def assert_nobody_listens(processes: list[psutil.Process]) -> None:
+    """Pipes and sockets without a name, or with one that only this user can open."""
+    assert len(processes) > 1
+    for process in processes:
+        assert process.net_connections("inet") == []
+        for place in {str(c.laddr) for c in process.net_connections("unix") if str(c.laddr).startswith("/")}:
+            assert Path(place).parent.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.torture
@@ -203,23 +184,9 @@ def test_runs_share_a_gpu_of_a_cluster_as_gpus_per_run_says(tmp_path, undisturbe
     assert status == 0, text
     runs = [RunFolder(path) for path in tmp_path.glob("output/*/")]
     spans = sorted((run.config.stat().st_mtime, run.summary.stat().st_mtime) for run in runs)
-    assert len(spans) == 4
+    assert len(spans) == RUNS
     assert any(end > start for (_, end), (start, _) in itertools.pairwise(spans)) == together, spans
     assert results(tmp_path) == results(undisturbed)
-
-
-def test_the_processes_of_a_sweep_listen_nowhere(tmp_path):
-    """Pipes and sockets without a name, or with one that only this user can open."""
-    sweep = start("train.py", str(write(tmp_path)))
-    wait_for(sweep, lambda: processes_of_runs(sweep, tmp_path))
-    try:
-        for process in [psutil.Process(sweep.pid), *psutil.Process(sweep.pid).children(recursive=True)]:
-            assert process.net_connections("inet") == []
-            for place in {str(c.laddr) for c in process.net_connections("unix") if str(c.laddr).startswith("/")}:
-                assert Path(place).parent.stat().st_mode & 0o077 == 0
-    finally:
-        sweep.send_signal(signal.SIGTERM)
-        assert finish(sweep)[0] == STATUS["SIGTERM"]
 
 
 def test_what_processes_import_before_they_fork_touches_no_gpu():
@@ -234,13 +201,9 @@ def test_what_processes_import_before_they_fork_touches_no_gpu():
     assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
 
 
-# --------------------------------------------------------------------------------------- what every executor is asked
-
-
 def read(tmp_path: Path, *changes: str):
     folders = (f"output_path={tmp_path}/output", f"logging_dir={tmp_path}/logs")
-    words = [*folders, "dataset=digits", "trackers=[]", *changes]
-    return load_sweep(read_configuration(None, words, NAME_CHECKS, find_mistakes))
+    return read_sweep(None, *folders, "dataset=digits", "trackers=[]", *changes)
 
 
 class Scripted:
@@ -283,17 +246,9 @@ def execute(tmp_path, monkeypatch):
     def run(ends, *changes):
         sweep = read(tmp_path, "sweep.grid={batch_size: [2, 4, 8]}", *changes)
         executor = Scripted(sweep, ends)
-
-        @contextlib.contextmanager
-        def start(sweep, fresh):
-            try:
-                yield executor
-            finally:
-                executor.close()
-
-        monkeypatch.setattr(execution, "start_executor", start)
+        monkeypatch.setattr(execution, "start_executor", lambda sweep, fresh: executor)
         try:
-            return executor, run_side_by_side(sweep, EveryCombination(sweep))
+            return executor, run_side_by_side(sweep, Jobs(sweep))
         except (TrainingError, Interrupted) as error:
             return executor, error
 
@@ -352,38 +307,32 @@ def test_a_run_is_done_where_the_sweep_says_and_reports_what_another_attempt_may
     assert set(seen) == {(str(tmp_path), "3", True)}
 
 
-# ------------------------------------------------------------------------------------------------- what a run takes
-
-
 @pytest.mark.parametrize(
-    ("machines", "changes", "share", "room"),
+    ("threads", "machines", "changes", "share", "room"),
     [
-        ([Machine(8)], [], Share(1), 8),
-        ([Machine(8, 0, 5 * 2**30)], [], Share(1), 3),
-        ([Machine(8, 0, 1)], [], Share(1), 1),
-        ([Machine(8, 0, 1)], ["sweep.cpus_per_run=2"], Share(2, 0, True), 4),
-        ([Machine(16, 1)], [], Share(16, 1), 1),
-        ([Machine(16, 1)], ["sweep.gpus_per_run=0.25"], Share(4, 0.25, True), 4),
-        ([Machine(16, 4), Machine(16, 4)], [], Share(4, 1), 8),
-        ([Machine(16, 1)], ["accelerator=cpu"], Share(1), 16),
-        ([Machine(16, 1)], ["sweep.cpus_per_run=2"], Share(2, 1, True), 1),
-        ([Machine(2, 4)], [], Share(1, 1), 2),
-        ([Machine(16, 2), Machine(3, 2)], ["sweep.cpus_per_run=4"], Share(4, 1, True), 2),
+        (None, [Machine(8)], [], Share(1), 8),
+        (None, [Machine(8, 0, 5 * 2**30)], [], Share(1), 3),
+        (None, [Machine(8, 0, 1)], [], Share(1), 1),
+        (None, [Machine(8, 0, 1)], ["sweep.cpus_per_run=2"], Share(2, 0, True), 4),
+        (None, [Machine(16, 1)], [], Share(16, 1), 1),
+        (None, [Machine(16, 1)], ["sweep.gpus_per_run=0.25"], Share(4, 0.25, True), 4),
+        (None, [Machine(16, 4), Machine(16, 4)], [], Share(4, 1), 8),
+        (None, [Machine(16, 1)], ["accelerator=cpu"], Share(1), 16),
+        (None, [Machine(16, 1)], ["sweep.cpus_per_run=2"], Share(2, 1, True), 1),
+        (None, [Machine(2, 4)], [], Share(1, 1), 2),
+        (None, [Machine(16, 2), Machine(3, 2)], ["sweep.cpus_per_run=4"], Share(4, 1, True), 2),
+        ("4", [Machine(9)], [], Share(4), 2),
+        ("4", [Machine(2)], [], Share(2), 1),
     ],
 )
-def test_a_run_takes_a_gpu_with_its_part_of_the_cores_or_one_core(
-    tmp_path, monkeypatch, machines, changes, share, room
+def test_a_run_takes_a_gpu_with_its_part_of_the_cores_or_as_many_cores_as_threads(
+    tmp_path, monkeypatch, threads, machines, changes, share, room
 ):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if threads is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
     assert share_of_a_run(read(tmp_path, "sweep.seeds=2", *changes), machines) == share
     assert sum(places(machine, share) for machine in machines) == room
-
-
-def test_as_many_runs_stand_side_by_side_as_their_threads_have_cores(tmp_path, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    share = share_of_a_run(read(tmp_path, "sweep.seeds=2"), [Machine(9)])
-    assert (share, places(Machine(9), share)) == (Share(4), 2)
-    assert share_of_a_run(read(tmp_path, "sweep.seeds=2"), [Machine(2)]) == Share(2)
 
 
 @pytest.mark.parametrize(
@@ -413,9 +362,6 @@ def test_each_place_sees_its_share_of_the_gpus(monkeypatch, visible, share, expe
 def test_more_than_any_machine_has_is_refused_instead_of_waited_for(tmp_path, machines, change, message):
     with pytest.raises(ConfigError, match=message):
         share_of_a_run(read(tmp_path, "sweep.seeds=2", change), machines)
-
-
-# ---------------------------------------------------------------------------------------------------- a Ray cluster
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999", "no.such.host.example:6379"])

@@ -54,9 +54,6 @@ sweep:
 """
 
 
-# ------------------------------------------------------------------------------------------------- what is read
-
-
 def test_every_combination_is_a_run_in_the_order_of_the_file_seed_after_seed(tmp_path):
     cells = list(expand(sweep(tmp_path, TWO_LOSSES)))
     found = [(c.config.seed, c.config.optimizer_params["lr"], c.config.loss_function) for c in cells]
@@ -156,9 +153,6 @@ def test_a_rule_about_what_the_command_line_gives_holds_or_not(tmp_path):
 def test_template_documents_every_key_of_the_block():
     text = (Path(__file__).resolve().parents[2] / "config_template.yml").read_text()
     assert all(key in text for key in (*Block.__struct_fields__, "trials", "ranges", "sampler", "pruner"))
-
-
-# ---------------------------------------------------------------------------------------------- what is refused
 
 
 def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path):
@@ -427,9 +421,6 @@ def test_a_check_of_parameters_looks_at_its_keys_alone():
         assert check.problems(Some()) == []  # pyright: ignore[reportArgumentType]
 
 
-# ------------------------------------------------------------------------------------- values that mean the same runs
-
-
 @pytest.mark.parametrize(
     ("grid", "told"),
     [
@@ -461,7 +452,7 @@ def test_values_that_mean_the_same_run_are_refused_in_words(tmp_path, grid, told
     ],
 )
 def test_values_that_differ_in_some_runs_are_not_refused(tmp_path, grid):
-    read(tmp_path, f"dataset: digits\nsweep: {{grid: {grid}}}\n")
+    check_together(sweep(tmp_path, f"dataset: digits\nsweep: {{grid: {grid}}}\n"))
 
 
 def test_runs_that_are_the_same_as_others_are_named(tmp_path):

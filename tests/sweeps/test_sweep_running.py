@@ -13,35 +13,23 @@ import train
 from configuration.reading import read_configuration
 from configuration.smoke import shrink
 from datasets import load_data_set
-from evaluation.catalogue import NAME_CHECKS
 from runs.identity import fingerprint
 from sweeps import worker
-from sweeps.cells import combinations, expand, load_sweep
+from sweeps.cells import combinations, expand
 from sweeps.description import describe, estimate
 from sweeps.execution import raise_failures
 from sweeps.jobs import Outcome, Shard
-from sweeps.mistakes import find_mistakes
-from tests.small_sweep import BASE
+from tests.small_sweep import BASE, HERE, ended, read_sweep
 from training import runner
 from utils.types import TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log", "quiet_runs")
 
-HERE = ("--shard", "1/1")
-"""All runs, one after the other in this process."""
-TEXT = (
-    BASE
-    + """\
-sweep:
-  grid:
-    loss_function: [CrossEntropyLoss, FocalLoss]
-  seeds: 2
-"""
-)
+TEXT = BASE + "sweep: {grid: {loss_function: [CrossEntropyLoss, FocalLoss]}, seeds: 2}\n"
 
 
-def ended(capsys) -> list[str]:
-    return [line for line in capsys.readouterr().out.splitlines() if line.startswith("run ") and " of " in line]
+def states(capsys) -> list[str]:
+    return [line.split(": ")[1].split()[0] for line in ended(capsys)]
 
 
 def accuracies(folder: Path) -> dict[str, float]:
@@ -49,9 +37,15 @@ def accuracies(folder: Path) -> dict[str, float]:
     return {each["fingerprint"]: each["test/accuracy"] for each in found}
 
 
-def test_a_signal_between_two_runs_stops_the_sweep_with_its_status_and_the_same_command_goes_on(
-    file, monkeypatch, capsys
+def test_a_sweep_in_parts_stopped_between_two_runs_has_the_runs_that_each_has_by_itself(
+    file, tmp_path, monkeypatch, capsys
 ):
+    assert train.main([str(file), "--shard", "2/2"]) == 0
+    assert [line.partition("loss_function=")[2].split("  ")[0] for line in ended(capsys)] == [
+        "FocalLoss, seed=0",
+        "FocalLoss, seed=1",
+    ]
+    first = accuracies(tmp_path)
     unhandled, places = [], iter([False, True])
     before = signal.signal(signal.SIGUSR1, lambda number, frame: unhandled.append(number))  # would end the tests
     try:
@@ -61,29 +55,12 @@ def test_a_signal_between_two_runs_stops_the_sweep_with_its_status_and_the_same_
         assert unhandled == []
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert [line.split(": ")[1].split()[0] for line in ended(capsys)] == ["finished"]
+    assert states(capsys) == ["finished", "skipped"]
     assert train.main([str(file), *HERE]) == 0
-    assert [line.split(": ")[1].split()[0] for line in ended(capsys)] == ["skipped"] + ["finished"] * 3
+    assert states(capsys) == ["skipped", "skipped", "finished", "skipped"]
+    assert len(accuracies(tmp_path)) == 4
+    assert first.items() <= accuracies(tmp_path).items()
 
-
-def test_parts_make_the_whole_and_finished_runs_are_skipped(file, tmp_path, capsys):
-    assert train.main([str(file), "--shard", "2/2"]) == 0
-    lines = ended(capsys)
-    assert [line.split(": ")[1].split()[0] for line in lines] == ["finished"] * 2
-    assert [line.partition("loss_function=")[2].split("  ")[0] for line in lines] == [
-        "FocalLoss, seed=0",
-        "FocalLoss, seed=1",
-    ]
-    first = accuracies(tmp_path)
-    assert train.main([str(file), *HERE]) == 0
-    assert [line.split(": ")[1].split()[0] for line in ended(capsys)] == ["finished", "skipped"] * 2
-    whole = accuracies(tmp_path)
-    assert len(whole) == 4
-    assert {key: whole[key] for key in first} == first
-
-
-def test_a_run_of_a_sweep_is_the_run_by_itself(file, tmp_path):
-    assert train.main([str(file), "seed=1", *HERE]) == 0
     alone = read_configuration(str(file), ["sweep=null", "seed=1", "loss_function=FocalLoss"])
     (swept,) = (tmp_path / "output").glob("*FocalLoss-s1-*")
     folder, summary = runner.train(alone, fresh=True)
@@ -93,15 +70,14 @@ def test_a_run_of_a_sweep_is_the_run_by_itself(file, tmp_path):
     assert scores[0].equals(scores[1])
 
 
-def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, capsys, monkeypatch):
-    real = runner.train
-
-    def fails_once(config, fresh=False, family=None, callbacks=(), **more):
+def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, capsys, monkeypatch):
+    def train_one(config, *arguments, **options):
         if (config.loss_function, config.seed) == ("CrossEntropyLoss", 1):
             raise RuntimeError("out of memory\nand more")
-        return real(config, fresh, family, callbacks, **more)
+        return real(config, *arguments, **options)
 
-    monkeypatch.setattr("training.runner.train", fails_once)
+    real = runner.train
+    monkeypatch.setattr("training.runner.train", train_one)
     assert train.main([str(file), "smoke=true", *HERE]) == 1
     captured = capsys.readouterr()
     assert "run 3 of 4: failed    loss_function=CrossEntropyLoss, seed=1: RuntimeError: out of memory" in captured.out
@@ -110,7 +86,6 @@ def test_a_failed_run_stops_no_other_and_is_named_at_the_end(file, tmp_path, cap
         "1 of 4 runs failed:",
         "  loss_function=CrossEntropyLoss, seed=1: RuntimeError: out of memory",
     ]
-    assert len(accuracies(tmp_path)) == 3
 
 
 def buggy(self, outputs, batch):
@@ -121,12 +96,12 @@ def test_a_bug_is_named_once_where_it_ends_every_run_and_leaves_its_traceback(
     file, tmp_path, capsys, monkeypatch, caplog
 ):
     monkeypatch.setattr("losses.base.ClassificationLoss.terms", buggy)
-    assert train.main([str(file), "smoke=true", *HERE]) == 1
+    assert train.main([str(file), "smoke=true", "seed=0", *HERE]) == 1
     place = f"tests/sweeps/test_sweep_running.py:{buggy.__code__.co_firstlineno + 1}"
     expected = f"a bug, KeyError: 'gama' ({place}; traceback in {tmp_path}/logs/lossbench.log)"
-    assert capsys.readouterr().err.splitlines()[-1] == f"all 4 runs failed for the same reason: {expected}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"all 2 runs failed for the same reason: {expected}"
     bugs = [record for record in caplog.records if record.levelname == "CRITICAL"]
-    assert [type(record.exc_info[1]) for record in bugs if record.exc_info] == [KeyError] * 4
+    assert [type(record.exc_info[1]) for record in bugs if record.exc_info] == [KeyError] * 2
 
 
 @pytest.mark.parametrize(
@@ -144,19 +119,8 @@ def test_runs_that_failed_are_named_together_by_the_reason(failed, message):
     assert str(failure.value) == message
 
 
-def test_schedules_that_cannot_stand_together_are_told_before_any_run(file, tmp_path, capsys):
-    both = ("[{OneCycleLR: {max_lr: 0.1}}, {CosineWarmupRestarts: {}}]", "[{OneCycleLR: {}}, {StepLR: {}}]")
-    values = ", ".join(f"{{schedulers: {parts}, milestones: [1]}}" for parts in both)
-    assert train.main([str(file), "lr_scheduler=SequentialLR", f"sweep.grid={{lr_scheduler_params: [{values}]}}"]) == 2
-    message = "2 of 4 runs cannot be trained: lr_scheduler_params.schedulers: OneCycleLR counts optimizer steps, StepLR"
-    assert message in capsys.readouterr().err
-    assert accuracies(tmp_path) == {}
-
-
-def test_mistakes_are_told_before_any_run(file, tmp_path, capsys):
-    assert train.main([str(file), "loss_params.gamma=3"]) == 2
-    assert "2 of 4 runs cannot be trained: loss_params.gamma: unknown parameter" in capsys.readouterr().err
-    assert accuracies(tmp_path) == {}
+CHAINS = ("[{OneCycleLR: {max_lr: 0.1}}, {CosineWarmupRestarts: {}}]", "[{OneCycleLR: {}}, {StepLR: {}}]")
+SCHEDULES = ", ".join(f"{{schedulers: {parts}, milestones: [1]}}" for parts in CHAINS)
 
 
 @pytest.mark.parametrize(
@@ -172,11 +136,17 @@ def test_mistakes_are_told_before_any_run(file, tmp_path, capsys):
             ["sweep.search={ranges: {dropout: {uniform: [0, 0.5]}}}", *HERE],
             "sweep.search: its trials learn from one another: leave --shard out",
         ),
+        (["loss_params.gamma=3"], "2 of 4 runs cannot be trained: loss_params.gamma: unknown parameter"),
+        (
+            ["lr_scheduler=SequentialLR", f"sweep.grid={{lr_scheduler_params: [{SCHEDULES}]}}"],
+            "2 of 4 runs cannot be trained: lr_scheduler_params.schedulers: OneCycleLR counts optimizer steps, StepLR",
+        ),
     ],
 )
-def test_a_shard_that_cannot_be_trained_is_refused(file, capsys, words, message):
+def test_what_cannot_be_trained_is_refused_before_any_run(file, tmp_path, capsys, words, message):
     assert train.main([str(file), *words]) == 2
     assert message in capsys.readouterr().err
+    assert not (tmp_path / "output").exists()
 
 
 @pytest.mark.parametrize("total", [1, 5, 12])
@@ -184,9 +154,6 @@ def test_a_shard_that_cannot_be_trained_is_refused(file, capsys, words, message)
 def test_every_run_is_in_exactly_one_part(total, parts):
     found = [run for number in range(1, parts + 1) for run in Shard(number, parts).of(range(total))]
     assert sorted(found) == list(range(total))
-
-
-# ------------------------------------------------------------------------------------------------- what --check says
 
 
 def test_check_counts_names_and_weighs_the_runs(file, tmp_path, capsys):
@@ -198,30 +165,18 @@ def test_check_counts_names_and_weighs_the_runs(file, tmp_path, capsys):
     assert not (tmp_path / "output").exists()
 
 
-def read(file: Path, *changes: str):
-    return load_sweep(read_configuration(str(file), changes, NAME_CHECKS, find_mistakes))
-
-
-def test_cost_is_epochs_times_images_times_multiply_adds_times_three(file):
+def test_cost_is_epochs_times_images_times_views_times_multiply_adds_times_three(file):
     changes = ["architecture=resnet34_cifar", "image_size=16", "dataset=cifar10", "select_on=test", "num_epochs=7"]
-    cost = estimate(read(file, *changes), [(0, 0), (0, 1)], lambda name, params: 1)
-    assert cost.multiply_adds == pytest.approx(2 * 3 * 7 * 50_000 * 1_159_909_376 / 4)
-    held_out = estimate(read(file, *changes, "select_on=valid"), [(0, 0)], lambda name, params: 4)
-    assert held_out.multiply_adds == pytest.approx(4 * 0.9 * cost.multiply_adds / 2)
-
-
-def test_views_of_a_loss_cost_as_many_images(file):
-    text = describe(read(file, "loss_function=LossTransform", "loss_params.views=4", "sweep.seeds=1"), Shard())
-    once = describe(read(file, "loss_function=CrossEntropyLoss", "sweep.seeds=1"), Shard())
-    values = [float(each.partition("about ")[2].split()[0]) for each in (text, once)]
-    assert values[0] / values[1] == pytest.approx(4, rel=0.3)
+    cost = estimate(read_sweep(file, *changes), [(0, 0), (0, 1)]).multiply_adds
+    assert cost == pytest.approx(2 * 3 * 7 * 50_000 * 1_159_909_376 / 4)
+    views = ["loss_function=LossTransform", "loss_params.views=4", "sweep.seeds=1", "select_on=valid"]
+    held_out = estimate(read_sweep(file, *changes, *views), [(0,)]).multiply_adds
+    assert held_out == pytest.approx(4 * 0.9 * cost / 2)
 
 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        (["dataset=image_folder"], "cost: not known: the data's size is not known (image_folder)"),
-        (["architecture_params.width=8"], "cost: not known: the network was not counted (test_resnet of width 8)"),
         (
             ["dataset=image_folder", "architecture_params.width=8"],
             "cost: not known: the data's size is not known (image_folder); "
@@ -234,8 +189,8 @@ def test_views_of_a_loss_cost_as_many_images(file):
     ],
 )
 def test_unknown_costs_are_counted_with_the_reason(file, changes, text):
-    sweep = read(file, "sweep.seeds=1", *changes)
-    assert str(estimate(sweep, combinations(sweep), lambda name, params: 1)).endswith(text)
+    sweep = read_sweep(file, "sweep.seeds=1", *changes)
+    assert estimate(sweep, combinations(sweep)).text.endswith(text)
 
 
 def test_what_the_command_line_takes_from_the_grid_is_told(tmp_path):
@@ -245,33 +200,30 @@ def test_what_the_command_line_takes_from_the_grid_is_told(tmp_path):
         "      - {name: b, loss_function: HingeLoss}\n      - {name: c, loss_function: HingeLoss, dropout: 0.5}\n"
         "    batch_size: [4, 8]\n  seeds: 2\n"
     )
-    assert "command line" not in describe(read(file), Shard())
-    told = describe(read(file, "batch_size=8", "seed=5"), Shard()).splitlines()
-    assert told[:3] == [
+    assert "command line" not in describe(read_sweep(file), Shard())
+    assert describe(read_sweep(file, "batch_size=8", "seed=5"), Shard()).splitlines()[:3] == [
         "3 runs",
         "seed: not varied, as the command line sets seed",
         "batch_size: not varied, as the command line sets batch_size",
     ]
-    told = describe(read(file, "loss_function=MSELoss"), Shard()).splitlines()
-    assert told[1] == "loss: 1 of 3 are left, as the command line sets loss_function"
+    line = describe(read_sweep(file, "loss_function=MSELoss"), Shard()).splitlines()[1]
+    assert line == "loss: 1 of 3 are left, as the command line sets loss_function"
 
 
-# ------------------------------------------------------------------------------------------------------------- smoke
-
-
-def test_smoke_is_another_run_and_changes_nothing_when_false(quick):
+def test_smoke_is_another_run_and_changes_nothing_when_false(quick, file):
     plain, smoke = quick(), quick(smoke="true")
     assert plain.values() == quick(smoke="false").values()
     assert smoke.values(without={"smoke"}) != plain.values(without={"smoke"})
-    assert fingerprint(plain, "x") != fingerprint(smoke, "x")
+    cells = expand(read_sweep(file, "smoke=true", "sweep.grid={dataset: [cifar10, cifar100]}"))
+    configurations = [plain, smoke, *(cell.config for cell in cells)]
+    assert len({fingerprint(config, "x") for config in configurations}) == 2 + 4
 
 
 def test_smoke_keeps_all_but_size_length_data_and_weights(quick):
     augmentations = "{RandomCrop: {size: [224, 112], padding: 4}, RandomHorizontalFlip: {}}"
     full = {"dataset": "cifar100", "image_size": "[256, 128]", "num_epochs": 300, "batch_size": 128}
-    full |= {"pretrained": "true"}
-    plain = quick(**full, image_augmentations=augmentations, mixing="CutMix")
-    smoke = quick(**full, image_augmentations=augmentations, mixing="CutMix", smoke="true")
+    full |= {"pretrained": "true", "image_augmentations": augmentations, "mixing": "CutMix"}
+    plain, smoke = quick(**full), quick(**full, smoke="true")
     changed = {key for key, value in plain.values().items() if smoke.values()[key] != value}
     assert changed == {
         *("dataset", "data_params", "image_size", "image_augmentations", "batch_size", "num_epochs", "pretrained"),
@@ -290,11 +242,6 @@ def test_smoke_keeps_all_but_size_length_data_and_weights(quick):
 @pytest.mark.parametrize(("kept", "expected"), [("[0, 3, 5]", [0]), ("all", "all"), ("null", None)])
 def test_smoke_keeps_no_epoch_that_it_does_not_reach(quick, kept, expected):
     assert shrink(quick(smoke="true", num_epochs=6, keep_epochs=kept)).keep_epochs == expected
-
-
-def test_smoke_cells_of_different_data_stay_different_runs(file):
-    cells = read(file, "smoke=true", "sweep.grid={dataset: [cifar10, cifar100]}")
-    assert len({fingerprint(cell.config, "x") for cell in expand(cells)}) == 4
 
 
 def test_smoke_of_texts_keeps_the_size_of_plates_and_gives_texts(quick):

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import optuna
 import pytest
 
 import train
-from configuration.reading import read_configuration
-from evaluation.catalogue import NAME_CHECKS
 from runs.folder import RunFolder, TrialRecord
 from sweeps.block import PRUNERS, SAMPLERS
 from sweeps.callbacks import Pruned, Pruning
-from sweeps.cells import Sweep, load_sweep, planned
+from sweeps.cells import Sweep, planned
 from sweeps.description import describe
-from sweeps.jobs import EveryCombination, Job, Outcome, Shard
-from sweeps.mistakes import find_mistakes
+from sweeps.jobs import Job, Jobs, Outcome, Shard
 from sweeps.search import FILE, SearchJobs, best_jobs, load_study, study_name
+from tests.small_sweep import read_sweep
 from training import runner
 from utils.types import ConfigError
 
@@ -52,11 +51,7 @@ def read(tmp_path):
     path = tmp_path / "sweep.yml"
     path.write_text(f"output_path: {tmp_path}/output\nlogging_dir: {tmp_path}/logs\n{TEXT}")
 
-    def read(*changes: str) -> Sweep:
-        return load_sweep(read_configuration(str(path), list(changes), NAME_CHECKS, find_mistakes))
-
-    read.file = str(path)
-    return read
+    return partial(read_sweep, path)
 
 
 def outcome(job: Job, sweep: Sweep, value: float | None) -> Outcome:
@@ -144,19 +139,6 @@ def test_a_search_that_was_killed_goes_on_with_the_trials_that_were_at_work(read
     assert SearchJobs(sweep).total == 2  # the other seeds, whose folders tell that they are finished
 
 
-@pytest.mark.parametrize("sampler", ["TPESampler", "RandomSampler", "QMCSampler"])
-def test_a_search_that_goes_on_draws_no_values_again(read, sampler):
-    drawn = []
-    for _ in range(4):
-        sweep = read(f"sweep.search.sampler={sampler}", "sweep.grid=null")
-        jobs = SearchJobs(sweep)
-        job = jobs.next()
-        assert job is not None
-        drawn.append(job.drawn["optimizer_params.lr"])
-        jobs.end(job, outcome(job, sweep, judge(job)))
-    assert len(set(drawn)) == 4
-
-
 def test_trials_that_failed_count_and_are_never_the_best(read):
     sweep = read("sweep.grid=null")
     values = iter([None, 0.2, None, 0.1, 0.9])
@@ -165,23 +147,15 @@ def test_trials_that_failed_count_and_are_never_the_best(read):
 
 
 def test_where_every_trial_failed_nothing_is_trained_on_the_other_seeds(read):
-    sweep = read("sweep.grid=null")
-    done = do_all(SearchJobs(sweep), sweep, judge=lambda job: None)
+    sweep = read("sweep.grid=null", "monitor=valid/loss")
+    jobs = SearchJobs(sweep)
+    done = do_all(jobs, sweep, judge=lambda job: None)
     assert len(done) == 4
+    assert jobs.findings() == ["best of all: no trial has a result"]
     assert SearchJobs(sweep).next() is None
     assert [jobs for _, jobs in best_jobs(sweep)] == [[]]
-
-
-def test_a_monitor_that_falls_is_made_small(read):
-    sweep = read("sweep.grid=null", "monitor=valid/loss")
-    done = do_all(
-        SearchJobs(sweep),
-        sweep,
-        judge=lambda job: None,
-    )
-    assert done
     study = load_study(sweep, Path(sweep.base.output_path) / FILE, study_name(sweep, done[0].numbers))
-    assert study.direction == optuna.study.StudyDirection.MINIMIZE
+    assert study.direction == optuna.study.StudyDirection.MINIMIZE  # a loss
 
 
 def test_what_was_found_is_each_combination_with_its_best_values_on_all_seeds(read, tmp_path):
@@ -196,7 +170,7 @@ def test_what_was_found_is_each_combination_with_its_best_values_on_all_seeds(re
 
 
 def test_a_changed_setting_is_another_search(read):
-    numbers = EveryCombination(read()).next()
+    numbers = Jobs(read()).next()
     assert numbers is not None
     names = {study_name(read(*change), numbers.numbers) for change in ([], ["dropout=0.1"], ["sweep.search.trials=9"])}
     assert len(names) == 3
@@ -224,11 +198,18 @@ def test_samplers_and_pruners_that_there_are_not_are_named_with_what_there_is(re
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_every_sampler_draws(read, name):
+def test_every_sampler_draws_and_a_search_that_goes_on_draws_no_values_again(read, name):
     if name == "CmaEsSampler":
         pytest.importorskip("cmaes")
-    sweep = read(f"sweep.search.sampler={name}", "sweep.grid=null")
-    assert len(do_all(SearchJobs(sweep), sweep)) == 5
+    drawn = []
+    for _ in range(4):
+        sweep = read(f"sweep.search.sampler={name}", "sweep.grid=null")
+        jobs = SearchJobs(sweep)
+        job = jobs.next()
+        assert job is not None
+        drawn.append(job.drawn["optimizer_params.lr"])
+        jobs.end(job, outcome(job, sweep, judge(job)))
+    assert len(set(drawn)) == 4
 
 
 @pytest.mark.parametrize("name", PRUNERS)
@@ -271,20 +252,13 @@ def test_a_sweep_without_a_search_is_read_without_optuna():
 
 def test_check_counts_trials_and_what_follows_them(read):
     text = describe(read(), Shard())
-    assert (
-        "10 runs: 4 trials of each of 2 combinations on the first seed, then 2 with the best values on the others"
-        in text
-    )
-    assert (
-        "drawn by TPESampler: optimizer_params.lr, optimizer_params.weight_decay, accumulate_batches, optimizer" in text
-    )
+    for line in (
+        "10 runs: 4 trials of each of 2 combinations on the first seed, then 2 with the best values on the others",
+        "drawn by TPESampler: optimizer_params.lr, optimizer_params.weight_decay, accumulate_batches, optimizer",
+    ):
+        assert line in text
     assert planned(read()) == SearchJobs(read()).total == 10
-
-
-def test_the_cost_of_a_search_grows_with_its_trials(read):
-    changes = ("architecture=resnet10t", "image_size=32")
-    few, many = (read(*changes, f"sweep.search.trials={trials}") for trials in (4, 400))
-    assert str(describe(few, Shard())).splitlines()[-1] != str(describe(many, Shard())).splitlines()[-1]
+    assert describe(read("sweep.search.trials=400"), Shard()).splitlines()[-1] != text.splitlines()[-1]  # the cost
 
 
 def test_the_best_values_are_told_at_the_end(read):
@@ -295,10 +269,6 @@ def test_the_best_values_are_told_at_the_end(read):
         best = max((job for job in done if job.trial and loss in job.cell(sweep).name), key=judge)
         assert line.startswith(f"best of {loss}: optimizer_params.lr={best.drawn['optimizer_params.lr']:.4g}, ")
         assert line.endswith(f"  valid/accuracy {judge(best):.4f}")
-    lost = read("sweep.grid=null", "seed=9", "sweep.seeds=null")
-    jobs = SearchJobs(lost)
-    do_all(jobs, lost, judge=lambda job: None)
-    assert jobs.findings() == ["best of all: no trial has a result"]
 
 
 @pytest.mark.parametrize("keep", ["best", "all"])

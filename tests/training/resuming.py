@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +124,21 @@ def after_each_save(patch: pytest.MonkeyPatch, then: Callable[[SavePoints], None
     patch.setattr(SavePoints, "_save", save)
 
 
+def train_until(config: Configuration, save: int | None = None) -> RunFolder:
+    """Train a run that dies after its n-th save, from 1, if it comes to it; return its folder."""
+    saved: list[RunFolder] = []
+
+    def die(points: SavePoints) -> None:
+        saved.append(points.folder)
+        if len(saved) == save:
+            raise Died
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Died):
+        after_each_save(patch, die)
+        return runner.train(config)[0]
+    return saved[-1]
+
+
 def copies_of_all_save_points(read: Read, folder: Path, **changes: str) -> tuple[RunFolder, list[Path]]:
     """Train to the end; return the run's folder and copies of what it was at each save point."""
     copies: list[Path] = []
@@ -139,21 +155,10 @@ def copies_of_all_save_points(read: Read, folder: Path, **changes: str) -> tuple
 def deaths(read: Read, **changes: str) -> Iterator[RunFolder]:
     """Train a run that dies after each save; give its folder after each death, the last time when it is finished."""
     for _ in range(100):
-        with pytest.MonkeyPatch.context() as patch:
-            seen: list[RunFolder] = []
-
-            def die(points: SavePoints, seen: list[RunFolder] = seen) -> None:
-                seen.append(points.folder)
-                raise Died
-
-            after_each_save(patch, die)
-            try:
-                finished = runner.train(read(**changes))[0]
-            except Died:
-                yield seen[0]
-                continue
-        yield finished
-        return
+        folder = train_until(read(**changes), save=1)
+        yield folder
+        if folder.is_finished:
+            return
     raise AssertionError("not finished after 100 starts")
 
 

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from utils import logs
 
-
-@pytest.fixture(autouse=True)
-def own_log() -> Iterator[None]:
-    """Restore the project's log."""
-    log = logging.getLogger("lossbench")
-    before = log.handlers[:], log.level, log.propagate
-    yield
-    for handler in set(log.handlers) - set(before[0]):
-        handler.close()
-    log.handlers[:], log.level, log.propagate = before
+pytestmark = pytest.mark.usefixtures("own_log")
 
 
 def test_a_log_file_that_cannot_be_opened_is_reported_once(tmp_path, capsys):

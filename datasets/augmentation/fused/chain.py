@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
-from datasets.augmentation.fused import on_device
-from datasets.augmentation.fused.blur import BLURS, Blur
-from datasets.augmentation.fused.colour import COLOURS, Colour
-from datasets.augmentation.fused.cropping import Cropping
-from datasets.augmentation.fused.erasing import ERASING, Erasing
+from datasets.augmentation.fused import kernels
+from datasets.augmentation.fused.appearance import BLURS, COLOURS, Blur, Colour
 from datasets.augmentation.fused.geometry import GEOMETRY, Flip, Geometry
 from datasets.augmentation.fused.operation import INTERPOLATIONS, Border, NotFusable, Size
+from datasets.augmentation.fused.rectangles import ERASING, Cropping, Erasing
 from datasets.augmentation.transforms import alternates
 from datasets.stream.draws import Draws
 
@@ -161,52 +159,28 @@ class FusedChain:
 
         Shapes: images [B, H, W, C] uint8, C contiguous -> [M, C, h, w] uint8, channels last in memory.
         """
-        from datasets.augmentation.fused import on_cpu  # needs OpenCV, which an accelerator does not
-
         views = len(drawn.matrices) // len(images)
         out: Any = images if views == 1 else [image for image in images for _ in range(views)]
         if self.order[:1] != ["geometry"]:
             out = np.array(out)  # to be overwritten
         for kind in self.order:
-            if kind == "geometry":
-                out = self._moved(out, drawn.matrices.numpy())
+            if kind == "geometry" and self.moves_whole_pixels:
+                out = kernels.shift(np.asarray(out), drawn.matrices.numpy(), self.size, self.border)
+            elif kind == "geometry":
+                moved = np.empty((len(out), *self.size, self.channels), dtype=np.uint8)
+                for image, matrix, target in zip(out, drawn.matrices.numpy(), moved, strict=True):
+                    kernels.warp(image, matrix, self.interpolation, self.border, target)
+                out = moved
             elif kind == "blurs":
                 for along_x, along_y in drawn.blurs:
-                    out = on_cpu.blur(out, along_x.numpy(), along_y.numpy())
+                    out = kernels.blur(out, along_x.numpy(), along_y.numpy())
             else:
-                out = self._recoloured(out, drawn.colours)
+                means = torch.ones(len(out), 4, dtype=torch.float64)
+                if any(step.needs_mean for _, step in self.colours):
+                    means[:, :3] = torch.tensor([kernels.mean_colour(image) for image in out], dtype=torch.float64)
+                for image, matrix in zip(out, self._colour_maps(means, drawn).numpy(), strict=True):
+                    kernels.recolour(image, matrix, image)
         return torch.from_numpy(out).permute(0, 3, 1, 2)
-
-    def _moved(self, images: Sequence[np.ndarray] | np.ndarray, matrices: np.ndarray) -> np.ndarray:
-        """Shapes: images [M, H, W, C] uint8, matrices [M, 3, 3] -> [M, h, w, C]."""
-        from datasets.augmentation.fused import on_cpu
-
-        if self.moves_whole_pixels:
-            return on_cpu.shift(np.asarray(images), matrices, self.size, self.border)
-        out = np.empty((len(matrices), *self.size, self.channels), dtype=np.uint8)
-        for image, matrix, target in zip(images, matrices, out, strict=True):
-            on_cpu.warp(image, matrix, self.interpolation, self.border, target)
-        return out
-
-    def _recoloured(self, images: np.ndarray, drawn: tuple[dict[str, Tensor], ...]) -> np.ndarray:
-        """Shapes: images [M, H, W, C] uint8 -> the same, overwritten."""
-        from datasets.augmentation.fused import on_cpu
-
-        needs_mean = any(step.needs_mean for _, step in self.colours)
-        means = torch.ones(len(images), 4, dtype=torch.float64)
-        if needs_mean:
-            means[:, :3] = torch.tensor([on_cpu.mean_colour(image) for image in images], dtype=torch.float64)
-        maps = self._colour_maps(means, drawn).numpy()
-        for image, matrix in zip(images, maps, strict=True):
-            on_cpu.recolour(image, matrix, image)
-        return images
-
-    def _colour_maps(self, means: Tensor, drawn: tuple[dict[str, Tensor], ...]) -> Tensor:
-        """Shapes: means [M, 4] -> [M, 4, 4]."""
-        maps = torch.eye(4, dtype=means.dtype, device=means.device).expand(len(means), 4, 4)
-        for (_, step), parameters in zip(self.colours, drawn, strict=True):
-            maps = step.then(maps, parameters, means)
-        return maps
 
     def on_device(self, images: Tensor, drawn: Drawn) -> Tensor:
         """As `on_cpu`, where the images lie. Shapes: images [B, C, H, W] uint8 -> [M, C, h, w] float32, 0 to 255."""
@@ -215,18 +189,22 @@ class FusedChain:
             out = out.repeat_interleave(views, dim=0)
         for kind in self.order:
             if kind == "geometry":
-                out = on_device.warp(out, drawn.matrices, self.size, self.interpolation, self.border)
+                out = kernels.warp_batch(out, drawn.matrices, self.size, self.interpolation, self.border)
             elif kind == "blurs":
                 for along_x, along_y in drawn.blurs:
-                    out = on_device.blur(out, along_x, along_y)
+                    out = kernels.blur_batch(out, along_x, along_y)
             else:
-                out = self._recoloured_batch(out, drawn.colours)
+                means = out.new_ones(len(out), 4)
+                means[:, :3] = out.mean(dim=(2, 3))
+                out = kernels.recolour_batch(out, self._colour_maps(means, drawn))
         return out
 
-    def _recoloured_batch(self, images: Tensor, drawn: tuple[dict[str, Tensor], ...]) -> Tensor:
-        means = images.new_ones(len(images), 4)
-        means[:, :3] = images.mean(dim=(2, 3))
-        return on_device.recolour(images, self._colour_maps(means, drawn))
+    def _colour_maps(self, means: Tensor, drawn: Drawn) -> Tensor:
+        """Shapes: means [M, 4] -> [M, 4, 4]."""
+        maps = torch.eye(4, dtype=means.dtype, device=means.device).expand(len(means), 4, 4)
+        for (_, step), parameters in zip(self.colours, drawn.colours, strict=True):
+            maps = step.then(maps, parameters, means)
+        return maps
 
     def erase(self, images: Tensor, boxes: Tensor, normalize: Callable[[Tensor], Tensor]) -> Tensor:
         """Set rectangles of normalised images to their values.

@@ -11,8 +11,8 @@ from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
 from datasets.augmentation.alternating_flip import AlternatingFlip
-from datasets.augmentation.fused.cropping import TRIES, draw_crops
 from datasets.augmentation.fused.operation import Border, NotFusable, Parameters, Size, between, whole
+from datasets.augmentation.fused.rectangles import TRIES, draw_crops
 
 LARGEST_REDUCTION = 1.5
 """Beyond it a warp, which reads a few pixels around a place, would skip some."""
@@ -94,26 +94,37 @@ class Affine(Geometry):
         self.border = Border.of(transform.fill)
 
     def parameters(self, uniform: np.ndarray) -> Parameters:
-        original, (height, width) = self.transform, self.original
-        none = np.zeros(len(uniform))
-        x_reach, y_reach = (
-            share * side for share, side in zip(original.translate or (0, 0), (width, height), strict=True)
-        )
-        shear = original.shear or (0.0, 0.0)
+        affine, (height, width) = self.transform, self.original
+        x_share, y_share = affine.translate or (0, 0)
+        shear = [*(affine.shear or (0.0, 0.0)), 0.0, 0.0]
         return {
-            "angle": between(uniform[:, 0], *original.degrees),
-            "x_shift": np.rint(between(uniform[:, 1], -x_reach, x_reach)),
-            "y_shift": np.rint(between(uniform[:, 2], -y_reach, y_reach)),
-            "scale": none + 1 if original.scale is None else between(uniform[:, 3], *original.scale),
+            "angle": between(uniform[:, 0], *affine.degrees),
+            "x_shift": np.rint(between(uniform[:, 1], -x_share * width, x_share * width)),
+            "y_shift": np.rint(between(uniform[:, 2], -y_share * height, y_share * height)),
+            "scale": between(uniform[:, 3], *(affine.scale or (1.0, 1.0))),
             "x_shear": between(uniform[:, 4], *shear[:2]),
-            "y_shear": between(uniform[:, 5], *shear[2:]) if len(shear) == 4 else none,
+            "y_shear": between(uniform[:, 5], *shear[2:4]),
         }
 
     def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
-        return _inverse_affine(self.transform.center, self.original, **drawn)
+        """Return the inverses of shift centre rotate shear scale centre^-1. Angles in degrees, shifts in pixels."""
+        height, width = self.original
+        x_center, y_center = self.transform.center or (width / 2, height / 2)
+        turn, x_shear, y_shear = (np.radians(drawn.get(name, 0.0)) for name in ("angle", "x_shear", "y_shear"))
+        a = np.cos(turn - y_shear) / np.cos(y_shear)
+        b = -a * np.tan(x_shear) - np.sin(turn)
+        c = np.sin(turn - y_shear) / np.cos(y_shear)
+        d = -c * np.tan(x_shear) + np.cos(turn)
+        matrices = _scaling(d, a, 0.0, 0.0)  # the determinant of [[a, b], [c, d]] is 1
+        matrices[:, 0, 1], matrices[:, 1, 0] = -b, -c
+        matrices[:, :2, :2] /= np.reshape(drawn.get("scale", 1.0), (-1, 1, 1))
+        x, y = -x_center - drawn.get("x_shift", 0.0), -y_center - drawn.get("y_shift", 0.0)
+        matrices[:, 0, 2] = matrices[:, 0, 0] * x + matrices[:, 0, 1] * y + x_center
+        matrices[:, 1, 2] = matrices[:, 1, 0] * x + matrices[:, 1, 1] * y + y_center
+        return matrices
 
 
-class Rotation(Geometry):
+class Rotation(Affine):
     """RandomRotation, without `expand`."""
 
     number = 1
@@ -122,43 +133,33 @@ class Rotation(Geometry):
         super().__init__(transform, size)
         if transform.expand:
             raise NotFusable("expand gives images of many sizes")
-        self.border = Border.of(transform.fill)
 
     def parameters(self, uniform: np.ndarray) -> Parameters:
         return {"angle": between(uniform[:, 0], *self.transform.degrees)}
 
     def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
-        return _inverse_affine(self.transform.center, self.original, -drawn["angle"])  # counter-clockwise
+        return super().matrices({"angle": -drawn["angle"]}, number)  # counter-clockwise
 
 
-def _inverse_affine(
-    center: Sequence[float] | None,
-    size: Size,
-    angle: np.ndarray,
-    x_shift: np.ndarray | float = 0.0,
-    y_shift: np.ndarray | float = 0.0,
-    scale: np.ndarray | float = 1.0,
-    x_shear: np.ndarray | float = 0.0,
-    y_shear: np.ndarray | float = 0.0,
-) -> np.ndarray:
-    """Return the inverses of shift centre rotate shear scale centre^-1. Angles in degrees, shifts in pixels."""
-    x_center, y_center = (size[1] / 2, size[0] / 2) if center is None else center
-    turn, x_shear, y_shear = (np.radians(each) for each in (angle, x_shear, y_shear))
-    a = np.cos(turn - y_shear) / np.cos(y_shear)
-    b = -a * np.tan(x_shear) - np.sin(turn)
-    c = np.sin(turn - y_shear) / np.cos(y_shear)
-    d = -c * np.tan(x_shear) + np.cos(turn)
-    matrices = np.zeros((len(turn), 3, 3))  # the determinant of [[a, b], [c, d]] is 1
-    matrices[:, 0, 0], matrices[:, 0, 1] = d / scale, -b / scale
-    matrices[:, 1, 0], matrices[:, 1, 1] = -c / scale, a / scale
-    x, y = -x_center - x_shift, -y_center - y_shift
-    matrices[:, 0, 2] = matrices[:, 0, 0] * x + matrices[:, 0, 1] * y + x_center
-    matrices[:, 1, 2] = matrices[:, 1, 0] * x + matrices[:, 1, 1] * y + y_center
-    matrices[:, 2, 2] = 1
-    return matrices
+class Padding(Geometry):
+    """Pad."""
+
+    def __init__(self, transform: Any, size: Size) -> None:
+        super().__init__(transform, size)
+        padding = transform.padding or 0
+        sides = (padding,) if isinstance(padding, int) else tuple(padding)
+        self.left, self.top, right, bottom = {1: sides * 4, 2: sides * 2, 4: sides}[len(sides)]
+        if min(sides) < 0:
+            raise NotFusable("padding below 0")
+        self.size = size[0] + self.top + bottom, size[1] + self.left + right
+        if self.size != size:
+            self.border = Border.of(transform.fill, transform.padding_mode)
+
+    def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
+        return _scaling(1, 1, -self.left, -self.top)
 
 
-class Crop(Geometry):
+class Crop(Padding):
     """RandomCrop, with what is padded around the image first."""
 
     cuts = True
@@ -166,14 +167,8 @@ class Crop(Geometry):
 
     def __init__(self, transform: Any, size: Size) -> None:
         super().__init__(transform, size)
-        left, top, right, bottom = _sides(transform.padding)
-        self.left, self.top = left, top
+        self.room = _room(self.size, transform.size, size)
         self.size = tuple(transform.size)
-        self.room = size[0] + top + bottom - self.size[0], size[1] + left + right - self.size[1]
-        if min(self.room) < 0:
-            raise NotFusable(f"the image of {size[0]}x{size[1]} is smaller than the crop")
-        if max(left, top, right, bottom) > 0:
-            self.border = Border.of(transform.fill, transform.padding_mode)
 
     def parameters(self, uniform: np.ndarray) -> Parameters:
         return {"top": whole(uniform[:, 0], self.room[0] + 1), "left": whole(uniform[:, 1], self.room[1] + 1)}
@@ -182,28 +177,12 @@ class Crop(Geometry):
         return _scaling(1, 1, drawn["left"] - self.left, drawn["top"] - self.top)
 
 
-class Padding(Geometry):
-    """Pad."""
-
-    def __init__(self, transform: Any, size: Size) -> None:
-        super().__init__(transform, size)
-        self.left, self.top, right, bottom = _sides(transform.padding)
-        self.size = size[0] + self.top + bottom, size[1] + self.left + right
-        self.border = Border.of(transform.fill, transform.padding_mode)
-
-    def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
-        return _scaling(1, 1, -self.left, -self.top)
-
-
-def _sides(padding: int | Sequence[int] | None) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom."""
-    if padding is None:
-        return 0, 0, 0, 0
-    sides = (padding,) if isinstance(padding, int) else tuple(padding)
-    left, top, right, bottom = {1: sides * 4, 2: sides * 2, 4: sides}[len(sides)]
-    if min(sides) < 0:
-        raise NotFusable("padding below 0")
-    return left, top, right, bottom
+def _room(size: Size, target: Sequence[int], original: Size) -> Size:
+    """Return by how much an image is larger than what is cut from it. Raises: NotFusable if it is not."""
+    room = size[0] - target[0], size[1] - target[1]
+    if min(room) < 0:
+        raise NotFusable(f"the image of {original[0]}x{original[1]} is smaller than the crop")
+    return room
 
 
 class CenterCrop(Geometry):
@@ -213,11 +192,8 @@ class CenterCrop(Geometry):
 
     def __init__(self, transform: Any, size: Size) -> None:
         super().__init__(transform, size)
+        self.top, self.left = (round(side / 2) for side in _room(size, transform.size, size))
         self.size = tuple(transform.size)
-        room = size[0] - self.size[0], size[1] - self.size[1]
-        if min(room) < 0:
-            raise NotFusable(f"the image of {size[0]}x{size[1]} is smaller than the crop")
-        self.top, self.left = (round(side / 2) for side in room)
 
     def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
         return _scaling(1, 1, self.left, self.top)
@@ -228,16 +204,13 @@ class Resize(Geometry):
 
     def __init__(self, transform: Any, size: Size) -> None:
         super().__init__(transform, size)
-        height, width = size
-        target = [transform.size] if isinstance(transform.size, int) else list(transform.size)
         if transform.max_size is not None:
             raise NotFusable("max_size")
+        target = [transform.size] if isinstance(transform.size, int) else list(transform.size)
         if len(target) == 1:  # of the shorter side
-            short = min(height, width)
-            self.size = int(target[0] * height / short), int(target[0] * width / short)
-        else:
-            self.size = target[0], target[1]
-        _refuse_reduction(height / self.size[0], width / self.size[1])
+            target = [int(target[0] * side / min(size)) for side in size]
+        self.size = target[0], target[1]
+        _refuse_reduction(size[0] / self.size[0], size[1] / self.size[1])
 
     def matrices(self, drawn: Parameters, number: int) -> np.ndarray:
         return _scaling(self.original[1] / self.size[1], self.original[0] / self.size[0], 0, 0)

@@ -51,8 +51,3 @@ def between(uniform: np.ndarray, low: float | np.ndarray, high: float | np.ndarr
 def whole(uniform: np.ndarray, number: int | np.ndarray) -> np.ndarray:
     """Return what is drawn from 0 to number - 1."""
     return np.minimum(np.floor(uniform * number), np.asarray(number) - 1).astype(np.int64)
-
-
-def first_that_fits(fits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which try is the first that fits, and whether one does. Shapes: [M, tries] bool -> [M], [M]."""
-    return fits.argmax(axis=1), np.asarray(fits.any(axis=1))

@@ -1,9 +1,9 @@
-"""The layouts that Stanford Cars is passed on in. To add one: write its two functions, add it to the table."""
+"""The layouts that Stanford Cars is passed on in. To add one: write its function, add it to `LAYOUTS`."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from datasets.sets.stanford.source import (
     Annotations,
     Say,
     Source,
-    check_classes,
+    class_names,
     images_in,
     labels_of,
     without_single_levels,
@@ -29,35 +29,17 @@ from utils.types import DataError
 WITH_LABELS = "cars_test_annos_withlabels.mat"
 
 
-class Layout(NamedTuple):
-    """A layout.
-
-    Args:
-        files: what it consists of.
-        needs: the same in a sentence.
-        marks: returns which of its files a folder holds.
-        read: reads the annotations and finds the images.
-    """
-
-    name: str
-    files: str
-    needs: str
-    marks: Callable[[Source], Iterable[Path | None]]
-    read: Callable[[Source], Annotations]
-
-
 def _read_older(source: Source) -> Annotations:
     """Read car_ims, cars_annos.mat, car_devkit: one numbering through both parts."""
     mat, images = source.need("cars_annos.mat"), source.need("car_ims")
-    content = read_matlab(mat, "annotations", "class_names")
-    entries, own_names = content["annotations"], [str(name).strip() for name in content["class_names"]]
-    devkit = source.find("car_devkit", "devkit")
-    classes = source.devkit_classes(source.open(devkit)) if devkit else own_names
-    for k, (name, own) in enumerate(zip(classes, own_names, strict=False), start=1):
-        if name != own and own in classes:  # spellings differ between editions, orders must not
-            raise DataError(f"{mat}: class {k} is {own!r}, but {name!r} in {devkit}")
+    entries, classes = read_matlab(mat, "annotations", "class_names")["annotations"], class_names(mat)
+    if devkit := source.find("car_devkit", "devkit"):
+        own_names, classes = classes, source.devkit_classes(source.open(devkit))
+        for k, (name, own) in enumerate(zip(classes, own_names, strict=True), start=1):
+            if name != own and own in classes:  # spellings differ between editions, orders must not
+                raise DataError(f"{mat}: class {k} is {own!r}, but {name!r} in {devkit}")
     rows: dict[str, list[Row]] = {"train": [], "test": []}
-    annotated = _annotated_rows(mat, entries, "relative_im_path", classes)
+    annotated = _annotated_rows(mat, entries, "relative_im_path")
     for row, is_test in zip(annotated, _column(mat, entries, "test"), strict=True):
         rows["test" if int(is_test) else "train"].append(row)
     return Annotations(classes, rows, dict.fromkeys(OFFICIAL_COUNTS, images_in(source.open(images))))
@@ -73,10 +55,12 @@ def _read_newer(source: Source) -> Annotations:
             f"{source.folder}: {WITH_LABELS} is missing, here and in the devkit; the devkit's cars_test_annos.mat has "
             "boxes but no classes"
         )
-    classes = source.devkit_classes(devkit)
     mats = {"train": source.need("cars_train_annos.mat", place=devkit), "test": labelled}
-    entries = {part: read_matlab(mat, "annotations")["annotations"] for part, mat in mats.items()}
-    rows = {part: _annotated_rows(mats[part], entries[part], "fname", classes) for part in mats}
+    classes = source.devkit_classes(devkit)
+    rows = {
+        part: _annotated_rows(mat, read_matlab(mat, "annotations")["annotations"], "fname")
+        for part, mat in mats.items()
+    }
     return Annotations(classes, rows, {part: images_in(source.open(path)) for part, path in images.items()})
 
 
@@ -88,42 +72,34 @@ def _column(mat: Path, entries: np.ndarray, name: str) -> list[Any]:
     return [np.asarray(value).reshape(-1)[0] for value in entries[name]]
 
 
-def _annotated_rows(mat: Path, entries: np.ndarray, name_field: str, classes: list[str]) -> list[Row]:
-    """Turn annotations into rows.
-
-    Raises: DataError for missing fields, classes out of range and names that stand twice.
-    """
-    check_classes(mat, classes)
+def _annotated_rows(mat: Path, entries: np.ndarray, name_field: str) -> list[Row]:
+    """Turn annotations into rows. Raises: DataError for missing fields, and as `_refuse_wrong_rows`."""
     columns = [_column(mat, entries, field) for field in (name_field, "class", *BOX)]
-    rows, problems = [], []
+    rows = []
     for name, *numbers in zip(*columns, strict=True):
-        name = str(name).strip().replace("\\", "/").rpartition("/")[2]  # the older layout names folders too
         label, x1, y1, x2, y2 = map(int, numbers)
-        if not 1 <= label <= NUM_CLASSES:
-            problems.append(f"{name}: class {label} is outside 1..{NUM_CLASSES}")
-        else:
-            rows.append(Row(name, label, (x1, y1, x2, y2), classes[label - 1]))
-    if problems := problems + _doubled(rows):
-        raise DataError(f"{mat}: wrong annotations:\n{listing(problems)}")
+        # the older layout names folders too
+        rows.append(Row(str(name).strip().replace("\\", "/").rpartition("/")[2], label, (x1, y1, x2, y2)))
+    outside = [row for row in rows if not 1 <= row.label <= NUM_CLASSES]
+    problems = [f"{row.image_fname}: class {row.label} is outside 1..{NUM_CLASSES}" for row in outside]
+    _refuse_wrong_rows(mat, "annotations", rows, problems)
     return rows
 
 
-def _doubled(rows: list[Row]) -> list[str]:
+def _refuse_wrong_rows(path: Path, kind: str, rows: list[Row], problems: list[str]) -> None:
+    """Raise the DataError that lists wrong rows, and images that stand in several, if there are any."""
     counts = Counter(row.image_fname for row in rows)
-    return [f"{name} stands in it more than once" for name, count in counts.items() if count > 1]
+    problems = problems + [f"{name} stands in it more than once" for name, count in counts.items() if count > 1]
+    if problems:
+        raise DataError(f"{path}: wrong {kind}:\n{listing(problems)}")
 
 
 def _read_folders(source: Source) -> Annotations:
     """Read train/<class>/<image> and test/<class>/<image>, labelled by the folders' names."""
     classes = source.classes()
-    folders = {part: source.need(part) for part in OFFICIAL_COUNTS}
-    parts = {part: source.class_folders(folder, classes) for part, folder in folders.items()}
+    parts = {part: source.class_folders(source.need(part), classes) for part in OFFICIAL_COUNTS}
     source.say("boxes: none in this layout")
-    rows = {
-        part: [Row(name, label, None, classes[label - 1]) for name, (label, _) in images.items()]
-        for part, images in parts.items()
-    }
-    return Annotations(classes, rows, {part: {name: path for name, (_, path) in parts[part].items()} for part in parts})
+    return Annotations(classes, *({part: content[k] for part, content in parts.items()} for k in (0, 1)))
 
 
 def _read_folders_with_boxes(source: Source) -> Annotations:
@@ -137,26 +113,26 @@ def _read_folders_with_boxes(source: Source) -> Annotations:
     label_of = labels_of(names_csv.name, names, classes, source.say)
     holder = source.find("car_data")
     root = source.open(holder) if holder else source.folder
-    folders = {part: source.need(part, place=root) for part in OFFICIAL_COUNTS}
-    parts = {part: source.class_folders(folder, classes) for part, folder in folders.items()}
+    parts = {part: source.class_folders(source.need(part, place=root), classes) for part in OFFICIAL_COUNTS}
     annotated = {part: _read_boxes(source.need(f"anno_{part}.csv")) for part in OFFICIAL_COUNTS}
-    first = 0 if any(row.label == 0 for part_rows in annotated.values() for row in part_rows) else 1
+    first = 0 if any(row.label == 0 for rows in annotated.values() for row in rows) else 1
     rows: dict[str, list[Row]] = {part: [] for part in parts}
     problems = []
-    for part, images in parts.items():
+    for part, (folder_rows, _) in parts.items():
+        folder_labels = {row.image_fname: row.label for row in folder_rows}
         for row in annotated[part]:
             where = f"{part}: {row.image_fname}"
             if not 0 <= row.label - first < len(names):
                 problems.append(f"{where}: class {row.label} is none of the {len(names)} of names.csv")
                 continue
             label = label_of[names[row.label - first]]
-            folder_label = images[row.image_fname][0] if row.image_fname in images else label
+            folder_label = folder_labels.get(row.image_fname, label)
             if folder_label != label:
                 problems.append(f"{where}: {classes[label - 1]}, but in {classes[folder_label - 1]}/")
-            rows[part].append(row._replace(label=label, class_name=classes[label - 1]))
+            rows[part].append(row._replace(label=label))
     if problems:
         raise DataError(f"{source.folder}: anno files do not fit the folders:\n{listing(problems)}")
-    return Annotations(classes, rows, {part: {name: path for name, (_, path) in parts[part].items()} for part in parts})
+    return Annotations(classes, rows, {part: images for part, (_, images) in parts.items()})
 
 
 def _read_boxes(path: Path) -> list[Row]:
@@ -168,11 +144,10 @@ def _read_boxes(path: Path) -> list[Row]:
     for number, fields in read_fields(path):
         try:
             x1, y1, x2, y2, label = map(int, fields[1:6])
-            rows.append(Row(fields[0].strip(), label, (x1, y1, x2, y2), ""))
+            rows.append(Row(fields[0].strip(), label, (x1, y1, x2, y2)))
         except ValueError:
             problems.append(f"line {number}: not a file name, a box and a class: {', '.join(fields)}")
-    if problems := problems + _doubled(rows):
-        raise DataError(f"{path}: wrong lines:\n{listing(problems)}")
+    _refuse_wrong_rows(path, "lines", rows, problems)
     return rows
 
 
@@ -180,7 +155,7 @@ def _read_parquet(source: Source) -> Annotations:
     """Write the images of Parquet files to files; other parts, such as distorted copies, are left out."""
     classes, files = source.classes(), files_by_split(source.folder)
     if lacking := [part for part in OFFICIAL_COUNTS if part not in files]:
-        raise DataError(f"{source.folder}: {', '.join(lacking)}-*.parquet is missing; {source.expected}")
+        raise DataError(f"{source.folder}: {', '.join(lacking)}-*.parquet is missing; {EXPECTED}")
     if others := sorted(set(files) - set(OFFICIAL_COUNTS)):
         source.say(f"parts that are left out: {', '.join(others)}")
     rows, images = {}, {}
@@ -190,7 +165,7 @@ def _read_parquet(source: Source) -> Annotations:
         if len(set(names)) < len(names) or not all(is_image_name(Path(name)) and name[0] != "." for name in names):
             names = [f"{number:05d}.jpg" for number in range(1, len(names) + 1)]
         labels = _parquet_labels(source, part, content, classes)
-        rows[part] = [Row(name, k, None, classes[k - 1]) for name, k in zip(names, labels, strict=True)]
+        rows[part] = [Row(*row) for row in zip(names, labels, strict=True)]
         images[part] = {name: folder / name for name in names}
         folder.mkdir(parents=True)
         with progress(len(names), f"unpacking {part}") as bar:
@@ -203,66 +178,39 @@ def _read_parquet(source: Source) -> Annotations:
 
 def _parquet_labels(source: Source, part: str, content: Part, classes: list[str]) -> list[int]:
     """Return 1-based labels in the devkit's order, by name where the files say names."""
-    if isinstance(content.labels[0], str):
-        names = [str(label) for label in content.labels]
-    else:
+    names = [str(label) for label in content.labels]
+    if isinstance(content.labels[0], int):
         numbers, numbered = [int(label) for label in content.labels], content.names or classes
         if wrong := sorted({number for number in numbers if not 0 <= number < len(numbered)}):
             listed = ", ".join(map(str, wrong[:20]))
             raise DataError(f"{source.folder}: labels outside 0..{len(numbered) - 1}: {listed}")
         if content.names is None:
             source.say(f"{part}: the files name no classes; their numbers are taken for the devkit's, from 0")
-            return [number + 1 for number in numbers]
         names = [numbered[number] for number in numbers]
     label_of = labels_of(f"{source.folder.name} ({part})", names, classes, source.say)
     return [label_of[name] for name in names]
 
 
-def _folder_marks(source: Source) -> list[Path | None]:
-    return [] if source.find("train_labels.csv") else [source.find(part) for part in OFFICIAL_COUNTS]  # else prepared
+class Layout(NamedTuple):
+    """A layout: what it consists of, any of which files mark it, and the function that reads it."""
 
-
-def _parquet_marks(source: Source) -> list[Path]:
-    files = files_by_split(source.folder)
-    return [files[part][0] for part in OFFICIAL_COUNTS if part in files]
+    name: str
+    files: str
+    marks: tuple[str, ...]
+    read: Callable[[Source], Annotations]
 
 
 LAYOUTS = (
-    Layout(
-        "older",
-        "car_ims, cars_annos.mat, car_devkit",
-        "car_ims and cars_annos.mat",
-        lambda source: map(source.find, ("car_ims", "cars_annos.mat")),
-        _read_older,
-    ),
-    Layout(
-        "newer",
-        f"cars_train, cars_test, devkit, {WITH_LABELS}",
-        f"cars_train, cars_test, devkit and {WITH_LABELS}",
-        lambda source: map(source.find, ("cars_train", "cars_test")),
-        _read_newer,
-    ),
+    Layout("older", "car_ims, cars_annos.mat, car_devkit", ("car_ims", "cars_annos.mat"), _read_older),
+    Layout("newer", f"cars_train, cars_test, devkit, {WITH_LABELS}", ("cars_train", "cars_test"), _read_newer),
     Layout(
         "class folders with boxes",
         "car_data/{train,test}/<class>/<image>, anno_train.csv, anno_test.csv, names.csv",
-        "car_data, anno_train.csv, anno_test.csv and names.csv",
-        lambda source: map(source.find, ("anno_train.csv", "anno_test.csv")),
+        ("anno_train.csv", "anno_test.csv"),
         _read_folders_with_boxes,
     ),
-    Layout(
-        "parquet",
-        "train-*.parquet and test-*.parquet, perhaps in data",
-        "train-*.parquet and test-*.parquet",
-        _parquet_marks,
-        _read_parquet,
-    ),
-    Layout(
-        "class folders",
-        "train/<class>/<image> and test/<class>/<image>",
-        "train and test",
-        _folder_marks,
-        _read_folders,
-    ),
+    Layout("parquet", "train-*.parquet and test-*.parquet, perhaps in data", (), _read_parquet),
+    Layout("class folders", "train/<class>/<image> and test/<class>/<image>", ("train", "test"), _read_folders),
 )
 EXPECTED = "expected one of these layouts, folders also as .tgz or .zip:\n" + "\n".join(
     f"  {layout.name}: {layout.files}" for layout in LAYOUTS
@@ -280,18 +228,19 @@ def find_layout(folder: Path, raw: Path, say: Say) -> tuple[Layout, Source]:
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; {EXPECTED}")
     for place in dict.fromkeys((folder, without_single_levels(folder))):
-        source = Source(place, raw, say, EXPECTED)
-        held = {layout: [path.name for path in layout.marks(source) if path] for layout in LAYOUTS}
+        source, parquet_files = Source(place, raw, say, EXPECTED), files_by_split(place)
+        held = {layout: [path.name for name in layout.marks if (path := source.find(name))] for layout in LAYOUTS}
+        *others, folders = held
+        held[others[-1]] = [files[0].name for part, files in parquet_files.items() if part in OFFICIAL_COUNTS]
+        if held[others[-2]] or held[others[-1]] or source.find("train_labels.csv"):
+            del held[folders]  # these have class folders too, and so has the prepared folder
         held = {layout: names for layout, names in held.items() if names}
-        if {layout.name for layout in held} & {"class folders with boxes", "parquet"}:  # which have class folders too
-            held.pop(LAYOUTS[-1], None)
         if len(held) > 1:
             listed = " and ".join(f"{', '.join(names)} of the {layout.name}" for layout, names in held.items())
-            needs = ",\n".join(f"the {layout.name} needs {layout.needs}" for layout in held)
             raise DataError(
                 f"{place}: mixes {'both' if len(held) == 2 else 'several'} layouts, {listed}.\n"
                 "Their images are numbered differently, so labels of one on images of the other would be wrong.\n"
-                f"Keep the files of one in a folder of their own: {needs}."
+                f"Keep the files of one in a folder of their own; {EXPECTED}"
             )
         if held:
             return next(iter(held)), source

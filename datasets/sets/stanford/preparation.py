@@ -6,8 +6,8 @@ import csv
 import json
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from datasets.readers.files import checksum, list_folder, listing, progress
 from datasets.readers.images import bad_images
@@ -19,8 +19,7 @@ from utils.types import DataError
 MANIFEST = "manifest.json"
 
 
-@dataclass(frozen=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A prepared folder.
 
     Args:
@@ -54,51 +53,48 @@ def prepare_stanford(source: Path, dest: Path, *, allow_partial: bool = False, s
     Raises: DataError naming what is missing, doubled, mixed, damaged or not ours.
     """
     dest = Path(os.path.realpath(dest))
+    work = dest.with_name(f".{dest.name}.unfinished")
     try:
         if dest.exists() and (not dest.is_dir() or list(dest.iterdir())):
             return _verify(dest, allow_partial, say)
-        return _prepare(source, dest, allow_partial, say)
+        layout, place = find_layout(source, work / "raw", say)
+        say(f"{place.folder}: the {layout.name} layout")
+        if work.exists():
+            say(f"{work}: left by an interrupted run; starting over")
+            shutil.rmtree(work)
+        prepared = work / "prepared"
+        prepared.mkdir(parents=True)
+        try:
+            annotations = layout.read(place)
+            rows = _match(annotations, allow_partial, say)
+            _write(prepared, annotations, rows)
+            say("checking what was written")
+            notes = _check(prepared, source)
+            counts = {part: len(rows[part]) for part in rows}
+            done = Prepared(layout.name, counts != OFFICIAL_COUNTS, counts, True, notes)
+            _write_manifest(prepared, done)
+            if dest.exists():
+                dest.rmdir()
+            prepared.rename(dest)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        return done
     except OSError as error:
         raise DataError(f"{error.filename or dest}: {error.strerror or error}") from None
 
 
-def _prepare(source: Path, dest: Path, allow_partial: bool, say: Say) -> Prepared:
-    work = dest.with_name(f".{dest.name}.unfinished")
-    layout, place = find_layout(source, work / "raw", say)
-    say(f"{place.folder}: the {layout.name} layout")
-    if work.exists():
-        say(f"{work}: left by an interrupted run; starting over")
-        shutil.rmtree(work)
-    prepared = work / "prepared"
-    prepared.mkdir(parents=True)
-    try:
-        annotations = layout.read(place)
-        rows = _match(annotations, allow_partial, say)
-        _write(prepared, annotations, rows)
-        say("checking what was written")
-        notes = _check(prepared, source)
-        counts = {part: len(rows[part]) for part in rows}
-        partial = counts != OFFICIAL_COUNTS
-        _write_manifest(prepared, layout.name, partial, counts)
-        if dest.exists():
-            dest.rmdir()
-        prepared.rename(dest)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return Prepared(layout.name, partial, counts, True, notes)
-
-
 def _match(annotations: Annotations, allow_partial: bool, say: Say) -> dict[str, list[Row]]:
     """Return the rows whose image is there, and refuse what does not fit unless a sample is allowed."""
-    rows, problems = {}, []
+    rows, problems, unused = {}, [], {}
     for part, present in annotations.images.items():
         rows[part] = [row for row in annotations.rows[part] if row.image_fname in present]
-        problems += [
-            f"{part}: {row.image_fname}: no image" for row in annotations.rows[part] if row.image_fname not in present
-        ]
-    files = {path: name for images in annotations.images.values() for name, path in images.items()}
-    annotated = {annotations.images[part][row.image_fname] for part in rows for row in rows[part]}
-    problems += [f"{path.parent.name}/{name}: no annotation" for path, name in files.items() if path not in annotated]
+        lacking = [row.image_fname for row in annotations.rows[part] if row.image_fname not in present]
+        problems += [f"{part}: {name}: no image" for name in lacking]
+        unused |= {path: name for name, path in present.items()}
+    for part, part_rows in rows.items():
+        for row in part_rows:
+            unused.pop(annotations.images[part][row.image_fname], None)
+    problems += [f"{path.parent.name}/{name}: no annotation" for path, name in unused.items()]
     counts = {part: len(part_rows) for part, part_rows in rows.items()}
     extent = f"{counts['train']:,} + {counts['test']:,} images with annotations"
     if not all(counts.values()):
@@ -129,7 +125,8 @@ def _write(folder: Path, annotations: Annotations, rows: dict[str, list[Row]]) -
         with (folder / f"{part}_labels.csv").open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(COLUMNS)
-            writer.writerows((row.image_fname, row.label, *(row.box or NO_BOX), row.class_name) for row in part_rows)
+            for name, label, box, _ in part_rows:
+                writer.writerow((name, label, *(box or NO_BOX), annotations.classes[label - 1]))
     (folder / "classes.txt").write_text("\n".join(annotations.classes) + "\n", encoding="utf-8")
 
 
@@ -139,36 +136,29 @@ def _check(prepared: Path, source: Path) -> tuple[str, ...]:
         cars = stanford_cars(data_path=str(prepared))
     except DataError as error:
         raise DataError(str(error).replace(f"{prepared}{os.sep}", "").replace(str(prepared), str(source))) from None
-    images = [Path(str(path)) for part in (cars.train, cars.test) for path in part.images]
+    images = [*cars.train.images, *cars.test.images]
     if bad := bad_images(images):
         bad = [line.removeprefix(f"{prepared}{os.sep}") for line in bad]
         raise DataError(f"{source}: {len(bad):,} of {len(images):,} images cannot be used:\n{listing(bad)}")
     return cars.notes
 
 
-def _files(folder: Path) -> list[str]:
-    """Return the names of all files but the manifest, as they stand in it."""
-    names = [path.name for path in list_folder(folder) if path.is_file() and path.name != MANIFEST]
-    names += [f"{path.name}/{file.name}" for path in list_folder(folder) if path.is_dir() for file in list_folder(path)]
-    return names
-
-
-def _write_manifest(folder: Path, layout: str, partial: bool, counts: dict[str, int]) -> None:
-    """Write the layout, the counts and the sha256 of every file."""
-    names = _files(folder)
-    with progress(len(names), "hashing", unit="file") as bar:
-        sums = {}
-        for name in names:
-            sums[name] = checksum(folder / name, "sha256")
+def _hashes(folder: Path, label: str) -> dict[str, str]:
+    """Return name -> SHA-256 of all files but the manifest."""
+    entries = [path for path in list_folder(folder) if path.name != MANIFEST]
+    files = [path for entry in entries for path in (list_folder(entry) if entry.is_dir() else [entry])]
+    sums = {}
+    with progress(len(files), label, unit="file") as bar:
+        for path in files:
+            sums[path.relative_to(folder).as_posix()] = checksum(path, "sha256")
             bar.update()
-    manifest = {
-        "data_set": "stanford_cars",
-        "layout": layout,
-        "partial": partial,
-        "counts": {**counts, "classes": NUM_CLASSES},
-        "sha256": sums,
-    }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return sums
+
+
+def _write_manifest(folder: Path, done: Prepared) -> None:
+    facts = {"data_set": "stanford_cars", "layout": done.layout, "partial": done.partial}
+    facts |= {"counts": {**done.counts, "classes": NUM_CLASSES}, "sha256": _hashes(folder, "hashing")}
+    (folder / MANIFEST).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def _verify(dest: Path, allow_partial: bool, say: Say) -> Prepared:
@@ -194,14 +184,10 @@ def _verify(dest: Path, allow_partial: bool, say: Say) -> Prepared:
         extent = f"{counts['train']:,} + {counts['test']:,}"
         raise DataError(f"{dest}: holds a sample of {extent} images; remove it to prepare the full set")
     say(f"{dest}: prepared before; verifying it")
-    present = set(_files(dest))
+    present = _hashes(dest, "verifying")
     problems = [f"{name}: missing" for name in sums if name not in present]
-    problems += [f"{name}: not in the manifest" for name in sorted(present - set(sums))]
-    with progress(len(sums), "verifying", unit="file") as bar:
-        for name, expected in sums.items():
-            if name in present and checksum(dest / name, "sha256") != expected:
-                problems.append(f"{name}: changed")
-            bar.update()
+    problems += [f"{name}: not in the manifest" for name in sorted(present.keys() - sums)]
+    problems += [f"{name}: changed" for name in sums if name in present and present[name] != sums[name]]
     if problems:
         raise DataError(
             f"{dest}: {len(problems):,} files are not as they were written:\n{listing(problems)}\n"

@@ -22,13 +22,7 @@ Say = Callable[[str], object]
 
 
 class Annotations(NamedTuple):
-    """The annotations and images of a layout.
-
-    Args:
-        classes: the 196 names in the devkit's order.
-        rows: by part, each image under the name that it gets; whether it is there is still to be checked.
-        images: by part, name -> the image file that is there.
-    """
+    """The 196 classes in the devkit's order; by part the annotations, and name -> file of the images that are there."""
 
     classes: list[str]
     rows: dict[str, list[Row]]
@@ -36,7 +30,7 @@ class Annotations(NamedTuple):
 
 
 class Source(NamedTuple):
-    """The user's folder.
+    """The user's folder, unpacked or not.
 
     Args:
         folder: where the files of a layout lie.
@@ -52,11 +46,9 @@ class Source(NamedTuple):
 
     def find(self, *names: str, place: Path | None = None) -> Path | None:
         """Find the first of some names, a file, a folder or the archive of a folder, in the folder or another place."""
-        for name in names:
-            for ending in ("",) if Path(name).suffix else ARCHIVE_ENDINGS:
-                if (path := (place or self.folder) / (name + ending)).exists():
-                    return path
-        return None
+        endings = {name: ("",) if Path(name).suffix else ARCHIVE_ENDINGS for name in names}
+        paths = ((place or self.folder) / (name + ending) for name in names for ending in endings[name])
+        return next((path for path in paths if path.exists()), None)
 
     def need(self, *names: str, place: Path | None = None) -> Path:
         """Find as `find`. Raises: DataError saying what is expected."""
@@ -78,21 +70,19 @@ class Source(NamedTuple):
         return without_single_levels(path)
 
     def devkit_classes(self, devkit: Path) -> list[str]:
-        """Return the class names of a devkit, in its order."""
-        mat = self.need("cars_meta.mat", place=devkit)
-        return [str(name).strip() for name in read_matlab(mat, "class_names")["class_names"]]
+        """Return the class names of an unpacked devkit, in its order."""
+        return class_names(self.need("cars_meta.mat", place=devkit))
 
     def classes(self) -> list[str]:
         """Return the class names of the devkit beside other files, or, without one, those it was published with."""
         devkit = self.find("devkit", "car_devkit")
-        if devkit is None:
-            self.say("class names in the devkit's order: as published")
-            return PUBLISHED_NAMES.read_text(encoding="utf-8").splitlines()
-        self.say(f"class names in the devkit's order: from {devkit.name}")
-        return check_classes(devkit, self.devkit_classes(self.open(devkit)))
+        self.say(f"class names in the devkit's order: {f'from {devkit.name}' if devkit else 'as published'}")
+        if devkit:
+            return self.devkit_classes(self.open(devkit))
+        return PUBLISHED_NAMES.read_text(encoding="utf-8").splitlines()
 
-    def class_folders(self, folder: Path, classes: Sequence[str]) -> dict[str, tuple[int, Path]]:
-        """Return name -> 1-based label and file of the images in folders named after classes, sorted by name.
+    def class_folders(self, folder: Path, classes: Sequence[str]) -> tuple[list[Row], dict[str, Path]]:
+        """Return rows without boxes, and name -> file, of the images in folders named after classes, sorted by name.
 
         Names that occur in several folders get their label before them.
 
@@ -102,14 +92,17 @@ class Source(NamedTuple):
         for outer in (path for path in list_folder(content) if path.is_dir()):
             for place in (outer, *(path for path in list_folder(outer) if path.is_dir())):  # a slash makes a folder
                 if images := images_in(place):
-                    by_class[place.relative_to(content).as_posix()] = list(images.values())
+                    by_class[place.relative_to(content).as_posix()] = images
         if not by_class:
             raise DataError(f"{folder}: holds no folders of images, one a class")
         label_of = labels_of(folder.name, by_class, classes, self.say)
-        files = [(label_of[name], path) for name, paths in by_class.items() for path in paths]
-        counts = Counter(path.name for _, path in files)
-        names = [path.name if counts[path.name] == 1 else f"{label:03d}_{path.name}" for label, path in files]
-        return dict(sorted(zip(names, files, strict=True)))
+        counts = Counter(name for images in by_class.values() for name in images)
+        files = {
+            (name if counts[name] == 1 else f"{label_of[held_by]:03d}_{name}", label_of[held_by]): path
+            for held_by, images in by_class.items()
+            for name, path in images.items()
+        }
+        return [Row(*key) for key in sorted(files)], {name: files[name, label] for name, label in sorted(files)}
 
 
 def without_single_levels(path: Path) -> Path:
@@ -127,9 +120,11 @@ def images_in(folder: Path) -> dict[str, Path]:
     return {path.name: path for path in list_folder(folder) if is_image_name(path)}
 
 
-def check_classes(where: Path, classes: list[str]) -> list[str]:
+def class_names(mat: Path) -> list[str]:
+    """Return the class names in a .mat file. Raises: DataError unless they are 196."""
+    classes = [str(name).strip() for name in read_matlab(mat, "class_names")["class_names"]]
     if len(classes) != NUM_CLASSES or len(set(classes)) != NUM_CLASSES:
-        raise DataError(f"{where}: expected {NUM_CLASSES} different class names, found {len(set(classes))}")
+        raise DataError(f"{mat}: expected {NUM_CLASSES} different class names, found {len(set(classes))}")
     return classes
 
 
@@ -149,11 +144,11 @@ def labels_of(where: object, names: Iterable[str], classes: Sequence[str], say: 
     """
     names = list(dict.fromkeys(names))
     label_of = {plain(name): label for label, name in enumerate(classes, start=1)}
-    if problems := [
+    if unknown := [
         f"{name!r} is no class{did_you_mean(name, classes)}" for name in names if plain(name) not in label_of
     ]:
         raise DataError(
-            f"{where}: class names that are not Stanford Cars':\n{listing(problems)}\nRename them to the class meant."
+            f"{where}: class names that are not Stanford Cars':\n{listing(unknown)}\nRename them to the class meant."
         )
     labels = {name: label_of[plain(name)] for name in names}
     counts = Counter(labels.values())

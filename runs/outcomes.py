@@ -1,11 +1,12 @@
-"""Predictions that are texts."""
+"""How test predictions are stored and drawn, for class labels and for texts."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,6 @@ from losses.base import ClassificationLoss
 from losses.ctc import text_costs
 from runs.confusions import plot_confusion, plot_places
 from runs.folder import RunFolder
-from runs.outcomes import Guess
 from runs.records import write_csv
 from utils.types import REJECTED, Sequences
 
@@ -27,7 +27,58 @@ Pairs = list[tuple[int, int, int]]
 """Place in the text, counted from 0, its character and what is read for it; REJECTED on either side is nothing."""
 
 
-class _Texts:
+class Guess(NamedTuple):
+    """A prediction for one image.
+
+    Args: name: None if it is none of the classes. likeliest: names with their probabilities, the likeliest first.
+    """
+
+    name: str | None
+    likeliest: tuple[tuple[str, float], ...]
+
+
+class Classes:
+    """Predictions that are classes.
+
+    Args:
+        outputs: of the test, in the order of the data set: index, target, prediction and scores, N rows each.
+        classes: K names.
+    """
+
+    def columns(
+        self, loss: ClassificationLoss, outputs: dict[str, Tensor], classes: tuple[str, ...]
+    ) -> dict[str, pa.Array]:
+        """Return the columns of predictions.parquet beside the index: the scores, of which all else follows, too."""
+        scores = outputs["scores"]
+        probabilities = loss.log_probabilities(scores).exp()
+        return {
+            "target": pa.array(outputs["target"].numpy()),
+            "prediction": pa.array(outputs["prediction"].numpy()),
+            "probability": pa.array(probabilities.max(dim=-1).values.float().numpy()),
+            "scores": pa.FixedSizeListArray.from_arrays(pa.array(scores.float().flatten().numpy()), scores.shape[-1]),
+        }
+
+    def guesses(self, loss: ClassificationLoss, scores: Tensor, classes: tuple[str, ...], top: int) -> list[Guess]:
+        """Return the predictions for B images, each with up to `top` of the likeliest readings."""
+        probabilities = loss.log_probabilities(scores).double().exp()
+        order = probabilities.argsort(dim=1, descending=True, stable=True)[:, :top]
+        columns = (loss.predict(scores).tolist(), order.tolist(), probabilities.gather(1, order).tolist())
+        return [
+            Guess(
+                None if label == REJECTED else classes[label],
+                tuple((classes[k], value) for k, value in zip(likeliest, values, strict=True)),
+            )
+            for label, likeliest, values in zip(*columns, strict=True)
+        ]
+
+    def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:
+        targets, predictions = outputs["target"].numpy(), outputs["prediction"].numpy()
+        plot_confusion(targets, predictions, classes, folder.picture("confusion"))
+
+
+class Texts(Classes):
+    """Predictions that are texts."""
+
     def columns(
         self, loss: ClassificationLoss, outputs: dict[str, Tensor], classes: tuple[str, ...]
     ) -> dict[str, pa.Array]:
@@ -59,12 +110,22 @@ class _Texts:
         written = np.array([pair for pair in pairs if pair[1] != REJECTED]).reshape(-1, 3)
         plot_confusion(written[:, 1], written[:, 2], classes, folder.picture("confusion"), nothing="not read")
         plot_places(pairs, classes, folder.picture("places"))
-        write_csv(folder.confusions, list(_rows(pairs, classes)))
+        names = (*classes, "")  # REJECTED is -1, the last
+        counts = sorted(Counter(pairs).items(), key=lambda item: (item[0][0], -item[1]))
+        rows = [
+            {"place": place + 1, "character": names[character], "read": names[read], "count": count}
+            for (place, character, read), count in counts
+        ]
+        write_csv(folder.confusions, rows)
+
+
+OUTCOMES = {"image": Classes(), "sequence": Texts()}
+"""By the kind of the data."""
 
 
 def character_pairs(targets: np.ndarray, predictions: np.ndarray) -> Pairs:
     """Return what is read for what in all texts. Shapes: targets [N, L], predictions [N, T], REJECTED behind each."""
-    texts = zip(*(map(_without_padding, rows) for rows in (targets, predictions)), strict=True)
+    texts = zip(*([row[row != REJECTED].tolist() for row in rows] for rows in (targets, predictions)), strict=True)
     return [pair for target, prediction in texts for pair in align(target, prediction)]
 
 
@@ -79,17 +140,3 @@ def align(target: Sequence[int], prediction: Sequence[int]) -> Pairs:
             read = prediction[read_start + shift] if read_start + shift < read_end else REJECTED
             pairs.append((min(start + shift, len(target) - 1), character, read))
     return pairs
-
-
-def _without_padding(row: np.ndarray) -> list[int]:
-    return row[row != REJECTED].tolist()
-
-
-def _rows(pairs: Pairs, classes: tuple[str, ...]) -> Iterator[dict[str, object]]:
-    """Yield what is taken for what at each place, right readings too, the most frequent first."""
-    names = (*classes, "")  # REJECTED is -1, the last
-    for (place, character, read), count in sorted(Counter(pairs).items(), key=lambda item: (item[0][0], -item[1])):
-        yield {"place": place + 1, "character": names[character], "read": names[read], "count": count}
-
-
-TEXTS = _Texts()

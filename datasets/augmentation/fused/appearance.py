@@ -1,4 +1,4 @@
-"""Torchvision's colour transforms: their random draws, as affine maps of a pixel's red, green and blue."""
+"""Torchvision's colour transforms and blur: what they draw, as maps of colours and weights of neighbours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision import transforms
 
-from datasets.augmentation.fused.operation import Parameters, between, whole
+from datasets.augmentation.fused.operation import NotFusable, Parameters, Size, between, whole
 
 GRAY = (0.299, 0.587, 0.114)
 YIQ = torch.tensor([GRAY, (0.596, -0.274, -0.321), (0.211, -0.523, 0.311)], dtype=torch.float64)
@@ -63,15 +63,11 @@ class Jitter(Colour):
         self.needs_mean = transform.contrast is not None
 
     def parameters(self, uniform: np.ndarray) -> Parameters:
-        jitter, none = self.transform, np.ones(len(uniform))
-        factors = {
-            name: none if interval is None else between(uniform[:, place], *interval)
-            for place, (name, interval) in enumerate(
-                (("brightness", jitter.brightness), ("contrast", jitter.contrast), ("saturation", jitter.saturation)), 1
-            )
-        }
-        hue = 0 * none if jitter.hue is None else between(uniform[:, 4], *jitter.hue)
-        return {"order": ORDERS[whole(uniform[:, 0], len(ORDERS))], "hue": hue, **factors}
+        drawn = {"order": ORDERS[whole(uniform[:, 0], len(ORDERS))]}
+        for place, name in enumerate(("brightness", "contrast", "saturation", "hue"), start=1):
+            interval = getattr(self.transform, name) or ((0.0, 0.0) if name == "hue" else (1.0, 1.0))
+            drawn[name] = between(uniform[:, place], *interval)
+        return drawn
 
     def then(self, before: Tensor, drawn: dict[str, Tensor], mean: Tensor) -> Tensor:
         number = len(mean)
@@ -107,25 +103,19 @@ def _hue_rotations(turns: Tensor) -> Tensor:
 class Gray(Colour):
     """Grayscale, RandomGrayscale."""
 
+    matrix = ((*GRAY, 0), (*GRAY, 0), (*GRAY, 0), (0, 0, 0, 1))
+
     def parameters(self, uniform: np.ndarray) -> Parameters:
         return {"applied": uniform[:, 0] < getattr(self.transform, "p", 1.0)}
 
     def then(self, before: Tensor, drawn: dict[str, Tensor], mean: Tensor) -> Tensor:
-        gray = torch.eye(4, dtype=before.dtype, device=before.device)
-        gray[:3, :3] = before.new_tensor(GRAY)
-        return torch.where(drawn["applied"].bool()[:, None, None], gray @ before, before)
+        return torch.where(drawn["applied"].bool()[:, None, None], before.new_tensor(self.matrix) @ before, before)
 
 
-class Inversion(Colour):
+class Inversion(Gray):
     """RandomInvert."""
 
-    def parameters(self, uniform: np.ndarray) -> Parameters:
-        return {"applied": uniform[:, 0] < self.transform.p}
-
-    def then(self, before: Tensor, drawn: dict[str, Tensor], mean: Tensor) -> Tensor:
-        inversion = torch.diag(before.new_tensor((-1.0, -1.0, -1.0, 1.0)))
-        inversion[:3, 3] = 255
-        return torch.where(drawn["applied"].bool()[:, None, None], inversion @ before, before)
+    matrix = ((-1, 0, 0, 255), (0, -1, 0, 255), (0, 0, -1, 255), (0, 0, 0, 1))
 
 
 COLOURS: dict[type, Callable[[Any], Colour]] = {
@@ -134,3 +124,50 @@ COLOURS: dict[type, Callable[[Any], Colour]] = {
     transforms.RandomGrayscale: Gray,
     transforms.RandomInvert: Inversion,
 }
+
+
+LEAST_WEIGHT = 1e-6
+"""Of a neighbour; beneath it a bright one would add less than a thousandth of a level, and is left out."""
+
+
+class Blur:
+    """GaussianBlur: a mean along x, then along y, of what lies around a pixel, mirrored about the outermost ones.
+
+    Args:
+        transform: torchvision's, which holds the parameters.
+        size: of the images.
+
+    Attributes:
+        number: of random numbers that it needs for a sample.
+
+    Raises: NotFusable.
+    """
+
+    number = 1
+
+    def __init__(self, transform: Any, size: Size) -> None:
+        self.transform = transform
+        self.taps: tuple[int, int] = tuple(transform.kernel_size)  # along x, along y
+        if any(taps // 2 >= side for taps, side in zip(self.taps, reversed(size), strict=True)):
+            raise NotFusable(f"the image of {size[0]}x{size[1]} is too small for the kernel")
+
+    def parameters(self, uniform: np.ndarray) -> Parameters:
+        """Return what is drawn, as torchvision's function takes it. Shapes: [M, 1] -> [M]."""
+        return {"sigma": between(uniform[:, 0], *self.transform.sigma)}
+
+    def weights(self, drawn: Parameters) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weights along x and along y, which sum to 1. Shapes: [M] -> [M, taps along x], [M, along y]."""
+        along_x, along_y = (_gaussian(taps, drawn["sigma"]) for taps in self.taps)
+        return along_x, along_y
+
+
+def _gaussian(taps: int, sigma: np.ndarray) -> np.ndarray:
+    """Shapes: [M] -> [M, taps]."""
+    steps = np.arange(taps) - taps // 2
+    weights = np.exp(-0.5 * (steps / sigma[:, None]) ** 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    weights[weights < LEAST_WEIGHT] = 0
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+BLURS: dict[type, Callable[[Any, Size], Blur]] = {transforms.GaussianBlur: Blur}
