@@ -57,9 +57,11 @@ DATASETS = {
 
 TRANSFORMS = {
     "AlternatingFlip": Entry(
-        "datasets.augmentation.alternating_flip:AlternatingFlip", "mirrored in every other epoch (Jordan 2024)"
+        "datasets.augmentation.transforms:AlternatingFlip", "mirrored in every other epoch (Jordan 2024)"
     ),
-    "CutOut": Entry("datasets.augmentation.cutout:CutOut", "one square set to 0 after normalisation (DeVries 2017)"),
+    "CutOut": Entry(
+        "datasets.augmentation.transforms:CutOut", "one square set to 0 after normalisation (DeVries 2017)"
+    ),
 }
 """Transforms of our own; all others are torchvision's."""
 TENSORS_ONLY = ("CutOut",)

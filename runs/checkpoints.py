@@ -151,9 +151,7 @@ def _tallied(module: nn.Module) -> set[str]:
 def load_weights_of(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Give a module a state as `weights_of` returns it.
 
-    Args:
-        path: where it was read.
-
+    Args: path: where it was read.
     Raises: ConfigError for tensors that are missing, unknown or not finite; RuntimeError for those of another shape.
     """
     refuse_other_names(module, state, path, optional=_tallied(module))
@@ -223,9 +221,7 @@ def choose_checkpoint(last: Path, previous: Path, module: nn.Module | None = Non
 
     A kill while `last` is written leaves only `previous`, which then is the newest: nothing to report.
 
-    Args:
-        module: to be resumed.
-
+    Args: module: to be resumed.
     Raises: ConfigError for a checkpoint of another version, or whose tensors are not the module's.
     """
     damages = []

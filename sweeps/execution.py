@@ -170,7 +170,7 @@ def run_side_by_side(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outc
             try:
                 fill()  # the first runs begin while the trackers open
                 shown.enter_context(shown_as_one(sweep, outcomes))
-                wait_for_save_point(patience=0)  # libraries lose exceptions: a signal becomes one below only
+                wait_for_save_point(patience=0)  # a signal waits for the loop: a library may swallow its exception
                 while at_work and not is_waiting():
                     for key, report in executor.reports():
                         if isinstance(report, Progress):

@@ -50,18 +50,40 @@ DRAWING = SimpleNamespace(on=False)
 """Whether runs draw their pictures, which takes longer than the training of a small network."""
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _fast_runs(_worker_cache: None, tmp_path_factory: pytest.TempPathFactory):
-    """Draw on demand only, and copy MLflow's empty database, which takes a second to create, from the first one."""
-    template = tmp_path_factory.mktemp("mlflow") / "empty.db"
+def hasten(patch: pytest.MonkeyPatch) -> None:
+    """Draw on demand only, and examine a network once, however often it is built: no result depends on either."""
 
     def on_demand(draw: Callable[..., None]) -> Callable[..., None]:
         return functools.wraps(draw)(lambda *args, **options: draw(*args, **options) if DRAWING.on else None)
 
+    def remembered(examine: Callable[..., Any]) -> Callable[..., Any]:
+        answers: dict[tuple[str, ...], Any] = {}
+
+        @functools.wraps(examine)
+        def answer(*arguments: Any) -> Any:
+            key = tuple(str(each) for each in arguments if not isinstance(each, Configuration))
+            if key not in answers:
+                answers[key] = examine(*arguments)
+            return answers[key]
+
+        return answer
+
+    for name, functions in {
+        "training.report": {"draw_results": on_demand, "draw_augmentations": on_demand},
+        "training.building": {"count_of_an_image": remembered},
+        "models.timm_models": {"contract_problem": remembered, "_drops": remembered},
+    }.items():
+        if module := sys.modules.get(name):
+            for function, wrapper in functions.items():
+                patch.setattr(module, function, wrapper(getattr(module, function)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fast_runs(_worker_cache: None, tmp_path_factory: pytest.TempPathFactory):
+    """Hasten all runs, and copy MLflow's empty database, which takes a second to create, from the first one."""
+    template = tmp_path_factory.mktemp("mlflow") / "empty.db"
     with pytest.MonkeyPatch.context() as patch:
-        if report := sys.modules.get("training.report"):
-            for name in ("draw_results", "draw_augmentations"):
-                patch.setattr(report, name, on_demand(getattr(report, name)))
+        hasten(patch)
         if "tracking.base" in sys.modules:
             from tracking import mlflow_store
 

@@ -30,7 +30,7 @@ from sweeps.execution import run_here
 from sweeps.jobs import Shard
 from sweeps.search import SearchJobs
 from sweeps.worker import train_cell
-from tests.training.resuming import Died, after_each_save, differences, hurry
+from tests.training.resuming import Died, after_each_save, differences
 from training import runner
 from utils.types import REJECTED, Sequences
 
@@ -190,9 +190,8 @@ def test_few_rows_hold_all_pairs_that_are_allowed() -> None:
 
 
 @pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out pictures; compile by tracing alone, which is where a compiled network's answers could differ."""
-    hurry(monkeypatch)
+def traced_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile by tracing alone, which is where a compiled network's answers could differ."""
     torch.compiler.reset()  # what other rows have compiled
     compile_network = Classifier.compile
     monkeypatch.setattr(Classifier, "compile", lambda self: compile_network(self, backend="eager"))

@@ -56,8 +56,11 @@ def _check_data_params(config: Configuration) -> None:
 
 
 def _check_loss(config: Configuration) -> None:
-    """Build the loss and check that it takes what the mixing gives."""
-    loss = build_loss(config.loss_function, None, **config.loss_params)
+    """Build the loss, for the classes of the data where their number matters, and check that it takes mixed labels."""
+    loss, count = build_loss(config.loss_function, None, **config.loss_params), known_num_classes(config)
+    fixed = {part.num_classes for part in loss.modules() if isinstance(part, ClassificationLoss)} - {None}
+    if count is not None and fixed - {count}:
+        build_loss(config.loss_function, Task(count, 1, nn.Linear(1, count)), **config.loss_params)
     if config.mixing is None:
         return
     names = mixing_in_words(config.mixing)
@@ -65,20 +68,6 @@ def _check_loss(config: Configuration) -> None:
         raise ConfigError(f"mixing: {config.loss_function} judges {loss.kind}s, {names} mixes images")
     if not loss.soft_targets:
         raise ConfigError(f"mixing: {config.loss_function} takes no soft labels, as {names} gives them")
-
-
-def _check_classes(config: Configuration) -> None:
-    """Build a loss that needs a fixed number of classes for those of the data, where their number is known."""
-    count = known_num_classes(config)
-    if count is None:
-        return
-    try:
-        loss = build_loss(config.loss_function, None, **config.loss_params)
-    except ConfigError:
-        return  # reported by `_check_loss`
-    fixed = {part.num_classes for part in loss.modules() if isinstance(part, ClassificationLoss)} - {None}
-    if fixed - {count}:
-        build_loss(config.loss_function, Task(count, 1, nn.Linear(1, count)), **config.loss_params)
 
 
 def _check_architecture(config: Configuration) -> None:
@@ -177,15 +166,12 @@ class ParameterCheck(NamedTuple):
 
 
 PARAMETER_CHECKS = (
-    ParameterCheck(
-        ("image_augmentations",), lambda config: build_transforms(config.image_augmentations, "image_augmentations")
-    ),
-    ParameterCheck(
-        ("tensor_augmentations",), lambda config: build_transforms(config.tensor_augmentations, "tensor_augmentations")
+    *(
+        ParameterCheck((key,), lambda config, key=key: build_transforms(getattr(config, key), key))
+        for key in ("image_augmentations", "tensor_augmentations")
     ),
     ParameterCheck(("dataset", "data_params"), _check_data_params),
-    ParameterCheck(("loss_function", "loss_params", "mixing"), _check_loss),
-    ParameterCheck(("dataset", "data_params", "classes", "loss_function", "loss_params"), _check_classes),
+    ParameterCheck(("loss_function", "loss_params", "mixing", "dataset", "data_params", "classes"), _check_loss),
     ParameterCheck(("architecture", "architecture_params"), _check_architecture),
     ParameterCheck(("architecture", "pretrained"), _check_pretrained),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),

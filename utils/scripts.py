@@ -41,21 +41,11 @@ def output_problems(outputs: Mapping[str, Path | None]) -> list[str]:
     by_file: dict[str, list[str]] = {}
     for option, path in paths.items():
         by_file.setdefault(os.path.realpath(path), []).append(option)
-    twice = [
-        f"{' and '.join(options)}: name one file, {paths[options[0]]}"
-        for options in by_file.values()
-        if len(options) > 1
-    ]
+    several = (options for options in by_file.values() if len(options) > 1)
+    twice = [f"{' and '.join(options)}: name one file, {paths[options[0]]}" for options in several]
     folders = [f"{option} {path}: is a folder, not a file" for option, path in paths.items() if path.is_dir()]
-    return (
-        twice
-        + folders
-        + [
-            f"{option} {path}: no such folder: {path.parent}"
-            for option, path in paths.items()
-            if not path.parent.is_dir()
-        ]
-    )
+    homeless = [(option, path) for option, path in paths.items() if not path.parent.is_dir()]
+    return twice + folders + [f"{option} {path}: no such folder: {path.parent}" for option, path in homeless]
 
 
 def show(text: str) -> None:

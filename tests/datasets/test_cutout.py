@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from datasets.augmentation.cutout import CutOut
-from datasets.augmentation.transforms import build_transforms
+from datasets.augmentation.transforms import CutOut, build_transforms
 from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.stream.image_stream import ImageStream

@@ -47,15 +47,13 @@ def test_image_label_and_box_meet_by_name(prepared: Path) -> None:
     assert data.train.boxes.tolist() == [[0, 0, 20, 16], [4, 3, 18, 12], [1, 1, 2, 2]]
     assert data.test.boxes is not None
     assert data.test.boxes.tolist() == [[2, 1, 10, 9]]
-
-
-def test_columns_are_matched_by_name(prepared: Path) -> None:
-    columns = ("", *reversed(COLUMNS), "comment")
+    assert data.notes == ("a sample: 3 + 1 of 8,144 + 8,041 images",)
+    columns = ("", *reversed(COLUMNS), "comment")  # columns are matched by name, too
     write_labels(prepared, "train", [(9, *reversed(row), "x") for row in ROWS["train"]], columns)
-    data = stanford_cars(data_path=str(prepared))
-    assert data.train.labels.tolist() == [2, 195, 0]
-    assert data.train.boxes is not None
-    assert data.train.boxes[1].tolist() == [4, 3, 18, 12]
+    again = stanford_cars(stanford_data_path=str(prepared))
+    assert again.train.labels.tolist() == [2, 195, 0]
+    assert str(again.train.boxes) == str(data.train.boxes)
+    assert len(stanford_cars(data_path=str(prepared), stanford_data_path="nowhere").train) == 3
 
 
 def test_196_classes_count_however_few_occur(prepared: Path) -> None:
@@ -65,15 +63,6 @@ def test_196_classes_count_however_few_occur(prepared: Path) -> None:
     names = [{1: "One", 3: "Three", 196: "Last"}.get(k, f"Car {k}") for k in range(1, 197)]
     (prepared / "classes.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
     assert stanford_cars(data_path=str(prepared)).classes == tuple(names)
-
-
-def test_data_path_wins_over_the_older_key(prepared: Path) -> None:
-    assert len(stanford_cars(data_path=str(prepared), stanford_data_path="nowhere").train) == 3
-    assert len(stanford_cars(stanford_data_path=str(prepared)).train) == 3
-
-
-def test_a_sample_says_so(prepared: Path) -> None:
-    assert stanford_cars(data_path=str(prepared)).notes == ("a sample of Stanford Cars: 3 + 1 of 8,144 + 8,041 images",)
 
 
 def test_a_box_that_reaches_outside_is_clipped_and_noted(prepared: Path) -> None:

@@ -18,8 +18,7 @@ from evaluation.glossary import as_markdown, glossary, meaning
 from evaluation.record import Conditions, Evaluated, Record, read_record, write_record
 from evaluation.subject import open_subject
 from losses import LOSSES
-from tests.evaluation.made_up_subject import LOSSES_OF_CLASSES, keep, make_subject, restore, scramble
-from training import runner
+from tests.evaluation.made_up_subject import LOSSES_OF_CLASSES, TEXTS, keep, make_subject, restore, scramble
 from training.checks import check_parameters
 from utils.lookup import load_entry
 from utils.types import ConfigError
@@ -75,12 +74,8 @@ def test_every_number_of_classes_has_a_meaning_and_is_read_back(quick):
         assert again.evaluated[name].conditions == at
 
 
-def test_every_number_of_texts_has_a_meaning(quick, monkeypatch):
-    monkeypatch.setattr("training.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("training.report.draw_augmentations", lambda *arguments: None)
-    changes = {"architecture": "lprnet_small", "loss_function": "ConnectionistTemporalLoss", "num_epochs": 1}
-    data = {"dataset": "made_up", "data_params": "{like: plates}", "image_size": "[24, 94]"}
-    subject = open_subject(runner.train(quick(**data, **changes, convert_to_grayscale="false"))[0].path)
+def test_every_number_of_texts_has_a_meaning(trained):
+    subject = open_subject(trained(**TEXTS).path)
     subject.output.mkdir()
     assert load_entry(EVALUATIONS["reading"])(subject, beams=2).words.keys() == glossary("reading").keys()
 
@@ -110,8 +105,8 @@ def test_declarations_are_read_without_importing_the_evaluation():
 
 @pytest.mark.parametrize("name", LOSSES_OF_CLASSES)
 def test_every_loss_is_evaluated(quick, name, monkeypatch):
-    for module in ("calibration", "stability", "figures"):
-        monkeypatch.setattr(f"evaluation.{module}.write_figure", lambda figure, path: path.touch())
+    for module in ("evaluation.calibration", "evaluation.stability", "runs.figures"):
+        monkeypatch.setattr(f"{module}.write_figure", lambda figure, path, **options: path.touch())
     few = load_entry(LOSSES[name]).num_classes or 4
     augmented = {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 20}}"}
     classes = ["3", "8", "0", "6"][:few]

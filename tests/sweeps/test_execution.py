@@ -295,12 +295,13 @@ def test_a_run_is_done_where_the_sweep_says_and_reports_what_another_attempt_may
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.chdir(ROOT)
     setup = Setup(sweep, True, str(tmp_path), {"CUDA_VISIBLE_DEVICES": "3"})
-    errors = [Interrupted("SIGTERM"), worker.Busy("held"), OSError("no disk"), RuntimeError("CUDA\nmore")]
+    held = worker.Busy(RunFolder(tmp_path))
+    errors = [Interrupted("SIGTERM"), held, OSError("no disk"), RuntimeError("CUDA\nmore")]
     ends = [work(setup, Job((0,)), seen.append) for _ in range(5)]
     assert ends == [
         Crash("RuntimeError: CUDA"),
         Crash("OSError: no disk"),
-        Crash("held"),
+        Crash(str(held)),
         Stopped(),
         Outcome("seed=0", "finished"),
     ]

@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from configuration.schema import Configuration
-from models import timm_models
 from runs.checkpoints import load_checkpoint
 from runs.folder import RunFolder
-from training import building, report, runner
+from training import runner
 from training.save_points import SavePoints
 
 Read = Callable[..., Configuration]
@@ -92,25 +91,6 @@ TIMES = ("seconds", "started", "images_per_second", "waiting_share")
 
 class Died(Exception):
     """Stands for a run's death where nothing can be cleaned up in time."""
-
-
-def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Save the time of drawing and of looking at the one network again, which no result depends on."""
-    for name in ("draw_augmentations", "draw_results"):
-        patch.setattr(report, name, lambda *args, **kwargs: None)
-    for module, name in ((timm_models, "_drops"), (timm_models, "contract_problem"), (building, "count_of_an_image")):
-        patch.setattr(module, name, _once(getattr(module, name)))
-
-
-def _once(function: Callable[..., Any]) -> Callable[..., Any]:
-    known: list[Any] = []
-
-    def call(*args: Any) -> Any:
-        if not known:
-            known.append(function(*args))
-        return known[0]
-
-    return call
 
 
 def after_each_save(patch: pytest.MonkeyPatch, then: Callable[[SavePoints], None]) -> None:

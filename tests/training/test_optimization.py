@@ -173,7 +173,7 @@ def test_the_first_of_several_schedules_keeps_the_momentum_of_the_optimizer():
     assert momenta == [0.5] * 15 + [0.95]
 
 
-def test_a_run_with_accumulated_batches_counts_the_steps_of_the_optimizer(quick, quiet_runs):
+def test_a_run_with_accumulated_batches_counts_the_steps_of_the_optimizer(quick):
     parts = "[{CosineWarmupRestarts: {period: 2, warmup_epochs: 0}}, {OneCycleLR: {max_lr: 0.3}}]"
     changes = {"optimizer_params.lr": "0.1", "batch_size": "300", "accumulate_batches": "2", "num_epochs": "5"}
     schedule = {"lr_scheduler": "SequentialLR", "lr_scheduler_params": f"{{schedulers: {parts}, milestones: [2]}}"}

@@ -76,7 +76,7 @@ def test_a_result_at_chance_is_remarked_and_one_above_is_not(caplog):
     assert "no better than always answering the most frequent class (75.00 %)" in caplog.text
 
 
-def test_a_run_hands_on_the_accuracy_of_its_test(quick, monkeypatch, quiet_runs):
+def test_a_run_hands_on_the_accuracy_of_its_test(quick, monkeypatch):
     seen = []
     monkeypatch.setattr("training.finishing.warn_after_test", lambda *each: seen.append(each))
     _, summary = runner.train(quick(num_epochs=1))
@@ -111,10 +111,11 @@ def test_gray_images_for_a_network_of_colour_are_named_and_the_tensors_counted(q
     assert f"loaded {count} of {count} tensors from {lite}" in said
 
 
-def test_weights_of_a_run_bring_the_run_s_normalisation(quick, quiet_runs):
+def test_weights_of_a_run_bring_the_run_s_normalisation(quick, trained):
     own = "{mean: [0.2], std: [0.7]}"
-    folder, _ = runner.train(quick(num_epochs=1, normalization_params_grayscale=own))
-    config = quick(num_epochs=1, weights_path=folder.best, seed=1)
+    few = {"classes": "[0,1]", "num_epochs": 1}
+    folder = trained(**few, normalization_params_grayscale=own)
+    config = quick(**few, weights_path=folder.best, seed=1)
     assert with_own_normalization(config).normalization == Normalization([0.2], [0.7])
     second, _ = runner.train(config)
     preprocessing = open_subject(second.path).part.stream.preprocessing

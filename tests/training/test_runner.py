@@ -538,7 +538,7 @@ def test_a_bug_in_an_augmentation_of_ours_is_not_blamed_on_its_parameters(quick,
         return self.gama
 
     monkeypatch.setattr("datasets.augmentation.fused.chain.FusedChain.on_cpu", buggy)
-    monkeypatch.setattr("datasets.augmentation.cutout.CutOut.__call__", buggy)
+    monkeypatch.setattr("datasets.augmentation.transforms.CutOut.__call__", buggy)
     with pytest.raises(AttributeError, match="has no attribute 'gama'"):
         building.prepare(quick(augment_tensors="true", tensor_augmentations="{CutOut: {}}", augment_backend=backend))
 

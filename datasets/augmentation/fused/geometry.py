@@ -10,9 +10,9 @@ import numpy as np
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from datasets.augmentation.alternating_flip import AlternatingFlip
 from datasets.augmentation.fused.operation import Border, NotFusable, Parameters, Size, between, whole
 from datasets.augmentation.fused.rectangles import TRIES, draw_crops
+from datasets.augmentation.transforms import AlternatingFlip
 
 LARGEST_REDUCTION = 1.5
 """Beyond it a warp, which reads a few pixels around a place, would skip some."""
