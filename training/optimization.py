@@ -17,7 +17,7 @@ from runs.names import TIMM_FIRST
 from training import schedules
 from training.names import NAME_CHECKS
 from utils.lookup import did_you_mean, parameter_problems, refusals
-from utils.types import ConfigError
+from utils.types import ConfigError, first_few
 
 EVERY_STEP = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
 OUTER = ("SequentialLR", "ChainedScheduler")
@@ -51,6 +51,8 @@ def build_optimizer(
 
 REST = ""
 """Name of the parameters that no group takes."""
+NAMED = 12
+"""Parameters that a message names."""
 
 
 def assign(weights: Mapping[str, nn.Parameter], groups: Mapping[str, OptimizerGroup]) -> dict[str, list[nn.Parameter]]:
@@ -62,7 +64,7 @@ def assign(weights: Mapping[str, nn.Parameter], groups: Mapping[str, OptimizerGr
     for name, weight in weights.items():
         takers = (taker for taker, group in groups.items() if any(fnmatchcase(name, each) for each in patterns(group)))
         assigned[next(takers, REST)].append(weight)
-    text = f"match no parameter that is not in a group above; there are {', '.join(weights)}"
+    text = f"match no parameter that is not in a group above; there are {first_few(weights, NAMED)}"
     if empty := [name for name in groups if not assigned[name]]:
         raise ConfigError("\n".join(f"optimizer_groups.{name}.params: {text}" for name in empty))
     return assigned
@@ -80,9 +82,10 @@ def build_optimizers(config: Configuration, assigned: Mapping[str, Sequence[nn.P
     if not config.optimizer_groups and config.lookahead is None:
         return build_optimizer(config.optimizer, assigned[REST], **config.optimizer_params)
     parts, problems, groups = [], [], config.optimizer_groups
-    ends = [groups[name].epochs if name else None for name, parameters in assigned.items() if parameters]
-    if None not in ends and (end := max(ends, default=0)) < config.num_epochs:
-        problems.append(f"optimizer_groups: no parameter trains after epoch {end} of {config.num_epochs}")
+    trained = [groups.get(name) for name, parameters in assigned.items() if parameters]
+    last = max(config.num_epochs if group is None else group.epochs or config.num_epochs for group in trained)
+    if last < config.num_epochs:
+        problems.append(f"optimizer_groups: no parameter trains after epoch {last} of {config.num_epochs}")
     for name, parameters in assigned.items():
         group, key, optimizer, params = groups.get(name), "optimizer", config.optimizer, {}
         if group is not None:
@@ -206,10 +209,12 @@ def try_out(schedule: dict[str, Any] | None, optimizer: Optimizer) -> None:
 
 
 def _try_step(key: str, stepped: Any, *args: Any) -> None:
+    kinds = [type(part) for part in getattr(stepped, "parts", [stepped])]
     try:
         stepped.step(*args)
-    except refusals(type(stepped)) as error:
-        raise ConfigError(f"{key}: {type(stepped).__name__} rejects these parameters: {error}") from None
+    except tuple({refusal for kind in kinds for refusal in refusals(kind)}) as error:
+        names = ", ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(f"{key}: {names} rejects these parameters: {error}") from None
 
 
 def _constructor(name: str) -> Callable[..., LRScheduler]:

@@ -477,13 +477,19 @@ def test_groups_that_cannot_be_are_refused(quick, groups, text):
         grouped(quick, weights(), groups)
 
 
+def test_an_optimizer_that_needs_a_closure_is_refused_in_a_group(quick):
+    groups = "{head: {params: classifier.*, optimizer: LBFGS}}"
+    with pytest.raises(ConfigError, match=r"optimizer_params: AdamW, LBFGS rejects .* missing .* 'closure'"):
+        building.prepare(quick(optimizer_groups=groups))
+
+
 def test_mistakes_in_groups_have_their_places(quick):
     with pytest.raises(
         ConfigError, match=r"command line: optimizer_groups\.a\.parms: unknown key; did you mean 'params'"
     ):
         quick(optimizer_groups="{a: {parms: '*'}}")
     with pytest.raises(
-        ConfigError, match=r"command line: optimizer_groups\.a\.params: match no parameter .*classifier"
+        ConfigError, match=r"command line: optimizer_groups\.a\.params: match no parameter .*conv1\.0\.weight"
     ):
         building.prepare(quick(optimizer_groups="{a: {params: nothing.*}}"))
     with pytest.raises(ConfigError, match=r"command line: lookahead\.alpha_: unknown"):
