@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._pytree import tree_map
+from torchvision import transforms as T
 
 import evaluate
 import train
+from datasets.augmentation.fused.chain import FusedChain
+from datasets.stream.draws import Draws
 from losses import LOSSES, TORCH_LOSSES
 from runs.folder import RunFolder
 from tests.losses.cases import make, samples
@@ -53,6 +57,26 @@ def test_a_compiled_loss_gives_the_same(name):
     values = [loss(there(scores), there(target)) for loss in (plain, compiled)]
     torch.testing.assert_close(values[1], values[0], rtol=1e-4, atol=1e-5)
     torch.compiler.reset()
+
+
+def test_augmentation_on_the_gpu_gives_nearly_the_pixels_of_the_cpu(record_property):
+    """OpenCV rounds places to 1/32 pixel, so that one seed means the same images but for rounding."""
+    transforms = [
+        T.RandomHorizontalFlip(),
+        T.RandomAffine(degrees=25, translate=(0.1, 0.1), scale=(0.9, 1.1), shear=8),
+        T.ColorJitter(0.2, 0.2, 0.2, 0.1),
+    ]
+    smooth = np.add.outer(np.arange(48) * 3, np.arange(60) * 2)
+    images = np.stack([np.stack([smooth + n, smooth[::-1] + n, smooth[:, ::-1] + n], -1) for n in range(8)])
+    images = images.clip(0, 255).astype(np.uint8)
+    chain = FusedChain(transforms, (48, 60), 3)
+    drawn = chain.draw(Draws(0, 8), 0, np.arange(8), np.zeros(8, dtype=np.int64))
+    here = chain.on_cpu(images, drawn).float()
+    moved = chain.on_device(torch.from_numpy(images).permute(0, 3, 1, 2).to(DEVICE), drawn).cpu().float()
+    difference = (here - moved).abs()
+    record_property("largest difference of a pixel, of 255", float(difference.max()))
+    record_property("mean difference of a pixel, of 255", float(difference.mean()))
+    assert difference.mean() < 0.6
 
 
 @pytest.fixture
