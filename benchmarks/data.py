@@ -9,9 +9,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,20 +44,6 @@ SMALL_CHAIN = {"RandomHorizontalFlip": {}, "RandomCrop": {"size": 32, "padding":
 
 TORCHVISION = "torchvision v2 on PIL"
 LOADER, SMALL_LOADER = "torchvision v2 on PIL, two workers", "torchvision on PIL, CIFAR"
-BASELINE = {
-    "thesis": TORCHVISION,
-    "cached_fused": TORCHVISION,
-    "cached_fused_bilinear": TORCHVISION,
-    "jpeg_fused": TORCHVISION,
-    "cached_torchvision": TORCHVISION,
-    "loader_two_workers": LOADER,
-    "arrays_float32": SMALL_LOADER,
-    "arrays_uint8": SMALL_LOADER,
-}
-"""What each way is compared with."""
-
-Way = Callable[[], int]
-"""Makes some batches and returns how many images they held."""
 
 
 def photos(folder: Path, number: int) -> list[Path]:
@@ -117,47 +103,27 @@ class Usual(Dataset):
         return self.transform(opened), 0
 
 
-def usual_transform() -> Callable[[Image.Image], torch.Tensor]:
-    """Return the thesis's augmentation in torchvision's second version."""
-    chain = [getattr(v2, name)(**params) for name, params in CHAIN.items()]
-    numbers = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
-    return v2.Compose([v2.Resize([SIZE, SIZE]), *chain, *numbers])
-
-
-def epoch_of(loader: DataLoader) -> int:
-    """Take an epoch's batches from a loader; return how many images they held."""
-    return sum(len(batch[0]) for batch in loader)
-
-
 def ours(stream: ImageStream, batch_size: int, finished: bool = False, workers: int = 0) -> ResumableLoader:
     """Return the loader of a run, its batches as bytes or, finished, as normalised float32."""
-    batches = EpochBatches(len(stream), batch_size, seed=0)
     options: dict[str, Any] = {"num_workers": workers, "persistent_workers": workers > 0}
     options["collate_fn"] = stream.finish if finished else _as_it_is
-    return ResumableLoader(stream, batches, lambda: (0, 0), **options)
+    return ResumableLoader(stream, EpochBatches(len(stream), batch_size, seed=0), lambda: (0, 0), **options)
 
 
 def _as_it_is(loaded: Any) -> Any:
     return loaded
 
 
-def ways(folder: Path, quick: bool) -> dict[str, Way]:
-    """Return every way, ready to run."""
+def loaders(folder: Path, quick: bool) -> dict[str, tuple[DataLoader, str]]:
+    """Return every way as a loader, and what it is compared with: "" for what a user would take instead."""
     paths = photos(folder, BATCH if quick else 2 * BATCH)
     photographs = ImageTable(paths, np.zeros(len(paths), dtype=np.int64))
     preprocessing = Preprocessing((SIZE, SIZE), mean=MEAN, std=STD)
     arrays = np.random.default_rng(0).integers(0, 256, (20 * SMALL_BATCH, SMALL_SIZE, SMALL_SIZE, 3), dtype=np.uint8)
     small = ImageTable(arrays, np.zeros(len(arrays), dtype=np.int64))
-    small_preprocessing = Preprocessing(None, mean=MEAN, std=STD)
-    cache = cached_images(
-        functools.partial(preprocessing.load, photographs),
-        (len(paths), SIZE, SIZE, 3),
-        np.arange(len(paths)),
-        "benchmark",
-        where="disk",
-        limit_gb=1,
-        folder=folder / "cache",
-    )
+    load, shape = functools.partial(preprocessing.load, photographs), (len(paths), SIZE, SIZE, 3)
+    options: Any = {"where": "disk", "limit_gb": 1, "folder": folder / "cache"}
+    cache = cached_images(load, shape, np.arange(len(paths)), "benchmark", **options)
 
     def stream(backend: str, times: int, cached: bool = True, chain: dict = CHAIN) -> ImageStream:
         """Return a stream of which an epoch sees every photograph some times."""
@@ -166,58 +132,37 @@ def ways(folder: Path, quick: bool) -> dict[str, Way]:
         made.pixels = cache if cached else None
         return made
 
-    small_stream = ImageStream(small, range(len(arrays)), small_preprocessing, image_augmentations=SMALL_CHAIN)
+    small_stream = ImageStream(
+        small, range(len(arrays)), Preprocessing(None, mean=MEAN, std=STD), image_augmentations=SMALL_CHAIN
+    )
+    chain = [getattr(v2, name)(**params) for name, params in CHAIN.items()]
+    numbers = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+    usual = v2.Compose([v2.Resize([SIZE, SIZE]), *chain, *numbers])
     usual_small = v1.Compose(
         [v1.RandomHorizontalFlip(), v1.RandomCrop(32, padding=4), v1.ToTensor(), v1.Normalize(MEAN, STD)]
     )
     two = {"num_workers": 2, "persistent_workers": True, "shuffle": True}
     bilinear = CHAIN | {"RandomAffine": CHAIN["RandomAffine"] | {"interpolation": "bilinear"}}
-    loaders: dict[str, DataLoader] = {
-        TORCHVISION: DataLoader(Usual(paths, usual_transform()), BATCH, shuffle=True),
-        "thesis": DataLoader(Plain(paths), BATCH, shuffle=True),
-        "cached_fused": ours(stream("fused", 4), BATCH),
-        "cached_fused_bilinear": ours(stream("fused", 4, chain=bilinear), BATCH),
-        "jpeg_fused": ours(stream("fused", 2, cached=False), BATCH),
-        "cached_torchvision": ours(stream("torchvision", 1), BATCH),
-        LOADER: DataLoader(Usual(4 * paths, usual_transform()), BATCH, **two),
-        "loader_two_workers": ours(stream("fused", 32), BATCH, workers=2),
-        SMALL_LOADER: DataLoader(Usual(arrays[: 2 * SMALL_BATCH], usual_small), SMALL_BATCH, shuffle=True),
-        "arrays_float32": ours(small_stream, SMALL_BATCH, finished=True),
-        "arrays_uint8": ours(small_stream, SMALL_BATCH),
+    return {
+        TORCHVISION: (DataLoader(Usual(paths, usual), BATCH, shuffle=True), ""),
+        "thesis": (DataLoader(Plain(paths), BATCH, shuffle=True), TORCHVISION),
+        "cached_fused": (ours(stream("fused", 4), BATCH), TORCHVISION),
+        "cached_fused_bilinear": (ours(stream("fused", 4, chain=bilinear), BATCH), TORCHVISION),
+        "jpeg_fused": (ours(stream("fused", 2, cached=False), BATCH), TORCHVISION),
+        "cached_torchvision": (ours(stream("torchvision", 1), BATCH), TORCHVISION),
+        LOADER: (DataLoader(Usual(4 * paths, usual), BATCH, **two), ""),
+        "loader_two_workers": (ours(stream("fused", 32), BATCH, workers=2), LOADER),
+        SMALL_LOADER: (DataLoader(Usual(arrays[: 2 * SMALL_BATCH], usual_small), SMALL_BATCH, shuffle=True), ""),
+        "arrays_float32": (ours(small_stream, SMALL_BATCH, finished=True), SMALL_LOADER),
+        "arrays_uint8": (ours(small_stream, SMALL_BATCH), SMALL_LOADER),
     }
-    return {name: functools.partial(epoch_of, loader) for name, loader in loaders.items()}
 
 
-class Result(NamedTuple):
-    """Images a second, and the quartiles of the ratio to the way that is compared with."""
-
-    images: float
-    low: float
-    middle: float
-    high: float
-
-
-def images_per_second(name: str, way: Way) -> float:
+def images_per_second(loader: DataLoader) -> float:
     """Return the images of a second of one core; of a second of the clock where workers load them."""
-    clock = time.perf_counter if name in (LOADER, "loader_two_workers") else time.process_time
+    clock = time.perf_counter if loader.num_workers else time.process_time
     start = clock()
-    return way() / (clock() - start)
-
-
-def measure(all_ways: Mapping[str, Way], rounds: int) -> dict[str, Result]:
-    """Run every way in every round, one after the other; each is compared within its round."""
-    for way in all_ways.values():
-        way()
-    rates: dict[str, list[float]] = {name: [] for name in all_ways}
-    for _ in range(rounds):
-        for name, way in all_ways.items():
-            rates[name].append(images_per_second(name, way))
-    results = {}
-    for name, speeds in rates.items():
-        others = rates[BASELINE.get(name, name)]
-        ratios = [mine / other for mine, other in zip(speeds, others, strict=True)]
-        results[name] = Result(statistics.median(speeds), *statistics.quantiles(ratios, n=4))
-    return results
+    return sum(len(batch[0]) for batch in loader) / (clock() - start)
 
 
 def main() -> None:
@@ -228,21 +173,22 @@ def main() -> None:
     prepare()
     rounds = 3 if arguments.quick else 11
     with tempfile.TemporaryDirectory() as folder:
-        results = measure(ways(Path(folder), arguments.quick), rounds)
+        ways = loaders(Path(folder), arguments.quick)
+        measured = [{name: images_per_second(loader) for name, (loader, _) in ways.items()} for _ in range(rounds + 1)]
     print(f"Photographs of about 700x480 as JPEG, to {SIZE} px with the thesis's augmentation, batch {BATCH};")
     print(f"arrays of {SMALL_SIZE} px with flip and crop, batch {SMALL_BATCH}. Per core; with workers, per second.")
     print(environment("cpu") + ".")
     print(f"Ratio of images a second, median [quartiles] of {rounds} rounds, each beside what it is compared with.\n")
-    rows = {
-        name: [f"{result.images:,.0f}", f"{result.middle:.2f} [{result.low:.2f}, {result.high:.2f}]", BASELINE[name]]
-        if name in BASELINE
-        else [f"{result.images:,.0f}", "1", ""]
-        for name, result in results.items()
-    }
+    rows, medians = {}, {}
+    for name, (_, other) in ways.items():
+        speed = f"{statistics.median(rates[name] for rates in measured[1:]):,.0f}"  # the first round warms up
+        rows[name] = [speed, "1", ""]
+        if other:
+            low, middle, high = statistics.quantiles([rates[name] / rates[other] for rates in measured[1:]], n=4)
+            rows[name], medians[name] = [speed, f"{middle:.2f} [{low:.2f}, {high:.2f}]", other], round(middle, 3)
     print(table(("way", "images/s", "ratio", "compared with"), rows))
     if arguments.json:
-        ratios = {name: round(result.middle, 3) for name, result in results.items() if name in BASELINE}
-        arguments.json.write_text(json.dumps(ratios, indent=2) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(medians, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""Data sets, transforms and mixings by name. To add one: write its file, add its line to its table."""
+"""Data sets, transforms and mixings by name. To add one: write its file, add its line to its table.
+
+`sets` has a file for each data set, with all that only this set needs: CIFAR's pickles are read in sets/cifar.py.
+`readers` has what several share: images, archives, tables, downloads. `stream` says which images a step sees and in
+which order (stream/sampling.py), and `augmentation` what is done to them.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +61,7 @@ DATASETS = {
 }
 
 TRANSFORMS = {
-    "CutOut": Entry("datasets.augmentation.cutout:CutOut", "one square set to 0 after normalisation (DeVries 2017)")
+    "CutOut": Entry("datasets.augmentation.transforms:CutOut", "one square set to 0 after normalisation (DeVries 2017)")
 }
 """Transforms of our own; all others are torchvision's."""
 

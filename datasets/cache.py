@@ -179,7 +179,7 @@ def _missing(images: CachedImages, indices: np.ndarray) -> np.ndarray:
 
     def verify(group: np.ndarray) -> list[bool]:
         records = (images.records[index] for index in group)
-        return [record["checksum"] > 0 and record["checksum"] == _checksum(record["pixels"]) for record in records]
+        return [bool(0 < record["checksum"] == _checksum(record["pixels"])) for record in records]
 
     groups, intact = [indices[start : start + 64] for start in range(0, len(indices), 64)], []
     with progress(len(indices), "verifying") as bar, contextlib.closing(in_threads(verify, groups)) as verified:
@@ -204,7 +204,8 @@ def _fill(images: CachedImages, load: Callable[[int], np.ndarray], indices: np.n
         record["checksum"], record["pixels"] = _checksum(image), image
         return record.view(np.uint8).data
 
-    LOG.info("decoding %s images into %s (%s)", f"{len(indices):,}", images.path, _gb(len(indices) * kind.itemsize))
+    place = "memory" if images.path.is_relative_to("/proc") else images.path
+    LOG.info("decoding %s images into %s (%s)", f"{len(indices):,}", place, _gb(len(indices) * kind.itemsize))
     with (
         images.path.open("r+b", buffering=0) as file,
         progress(len(indices), "decoding") as bar,

@@ -19,7 +19,7 @@ from datasets.kept_images import keep_images
 from datasets.label_noise import training_labels
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import available_cores
-from datasets.readers.images import check_images, name_and_size
+from datasets.readers.images import check_images, name_and_size, quick_to_name
 from datasets.sequences import label_problems
 from datasets.stream.image_stream import ImageStream, Loaded
 from datasets.stream.loader import ResumableLoader, outlast_the_first_sigterm
@@ -41,8 +41,7 @@ class DataModule(pl.LightningDataModule):
     """The data of a run.
 
     Args:
-        config: the run's configuration.
-        data: the data set.
+        config, data: the run's configuration and data set.
         image_size: height and width of the images that the network sees.
         views: augmented replicas of each training image that the loss asks for.
         sampling: how the loss asks training images to be drawn, one of `SAMPLINGS`.
@@ -111,14 +110,9 @@ class DataModule(pl.LightningDataModule):
     def augmented_stream(self, backend: str | None = None, **chains: Any) -> ImageStream:
         """Return the training images with these chains, done by the configuration's backend or another."""
         config = self.config
+        options: Any = {"views": self.views, "seed": config.seed, "backend": backend or config.augment_backend}
         return ImageStream(
-            self.train_table,
-            self.train_rows,
-            Preprocessing.of(config, training=True),
-            views=self.views,
-            seed=config.seed,
-            backend=backend or config.augment_backend,
-            **chains,
+            self.train_table, self.train_rows, Preprocessing.of(config, training=True), **options, **chains
         )
 
     @cached_property
@@ -141,7 +135,7 @@ class DataModule(pl.LightningDataModule):
             if isinstance(table.images, np.ndarray):
                 digest.update(np.ascontiguousarray(table.images).tobytes())
             else:
-                digest.update("\n".join(map(name_and_size, table.images)).encode())
+                digest.update("\n".join(map(name_and_size, quick_to_name(table.images))).encode())
         return digest.hexdigest()
 
     def check(self) -> None:
@@ -210,16 +204,12 @@ class DataModule(pl.LightningDataModule):
         """
         there = device.type == "cpu"  # where batches are loaded
         moved = loaded if there else super().transfer_batch_to_device(loaded, device, dataloader_idx)
-        training = self.trainer is not None and self.trainer.training
-        testing = self.trainer is not None and self.trainer.testing
-        stream = self.train_stream if training else self.test_stream if testing else self.valid_stream
-        batch = stream.finish(moved, torch.channels_last if self.config.channels_last else torch.contiguous_format)
-        if self.trainer is not None:
-            batch = self.trainer.precision_plugin.convert_input(batch)
-        if not training:
-            return batch
-        assert self.trainer is not None
-        return self.mix(batch, loaded.index, *self._position(), self.trainer.global_rank)
+        memory_format = torch.channels_last if self.config.channels_last else torch.contiguous_format
+        if (trainer := self.trainer) is None:
+            return self.valid_stream.finish(moved, memory_format)
+        stream = self.train_stream if trainer.training else self.test_stream if trainer.testing else self.valid_stream
+        batch = trainer.precision_plugin.convert_input(stream.finish(moved, memory_format))
+        return self.mix(batch, loaded.index, *self._position(), trainer.global_rank) if trainer.training else batch
 
     def mix(self, batch: Batch, index: torch.Tensor, epoch: int, step: int, rank: int = 0) -> Batch:
         """Mix a training batch if the configuration says so.
@@ -264,7 +254,7 @@ class DataModule(pl.LightningDataModule):
             "num_workers": self.num_workers,
             "persistent_workers": self.num_workers > 0,
             "pin_memory": self._device_type() == "cuda",
-            "collate_fn": _as_it_is,  # a stream gives whole batches
+            "collate_fn": _whole,
             "worker_init_fn": outlast_the_first_sigterm,
         }
 
@@ -281,8 +271,8 @@ class DataModule(pl.LightningDataModule):
         return divmod(done, int(self.trainer.num_training_batches))
 
 
-def _as_it_is(loaded: Loaded) -> Loaded:
-    return loaded
+def _whole(loaded: Loaded) -> Loaded:
+    return loaded  # a stream gives whole batches
 
 
 def common_size(config: Configuration, data: DataSet) -> tuple[int, int]:
@@ -295,8 +285,8 @@ def common_size(config: Configuration, data: DataSet) -> tuple[int, int]:
     sizes = {table.size(row) for table in (data.train, data.test) for row in range(len(table))}
     cut = config.crop_to_bboxes and not config.erase_background and data.train.boxes is not None
     if len(sizes) > 1 or cut:
-        sizes_in_words = "are cut to their boxes" if cut else f"are of {len(sizes)} sizes"
-        raise ConfigError(f"image_size: the images {sizes_in_words}; give the [height, width] to resize them to")
+        differ = "are cut to their boxes" if cut else f"are of {len(sizes)} sizes"
+        raise ConfigError(f"image_size: the images {differ}; give the [height, width] to resize them to")
     return sizes.pop()
 
 

@@ -45,9 +45,9 @@ ONLY_WITH = {
 """Modules that count only where one of some keys is set."""
 AUGMENTATION = (
     "datasets.augmentation.transforms",
-    "datasets.augmentation.one_by_one",
     "datasets.augmentation.fused.chain",
     "datasets.augmentation.fused.operation",
+    "datasets.augmentation.fused.rectangles",
 )
 """Modules that count only where training images are augmented."""
 WITHOUT_INFLUENCE = (

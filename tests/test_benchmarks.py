@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 
@@ -13,8 +11,6 @@ from benchmarks.architectures import DEFAULT, KINDS, Result, report, twin_of
 from benchmarks.measuring import peak_bytes, table
 from losses import LOSSES
 from models import check_architecture_name
-
-QUICK = ["dataset=digits", "architecture=test_resnet", "num_epochs=1", "accelerator=cpu", "image_size=null"]
 
 
 def test_memory_is_what_is_held_at_once():
@@ -62,40 +58,31 @@ def test_memory_of_cross_entropy_is_three_score_tables():
     assert peak_bytes(train) == pytest.approx(3 * loss_benchmark.BATCH * 1000 * 4, rel=0.01)
 
 
-def run_accuracy(monkeypatch, tmp_path, *arguments: str) -> tuple[int, list[str]]:
-    """Run the script; return its exit status and the rows that it wrote."""
-    folders = [f"output_path={tmp_path}/output", f"logging_dir={tmp_path}/logs"]
-    table = tmp_path / "table.md"
-    monkeypatch.setattr(sys, "argv", ["accuracy.py", *QUICK, *folders, *arguments, "--write", str(table)])
-    return accuracy.main(), table.read_text(encoding="utf-8").splitlines()[4:]
+@pytest.fixture
+def quick(tmp_path) -> list[str]:
+    words = ["dataset=digits", "architecture=test_resnet", "accelerator=cpu", "image_size=null", "smoke=true"]
+    return [*words, f"output_path={tmp_path}/output", f"logging_dir={tmp_path}/logs"]
 
 
-def test_each_loss_gets_a_row_of_mean_and_spread(monkeypatch, tmp_path):
+@pytest.mark.usefixtures("plain_log", "quiet_runs")
+def test_each_loss_gets_its_mean_and_one_of_one_score_two_classes(quick, tmp_path, monkeypatch):
+    real, written = accuracy.train.main, tmp_path / "table.md"
+    monkeypatch.setattr(accuracy.train, "main", lambda words: real([*words, "--shard", "1/1"]))
     names = ["CrossEntropyLoss", "BinaryCrossEntropyLoss"]
-    status, rows = run_accuracy(monkeypatch, tmp_path, "--losses", *names, "--seeds", "0", "1")
-    assert status == 0
-    for name, line in zip(names, rows, strict=True):
-        loss, percent, n, cross_entropy, seconds = (cell.strip() for cell in line.strip("|").split("|"))
-        assert (loss, n) == (name, "2")
-        mean, spread = map(float, percent.split("±"))
-        assert 0 < mean <= 100 and spread >= 0  # noqa: PT018
-        assert float(cross_entropy) > 0
-        assert float(seconds) >= 0
+    assert accuracy.main([*quick, "--losses", *names, "--seeds", "0", "1", "--write", str(written)]) == 0
+    for name in names:
+        (line,) = [line for line in written.read_text().splitlines() if line.startswith(f"| {name} |")]
+        assert "(2)" in line
+    assert "num\\_classes: 2" in written.read_text()
 
 
-@pytest.mark.parametrize("seeds", [["0"], ["0", "1"]])
-def test_a_run_that_fails_is_told_and_makes_the_status_1(monkeypatch, tmp_path, seeds):
-    real = accuracy.runner.train
-
-    def train(config):
-        if config.seed == 0:
-            raise accuracy.TrainingError("the loss is nan")
-        return real(config)
-
-    monkeypatch.setattr(accuracy.runner, "train", train)
-    status, (line,) = run_accuracy(monkeypatch, tmp_path, "--losses", "FocalLoss", "--seeds", *seeds)
-    assert status == 1
-    assert "the loss is nan" in line
+@pytest.mark.parametrize(("trained", "compared", "status"), [(0, 0, 0), (1, 0, 1), (0, 1, 1), (2, None, 2)])
+def test_a_failure_makes_the_status_and_a_mistake_ends_it(quick, monkeypatch, trained, compared, status):
+    seen = []
+    monkeypatch.setattr(accuracy.train, "main", lambda words: trained)
+    monkeypatch.setattr(accuracy.compare, "main", lambda words: seen.append(words) or compared)
+    assert accuracy.main([*quick, "--losses", "FocalLoss"]) == status
+    assert len(seen) == (compared is not None)
 
 
 def test_a_network_is_timed_beside_its_twin_where_it_has_one():

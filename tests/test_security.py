@@ -399,6 +399,12 @@ def test_a_file_of_too_many_bytes_is_not_read(name: str, allowed: int, read: Cal
         read(tmp_path / name)
 
 
+def test_a_pipe_in_place_of_an_image_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match=r"pipe\.jpg: cannot be read: no regular file"):
+        open_image(tmp_path / "pipe.jpg")
+
+
 def photoshop() -> bytes:
     head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 3, 4, 4, 8, 3)
     return head + struct.pack(">III", 0, 0, 0) + struct.pack(">H", 0) + bytes(48)

@@ -77,7 +77,11 @@ def prepare(config: Configuration, sequel: Sequel = NOTHING) -> Preparation:
         raise config.error({(key,): text})
     warn_about_weights(resolved := with_own_normalization(config))
     with _located(config):
-        data_set = _build_data_set(config)
+        taken = keywords(load_entry(DATASETS[config.dataset]))
+        for key in DATA_KEYS:
+            if key not in taken and config.was_set(key) and key not in UNIVERSAL_KEYS:
+                LOG.warning("%s: %s has no effect on dataset: %s", config.place((key,)), key, config.dataset)
+        data_set = load_data_set(config)
     _refuse_metrics_without_sense(config, data_set)
     sequel.refuse(config, data_set.kind)
     data_set = dataclasses.replace(data_set, notes=(*data_set.notes, *audit(data_set)))
@@ -156,14 +160,6 @@ def _located(config: Configuration) -> Iterator[None]:
 def num_devices(config: Configuration) -> int:
     """Return how many devices share a batch; `auto` counts as one, since the machine is not asked before training."""
     return config.num_nodes * (config.devices if isinstance(config.devices, int) else 1)
-
-
-def _build_data_set(config: Configuration) -> DataSet:
-    taken = keywords(load_entry(DATASETS[config.dataset]))
-    for key in DATA_KEYS:
-        if key not in taken and config.was_set(key) and key not in UNIVERSAL_KEYS:
-            LOG.warning("%s: %s has no effect on dataset: %s", config.place((key,)), key, config.dataset)
-    return load_data_set(config)
 
 
 def _load_network(config: Configuration, num_classes: int, weights_path: str) -> nn.Module:

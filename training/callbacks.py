@@ -76,16 +76,27 @@ class FiniteLoss(Callback):
         if trainer.current_epoch == 0 and step == 0:  # before any step of the optimizer
             loss = trainer.lightning_module.loss
             raise TrainingError(
-                f"the loss is not finite in epoch 1, step 0 of {per_epoch}, at the weights that training starts from.\n"
+                f"the loss is not finite in epoch 1, step 1 of {per_epoch}, at the weights that training starts from.\n"
                 f"That is not the learning rate: look for log(0), a division by 0 or an overflow in "
                 f"{source_place(type(loss))}, for damaged pretrained weights, or try precision: 32-true."
             )
         raise TrainingError(
-            f"the loss is not finite in epoch {trainer.current_epoch + 1}, step {step} of {per_epoch} "
-            f"(step {trainer.current_epoch * per_epoch + step} of the run, counted from 0).\n"
-            "Try a smaller learning rate (optimizer_params.lr), gradient_clip_norm: 1.0, or precision: 32-true."
-            + (" The checkpoints of the epochs before are intact." if trainer.current_epoch else "")
+            f"the loss is not finite in epoch {trainer.current_epoch + 1}, step {step + 1} of {per_epoch} "
+            f"(step {trainer.current_epoch * per_epoch + step + 1} of the run).\n{_remedy(trainer)}"
         )
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop a run whose last step left weights that no training loss has been computed with."""
+        metrics: Any = pl_module.metrics
+        if not trainer.sanity_checking and trainer.state.fn == "fit" and math.isnan(metrics["valid/loss"]):
+            raise TrainingError(
+                f"the loss of the validation images is NaN after epoch {trainer.current_epoch + 1}.\n{_remedy(trainer)}"
+            )
+
+
+def _remedy(trainer: pl.Trainer) -> str:
+    remedy = "Try a smaller learning rate (optimizer_params.lr), gradient_clip_norm: 1.0, or precision: 32-true."
+    return remedy + (" The checkpoints of the epochs before are intact." if trainer.current_epoch else "")
 
 
 @dataclass

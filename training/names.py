@@ -23,10 +23,10 @@ UNUSABLE_TRANSFORMS = {
     "TenCrop": "it gives several images",
     "LinearTransformation": "it needs matrices",
     "Normalize": "normalize and normalization_params_rgb do it",
-    "ToTensor": "images are converted between image_augmentations and tensor_augmentations anyway",
-    "PILToTensor": "images are converted between image_augmentations and tensor_augmentations anyway",
-    "ToPILImage": "images are converted between image_augmentations and tensor_augmentations anyway",
-    "ConvertImageDtype": "images are converted between image_augmentations and tensor_augmentations anyway",
+    **dict.fromkeys(
+        ("ToTensor", "PILToTensor", "ToPILImage", "ConvertImageDtype"),
+        "images are converted between image_augmentations and tensor_augmentations anyway",
+    ),
 }
 TENSORS_ONLY = dict.fromkeys(TRANSFORMS, "it works on tensors: give it in tensor_augmentations")
 NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoAugmentPolicy", "InterpolationMode"}
@@ -62,7 +62,10 @@ def _without(names: Mapping[str, str], unusable: Iterable[str]) -> dict[str, str
 
 
 def _check(
-    kind: str, names: Callable[[], Iterable[str]], unusable: Mapping[str, str] | None = None
+    kind: str,
+    names: Callable[[], Iterable[str]],
+    unusable: Mapping[str, str] | None = None,
+    hint: str = "",
 ) -> Callable[[str], str | None]:
     """Return the function that tells what is wrong with a name of this kind."""
 
@@ -72,15 +75,9 @@ def _check(
             return None
         if unusable and name in unusable:
             return f"{name} cannot be used: {unusable[name]}"
-        return f"unknown {kind} {name!r}{did_you_mean(name, known_names)} (python train.py --list {kind}s)"
+        return f"unknown {kind} {name!r}{did_you_mean(name, known_names)}{hint or f' (python train.py --list {kind}s)'}"
 
     return check
-
-
-def _check_monitor(name: str) -> str | None:
-    if name in MONITORS:
-        return None
-    return f"unknown metric {name!r}{did_you_mean(name, MONITORS)}; one of {', '.join(MONITORS)}"
 
 
 NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
@@ -93,6 +90,6 @@ NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
     "tensor_augmentations": _check("transform", tensor_transforms, UNUSABLE_TRANSFORMS),
     "mixing": check_mixing_name,
     "trackers": _check("tracker", lambda: TRACKERS),
-    "monitor": _check_monitor,
+    "monitor": _check("metric", lambda: MONITORS, hint=f"; one of {', '.join(MONITORS)}"),
 }
 """Configuration key -> what is wrong with a name given there, or None."""

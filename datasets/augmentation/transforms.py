@@ -8,12 +8,19 @@ from enum import Enum
 from numbers import Real
 from typing import Any
 
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as tf
 
 from configuration.chains import steps
 from datasets import TRANSFORMS
+from datasets.preprocessing import Preprocessing
 from utils.lookup import did_you_mean, load_entry, parameter_problems, refusals
+from utils.seeding import derive_seed, seed_cpu
 from utils.types import ConfigError
 
 ENUMERATIONS: dict[str, type[Enum]] = {"interpolation": InterpolationMode, "policy": transforms.AutoAugmentPolicy}
@@ -159,3 +166,74 @@ RULES: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
     ),
 }
 """(transform or "", parameter) -> what it must be, in code and in words."""
+
+
+class CutOut:
+    """Sets one square of a normalised image to 0, the mean of the data.
+
+    The centre is uniform over the image, so the square may overhang the border and then covers less. RandomErasing is
+    another thing: its rectangle has a random area and form, lies inside the image and is filled before normalisation.
+
+    Args:
+        length: side of the square in pixels, >= 1. Paper: 16 on CIFAR-10, 8 on CIFAR-100.
+
+    Shapes: image [..., C, H, W], normalised -> a copy of the same.
+    Raises: ValueError if the length is below 1.
+    Source: DeVries and Taylor 2017, "Improved Regularization of Convolutional Neural Networks with Cutout",
+        arXiv:1708.04552.
+    Deviations: a square of odd length has this length; in the authors' code it is one pixel smaller.
+    """
+
+    after_normalization = True
+
+    def __init__(self, length: int = 16) -> None:
+        if length < 1:
+            raise ValueError(f"length must be >= 1, got {length}")
+        self.length = length
+
+    def __call__(self, image: Tensor) -> Tensor:
+        rows, columns = (self._interval(side) for side in image.shape[-2:])
+        image = image.clone()
+        image[..., rows, columns] = 0
+        return image
+
+    def _interval(self, side: int) -> slice:
+        start = int(torch.randint(side, ())) - self.length // 2
+        return slice(max(start, 0), start + self.length)
+
+
+class OneByOne:
+    """A chain as torchvision runs it, one transform at a time: on PIL images, tensors, and then normalised tensors.
+
+    Args:
+        image_chain, tensor_chain: the transforms. Those that work on normalised tensors, such as CutOut, come last,
+            wherever they stand.
+        preprocessing: what normalises.
+        seed: the run's.
+    """
+
+    def __init__(
+        self, image_chain: Sequence[Any], tensor_chain: Sequence[Any], preprocessing: Preprocessing, seed: int
+    ) -> None:
+        self.image_chain, self.preprocessing, self.seed = image_chain, preprocessing, seed
+        self.tensor_chain = [transform for transform in tensor_chain if not is_late(transform)]
+        self.late_chain = [transform for transform in tensor_chain if is_late(transform)]
+
+    def __call__(self, image: np.ndarray, epoch: int, index: int, view: int) -> Tensor:
+        """Augment an image by random numbers that depend on (seed, epoch, index, view) alone.
+
+        Shapes: [H, W, C] uint8 -> [C, h, w], uint8 or, where there are transforms of tensors, float32 and normalised.
+        """
+        seed_cpu(derive_seed(self.seed, "augment", epoch, index, view))
+        augmented: Any = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+        for transform in self.image_chain:
+            augmented = transform(augmented)
+        if not self.tensor_chain and not self.late_chain and isinstance(augmented, Image.Image):
+            return tf.pil_to_tensor(augmented)
+        tensor = augmented if isinstance(augmented, Tensor) else tf.to_tensor(augmented)
+        for transform in self.tensor_chain:
+            tensor = transform(tensor)
+        tensor = self.preprocessing.normalize(tensor)
+        for transform in self.late_chain:
+            tensor = transform(tensor)
+        return tensor.to(torch.float32)

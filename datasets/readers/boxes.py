@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from datasets.base import ImageTable
-from datasets.readers.files import listing, progress, remember, some
+from datasets.readers.files import listing, progress, remembered_pairs, some
 from datasets.readers.images import stamp_of
 from utils.types import DataError
 
@@ -41,7 +40,11 @@ def clip_boxes(
 def _clip(table: ImageTable, published: Sequence[object], clipped: list[str]) -> ImageTable:
     """Return a table with clipped boxes; `clipped` gets the images whose boxes reached outside, as folder/name."""
     assert table.boxes is not None
-    heights, widths = np.array(_sizes(table), dtype=np.int64).reshape(-1, 2).T
+    assert not isinstance(table.images, np.ndarray)
+    stamp = stamp_of(table.images, "sizes")
+    stamp = stamp.with_name(f"{stamp.name}-{table.banner}")
+    sizes = remembered_pairs(stamp, lambda: _read_sizes(table))
+    heights, widths = np.array(sizes, dtype=np.int64).reshape(-1, 2).T
     inside = np.clip(table.boxes, 0, np.stack([widths, heights, widths, heights], axis=1))
     empty = np.flatnonzero((inside[:, 2] <= inside[:, 0]) | (inside[:, 3] <= inside[:, 1])).tolist()
     if empty:
@@ -52,15 +55,9 @@ def _clip(table: ImageTable, published: Sequence[object], clipped: list[str]) ->
     return dataclasses.replace(table, boxes=inside)
 
 
-def _sizes(table: ImageTable) -> list[tuple[int, int]]:
+def _read_sizes(table: ImageTable) -> list[tuple[int, int]]:
     """Return height and width of every image. Raises: DataError listing the images that cannot be read."""
-    assert not isinstance(table.images, np.ndarray)
-    stamp = stamp_of(table.images, "sizes")
-    stamp = stamp.with_name(f"{stamp.name}-{table.banner}")
-    try:
-        return [(height, width) for height, width in json.loads(stamp.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError):  # not remembered, or not by us
-        sizes, problems = [], []
+    sizes, problems = [], []
     with progress(len(table), "reading sizes") as bar:
         for row in range(len(table)):
             try:
@@ -70,5 +67,4 @@ def _sizes(table: ImageTable) -> list[tuple[int, int]]:
             bar.update()
     if problems:
         raise DataError(f"{len(problems):,} images cannot be used:\n{listing(problems)}")
-    remember(stamp, json.dumps(sizes))
     return sizes

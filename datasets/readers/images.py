@@ -6,11 +6,10 @@ import contextlib
 import hashlib
 import io
 import os
-import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +18,8 @@ import numpy as np
 import simplejpeg
 from PIL import Image
 
-from datasets.readers.files import cache_root, in_threads, listing, progress, remember
+from datasets.readers.files import Paths, cache_root, in_threads, list_names, listing, progress, remember
+from utils.files import open_regular
 from utils.types import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
@@ -82,16 +82,28 @@ class EncodedImage:
 ImageFile = str | os.PathLike[str] | EncodedImage
 
 
-def name_and_size(image: Path | EncodedImage) -> str:
+def quick_to_name(images: Sequence[Path | EncodedImage]) -> Sequence[Path | EncodedImage | str]:
+    """Return images as they are held, for what needs their names alone: a million `Path`s take seconds to make."""
+    return images.texts if isinstance(images, Paths) else images
+
+
+def name_and_size(image: Path | EncodedImage | str) -> str:
     """Return what identifies an image wherever its file lies: the name and how many bytes it has."""
     if isinstance(image, EncodedImage):
         return f"{image.file.name}[{image.row}] {len(image)}"
-    return f"{image.name} {image.stat().st_size}"
+    return f"{os.path.basename(image)} {os.stat(image).st_size}"
 
 
-def is_image_name(path: Path) -> bool:
+def is_image_name(path: Path | str) -> bool:
     """Tell by the ending, in capitals or not, whether a file should be an image."""
-    return path.suffix.lower() in ENDINGS
+    return os.path.splitext(path)[1].lower() in ENDINGS
+
+
+def list_images(folder: Path) -> tuple[Paths, list[Path]]:
+    """Return the images in a folder, and what else is in it, sorted by name."""
+    content = [(name, is_file and is_image_name(name)) for name, is_file in list_names(folder)]
+    images = Paths(os.path.join(folder, name) for name, is_image in content if is_image)
+    return images, [folder / name for name, is_image in content if not is_image]
 
 
 def open_image(path: ImageFile) -> Image.Image:
@@ -199,10 +211,13 @@ def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tup
 
     Returns: the image as stored and what sets it upright.
     """
+    size = 1
     try:
-        source = io.BytesIO(path.content) if isinstance(path, EncodedImage) else path
-        _refuse_odd_file(path)
-        with Image.open(source, formats=FORMATS) as image:
+        with io.BytesIO(path.content) if isinstance(path, EncodedImage) else open_regular(Path(path)) as source:
+            size = len(path) if isinstance(path, EncodedImage) else os.fstat(source.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise DataError(f"{path}: {size:,} bytes, more than the {MAX_FILE_BYTES:,} allowed")
+            image = Image.open(source, formats=FORMATS)
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise DataError(f"{path}: {image.width} x {image.height} pixels, more than the {limit:,} allowed")
@@ -214,8 +229,7 @@ def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tup
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise DataError(f"{path}: more than the {Image.MAX_IMAGE_PIXELS:,} pixels allowed") from None
     except Image.UnidentifiedImageError:
-        empty = (len(path) if isinstance(path, EncodedImage) else os.path.getsize(path)) == 0
-        what = "the file is empty" if empty else f"damaged, or not one of {', '.join(FORMATS)}"
+        what = "the file is empty" if size == 0 else f"damaged, or not one of {', '.join(FORMATS)}"
         raise DataError(f"{path}: {what}") from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
@@ -225,19 +239,6 @@ def _open(path: ImageFile, read: Literal["head", "small", "all"] = "all") -> tup
         raise DataError(f"{path}: {what}") from None
     except DAMAGED as error:
         raise DataError(f"{path}: damaged: {error}") from None
-
-
-def _refuse_odd_file(image: ImageFile) -> None:
-    """Raise DataError for a file too large for an image, and for a pipe or device, which might never end."""
-    if isinstance(image, EncodedImage):
-        size = len(image)
-    else:
-        about = os.stat(image)
-        size = about.st_size
-        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
-            raise DataError(f"{image}: no regular file")
-    if size > MAX_FILE_BYTES:
-        raise DataError(f"{image}: {size:,} bytes, more than the {MAX_FILE_BYTES:,} allowed")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -261,7 +262,7 @@ def _to_gray_or_rgb(image: Image.Image) -> Image.Image:
     return image.convert("L" if mode == "1" else "RGB")
 
 
-def stamp_of(images: Iterable[Path | EncodedImage], kind: str) -> Path:
+def stamp_of(images: Iterable[Path | EncodedImage | str], kind: str) -> Path:
     """Return the file that remembers a result on images, named after the names, sizes and times of their files.
 
     Args:

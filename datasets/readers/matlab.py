@@ -10,7 +10,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +30,8 @@ LARGEST = 4 << 30
 """Bytes of a variable; SVHN's largest has 1.6 GB."""
 
 
-class Element(NamedTuple):
-    kind: int
-    content: memoryview
+Element = tuple[int, memoryview]
+"""Its type and its content."""
 
 
 def _elements(data: memoryview, order: str) -> Iterator[Element]:
@@ -49,25 +48,27 @@ def _elements(data: memoryview, order: str) -> Iterator[Element]:
             after = start + (size if kind == COMPRESSED else -(-size // 8) * 8)
         if size > room:
             raise ValueError("an element is longer than the file")
-        yield Element(kind, data[start : start + size])
+        yield kind, data[start : start + size]
         place = after
 
 
 def _numbers(element: Element, order: str) -> np.ndarray:
-    if element.kind not in NUMBERS:
-        raise ValueError(f"numbers of type {element.kind}")
-    return np.frombuffer(element.content, order + NUMBERS[element.kind])
+    kind, content = element
+    if kind not in NUMBERS:
+        raise ValueError(f"numbers of type {kind}")
+    return np.frombuffer(content, order + NUMBERS[kind])
 
 
 def _array(element: Element, order: str, depth: int = 0) -> tuple[str, Any]:
     """Return a matrix's name and content, dimensions of size 1 squeezed out."""
-    if element.kind != MATRIX or depth > MAX_DEPTH:
-        raise ValueError(f"an element of type {element.kind} at depth {depth}")
-    if not len(element.content):
+    kind, content = element
+    if kind != MATRIX or depth > MAX_DEPTH:
+        raise ValueError(f"an element of type {kind} at depth {depth}")
+    if not len(content):
         return "", np.array([])
-    parts = _elements(element.content, order)
-    flags, sizes, name = int(_numbers(next(parts), order)[0]), _numbers(next(parts), order), next(parts)
-    kind, shape, name = flags & 0xFF, tuple(int(size) for size in sizes), bytes(name.content).decode("latin-1")
+    parts = _elements(content, order)
+    flags, shape = int(_numbers(next(parts), order)[0]), tuple(_numbers(next(parts), order).tolist())
+    kind, name = flags & 0xFF, bytes(next(parts)[1]).decode("latin-1")
     if min(shape, default=-1) < 0 or len(shape) > 32 or flags & COMPLEX:
         raise ValueError(f"{name!r} has the dimensions {shape} or complex numbers")
     if kind == TEXT:
@@ -77,8 +78,8 @@ def _array(element: Element, order: str, depth: int = 0) -> tuple[str, Any]:
     elif kind in (CELL, STRUCT):
         fields = _field_names(next(parts), next(parts), order) if kind == STRUCT else [""]
         count = math.prod(shape)
-        if count * len(fields) * 8 > len(element.content) or not fields:  # a value takes at least 8 bytes
-            raise ValueError(f"{shape} values of {len(fields)} fields in {len(element.content):,} bytes")
+        if count * len(fields) * 8 > len(content) or not fields:  # a value takes at least 8 bytes
+            raise ValueError(f"{shape} values of {len(fields)} fields in {len(content):,} bytes")
         array = np.empty(count, [(field, object) for field in fields] if kind == STRUCT else object)
         for place in range(count):
             values = [_array(next(parts), order, depth + 1)[1] for _ in fields]
@@ -94,16 +95,17 @@ def _field_names(length: Element, names: Element, order: str) -> list[str]:
     (step,) = _numbers(length, order).tolist()
     if not 0 < step <= 256:
         raise ValueError(f"names of fields of {step} bytes")
-    content = bytes(names.content)
+    content = bytes(names[1])
     return [content[k : k + step].split(b"\0")[0].decode("latin-1") for k in range(0, len(content), step)]
 
 
 def _text(element: Element, order: str, shape: tuple[int, ...]) -> Any:
     """Return a text, or one a row: they are stored column after column."""
-    if element.kind not in ENCODINGS:
-        raise ValueError(f"text of type {element.kind}")
-    ending = {"<": "-le", ">": "-be"}[order] if element.kind in (4, 17, 18) else ""
-    text = bytes(element.content).decode(ENCODINGS[element.kind] + ending)
+    kind, content = element
+    if kind not in ENCODINGS:
+        raise ValueError(f"text of type {kind}")
+    ending = {"<": "-le", ">": "-be"}[order] if kind in (4, 17, 18) else ""
+    text = bytes(content).decode(ENCODINGS[kind] + ending)
     if len(text) != math.prod(shape):
         raise ValueError(f"a text of {len(text)} characters where {shape} are promised")
     return text if shape[0] <= 1 else np.array([text[row :: shape[0]] for row in range(shape[0])])
@@ -124,8 +126,8 @@ def read_matlab(path: Path, *names: str) -> dict[str, np.ndarray]:
         order = {b"\0\1IM": "<", b"\1\0MI": ">"}.get(content[124:128])
         if order is None:
             raise ValueError("no head of version 5")
-        for element in _elements(memoryview(content)[128:], order):
-            inner = _elements(_decompressed(element), order) if element.kind == COMPRESSED else [element]
+        for kind, data in _elements(memoryview(content)[128:], order):
+            inner = _elements(_decompressed(data), order) if kind == COMPRESSED else [(kind, data)]
             variables |= dict([_array(matrix, order) for matrix in inner])
     except StopIteration:
         raise DataError(f"{path}: damaged or no MATLAB file: an array ends too early") from None
@@ -136,9 +138,9 @@ def read_matlab(path: Path, *names: str) -> dict[str, np.ndarray]:
     return {name: np.atleast_1d(variables[name]) for name in names}
 
 
-def _decompressed(element: Element) -> memoryview:
+def _decompressed(data: memoryview) -> memoryview:
     stream = zlib.decompressobj()
-    content = stream.decompress(element.content, LARGEST)
+    content = stream.decompress(data, LARGEST)
     if not stream.eof:
         raise ValueError(f"a variable of more than {LARGEST:,} bytes, or one that is cut off")
     return memoryview(content)

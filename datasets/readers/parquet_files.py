@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -38,7 +38,7 @@ class Part(NamedTuple):
 
     images: list[EncodedImage]
     paths: list[str | None]
-    labels: list[int] | list[str]
+    labels: list[Any]
     names: tuple[str, ...] | None
 
 

@@ -13,7 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from datasets.readers.files import listing, read_bytes, read_text
 from datasets.readers.images import bad_images
@@ -27,25 +27,14 @@ DELIMITERS = ",;\t"
 """Delimiters of a user's own table."""
 
 
-class ImageLine(Protocol):
-    """A line of a table of images."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def split(self) -> str: ...
-
-
-L = TypeVar("L", bound=ImageLine)
+L = TypeVar("L", bound=Any)
+"""A line of a table of images, with its `path` and its `split`."""
 
 
 class CsvRows(NamedTuple):
-    """The content of a CSV file.
+    """The content of a CSV file: names of columns in lower case, the number of each line and its values by column.
 
-    Args:
-        columns: their names, in lower case.
-        rows: the number of each line in the file and its values by column.
-        problems: what is wrong with the lines whose number of fields is not the header's; they are not among `rows`.
+    `problems` says what is wrong with lines whose number of fields is not the header's; they are not among `rows`.
     """
 
     columns: tuple[str, ...]

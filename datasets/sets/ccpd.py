@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from datasets.base import DataSet, ImageTable
+from datasets.base import DataSet, ImageTable, sample_note
 from datasets.readers.boxes import clip_boxes
 from datasets.readers.files import leads_out, list_folder, listing, read_list, some
 from datasets.readers.images import is_image_name
@@ -43,13 +43,6 @@ COUNTS_2020 = {"train": 5_769, "val": 1_001, "test": 5_006}
 LAYOUT = "splits/train.txt and the images that it names (CCPD2019), or ccpd_green/train and test (CCPD2020)"
 WITHOUT_PLATE = "ccpd_np/"
 FIELDS = 7  # area, tilt, box, corners, plate, brightness, blurriness
-
-
-class Entry(NamedTuple):
-    """An image that a part holds: where it is said, for messages, and its path below the root."""
-
-    place: str
-    name: str
 
 
 class Plate(NamedTuple):
@@ -86,27 +79,42 @@ def ccpd(*, data_path: str | None = None, subset: Subset = "test", skip_bad: boo
     counts = COUNTS_2019 if lists else COUNTS_2020
     if subset not in counts:
         raise ConfigError(f"data_params.subset: {subset} is a part of CCPD2019; {root} is CCPD2020 with test and val")
-    parts = [_entries(root, part, lists) for part in ("train", subset)]
-    plates, skipped = _read_names(root, parts)
+    plates: dict[str, Plate] = {}
+    first: dict[str, str] = {}
+    skipped: list[str] = []
+    parts: dict[str, list[str]] = {}  # the names that can be used
+    for part in ("train", subset):
+        parts[part] = []
+        for place, name in _names(root, part, lists):
+            try:
+                if name in first:
+                    raise ValueError(f"stands in {first[name]} too")
+                first[name], plate = place, read_name(name)
+                if not os.path.isfile(f"{root}/{name}"):
+                    raise ValueError("no such file")
+                plates[name] = plate
+                parts[part].append(name)
+            except ValueError as error:
+                skipped.append(f"{place}: {name}: {error}")
     if skipped and not skip_bad:
         summary = f"{len(skipped):,} images cannot be used; data_params: {{skip_bad: true}} leaves them out"
-        raise DataError(f"{root}: {summary}:\n{listing(list(skipped.values()))}")
-    parts = [[entry for entry in entries if entry not in skipped] for entries in parts]
-    if not all(parts):
-        raise DataError(f"{root}: every image of a part was skipped:\n{listing(list(skipped.values()))}")
-    published = [[plates[entry.name].box for entry in entries] for entries in parts]
+        raise DataError(f"{root}: {summary}:\n{listing(skipped)}")
+    if not all(parts.values()):
+        raise DataError(f"{root}: every image of a part was skipped:\n{listing(skipped)}")
+    published = [[plates[name].box for name in names] for names in parts.values()]
     tables = []
-    for entries, boxes in zip(parts, published, strict=True):
-        labels = encode_texts([plates[entry.name].text for entry in entries], CHINESE)
-        paths, strata = [root / entry.name for entry in entries], labels[:, 0]  # the province
+    for names, boxes in zip(parts.values(), published, strict=True):
+        labels = encode_texts([plates[name].text for name in names], CHINESE)
+        paths, strata = [root / name for name in names], labels[:, 0]  # the province
         tables.append(ImageTable(paths, labels, np.array(boxes, dtype=np.int64), strata=strata))
     tables, clipping = clip_boxes(tables, published)
-    notes = [*_protocol(subset), *clipping]
+    # what a reader of the results must know of what was tested on
+    notes = [f"tested on {subset}, not on the official test part as a whole", *clipping]
+    if subset == "test":
+        notes[0] = "val is not used: valid_fraction holds images out of train; data_params: {subset: val} tests on it"
     if skipped:
-        notes.append(f"{len(skipped):,} images were skipped (skip_bad): {some(list(skipped.values()))}")
-    train, test = map(len, parts)
-    if (train, test) != (counts["train"], counts[subset]):
-        notes.append(f"a sample: {train:,} + {test:,} of {counts['train']:,} + {counts[subset]:,} images")
+        notes.append(f"{len(skipped):,} images were skipped (skip_bad): {some(skipped)}")
+    notes += sample_note([*map(len, tables)], [counts["train"], counts[subset]])
     return DataSet(tuple(CHINESE), *tables, notes=tuple(notes), kind="sequence")
 
 
@@ -121,40 +129,19 @@ def _find(path: Path) -> tuple[Path, bool]:
     return candidates[0], bool(with_lists)
 
 
-def _entries(root: Path, part: str, lists: bool) -> list[Entry]:
-    """Return the images of a part. Raises: DataError if there are none."""
+def _names(root: Path, part: str, lists: bool) -> list[tuple[str, str]]:
+    """Return the images of a part, each with the place that names it. Raises: DataError if there are none."""
     if lists:
-        name = f"splits/{part if part in ('train', 'val') else 'test'}.txt"
-        lines = [Entry(f"{name} line {n}", fields[0].strip()) for n, fields in read_list(root / name, 1)]
+        named_by = f"splits/{part if part in ('train', 'val') else 'test'}.txt"
+        names = [(f"{named_by} line {n}", fields[0].strip()) for n, fields in read_list(root / named_by, 1)]
         folder = f"{part}/" if part.startswith("ccpd_") else ""
-        named = [entry for entry in lines if entry.name.startswith(folder)]
-        candidates = [entry for entry in named if not entry.name.startswith(WITHOUT_PLATE)]
+        names = [item for item in names if item[1].startswith(folder) and not item[1].startswith(WITHOUT_PLATE)]
     else:
-        name = part
-        candidates = [Entry(part, f"{part}/{path.name}") for path in list_folder(root / part) if is_image_name(path)]
-    if not candidates:
-        raise DataError(f"{root / name}: names no image of {part}")
-    return candidates
-
-
-def _read_names(root: Path, parts: Sequence[list[Entry]]) -> tuple[dict[str, Plate], dict[Entry, str]]:
-    """Return what each image's name says, and which entries cannot be used and why."""
-    plates: dict[str, Plate] = {}
-    first: dict[str, str] = {}
-    problems: dict[Entry, str] = {}
-    for entry in (entry for entries in parts for entry in entries):
-        place, name = entry
-        try:
-            if name in first:
-                raise ValueError(f"stands in {first[name]} too")
-            first[name] = place
-            plate = read_name(name)
-            if not os.path.isfile(f"{root}/{name}"):
-                raise ValueError("no such file")
-            plates[name] = plate
-        except ValueError as error:
-            problems[entry] = f"{place}: {name}: {error}"
-    return plates, problems
+        named_by = part
+        names = [(part, f"{part}/{path.name}") for path in list_folder(root / part) if is_image_name(path)]
+    if not names:
+        raise DataError(f"{root / named_by}: names no image of {part}")
+    return names
 
 
 def read_name(name: str) -> Plate:
@@ -189,13 +176,6 @@ def _text(indices: str) -> str:
     if not text:
         raise ValueError(f"plate {indices!r} has no character")
     return text
-
-
-def _protocol(subset: str) -> list[str]:
-    """Return what a reader of the results must know of what was tested on."""
-    if subset == "test":
-        return ["val is not used: valid_fraction holds images out of train; data_params: {subset: val} tests on it"]
-    return [f"tested on {subset}, not on the official test part as a whole"]
 
 
 def plate_order(characters: Iterable[str]) -> tuple[str, ...]:

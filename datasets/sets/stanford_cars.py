@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from datasets.base import DataSet, ImageTable
+from datasets.base import DataSet, ImageTable, sample_note
 from datasets.readers.boxes import clip_boxes
 from datasets.readers.files import list_folder, listing, read_text
 from datasets.readers.images import is_image_name
@@ -29,7 +29,7 @@ class Row(NamedTuple):
 
     image_fname: str
     label: int
-    box: tuple[int, int, int, int] | None = None
+    box: tuple[int, ...] | None = None
     class_name: str = ""
 
 
@@ -53,7 +53,11 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
     rows = {part: read_labels(folder / f"{part}_labels.csv") for part in OFFICIAL_COUNTS}
     classes = _class_names(folder, [row for part in rows.values() for row in part])
 
-    problems = [problem for part in rows for problem in _mismatches(folder / part, rows[part])]
+    problems = []
+    for part, part_rows in rows.items():
+        labelled, present = {row.image_fname for row in part_rows}, {path.name for path in list_folder(folder / part)}
+        problems += [f"{part}/{name}: no such image" for name in sorted(labelled - present)]
+        problems += [f"{part}/{name}: no label" for name in sorted(present - labelled) if is_image_name(Path(name))]
     if problems:
         raise DataError(f"{folder}: images and labels do not fit:\n{listing(problems)}")
     published = [[row.box for row in rows[part]] for part in rows]
@@ -64,11 +68,8 @@ def stanford_cars(*, data_path: str | None = None, stanford_data_path: str = "in
         corners = None if boxes[0] is None else np.array(boxes, dtype=np.int64) - [1, 1, 0, 0]  # to 0-based exclusive
         tables.append(ImageTable(paths, labels, corners))
     tables, notes = clip_boxes(tables, published)
-    counts = [len(table) for table in tables]
-    if counts != list(OFFICIAL_COUNTS.values()):
-        sample = f"a sample of Stanford Cars: {counts[0]:,} + {counts[1]:,} of 8,144 + 8,041 images"
-        notes = (sample, *notes)
-    return DataSet(classes, *tables, notes=notes)
+    sample = sample_note([len(table) for table in tables], [*OFFICIAL_COUNTS.values()])
+    return DataSet(classes, *tables, notes=(*sample, *notes))
 
 
 def read_labels(path: Path) -> list[Row]:
@@ -80,20 +81,18 @@ def read_labels(path: Path) -> list[Row]:
     _, lines, problems = read_csv(path, COLUMNS)
     rows = []
     for number, line in lines:
-        name = line["image_fname"]
+        name, fields = line["image_fname"], [line[column] for column in BOX]
         if not name or Path(name).name != name or "\\" in name:
             problems.append(f"line {number}: image_fname {name!r} is no file name")
             continue
         try:
-            label = int(line["class"])
-            fields = [line[column] for column in BOX]
-            box = [int(field) for field in fields] if any(fields) else None
+            label, box = int(line["class"]), tuple(map(int, fields)) if any(fields) else None
         except ValueError:
             problems.append(f"line {number}: {name}: class and box must be whole numbers")
             continue
         if not 1 <= label <= NUM_CLASSES:
             problems.append(f"line {number}: {name}: class {label} is outside 1..{NUM_CLASSES}")
-        rows.append(Row(name, label, (box[0], box[1], box[2], box[3]) if box else None, line["class_name"]))
+        rows.append(Row(name, label, box, line["class_name"]))
     doubled = [name for name, count in Counter(row.image_fname for row in rows).items() if count > 1]
     problems += [f"{name} stands in it more than once" for name in doubled]
     without = [row.image_fname for row in rows if row.box is None]
@@ -143,13 +142,3 @@ def _class_names(folder: Path, rows: list[Row]) -> tuple[str, ...]:
     if wrong:
         raise DataError(f"{path}: not the order of the label files:\n{listing(wrong)}")
     return classes
-
-
-def _mismatches(folder: Path, rows: list[Row]) -> list[str]:
-    labelled = {row.image_fname for row in rows}
-    present = {path.name for path in list_folder(folder)}
-    extra = sorted(name for name in present - labelled if is_image_name(Path(name)))
-    missing = sorted(labelled - present)
-    return [f"{folder.name}/{name}: no such image" for name in missing] + [
-        f"{folder.name}/{name}: no label" for name in extra
-    ]

@@ -16,8 +16,7 @@ from torchvision.transforms import RandomResizedCrop, Resize
 from datasets.augmentation.fused.chain import Drawn, FusedChain
 from datasets.augmentation.fused.operation import NotFusable
 from datasets.augmentation.fused.rectangles import most_pixels
-from datasets.augmentation.one_by_one import OneByOne
-from datasets.augmentation.transforms import build_transforms, is_late
+from datasets.augmentation.transforms import OneByOne, build_transforms, is_late
 from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.sequences import targets

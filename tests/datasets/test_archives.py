@@ -49,12 +49,9 @@ def test_files_come_out_as_they_went_in_whatever_the_ending(tmp_path: Path, kind
     assert extract(path, tmp_path / "out", progress=written.append) == 3
     assert content(tmp_path / "out") == FILES
     assert sum(written) == 3_000_003
-
-
-def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
-    (tmp_path / "out" / "a").mkdir(parents=True)
-    (tmp_path / "out" / "a" / "one.txt").write_bytes(b"mine")
-    extract(write_tar(tmp_path / "x.tgz", FILES), tmp_path / "out")
+    (tmp_path / "out" / "a" / "one.txt").write_bytes(b"mine")  # what is there is kept
+    (tmp_path / "out" / "empty").unlink()
+    extract(path, tmp_path / "out")
     assert content(tmp_path / "out") == {**FILES, "a/one.txt": b"mine"}
 
 
@@ -78,25 +75,23 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path, kind: bytes) -> 
     assert not (tmp_path / "out" / "a").is_symlink()
 
 
-def test_a_link_followed_by_a_file_through_it_writes_nothing_outside(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
-        link = tarfile.TarInfo("a")
-        link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
-        tar.addfile(link)
-        entry = tarfile.TarInfo("a/escaped")
-        entry.size = 4
-        tar.addfile(entry, io.BytesIO(b"evil"))
-    with pytest.raises(DataError, match="refused: 'a' is a link"):
-        extract(tmp_path / "evil.tar", tmp_path / "out")
-    assert not (tmp_path / "escaped").exists()
-
-
 @pytest.mark.parametrize("mode", [0o120777, 0o020666, 0o010666])
 def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path, mode: int) -> None:
     path = write_zip(tmp_path / "evil.zip", {"a": b"/etc/passwd"}, mode)
     with pytest.raises(DataError, match=r"evil\.zip: refused: 'a' is a link or device"):
         extract(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_names_that_stand_twice_modes_and_owners_are_not_taken_over(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name in ("a/b", "./a/b"):
+            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
+    with pytest.raises(DataError, match=r"x\.tar: refused: '\./a/b' stands in it twice"):
+        extract(tmp_path / "x.tar", tmp_path / "out")
+    extract(write_tar(tmp_path / "y.tar", {"c": b"a"}, "w", mode=0o4777, uid=12345), tmp_path / "out")
+    assert (tmp_path / "out" / "c").stat().st_mode & 0o7111 == 0
+    assert (tmp_path / "out" / "c").stat().st_uid == (tmp_path / "out").stat().st_uid
 
 
 @pytest.mark.parametrize("kind", ["tar", "zip"])
@@ -116,14 +111,6 @@ def test_a_zip_that_understates_its_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"bomb\.zip: "):
         extract(path, tmp_path / "out")
     assert content(tmp_path / "out").get("a", b"") == b""
-
-
-def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "x.tar", "w") as tar:
-        for name in ("a/b", "./a/b"):
-            tar.addfile(tarfile.TarInfo(name), io.BytesIO())
-    with pytest.raises(DataError, match=r"x\.tar: refused: '\./a/b' stands in it twice"):
-        extract(tmp_path / "x.tar", tmp_path / "out")
 
 
 @pytest.mark.parametrize("kind", ["w", "w:gz", "zip"])
@@ -146,22 +133,13 @@ def test_damage_is_told_with_the_archives_name(tmp_path: Path, kind: str) -> Non
     assert all(str(path) in failure for failure in failures)
 
 
-@pytest.mark.parametrize("text", [b"", b"<html>", bytes(10_000)])
-def test_something_else_than_an_archive_is_refused(tmp_path: Path, text: bytes) -> None:
-    (tmp_path / "x.tgz").write_bytes(text)
-    with pytest.raises(DataError, match=r"x\.tgz: damaged or no tar or zip file"):
-        extract(tmp_path / "x.tgz", tmp_path / "out")
-
-
-def test_missing_archives_and_unwritable_targets_are_told(tmp_path: Path) -> None:
+def test_missing_archives_other_files_and_unwritable_targets_are_reported(tmp_path: Path) -> None:
+    for text in (b"", b"<html>", bytes(10_000)):
+        (tmp_path / "other.tgz").write_bytes(text)
+        with pytest.raises(DataError, match=r"other\.tgz: damaged or no tar or zip file"):
+            extract(tmp_path / "other.tgz", tmp_path / "unpacked")
     with pytest.raises(DataError, match=r"x\.tgz: cannot be unpacked into .*No such file"):
         extract(tmp_path / "x.tgz", tmp_path / "out")
     (tmp_path / "out").write_text("a file")
     with pytest.raises(DataError, match=r"y\.tgz: cannot be unpacked into .*out"):
         extract(write_tar(tmp_path / "y.tgz", FILES), tmp_path / "out")
-
-
-def test_modes_and_owners_are_not_taken_over(tmp_path: Path) -> None:
-    extract(write_tar(tmp_path / "x.tar", {"a": b"a"}, "w", mode=0o4777, uid=12345), tmp_path / "out")
-    assert (tmp_path / "out" / "a").stat().st_mode & 0o7111 == 0
-    assert (tmp_path / "out" / "a").stat().st_uid == (tmp_path / "out").stat().st_uid

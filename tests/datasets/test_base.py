@@ -1,4 +1,4 @@
-"""A data set of some of its classes only."""
+"""Tables of images, and a data set of some of its classes only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.base import DataSet, ImageTable, keep_classes
+from datasets.base import DataSet, ImageTable, keep_classes, table_by_class
+from datasets.readers.files import Paths
 from utils.types import ConfigError
 
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -30,19 +31,13 @@ def test_labels_follow_the_order_of_the_names():
     assert data.classes == ("cat", "ant")
     assert data.train.labels.tolist() == [1, 0, 0]
     assert data.test.labels.tolist() == [0, 1]
+    assert np.asarray(data.train.images)[:, 0, 0].tolist() == [0, 2, 4]
 
 
 @pytest.mark.parametrize(("names", "ordered"), [(["bee", "dog"], True), (["dog", "bee"], False)])
 def test_classes_stay_ordered_in_their_order_only(names, ordered):
     data = DataSet(CLASSES, in_memory([0, 1, 2, 3]), in_memory([3, 1]), ordered=True)
     assert keep_classes(data, names).ordered is ordered
-
-
-def test_images_in_memory_stay_beside_their_labels():
-    data = keep_classes(DataSet(CLASSES, in_memory([3, 0, 1, 3, 2]), in_memory([3, 1])), ["dog", "bee"])
-    assert isinstance(data.train.images, np.ndarray)
-    assert data.train.images[:, 0, 0].tolist() == [0, 2, 3]
-    assert data.train.labels.tolist() == [0, 1, 0]
 
 
 def test_files_and_boxes_stay_beside_their_labels():
@@ -52,15 +47,6 @@ def test_files_and_boxes_stay_beside_their_labels():
     assert data.train.boxes.tolist() == [[0, 0, 5, 5], [2, 2, 7, 7], [3, 3, 8, 8]]
     assert data.train.labels.tolist() == [0, 1, 0]
     assert data.test.labels.tolist() == [1, 0]
-
-
-def test_all_names_in_their_order_change_nothing():
-    data = DataSet(CLASSES, as_files([1, 0, 2, 3]), as_files([2, 1]), notes=("a note",))
-    kept = keep_classes(data, CLASSES)
-    assert kept.classes == data.classes
-    assert kept.notes == data.notes
-    assert kept.train.labels.tolist() == data.train.labels.tolist()
-    assert kept.train.images == data.train.images
 
 
 @pytest.mark.parametrize(
@@ -80,3 +66,13 @@ def test_wrong_names_are_told_all_at_once(names, message):
     with pytest.raises(ConfigError) as error:
         keep_classes(DataSet(CLASSES, in_memory([0]), in_memory([1])), names)
     assert str(error.value) == message
+
+
+def test_paths_held_as_text_are_paths_where_they_are_used():
+    paths = Paths(["a/1.png", "a/2.png", "b/3.png"])
+    assert list(paths) == [paths[0], paths[1], paths[-1]] == [Path("a/1.png"), Path("a/2.png"), Path("b/3.png")]
+    assert list(paths[1:]) == [Path("a/2.png"), Path("b/3.png")]
+    assert Path("b/3.png") in paths
+    table = table_by_class({"x": paths[:2], "y": [Path("c/4.png")]}, ("y", "z", "x"))
+    assert list(table.images) == [Path("c/4.png"), Path("a/1.png"), Path("a/2.png")]
+    assert table.labels.tolist() == [0, 2, 2]

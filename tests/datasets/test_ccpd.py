@@ -36,17 +36,16 @@ def refusal(path: Path, **options: Any) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_published_names_say_their_plates_and_boxes() -> None:
+def test_names_say_their_plates_and_boxes() -> None:
     assert read_name(OFFICIAL) == ("皖AY339S", (154, 383, 386, 473))
     assert read_name(f"ccpd_green/train/{GREEN}") == ("皖AD04079", (311, 485, 406, 524))
-
-
-def test_the_last_entry_of_a_table_is_no_character() -> None:
-    assert read_name(ccpd_name("33_24_0_33_34_0_34")).text == "A9A"
+    assert read_name(ccpd_name("33_24_0_33_34_0_34")).text == "A9A"  # the last entry of a table is no character
     assert read_name(ccpd_name("32_23_23_24_33_34_34")).text == "学ZZ09"
 
 
 def test_official_lists_say_the_parts(root: Path) -> None:
+    tested = root / "splits" / "test.txt"
+    tested.write_text(f"ccpd_np/1000.jpg\n{tested.read_text()}")  # an image without a plate is left out
     for path in (root, root.parent):
         data = ccpd(data_path=str(path))
         assert data.kind == "sequence"
@@ -88,6 +87,24 @@ def test_the_six_kinds_make_up_the_official_test_part() -> None:
     assert sum(count for name, count in COUNTS_2019.items() if name.startswith("ccpd_")) == COUNTS_2019["test"]
 
 
+def test_missing_pieces_are_reported(root: Path, tmp_path: Path) -> None:
+    empty = "holds no CCPD; expected splits/train.txt and the images"
+    (tmp_path / "empty").mkdir()
+    assert refusal(tmp_path / "empty")[0].startswith(f"{tmp_path}/empty: {empty}")
+    (root / "splits" / "val.txt").unlink()
+    assert len(ccpd(data_path=str(root)).test) == 3
+    assert "val.txt: cannot be read: No such file or directory" in refusal(root, subset="val")[0]
+    green = write_ccpd_green(root.parent)
+    assert refusal(root.parent)[0].endswith(f"name one as data_path: {root}, {green}/ccpd_green")
+    draw(green / "ccpd_green" / "test" / "a.jpg", 3)
+    assert refusal(green)[1:] == ["  test: test/a.jpg: 1 fields between hyphens, expected 7"]
+    name = f"ccpd_blur/{ccpd_name('0_0_1_1_1_1_1', '30&5_40&9')}"
+    draw(root / name, 3)
+    write_lines(root / "splits" / "test.txt", [name])
+    area = "boxes without area inside their image:"
+    assert refusal(root) == [area, f"  {root / name}: (30, 5, 40, 9) in 20 x 16 pixels"]
+
+
 def test_a_subset_without_images_and_an_unknown_one_are_refused(root: Path) -> None:
     assert refusal(root, subset="ccpd_fn") == [f"{root}/splits/test.txt: names no image of ccpd_fn"]
     with pytest.raises(ConfigError, match=r"ccpd\.subset: must be 'test', 'val', 'ccpd_blur', .*, got 'blur'"):
@@ -105,21 +122,6 @@ def test_folders_say_the_parts_of_green_plates(tmp_path: Path) -> None:
     assert texts(data, ccpd(data_path=str(root), subset="val").test) == ["皖BCDEFGH"]
     with pytest.raises(ConfigError, match=r"^data_params\.subset: ccpd_fn is a part of CCPD2019; .* CCPD2020 with"):
         ccpd(data_path=str(root), subset="ccpd_fn")
-
-
-def test_two_sets_in_one_folder_must_be_chosen_from(root: Path) -> None:
-    green = write_ccpd_green(root.parent)
-    assert refusal(root.parent)[0].endswith(f"name one as data_path: {root}, {green}/ccpd_green")
-
-
-def test_a_folder_without_the_set_says_what_is_expected(tmp_path: Path) -> None:
-    assert refusal(tmp_path)[0].startswith(f"{tmp_path}: holds no CCPD; expected splits/train.txt and the images")
-
-
-def test_images_without_a_plate_are_left_out(root: Path) -> None:
-    path = root / "splits" / "test.txt"
-    path.write_text(f"ccpd_np/1000.jpg\n{path.read_text()}")
-    assert len(ccpd(data_path=str(root)).test) == 3
 
 
 def test_all_images_that_cannot_be_used_are_told_at_once(root: Path) -> None:
@@ -154,28 +156,6 @@ def test_wrong_names_are_skipped_and_told_where_that_is_asked_for(root: Path) ->
     )
     write_lines(root / "splits" / "test.txt", ["ccpd_blur/1.jpg"])
     assert refusal(root, skip_bad=True)[0] == f"{root}: every image of a part was skipped:"
-
-
-def test_a_box_without_a_pixel_of_its_image_is_told(root: Path) -> None:
-    name = f"ccpd_blur/{ccpd_name('0_0_1_1_1_1_1', '30&5_40&9')}"
-    draw(root / name, 3)
-    write_lines(root / "splits" / "test.txt", [name])
-    assert refusal(root) == [
-        "boxes without area inside their image:",
-        f"  {root / name}: (30, 5, 40, 9) in 20 x 16 pixels",
-    ]
-
-
-def test_wrong_names_in_folders_are_told_with_their_part(tmp_path: Path) -> None:
-    root = write_ccpd_green(tmp_path) / "ccpd_green"
-    draw(root / "test" / "a.jpg", 3)
-    assert refusal(root)[1:] == ["  test: test/a.jpg: 1 fields between hyphens, expected 7"]
-
-
-def test_a_missing_list_is_told(root: Path) -> None:
-    (root / "splits" / "val.txt").unlink()
-    assert len(ccpd(data_path=str(root)).test) == 3
-    assert "val.txt: cannot be read: No such file or directory" in refusal(root, subset="val")[0]
 
 
 def test_a_run_on_crops_is_told_that_no_image_loss_judges_texts(quick: Callable, root: Path) -> None:

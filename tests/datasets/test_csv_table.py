@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from official_layouts import draw
 
-from datasets.readers.images import is_image_name
 from datasets.readers.tables import natural_order
 from datasets.sets.csv_table import csv_table
 from utils.types import ConfigError, DataError
@@ -77,6 +75,7 @@ def test_a_folder_with_one_table_or_train_csv_is_enough(write: Callable[..., Pat
 def test_classes_are_sorted_as_a_reader_would_or_as_a_file_says(write: Callable[..., Path]) -> None:
     path = write(HEADER, "a.jpg,class 10,train", "b.jpg,class 9,train", "c.jpg,class 10,test")
     assert csv_table(data_path=str(path)).classes == ("class 9", "class 10")
+    assert natural_order(["a10b", "a2b", "B", "a", "2", "10", "02"]) == ["02", "2", "10", "B", "a", "a2b", "a10b"]
     write("class 10", "class 3", "class 9", name="classes.txt")
     data = csv_table(data_path=str(path))
     assert data.classes == ("class 10", "class 3", "class 9")
@@ -85,10 +84,6 @@ def test_classes_are_sorted_as_a_reader_would_or_as_a_file_says(write: Callable[
     assert "labels that are not in classes.txt:\n  class 9" in refusal(path)
     write("class 10", "", "class 10", name="classes.txt")
     assert "not one class name a line:\n  line 2: empty\n  'class 10' stands twice" in refusal(path)
-
-
-def test_natural_order_is_by_the_value_of_numbers() -> None:
-    assert natural_order(["a10b", "a2b", "B", "a", "2", "10", "02"]) == ["02", "2", "10", "B", "a", "a2b", "a10b"]
 
 
 def test_boxes_are_clipped_noted_and_may_be_empty(write: Callable[..., Path]) -> None:
@@ -124,9 +119,6 @@ def test_every_wrong_line_is_told_by_its_number(write: Callable[..., Path]) -> N
         "  line 11: box (1, 2, , 9) must be four whole numbers",
         "  line 13: 'a': no such file",
     ]
-
-
-def test_many_wrong_lines_are_counted_and_the_first_shown(write: Callable[..., Path]) -> None:
     first, *shown, last = refusal(write(HEADER, *["gone.jpg,cat,train"] * 50)).splitlines()
     assert first.endswith("table.csv: 50 wrong lines:")
     assert (len(shown), last) == (20, "  and 30 more")
@@ -150,6 +142,8 @@ def test_a_path_that_stands_twice_is_noted_with_whether_labels_differ(write: Cal
     data = csv_table(data_path=str(write(HEADER, *LINES, "a.jpg,cat,train", "b.jpg,cat,test")))
     assert len(data.train) == 3
     assert data.notes == ("2 images stand in the table more than once, 1 with several labels: a.jpg, b.jpg",)
+    data = csv_table(data_path=str(write(f"{HEADER},spilt", *(f"{line},x" for line in LINES))))
+    assert data.notes == ("table.csv: columns that are not used: 'spilt'",)
 
 
 def test_validation_lines_are_the_test_part_or_left_out_with_a_note(write: Callable[..., Path]) -> None:
@@ -186,25 +180,9 @@ def test_another_form_is_told(write: Callable[..., Path], lines: list[str], mess
     assert message in refusal(write(*lines))
 
 
-def test_other_columns_are_noted(write: Callable[..., Path]) -> None:
-    data = csv_table(data_path=str(write(f"{HEADER},spilt", *(f"{line},x" for line in LINES))))
-    assert data.notes == ("table.csv: columns that are not used: 'spilt'",)
-
-
 def test_without_a_file_the_form_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="data_path: missing; dataset csv reads a CSV file with the columns path"):
         csv_table()
     assert "nowhere.csv: cannot be read: No such file" in refusal(tmp_path / "nowhere.csv")
     (tmp_path / "table.csv").write_bytes("path,label\n".encode("utf-16"))
     assert "table.csv: not a CSV file in UTF-8" in refusal(tmp_path / "table.csv")
-
-
-def test_the_small_cifar_sample_reads_as_its_folders(tmp_path: Path, sample: Callable[[str], Path]) -> None:
-    folder = sample("cifar10_small") / "cifar10_small"
-    images = sorted(path for path in folder.rglob("*") if is_image_name(path))
-    lines = [f"{path};{path.parent.name};{path.parent.parent.name}" for path in images]
-    (tmp_path / "t.csv").write_text("\n".join(["path;label;split", *lines]), encoding="utf-8")
-    data = csv_table(data_path=str(tmp_path / "t.csv"), allow_outside=True)
-    assert np.bincount(data.train.labels).tolist() == [100] * 10
-    assert np.bincount(data.test.labels).tolist() == [50] * 10
-    assert data.classes[:3] == ("airplane", "automobile", "bird")

@@ -99,24 +99,15 @@ def test_noise_is_on_the_rows_trained_on_and_nowhere_else(module, digits):
     assert np.array_equal(data.train_rows[trained != true], data.wrong_rows)
     assert np.array_equal([int(sample.target) for sample in data.valid_stream], digits.train.labels[data.valid_rows])
     assert np.array_equal([int(sample.target) for sample in data.test_stream], digits.test.labels)
-
-
-def test_noise_leaves_the_split_and_the_pixels(module):
     clean, noisy = module(**AUGMENTED), module(label_noise=0.4, **AUGMENTED)
     assert np.array_equal(clean.train_rows, noisy.train_rows)
     a, b = first_batches(clean)[0], first_batches(noisy)[0]
     assert torch.equal(a.image, b.image)
     assert torch.equal(a.index, b.index)
+    assert clean.mix(a, a.index, 0, 0) is a  # without mixing a batch is left alone
 
 
-def test_noise_changes_the_fingerprint_of_the_data(module):
-    prints = [module(**change).fingerprint for change in ({}, {"label_noise": 0.2}, {"label_noise": 0.4})]
-    assert len(set(prints)) == 3
-    assert module(label_noise=0.0).fingerprint == prints[0]
-    assert module(label_noise=0.2).fingerprint == prints[1]
-
-
-def test_boxes_classes_and_each_pixel_change_the_fingerprint_of_the_data(quick, digits):
+def test_noise_boxes_classes_and_each_pixel_change_the_fingerprint_of_the_data(module, quick, digits):
     def of(**changes) -> str:
         return DataModule(quick(), replace(digits, **changes), (8, 8)).fingerprint
 
@@ -128,7 +119,10 @@ def test_boxes_classes_and_each_pixel_change_the_fingerprint_of_the_data(quick, 
     other[-1, -1, -1] ^= 1
     prints = [of(), *(of(train=replace(train, boxes=each)) for each in (boxes, moved))]
     prints += [of(test=replace(test, images=other)), of(classes=(*digits.classes[:-1], "nine"))]
-    assert len(set(prints)) == 5
+    prints += [module(label_noise=share).fingerprint for share in (0.2, 0.4)]
+    assert len(set(prints)) == 7
+    assert module(label_noise=0.0).fingerprint == prints[0]
+    assert module(label_noise=0.2).fingerprint == prints[5]
 
 
 # ----------------------------------------------------------------------------------------------------------- mixing
@@ -197,9 +191,3 @@ def test_hybrid_of_flip_affine_cutmix_and_mixup_mixes_augmented_replicas(module,
         torch.testing.assert_close(kept, kept[:1].expand_as(kept))
         assert 0 <= float(kept[0]) <= 1
     assert kinds == {"CutMix", "MixUp"}
-
-
-def test_without_mixing_a_batch_is_left_alone(module):
-    data = module()
-    batch = first_batches(data)[0]
-    assert data.mix(batch, batch.index, 0, 0) is batch

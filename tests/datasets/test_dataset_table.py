@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +26,6 @@ from official_layouts import (
 )
 from PIL import Image
 
-import datasets
 from datasets import DATASETS, build_dataset
 from datasets.base import DataSet, ImageTable
 from datasets.sequences import text_problems
@@ -91,24 +88,19 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return build(tmp_path_factory.mktemp("first")), build(tmp_path_factory.mktemp("second"))
 
 
-def test_labels_are_int64_within_the_classes(pair: tuple[DataSet, DataSet]) -> None:
+def test_every_row_has_an_image_and_a_label_within_the_classes(pair: tuple[DataSet, DataSet]) -> None:
     data, _ = pair
     assert len(set(data.classes)) == len(data.classes) >= 2
+    assert len({data.test.name(row) for row in range(len(data.test))}) == len(data.test)
     for part in (data.train, data.test):
+        assert len(part) == len(part.images) == len(part.labels) > 0
+        assert {part.load(row).mode for row in (0, len(part) - 1)} <= {"L", "RGB"}
         assert part.labels.dtype == np.int64
         assert part.labels.ndim == {"image": 1, "sequence": 2}[data.kind]
         assert 0 <= (part.labels if part.strata is None else part.strata).min() <= part.labels.max() < len(data.classes)
         if data.kind == "sequence":
             assert text_problems("", part, len(data.classes)) == []
             assert {len(character) for character in data.classes} == {1}
-
-
-def test_every_row_has_an_image_of_mode_l_or_rgb(pair: tuple[DataSet, DataSet]) -> None:
-    data, _ = pair
-    for part in (data.train, data.test):
-        assert len(part) == len(part.images) == len(part.labels) > 0
-        for row in (0, len(part) - 1):
-            assert part.load(row).mode in ("L", "RGB")
 
 
 def test_boxes_lie_inside_their_images(pair: tuple[DataSet, DataSet]) -> None:
@@ -131,11 +123,6 @@ def test_the_order_of_rows_depends_on_the_content_alone(pair: tuple[DataSet, Dat
             assert np.array_equal(np.asarray(one.load(row)), np.asarray(other.load(row)))
 
 
-def test_names_of_rows_are_different(pair: tuple[DataSet, DataSet]) -> None:
-    data, _ = pair
-    assert len({data.test.name(row) for row in range(len(data.test))}) == len(data.test)
-
-
 def test_every_entry_is_held_to_these_laws() -> None:
     assert set(BUILDERS) == set(DATASETS)
 
@@ -148,22 +135,9 @@ def test_entries_name_documented_functions_of_keywords(name: str) -> None:
     assert all(p.kind is p.KEYWORD_ONLY for p in inspect.signature(function).parameters.values())
 
 
-def test_datasets_is_this_projects_package() -> None:
-    assert Path(datasets.__file__).resolve() == ROOT / "datasets" / "__init__.py"
-
-
-def test_reading_the_table_imports_nothing_heavy() -> None:
-    code = "import sys, datasets; print([m for m in ('torch', 'torchvision', 'numpy', 'PIL') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
-
-
-def test_an_unknown_name_earns_a_suggestion() -> None:
+def test_unknown_names_earn_a_suggestion() -> None:
     with pytest.raises(ConfigError, match=r"unknown data set 'cifar_10'; did you mean 'cifar10'\?"):
         build_dataset("cifar_10")
-
-
-def test_an_unknown_parameter_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"cifar10\.data_pat: unknown parameter; did you mean 'data_path'\?"):
         build_dataset("cifar10", data_pat="x")
 

@@ -28,10 +28,5 @@ def test_parts_hold_all_images_once_with_their_labels() -> None:
         levels = np.asarray(part.images).reshape(-1, 64).astype(float) * 16 / 255
         found += [(tuple(row), label) for row, label in zip(np.rint(levels), part.labels.tolist(), strict=True)]
     assert sorted(found) == expected
-
-
-def test_gray_levels_spread_over_a_byte() -> None:
-    data = digits()
     assert np.unique(np.asarray(data.train.images)).tolist() == [round(v * 255 / 16) for v in range(17)]
     assert data.train.load(0).mode == "L"
-    assert data.train.load(0).size == (8, 8)

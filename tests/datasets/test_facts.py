@@ -33,11 +33,6 @@ def test_as_many_classes_are_known_as_there_are(quick, changes):
         assert known_num_images(config) == len(data.train)
 
 
-def test_as_many_cars_are_known_as_have_a_name():
-    names = Path(datasets.__file__).with_name("sets") / "stanford" / "class_names.txt"
-    assert facts_of("stanford_cars")["num_classes"] == len(names.read_text(encoding="utf-8").splitlines())
-
-
 @pytest.mark.parametrize(
     ("changes", "classes", "images"),
     [
@@ -64,9 +59,7 @@ def test_facts_are_read_without_importing_a_set():
     code += "print([name for name in sys.modules if name.startswith('datasets.') or name in ('numpy', 'torch')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-
-
-def test_facts_say_what_is_known_of_a_set_and_no_more():
-    allowed = {"num_classes", "images", "kind", "ordered"}
     for name in DATASETS:
-        assert {key for key in facts_of(name) if "=" not in key} <= allowed
+        assert {key for key in facts_of(name) if "=" not in key} <= {"num_classes", "images", "kind", "ordered"}
+    names = Path(datasets.__file__).with_name("sets") / "stanford" / "class_names.txt"
+    assert facts_of("stanford_cars")["num_classes"] == len(names.read_text(encoding="utf-8").splitlines())

@@ -75,9 +75,6 @@ def test_another_layout_is_told_with_the_one_expected(tmp_path: Path, names: lis
     with pytest.raises(DataError) as caught:
         image_folder(data_path=str(write(tmp_path, *names)))
     assert message in str(caught.value)
-
-
-def test_without_a_path_the_layout_is_told() -> None:
     with pytest.raises(ConfigError, match="data_path: missing; dataset image_folder reads data_path/train/<class>"):
         image_folder()
 

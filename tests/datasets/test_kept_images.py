@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,13 @@ def test_kept_images_are_the_streamed_ones(build, backend):
     assert streamed.train_stream.needs_preparing
 
 
-def test_a_second_run_decodes_nothing_whatever_its_split(build, monkeypatch):
+def test_a_second_run_decodes_nothing_whatever_its_split_and_its_background_counts(build, monkeypatch):
+    keys = [Preprocessing((16, 16), crop=True, erase=erase).pixels_key for erase in (False, True, "white")]
+    assert keys[:2] == [
+        ((16, 16), False, True, False),
+        ((16, 16), False, True, True),
+    ]  # as caches on the disk have them
+    assert len(set(keys)) == 3
     build(cache="disk").keep_images()
     loaded = []
     monkeypatch.setattr(Preprocessing, "load", lambda self, table, row: loaded.append(row))
@@ -90,15 +97,6 @@ def test_boxes_on_training_images_alone_make_a_cache_of_their_own(folder, quick,
     assert len(list((cache / "lossbench" / "images").glob("csv-*.u8"))) == 3  # training, validation, test
 
 
-def test_black_white_and_no_background_are_kept_apart():
-    keys = [Preprocessing((16, 16), crop=True, erase=erase).pixels_key for erase in (False, True, "white")]
-    assert keys[:2] == [
-        ((16, 16), False, True, False),
-        ((16, 16), False, True, True),
-    ]  # as caches on the disk have them
-    assert len(set(keys)) == 3
-
-
 def test_no_room_streams_and_says_so_or_is_an_error_where_a_cache_was_asked_for(build, caplog):
     tiny = {"cache_limit_gb": 1e-6}
     with caplog.at_level(logging.INFO, logger="lossbench"):
@@ -113,7 +111,8 @@ def test_no_room_streams_and_says_so_or_is_an_error_where_a_cache_was_asked_for(
 
 def test_sets_in_memory_are_prepared_once(quick, monkeypatch):
     digits = build_dataset("digits")
-    data, streamed = (DataModule(quick(image_size=12, cache=cache), digits, (12, 12)) for cache in ("auto", "none"))
+    few = replace(digits, train=digits.train.select(np.arange(60)), test=digits.test.select(np.arange(9)))
+    data, streamed = (DataModule(quick(image_size=12, cache=cache), few, (12, 12)) for cache in ("auto", "none"))
     data.keep_images()
     assert torch.equal(data.train_stream[(0, 5)].image, streamed.train_stream[(0, 5)].image)
     monkeypatch.setattr(Preprocessing, "load", None)

@@ -60,6 +60,18 @@ def test_mixup_is_a_weighted_mean_of_every_pixel():
     torch.testing.assert_close(image, expected)
 
 
+def test_probability_is_the_share_of_mixed_batches_and_the_others_get_soft_labels(name):
+    batch, left = painted(views=1, height=4, width=4), 0
+    before = batch.image.clone()
+    for seed in range(200):
+        image, label, _ = mixed(name, batch, seed, probability=0.3)
+        if torch.equal(image, before):
+            left += 1
+            assert torch.equal(label, torch.eye(K)[torch.arange(6) % K])
+    assert left / 200 == pytest.approx(0.7, abs=0.11)
+    assert torch.equal(batch.image, before)
+
+
 def test_cutmix_pastes_one_box_and_counts_exactly_what_is_kept():
     areas = set()
     for seed in SEEDS:
@@ -74,26 +86,6 @@ def test_cutmix_pastes_one_box_and_counts_exactly_what_is_kept():
             assert float(label[other, other % K]) == pytest.approx(1 - int(pasted.sum()) / (12 * 8), abs=1e-7)
         areas.add(int(pasted.sum()))
     assert len(areas) > 10
-
-
-def test_cutmix_leaves_what_it_was_given_unchanged():
-    batch = painted()
-    before = batch.image.clone()
-    mixed("CutMix", batch, 0, probability=1.0)
-    assert torch.equal(batch.image, before)
-
-
-def test_probability_0_leaves_the_images_and_makes_labels_soft(name):
-    batch = painted()
-    image, label, _ = mixed(name, batch, 0, probability=0.0)
-    assert torch.equal(image, batch.image)
-    assert torch.equal(label, torch.eye(K)[torch.arange(6) % K])
-
-
-def test_probability_is_the_share_of_mixed_batches(name):
-    batch = painted(views=1, height=4, width=4)
-    left = sum(torch.equal(mixed(name, batch, seed, probability=0.3)[0], batch.image) for seed in range(400))
-    assert left / 400 == pytest.approx(0.7, abs=0.08)
 
 
 @pytest.mark.parametrize(("alpha", "distance"), [(1e-3, 0.5), (1e4, 0.0)])
@@ -129,7 +121,7 @@ def test_one_of_several_mixes_each_batch_as_it_would_alone(params, shares):
     batch, counts = painted(views=1, height=4, width=4), {"CutMix": 0, "MixUp": 0, "neither": 0}
     mixing = build_mixing(["CutMix", "MixUp"], **params)
     assert [part.probability for part in mixing.parts] == pytest.approx(shares)  # type: ignore[attr-defined]
-    for seed in range(400):
+    for seed in range(200):
         partner = draw_partners(batch.index, seed)
         after = mixing(batch, K, partner, seed)
         alphas = {name: params.get(name, {}).get("alpha", 1.0) for name in ("CutMix", "MixUp")}
@@ -141,8 +133,8 @@ def test_one_of_several_mixes_each_batch_as_it_would_alone(params, shares):
         drawn = next(name for name, each in alone.items() if torch.equal(each.image, after.image))
         assert torch.equal(torch.as_tensor(alone[drawn].target), torch.as_tensor(after.target))
         counts[drawn] += 1
-    found = [counts[name] / 400 for name in ("CutMix", "MixUp")]
-    assert found == pytest.approx(list(shares), abs=0.09)
+    found = [counts[name] / 200 for name in ("CutMix", "MixUp")]
+    assert found == pytest.approx(list(shares), abs=0.12)
 
 
 # --------------------------------------------------------------------------------------------------------- partners
@@ -158,16 +150,12 @@ def test_copies_of_an_image_get_partners_of_one_image(rows, seed):
     assert set().union(*images.values()) == set(rows)
 
 
-def test_without_copies_partners_are_a_permutation():
-    partner = draw_partners(torch.tensor([30, 10, 20, 50]), 0)
-    assert sorted(partner.tolist()) == [0, 1, 2, 3]
-
-
 def test_copies_are_mixed_with_different_copies():
     index = torch.tensor([7, 7, 7, 9, 9, 9])
     partners = [draw_partners(index, seed).tolist() for seed in range(20)]
     assert all(len(set(partner)) == 6 for partner in partners)
     assert [3, 4, 5, 0, 1, 2] in partners
+    assert sorted(draw_partners(torch.tensor([30, 10, 20, 50]), 0).tolist()) == [0, 1, 2, 3]
 
 
 # --------------------------------------------------------------------------------------------------------- bad input
@@ -181,6 +169,10 @@ def test_copies_are_mixed_with_different_copies():
         ({"alpha": float("nan")}, "mixing_params.alpha: must be > 0 and finite, got nan"),
         ({"alpha": "x"}, "mixing_params.alpha: must be a number, got 'x'"),
         ({"probability": 1.5}, "mixing_params.probability: must be 0 to 1, got 1.5"),
+        (
+            {"alpha": 0.0, "probability": -1.0},
+            "mixing_params.alpha: must be > 0 and finite, got 0.0\nmixing_params.probability: must be 0 to 1, got -1.0",
+        ),
         ({"alpa": 1.0}, "mixing_params.alpa: unknown parameter; did you mean 'alpha'? (allowed: alpha, probability)"),
     ],
 )
@@ -188,15 +180,6 @@ def test_bad_parameters_are_named(name, params, message):
     with pytest.raises(ConfigError) as error:
         build_mixing(name, **params)
     assert str(error.value) == message
-
-
-def test_all_parameters_out_of_range_are_told_at_once(name):
-    with pytest.raises(ConfigError) as error:
-        build_mixing(name, alpha=0.0, probability=-1.0)
-    assert [line.partition(":")[0] for line in str(error.value).splitlines()] == [
-        "mixing_params.alpha",
-        "mixing_params.probability",
-    ]
 
 
 @pytest.mark.parametrize(
@@ -236,13 +219,7 @@ def test_bad_parameters_of_several_are_named(params, lines):
     with pytest.raises(ConfigError) as error:
         build_mixing(["CutMix", "MixUp"], **params)
     assert str(error.value).splitlines() == lines
-
-
-def test_a_mixing_named_twice_is_refused():
     with pytest.raises(ConfigError, match=r"^mixing: names CutMix twice$"):
         build_mixing(["CutMix", "CutMix"])
-
-
-def test_an_unknown_mixing_earns_a_suggestion():
     with pytest.raises(ConfigError, match=r"mixing: unknown mixing 'Mixup'; did you mean 'MixUp'\?"):
         build_mixing("Mixup")

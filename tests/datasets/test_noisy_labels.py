@@ -43,14 +43,10 @@ def test_every_kind_of_file_gives_the_same_labels(tmp_path: Path, kind: str, num
     found = read_noisy_labels(str(path), "worse_label", CLEAN, 3)
     assert found.dtype == np.int64
     assert np.array_equal(found, WORSE)
-
-
-def test_a_pickle_of_the_older_numpy_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "human.pt"
-    torch.save(SETS, path, _use_new_zipfile_serialization=False)
-    path.write_bytes(path.read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
-    assert b"numpy.core.multiarray" in path.read_bytes()
-    assert np.array_equal(read_noisy_labels(str(path), "worse_label", CLEAN, 3), WORSE)
+    if kind == "older.pt":  # as NumPy 1 wrote it
+        path.write_bytes(path.read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+        assert b"numpy.core.multiarray" in path.read_bytes()
+        assert np.array_equal(read_noisy_labels(str(path), "worse_label", CLEAN, 3), WORSE)
 
 
 def test_a_file_of_one_set_needs_no_name(tmp_path: Path) -> None:
@@ -92,13 +88,9 @@ def test_labels_that_do_not_fit_are_told(tmp_path: Path, labels: np.ndarray, mes
     found = refusal(tmp_path / "a.npy")
     assert found.startswith("noisy_labels: ")
     assert message in found
-
-
-def test_true_labels_in_another_order_are_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", **{**SETS, "clean_label": CLEAN[::-1]})
-    assert "its clean_label differs from the true labels in 8 of 12 rows: it is in another order" in refusal(
-        tmp_path / "a.npz", "worse_label"
-    )
+    order = "its clean_label differs from the true labels in 8 of 12 rows: it is in another order"
+    assert order in refusal(tmp_path / "a.npz", "worse_label")
 
 
 class Harmful:

@@ -111,20 +111,14 @@ def test_an_alphabet_names_the_classes_and_refuses_others(write: Callable[..., P
     data = plates(data_path=str(path), alphabet="3210BA")
     assert data.classes == (*"3210BA",)
     assert data.train.labels.tolist() == [[5, 4, 2], [4, 1, 1]]
+    wrong = {
+        "ABBAC": "data_params.alphabet: 'A' stands 2 times\ndata_params.alphabet: 'B' stands 2 times",
+        "": "data_params.alphabet: must hold at least two characters, got ''",
+    }
+    for alphabet, message in wrong.items():
+        with pytest.raises(ConfigError, match=f"^{message}$"):
+            plates(data_path="nowhere", alphabet=alphabet)
     assert refusal(path, alphabet="AB1")[1:] == ["  line 3: text 'B22' holds what the alphabet has not: 2"]
-
-
-@pytest.mark.parametrize(
-    ("alphabet", "message"),
-    [
-        ("ABBAC", "data_params.alphabet: 'A' stands 2 times\ndata_params.alphabet: 'B' stands 2 times"),
-        ("", "data_params.alphabet: must hold at least two characters, got ''"),
-    ],
-)
-def test_a_wrong_alphabet_is_told_before_anything_is_read(alphabet: str, message: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        plates(data_path="nowhere", alphabet=alphabet)
-    assert str(caught.value) == message
 
 
 def test_the_drawn_split_is_a_fifth_and_stays_when_images_come(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -172,25 +166,18 @@ def test_all_wrong_lines_are_told_at_once_in_their_order(write: Callable[..., Pa
     ]
 
 
-def test_images_of_the_right_lines_are_told_with_the_wrong_lines(write: Callable[..., Path], tmp_path: Path) -> None:
-    path = write(HEADER, "0.jpg,AB1,train", "1.jpg,,train", "2.jpg,AB,test")
-    (path.parent / "0.jpg").write_bytes(b"no picture")
-    told = refusal(path)
-    assert told[:2] == [f"{path}: 1 wrong line:", "  line 3: no text"]
-    assert told[2] == "of the other lines' 2 images, 1 cannot be used:"
-    assert told[3].startswith(f"  {path.parent / '0.jpg'}: ")
-
-
-@pytest.mark.parametrize(
-    ("encoding", "found"),
-    [("latin-1", "line 3: byte 0xc4, invalid continuation byte"), ("utf-16", "line 1: byte 0xff, invalid start byte")],
-)
-def test_other_encodings_are_told_with_the_line(write: Callable[..., Path], encoding: str, found: str) -> None:
-    path = write(HEADER, "0.jpg,AB1,train", "1.jpg,ÄB1,test", encoding=encoding)
-    assert refusal(path) == [f"{path}: not a CSV file in UTF-8: {found}"]
-
-
 def test_a_table_that_is_none_is_told(write: Callable[..., Path], tmp_path: Path) -> None:
+    for encoding, found in (("latin-1", "line 3: byte 0xc4, invalid"), ("utf-16", "line 1: byte 0xff, invalid start")):
+        path = write(HEADER, "0.jpg,AB1,train", "1.jpg,ÄB1,test", encoding=encoding)
+        assert refusal(path)[0].startswith(f"{path}: not a CSV file in UTF-8: {found}")
+    path = write(HEADER, "0.jpg,AB1,train", "1.jpg,,train", "2.jpg,AB,test")
+    good = (path.parent / "0.jpg").read_bytes()
+    (path.parent / "0.jpg").write_bytes(b"no image")  # the images of the right lines are checked, too
+    lines = refusal(path)
+    assert lines[:2] == [f"{path}: 1 wrong line:", "  line 3: no text"]
+    assert lines[2] == "of the other lines' 2 images, 1 cannot be used:"
+    assert lines[3].startswith(f"  {path.parent / '0.jpg'}: ")
+    (path.parent / "0.jpg").write_bytes(good)
     assert "lacks the columns text (found: file, label)" in refusal(write("file,label", "0.jpg,A1"))[0]
     assert refusal(write(HEADER, "0.jpg,A1,train"))[0].endswith(
         "none of its 1 images is of split test; a column split says which"

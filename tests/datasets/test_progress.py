@@ -15,11 +15,11 @@ def test_work_that_does_not_tell_how_far_it_is_has_its_seconds_counted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with at_work("thinking"):  # into a file: nothing
-        time.sleep(1.1)
+        pass
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with at_work("thinking"):
-        time.sleep(1.3)
+        time.sleep(1.1)
     assert re.search(r"thinking: [1-9]\d*s", capsys.readouterr().err)
 
 

@@ -13,7 +13,7 @@ from official_layouts import write_plates
 
 import train
 from datasets.audit import audit
-from datasets.base import DataSet, ImageTable, keep_classes
+from datasets.base import DataSet, ImageTable
 from datasets.data_module import DataModule
 from datasets.sequences import (
     encode_texts,
@@ -63,12 +63,11 @@ def test_texts_are_rows_of_labels_padded_to_the_longest() -> None:
     assert labels.dtype == np.int64
     assert labels.tolist() == LABELS
     assert [label_in_words(table(TEXTS), row, CLASSES) for row in range(4)] == TEXTS
-
-
-def test_selected_rows_keep_their_texts() -> None:
     chosen = table(TEXTS).select(np.array([2, 0]))
-    assert chosen.labels.tolist() == [LABELS[2], LABELS[0]]
     assert [label_in_words(chosen, row, CLASSES) for row in range(2)] == ["2211", "B12"]
+    long, short = table(["A1", "2211"]), table(["A1", "A2"])  # compared without their padding
+    assert same_label(long, 0, short, 0)
+    assert not same_label(long, 0, short, 1)
 
 
 def test_targets_hold_zeros_for_padding_and_the_lengths_of_texts() -> None:
@@ -79,12 +78,13 @@ def test_targets_hold_zeros_for_padding_and_the_lengths_of_texts() -> None:
     one = targets(table(TEXTS), 2)
     assert (one[0].tolist(), one[1].tolist()) == ([3, 3, 2, 2], 4)
     assert whole.labels.dtype == whole.lengths.dtype == one[1].dtype == torch.int64
-
-
-def test_targets_of_classes_are_the_classes() -> None:
+    ends = example_targets(table(TEXTS), 4)
+    assert isinstance(ends, Sequences)
+    assert (ends.labels.tolist(), ends.lengths.tolist()) == ([[0], [3]], [1, 1])
     images = ImageTable(np.zeros((3, 2, 2), np.uint8), np.array([4, 0, 2]))
     assert torch.equal(torch.as_tensor(targets(images, np.array([2, 0]))), torch.tensor([2, 4]))
     assert torch.equal(torch.as_tensor(targets(images, 0)), torch.tensor(4))
+    assert torch.equal(torch.as_tensor(example_targets(images, 5)), torch.tensor([0, 4]))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -136,21 +136,6 @@ def test_labels_that_are_no_texts_are_told_with_the_image(
         module(DataSet(CLASSES, data.train, wrong, kind="sequence"))
 
 
-def test_examples_hold_the_first_class_and_the_last() -> None:
-    found = example_targets(table(TEXTS), 4)
-    assert isinstance(found, Sequences)
-    assert (found.labels.tolist(), found.lengths.tolist()) == ([[0], [3]], [1, 1])
-    images = ImageTable(np.zeros((3, 2, 2), np.uint8), np.array([4, 0, 2]))
-    assert torch.equal(torch.as_tensor(example_targets(images, 5)), torch.tensor([0, 4]))
-
-
-def test_texts_are_compared_without_their_padding() -> None:
-    long, short = table(["A1", "2211"]), table(["A1", "A2"])
-    assert long.labels.shape[1] != short.labels.shape[1]
-    assert same_label(long, 0, short, 0)
-    assert not same_label(long, 0, short, 1)
-
-
 def test_the_audit_tells_shared_images_and_characters_never_trained_on() -> None:
     data = DataSet(CLASSES, table(["A1", "1111"]), table(["A1", "B"]), kind="sequence")
     shared = "2 test images are training images too, byte for byte, 1 of them with another label: "
@@ -158,11 +143,6 @@ def test_the_audit_tells_shared_images_and_characters_never_trained_on() -> None
         "2 characters have no training image: B, 2",
         f"{shared}image 0 is image 0, image 1 is image 1",
     )
-
-
-def test_classes_cannot_be_chosen_from_texts(data: DataSet) -> None:
-    with pytest.raises(ConfigError, match=r"^classes: leave it out: the data holds sequences, whose classes are char"):
-        keep_classes(data, ["A", "B"])
 
 
 def test_balanced_classes_are_refused(module: Callable[..., DataModule], data: DataSet) -> None:
@@ -174,7 +154,8 @@ def test_balanced_classes_are_refused(module: Callable[..., DataModule], data: D
     assert len(module(sampling="repeated").epoch_batches()) == len(module().epoch_batches())
 
 
-def test_pictures_name_the_text(
+@pytest.mark.usefixtures("pictures")
+def test_figures_name_the_text(
     module: Callable[..., DataModule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[list[str]] = []

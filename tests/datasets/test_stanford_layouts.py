@@ -209,6 +209,7 @@ def test_the_published_names_are_196_that_stay_different_when_plain() -> None:
     )
 
 
+@pytest.mark.torture
 def test_the_real_sample_is_the_same_in_three_layouts(tmp_path: Path, sample: Callable[[str], Path]) -> None:
     newer = sample("stanford_cars") / "stanford_cars"
     meta = loadmat(newer / "devkit" / "cars_meta.mat", squeeze_me=True)

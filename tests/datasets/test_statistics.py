@@ -18,7 +18,9 @@ RNG = np.random.default_rng(0)
 
 
 def in_memory(*shape: int) -> ImageTable:
-    return ImageTable(RNG.integers(0, 256, shape, dtype=np.uint8), np.zeros(shape[0], dtype=np.int64))
+    return ImageTable(
+        np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8), np.zeros(shape[0], dtype=np.int64)
+    )
 
 
 @pytest.fixture
@@ -43,17 +45,13 @@ def test_pooled_over_pixels_of_images_of_all_sizes(on_disk: ImageTable) -> None:
     expected = pooled([np.asarray(on_disk.load(row)) for row in range(3)])
     assert mean == pytest.approx(expected[0], rel=1e-12)
     assert std == pytest.approx(expected[1], rel=1e-12)
-
-
-def test_gray_images(on_disk: ImageTable) -> None:
-    mean, std = channel_statistics(on_disk, grayscale=True)
+    gray = channel_statistics(on_disk, grayscale=True)
     expected = pooled([np.asarray(on_disk.load(row).convert("L")) for row in range(3)])
-    assert mean == pytest.approx(expected[0], rel=1e-12)
-    assert std == pytest.approx(expected[1], rel=1e-12)
-    table = in_memory(5, 8, 8)
-    gray, rgb = channel_statistics(table, grayscale=True), channel_statistics(table)
-    assert rgb[0] == pytest.approx(gray[0] * 3, rel=1e-12)
-    assert rgb[1] == pytest.approx(gray[1] * 3, rel=1e-12)
+    assert np.concatenate(gray) == pytest.approx(np.concatenate(expected), rel=1e-12)
+    one, three = (channel_statistics(in_memory(5, 8, 8), grayscale=kind) for kind in (True, False))
+    assert np.concatenate(three) == pytest.approx(np.repeat(one, 3), rel=1e-12)
+    with pytest.raises(ValueError, match="no images"):
+        channel_statistics(in_memory(0, 8, 8))
 
 
 @pytest.mark.parametrize("grayscale", [False, True])
@@ -67,15 +65,3 @@ def test_training_normalised_by_them_has_mean_0_and_deviation_1(
     pixels = torch.stack([stream[row].image[0].double() for row in range(3)])
     assert pixels.mean(dim=(0, 2, 3)).numpy() == pytest.approx(np.zeros(len(mean)), abs=1e-6)
     assert pixels.std(dim=(0, 2, 3), correction=0).numpy() == pytest.approx(np.ones(len(mean)), abs=1e-6)
-
-
-def test_constant_image() -> None:
-    table = ImageTable(np.full((2, 3, 3, 3), 51, dtype=np.uint8), np.zeros(2, dtype=np.int64))
-    mean, std = channel_statistics(table)
-    assert mean == pytest.approx((0.2, 0.2, 0.2))
-    assert std == pytest.approx((0.0, 0.0, 0.0), abs=1e-12)
-
-
-def test_empty_table_is_refused() -> None:
-    with pytest.raises(ValueError, match="no images"):
-        channel_statistics(in_memory(0, 8, 8))

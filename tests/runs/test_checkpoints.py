@@ -348,7 +348,12 @@ def with_another(state: dict[str, torch.Tensor]) -> None:
     state["network.other.weight"] = torch.ones(1)
 
 
+def with_another_shape(state: dict[str, torch.Tensor]) -> None:
+    state["network.fc.bias"] = torch.ones(4)
+
+
 OTHERS = {
+    with_another_shape: r"of another shape: 1 tensor \(network\.fc\.bias \[4\], here \[3\]\)",
     without_convolutions: r"missing: \d+ tensors \(network\.conv1\S*, \S+, \S+, \.\.\.\)",
     with_another: r"unknown: 1 tensor \(network\.other\.weight\)",
 }

@@ -54,6 +54,11 @@ def test_a_learning_rate_of_a_thousand_is_named(quick, caplog):
     )
 
 
+def test_a_mean_of_pixels_up_to_255_is_named(quick, caplog):
+    said = warnings_of(caplog, quick(normalize="true", normalization_params_grayscale="{mean: [127.0], std: [60.0]}"))
+    assert "normalization_params_grayscale: mean is [127.0], pixels go from 0 to 1; divide mean and std by 255" in said
+
+
 def test_a_result_at_chance_is_remarked_and_one_above_is_not(caplog):
     target = torch.tensor([0, 0, 0, 1]).numpy()
     with caplog.at_level(logging.WARNING, "lossbench"):

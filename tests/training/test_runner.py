@@ -278,10 +278,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(quick):
         runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}", **late))
 
 
+def test_weights_that_the_last_step_of_an_epoch_has_ruined_stop_the_run(quick):
+    """Its own loss was finite, and no other training loss follows."""
+    with pytest.raises(TrainingError, match=r"the loss of the validation images is NaN after epoch 1\.\nTry a smaller"):
+        runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}", batch_size=2000, num_epochs=1))
+
+
 def test_a_loss_that_is_not_finite_at_the_first_step_is_not_blamed_on_the_learning_rate(quick, monkeypatch):
     monkeypatch.setattr(TorchLoss, "terms", lambda self, outputs, batch: {"main": (outputs.scores * 0).sum().log()})
     with pytest.raises(
-        TrainingError, match=r"in epoch 1, step 0 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
+        TrainingError, match=r"in epoch 1, step 1 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
     ):
         runner.train(quick())
 
@@ -515,6 +521,18 @@ def test_a_cycle_that_does_not_fit_the_run_s_steps_is_refused_by_the_check(quick
 
 
 @pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("OneCycleLR", "{max_lr: 0.1, total_steps: 22}"),
+        ("ChainedScheduler", "{schedulers: [{LinearLR: {}}, {ExponentialLR: {gamma: 0.9}}]}"),
+        ("SequentialLR", "{schedulers: [{CosineWarmupRestarts: {}}, {OneCycleLR: {max_lr: 0.1}}], milestones: [1]}"),
+    ],
+)
+def test_schedules_that_fit_the_run_are_accepted_by_the_check(quick, name, params):
+    assert f"{name}(" in runner.check(quick(lr_scheduler=name, lr_scheduler_params=params))
+
+
+@pytest.mark.parametrize(
     ("settings", "message"),
     [
         (
@@ -539,7 +557,7 @@ def test_a_bug_in_an_augmentation_of_ours_is_not_blamed_on_its_parameters(quick,
         return self.gama
 
     monkeypatch.setattr("datasets.augmentation.fused.chain.FusedChain.on_cpu", buggy)
-    monkeypatch.setattr("datasets.augmentation.cutout.CutOut.__call__", buggy)
+    monkeypatch.setattr("datasets.augmentation.transforms.CutOut.__call__", buggy)
     with pytest.raises(AttributeError, match="has no attribute 'gama'"):
         building.prepare(quick(augment_tensors="true", tensor_augmentations="{CutOut: {}}", augment_backend=backend))
 

@@ -10,8 +10,8 @@ import numpy as np
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from datasets.augmentation.cutout import CutOut
 from datasets.augmentation.fused.operation import NotFusable, Parameters, Size, between, whole
+from datasets.augmentation.transforms import CutOut
 from datasets.preprocessing import resize
 
 TRIES = 10  # torchvision's, before RandomResizedCrop takes the centre and RandomErasing leaves the image as it is

@@ -99,7 +99,8 @@ def _read_folders(source: Source) -> Annotations:
     classes = source.classes()
     parts = {part: source.class_folders(source.need(part), classes) for part in OFFICIAL_COUNTS}
     source.say("boxes: none in this layout")
-    return Annotations(classes, *({part: content[k] for part, content in parts.items()} for k in (0, 1)))
+    rows = {part: content[0] for part, content in parts.items()}
+    return Annotations(classes, rows, {part: content[1] for part, content in parts.items()})
 
 
 def _read_folders_with_boxes(source: Source) -> Annotations:
