@@ -42,6 +42,11 @@ def resolved_parameters(config: Configuration) -> dict[str, Any]:
             resolved[key] = {part: _filled(owner, part, params.get(part)) for part in name}
         else:
             resolved[key] = _filled(owner, name, params)
+    if config.optimizer_groups:
+        resolved["optimizer_groups"] = {
+            name: _filled("optimizer", group.optimizer or config.optimizer, group.optimizer_params)
+            for name, group in config.optimizer_groups.items()
+        }
     for key in CHAINS:
         if has_effect(config, key):
             items = chain_items(getattr(config, key))

@@ -89,18 +89,26 @@ def _check_mixing(config: Configuration) -> None:
 
 
 def _check_optimization(config: Configuration) -> None:
-    weights, mistakes = [nn.Parameter(torch.zeros(2, 2))], []
+    mistakes = []
     try:
-        optimizer = optimization.build_optimizer(config.optimizer, weights, **config.optimizer_params)
+        optimizer = _build_trial_optimizer(config)
     except ConfigError as mistake:
         mistakes.append(mistake)
-        optimizer = torch.optim.AdamW(weights)  # so that mistakes in the schedule are reported as well
+        optimizer = torch.optim.AdamW(
+            [nn.Parameter(torch.zeros(2, 2))]
+        )  # so that mistakes in the schedule are reported as well
     try:
         optimization.try_out(build_schedule(config, optimizer, optimization.STEPS_TRIED), optimizer)
     except ConfigError as mistake:
         mistakes.append(mistake)
     if mistakes:
         raise ConfigError("\n".join(map(str, mistakes)))
+
+
+def _build_trial_optimizer(config: Configuration) -> torch.optim.Optimizer:
+    """Build a run's optimizer for weights of its own, a matrix for each group."""
+    groups = (optimization.REST, *config.optimizer_groups)
+    return optimization.build_optimizers(config, {name: [nn.Parameter(torch.zeros(2, 2))] for name in groups})
 
 
 def build_schedule(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
@@ -116,9 +124,7 @@ def check_schedule(config: Configuration, steps: int) -> None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # training builds it again
-        weights = [nn.Parameter(torch.zeros(2, 2))]
-        optimizer = optimization.build_optimizer(config.optimizer, weights, **config.optimizer_params)
-        build_schedule(config, optimizer, steps)
+        build_schedule(config, _build_trial_optimizer(config), steps)
     params = config.lr_scheduler_params
     cycles = [("lr_scheduler_params", config.lr_scheduler, params, config.num_epochs)]
     if "schedulers" in params:
@@ -172,7 +178,11 @@ PARAMETER_CHECKS = (
     ParameterCheck(("architecture", "pretrained"), _check_pretrained),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
     ParameterCheck(
-        ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization
+        (
+            *("optimizer", "optimizer_params", "optimizer_groups", "lookahead"),
+            *("lr_scheduler", "lr_scheduler_params", "num_epochs"),
+        ),
+        _check_optimization,
     ),
 )
 """All such checks; a sweep makes each once for the values of its keys, not for every run."""
@@ -211,8 +221,8 @@ def check_writable(config: Configuration) -> None:
         raise config.error(mistakes)
 
 
-def warn_before_training(config: Configuration, data: DataModule) -> None:
-    """Warn about few validation images, crops of another size than the test images, odd learning rates and means."""
+def warn_before_training(config: Configuration, data: DataModule, network: nn.Module) -> None:
+    """Warn about few validation images, crops of another size than the test images, odd numbers and slow precision."""
     validation = len(data.valid_rows)
     if config.select_on == "valid" and validation < FEW_VALIDATION_IMAGES:
         _warn(
@@ -233,6 +243,15 @@ def warn_before_training(config: Configuration, data: DataModule) -> None:
     if used is not None and max(used.mean) > 1:
         key = "normalization_params_grayscale" if config.convert_to_grayscale else "normalization_params_rgb"
         _warn(config, key, f"mean is {used.mean}, pixels go from 0 to 1; divide mean and std by 255")
+    on_cpu = config.accelerator == "cpu" or (config.accelerator == "auto" and not torch.cuda.is_available())
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    if (
+        on_cpu
+        and config.precision.startswith("bf16")
+        and any(1 < each.groups == each.in_channels for each in convolutions)
+    ):
+        text = f"{config.architecture} has depthwise convolutions, which a CPU may train 25 times slower in bfloat16"
+        _warn(config, "precision", f"{text}; try 32-true")
 
 
 def warn_about_weights(config: Configuration) -> None:

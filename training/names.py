@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from datasets import TRANSFORMS, check_dataset_name, check_mixing_name
+from datasets import TENSORS_ONLY, TRANSFORMS, check_dataset_name, check_mixing_name
 from losses import check_loss_name
 from metrics import MONITORS
 from models import check_architecture_name
+from runs.names import TIMM_FIRST
 from tracking import TRACKERS
 from utils.lookup import class_names, did_you_mean
 
@@ -28,14 +29,14 @@ UNUSABLE_TRANSFORMS = {
         "images are converted between image_augmentations and tensor_augmentations anyway",
     ),
 }
-TENSORS_ONLY = dict.fromkeys(TRANSFORMS, "it works on tensors: give it in tensor_augmentations")
 NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoAugmentPolicy", "InterpolationMode"}
 
 
 def optimizers() -> dict[str, str]:
     """Return optimizer -> the library it comes from, torch's first."""
-    names = dict.fromkeys(class_names("timm.optim"), "timm.optim")
-    names |= dict.fromkeys(class_names("torch.optim"), "torch.optim")
+    of_timm = dict.fromkeys(class_names("timm.optim"), "timm.optim")
+    names = of_timm | dict.fromkeys(class_names("torch.optim"), "torch.optim")
+    names |= {name: of_timm[name] for name in TIMM_FIRST if name in of_timm}
     return _without(names, UNUSABLE_OPTIMIZERS)
 
 
@@ -46,14 +47,15 @@ def schedulers() -> dict[str, str]:
 
 
 def transforms() -> dict[str, str]:
-    """Return torchvision's transform -> where it comes from."""
+    """Return transform of images -> where it comes from."""
     modules = ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment")
     names = {name: "torchvision.transforms" for module in modules for name in class_names(module)}
-    return _without(names, UNUSABLE_TRANSFORMS)
+    names = _without(names, UNUSABLE_TRANSFORMS)
+    return names | {name: entry.summary for name, entry in TRANSFORMS.items() if name not in TENSORS_ONLY}
 
 
 def tensor_transforms() -> dict[str, str]:
-    """Return transform of tensors -> where it comes from; ours work on nothing else."""
+    """Return transform of tensors -> where it comes from."""
     return transforms() | {name: entry.summary for name, entry in TRANSFORMS.items()}
 
 
@@ -86,7 +88,11 @@ NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
     "loss_function": check_loss_name,
     "optimizer": _check("optimizer", optimizers, UNUSABLE_OPTIMIZERS),
     "lr_scheduler": _check("scheduler", schedulers),
-    "image_augmentations": _check("transform", transforms, UNUSABLE_TRANSFORMS | TENSORS_ONLY),
+    "image_augmentations": _check(
+        "transform",
+        transforms,
+        UNUSABLE_TRANSFORMS | dict.fromkeys(TENSORS_ONLY, "it works on tensors: give it in tensor_augmentations"),
+    ),
     "tensor_augmentations": _check("transform", tensor_transforms, UNUSABLE_TRANSFORMS),
     "mixing": check_mixing_name,
     "trackers": _check("tracker", lambda: TRACKERS),

@@ -53,7 +53,7 @@ def describe(prepared: Preparation) -> str:
         *_parts(network),
         f"loss      {config.loss_function}{_params(config.loss_params)}",
         f"training  {config.optimizer}{_params(config.optimizer_params)}, "
-        f"{schedule}, "
+        f"{''.join(f'{group} on its own, ' for group in config.optimizer_groups)}{schedule}, "
         f"{config.num_epochs} epoch{'s'[: config.num_epochs > 1]} of batches of {config.batch_size}, "
         f"seed {config.seed}",
     ]

@@ -61,7 +61,7 @@ class GivenUp(Exception):
 def check(config: Configuration, sequel: Sequel = NOTHING) -> str:
     """Return what a run would do, after checking all that can be checked without training."""
     prepared = prepare(config, sequel)
-    warn_before_training(config, prepared.data)
+    warn_before_training(config, prepared.data, prepared.classifier.network)
     prepared.data.check()
     folder = run_folder(config, prepared.data.fingerprint)
     if not folder.is_finished:
@@ -102,7 +102,7 @@ def train(
         selected checkpoint is damaged; Interrupted after a signal.
     """
     prepared = prepare(config, sequel)
-    warn_before_training(config, prepared.data)
+    warn_before_training(config, prepared.data, prepared.classifier.network)
     command = command_to_go_on(fresh)
     of_another = is_child()
     folder = choose_folder(config, prepared.data.fingerprint, fresh)

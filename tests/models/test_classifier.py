@@ -37,7 +37,7 @@ def make(loss: ClassificationLoss | str, channels_last: bool = False, **params) 
     task = Task(only or K, 8, network.get_classifier(), stage_channels)
     built = build_loss(loss, task, **params) if isinstance(loss, str) else loss
     return Classifier(
-        network, built, task, lambda parameters: torch.optim.SGD(parameters, lr=0.1), channels_last=channels_last
+        network, built, task, lambda weights: torch.optim.SGD(weights.values(), lr=0.1), channels_last=channels_last
     )
 
 

@@ -144,6 +144,29 @@ def test_the_command_line_holds_for_every_run(tmp_path):
     assert read(tmp_path, TWO_LOSSES, "sweep=null").sweep is None
 
 
+GROUPED = """\
+optimizer_groups: {head: {params: classifier.*, optimizer: SGD, optimizer_params: {lr: 0.5}}}
+sweep:
+  grid:
+    optimizer_groups.head.optimizer_params.lr: [0.1, 0.2]
+    optimizer_groups.head.epochs: [null, 3]
+"""
+
+
+def test_groups_of_parameters_are_swept_by_their_names(tmp_path):
+    groups = [cell.config.optimizer_groups["head"] for cell in expand(sweep(tmp_path, GROUPED))]
+    assert [(each.optimizer_params["lr"], each.epochs) for each in groups] == [
+        (0.1, None),
+        (0.1, 3),
+        (0.2, None),
+        (0.2, 3),
+    ]
+    assert {each.params for each in groups} == {"classifier.*"}
+    assert mistakes(tmp_path, GROUPED.replace("[null, 3]", "[0]"))[0].startswith(
+        "config.yml:5: sweep.grid.optimizer_groups.head.epochs.0: must be"
+    )
+
+
 def test_a_rule_about_what_the_command_line_gives_holds_or_not(tmp_path):
     text = TWO_LOSSES + "  exclude: [{loss: CE, optimizer_params.lr: 0.2}]\n"
     assert len(names(tmp_path, text, "optimizer_params.lr=0.2")) == 2

@@ -54,6 +54,13 @@ SETUPS: dict[str, dict[str, str]] = {
     "bfloat16": {"precision": "bf16-mixed", "image_size": "32"},  # torch: NaN from convolutions of maps of one pixel
     "early stopping": {"early_stopping_patience": "1", "num_epochs": "4", "optimizer_params.lr": "0.1"},
     "average of weights": {"ema_decay": "0.9"},
+    "groups of parameters": {
+        "optimizer": "Muon",
+        "optimizer_groups": "{biases: {params: '*.bias', optimizer: SGD, optimizer_params: {lr: 0.1, momentum: 0.9}}, "
+        "early: {params: ['conv1.*', 'stages.0.*'], epochs: 1}, head: {params: classifier.*, optimizer: AdamW}}",
+        "lookahead": "{k: 3}",
+    },
+    "from images": {"architecture": "airbench", "architecture_params": "{widths: [8, 8]}"},
     "online label smoothing": {"loss_function": "OnlineLabelSmoothingLoss", "loss_params": "{update_every: 3}"},
     "centres": {"loss_function": "CenterLoss"},
     "annealed margin": {"loss_function": "AngularSoftmaxLoss"},
@@ -73,6 +80,7 @@ SETUPS["together"] = (
     | SETUPS["clipping"]
     | SETUPS["bfloat16"]
     | SETUPS["average of weights"]
+    | SETUPS["groups of parameters"]
     | SETUPS["online label smoothing"]
     | SETUPS["mixing"]
 )

@@ -37,6 +37,19 @@ def test_few_validation_images_are_counted(quick, caplog):
     assert "valid_fraction: 28 validation images select the checkpoint, each 3.6 points of accuracy" in said
 
 
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"architecture": "ghostnet", "precision": "bf16-mixed"}, True),
+        ({"architecture": "ghostnet", "precision": "32-true"}, False),
+        ({"architecture": "resnet20_basic", "precision": "bf16-mixed"}, False),
+    ],
+)
+def test_depthwise_convolutions_in_bfloat16_on_a_cpu_are_warned_of(quick, caplog, changes, warned):
+    said = warnings_of(caplog, quick(image_size=32, **changes))
+    assert ("precision: ghostnet has depthwise convolutions, which a CPU may train 25 times slower" in said) == warned
+
+
 def test_enough_of_them_and_the_test_part_earn_no_warning(quick, caplog):
     assert "select the checkpoint" not in warnings_of(caplog, quick(valid_fraction=0.2))
     assert "select the checkpoint" not in warnings_of(caplog, quick(classes=["3", "8"], select_on="test"))
