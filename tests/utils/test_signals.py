@@ -327,7 +327,7 @@ def test_gradients_that_are_still_accumulated_are_no_place_to_save(quick, monkey
 )
 def test_a_signal_leaves_its_status_and_one_line_that_says_how_to_go_on(number, workers, tmp_path):
     values = QUICK | {"num_epochs": "500", "output_path": str(tmp_path), "logging_dir": str(tmp_path)}
-    values |= {"num_workers": workers, "classes": "[0,1]", "lr_scheduler": "null", "lr_scheduler_params": "{}"}
+    values |= {"num_workers": workers, "lr_scheduler": "null", "lr_scheduler_params": "{}"}
     process = subprocess.Popen(
         [sys.executable, "train.py", "config_template.yml", *(f"{key}={value}" for key, value in values.items())],
         cwd=ROOT,
