@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     if options.list:
         print(list_evaluations())
         return
-    request = Request.of(options.words, options.on, options.only, options.also)
+    request = Request(options.words, options.on, options.only, options.also)
     request.check()
     from evaluation.evaluating import evaluate
     from evaluation.subject import open_subject

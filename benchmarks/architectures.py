@@ -26,7 +26,7 @@ from utils.lookup import timm_architectures
 
 CLASSES = 1000
 BATCH = {"cpu": 8, "cuda": 64}
-KINDS = ("training", "inference", "latency")
+KINDS: tuple[str, ...] = ("training", "inference", "latency")
 """Forward and backward of a batch; forward of a batch; forward of one image."""
 DEFAULT = (
     *("ghostnet", "hardnet39ds", "squeezenext23_1_0", "torchvision/efficientnet_b0", "torchvision/resnet18"),

@@ -6,6 +6,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -26,6 +27,7 @@ from configuration.schema import Configuration
 from datasets import load_data_set
 from datasets.audit import audit
 from datasets.data_module import DataModule
+from losses import LOSSES
 
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES, FILES_A_LINK = 1000, 30_000
@@ -88,12 +90,12 @@ def measure_start(path: str) -> dict[str, float]:
 def comparison(number: int, folder: Path, original: Path) -> float:
     """Return the processor's seconds of compare.py over that many runs, copies of one with other seeds and losses."""
     config, summary = (original / name for name in ("config.yml", "summary.json"))
-    text, names = config.read_text(), ("CrossEntropyLoss", "OneSidedMarginLoss", "FocalLoss", "PolyLoss")
+    text, names = config.read_text(), list(LOSSES)
     for row in range(number):
         run = folder / f"digits-test_resnet-x-s{row}-{row:08x}"
         run.mkdir(parents=True)
         changed = text.replace("\nseed: 0\n", f"\nseed: {row // 4}\n")
-        (run / "config.yml").write_text(changed.replace("CrossEntropyLoss", names[row % 4]))
+        (run / "config.yml").write_text(re.sub(r"(?<=\nloss_function: )\w+", names[row % 4], changed))
         values = json.loads(summary.read_text())
         values["test/accuracy"] = 0.9 + (row * 7919 % 1000) / 10_000
         (run / "summary.json").write_text(json.dumps(values))

@@ -32,10 +32,7 @@ def default_baseline(groups: Sequence[Group], layout: Layout) -> str | None:
 
 
 def find_baseline(groups: Sequence[Group], layout: Layout, name: str) -> str:
-    """Return the label of the row that the user named.
-
-    Raises: ConfigError if there is none, or several.
-    """
+    """Return the label of the row that the user named. Raises: ConfigError if there is none, or several."""
     labels = {layout[group].row.text: group.settings.get(layout.rows[0]) for group in groups}
     if name in labels:
         return name

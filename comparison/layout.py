@@ -139,11 +139,7 @@ def lay_out(groups: Sequence[Group], rows: Sequence[str] = (), columns: Sequence
 
 
 def _label_groups(
-    groups: Sequence[Group],
-    keys: Sequence[str],
-    candidates: Sequence[str],
-    short: Short,
-    with_keys: bool = False,
+    groups: Sequence[Group], keys: Sequence[str], candidates: Sequence[str], short: Short, with_keys: bool = False
 ) -> tuple[dict[Group, Label], set[str]]:
     """Label groups by keys, and by those of their parameters in which groups with the same values differ.
 

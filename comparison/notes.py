@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from comparison.panels import Comparison
 from comparison.reading import results_among
-from comparison.strata import kept_apart, pooled_facts
+from comparison.strata import STRATA, kept_apart, pooled_facts
 from runs.folder import RunFolder
 from utils.types import first_few
 
@@ -33,7 +33,8 @@ def notes(comparison: Comparison) -> list[str]:
     if unlabelled := [key for key, owner in layout.beside.items() if owner is None]:
         lines.append(f"warning: groups also differ in {_by_family(unlabelled)}, which no row, column or table shows")
     if apart := kept_apart(groups):
-        lines.append(f"groups that differ only in {_by_family(apart)} are kept apart; --pool KEY averages over them")
+        pooled = "; --pool KEY averages over them" if any(key in STRATA for key in apart) else ""
+        lines.append(f"groups that differ only in {_by_family(apart)} are kept apart{pooled}")
     if comparison.not_tested:
         lines.append(comparison.not_tested)
     return [*lines, *_searched_values(comparison), *_left_out(comparison)]

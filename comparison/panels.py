@@ -132,10 +132,7 @@ class Comparison:
 
 
 def compare(selection: Selection, options: Options) -> Comparison:
-    """Group, lay out and test.
-
-    Raises: ConfigError for a metric, key or baseline that there is not.
-    """
+    """Group, lay out and test. Raises: ConfigError for a metric, key or baseline that there is not."""
     metric = options.metric
     check_metric(selection, metric)
     check_reach(selection, options.reach)

@@ -19,10 +19,7 @@ COLUMNS = ["index", "target", "prediction"]
 
 
 class NotPaired(Exception):
-    """Runs that cannot be compared image by image.
-
-    Args: reason: in a few words. detail: which runs.
-    """
+    """Runs that cannot be compared image by image. Args: reason: in a few words. detail: which runs."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)

@@ -250,11 +250,5 @@ def _costs(comparison: Comparison) -> Table:
     header = (", ".join(comparison.layout.rows), *places, *reach, *(COST_NAMES[name] for name in costs))
     title = "Cost" if costs else "Epochs to reach"
     return Table(
-        title,
-        header,
-        tuple(rows),
-        tuple(notes),
-        of_all=True,
-        exact=comparison.layout.exact,
-        places=1 + len(places),
+        title, header, tuple(rows), tuple(notes), of_all=True, exact=comparison.layout.exact, places=1 + len(places)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 import msgspec
@@ -22,7 +22,7 @@ ELSEWHERE = {
         "optimizer_params.betas": "betas",
         "optimizer_params.nesterov": "nesterov",
         "num_epochs": "epochs max_epochs n_epochs",
-        "loss_function": "loss loss_fn criterion loss_name",
+        "loss_function": "loss losses loss_fn criterion loss_name",
         "a loss_function of its own, or loss_params of cross entropy": "label_smoothing",
         "architecture": "model model_name network arch backbone net",
         "batch_size": "bs batch train_batch_size",
@@ -55,25 +55,19 @@ ELSEWHERE = {
 """Other programs' words for a key -> the key here."""
 
 
-def check_names(key: str, given: Any, check: Callable[[str], str | None]) -> list[Mistake]:
-    """Check the one name, the list of names or the names that head a mapping or a list of mappings under `key`."""
-    if isinstance(given, list):
-        inner = ((str(place), each) for place, each in enumerate(given) if isinstance(each, dict))
-        headed = [
-            Mistake((key, place, *each.key[1:]), each.text)
-            for place, one in inner
-            for each in check_names(key, one, check)
-        ]
-        if headed:
-            return headed
-    if isinstance(given, str):
-        named = {(key,): given}
-    elif isinstance(given, dict):
-        named = {(key, str(name)): name for name in given}
-    else:
-        named = {(key, str(place)): name for place, name in enumerate(given if isinstance(given, list) else [])}
-    checked = {place: check(name) for place, name in named.items() if isinstance(name, str)}
-    return [Mistake(place, problem) for place, problem in checked.items() if problem]
+def check_names(key: str, value: Any, check: Callable[[str], str | None]) -> list[Mistake]:
+    """Check the names under a key: one, those of a list, and those that head a mapping or mappings of a list."""
+    return [Mistake(place, problem) for place, name in _names((key,), value) if (problem := check(name))]
+
+
+def _names(key: Key, value: Any) -> Iterator[tuple[Key, str]]:
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        yield from (((*key, name), name) for name in value if isinstance(name, str))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from _names((*key, str(place)), inner)
 
 
 class Rule(NamedTuple):

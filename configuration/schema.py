@@ -46,6 +46,15 @@ class Normalization(Struct, frozen=True, forbid_unknown_fields=True):
     std: list[Annotated[float, Meta(gt=0)]]
 
 
+class OptimizerGroup(Struct, frozen=True, forbid_unknown_fields=True):
+    """Parameters that train in their own way: patterns of their names, and what differs for them."""
+
+    params: Annotated[str, Meta(min_length=1)] | Annotated[list[str], Meta(min_length=1)]
+    optimizer: str | None = None
+    optimizer_params: Params = {}
+    epochs: Positive | None = None
+
+
 class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every key of a configuration file with its type, range and default; config_template.yml says what each means."""
 
@@ -110,6 +119,8 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     num_epochs: Positive = 200
     optimizer: str = "AdamW"
     optimizer_params: Params = field(default_factory=lambda: {"lr": 0.001})
+    optimizer_groups: dict[str, OptimizerGroup] = {}
+    lookahead: Params | None = None
     lr_scheduler: str | None = None
     lr_scheduler_params: Params = {}
     gradient_clip_norm: Annotated[float, Meta(gt=0)] | None = None
@@ -125,7 +136,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     strategy: str = "auto"
     precision: Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"] = "auto"
     compile: bool = False
-    channels_last: bool = False
+    channels_last: bool = True
     num_workers: Annotated[int, Meta(ge=0)] | Literal["auto"] = "auto"
     checkpoint_every_steps: Positive | None = None
     keep_checkpoints: Literal["best", "all", "none"] = "best"

@@ -11,6 +11,8 @@ from configuration.schema import Configuration
 IN_PIXELS = ("size", "padding", "length")
 """Parameters of transforms that are lengths on an image."""
 DATA_SET, SIZE, BATCH, EPOCHS = "made_up", 32, 16, 2
+HELD_OUT = 0.1
+"""Share that is held out at least, where any is: of so few images a smaller one is none."""
 CLIPPED_TO = 1.0
 """Norm of the gradients: some losses, at the rates of their papers, do not stay finite on so few made-up images."""
 
@@ -19,8 +21,9 @@ def shrink(config: Configuration) -> Configuration:
     """Return what `smoke: true` makes of a run; any other configuration, and one with a sweep, as it is.
 
     The data set is replaced by made-up images that stand for it, those of more than 32 px both ways become at most
-    32 px, and lengths among the transforms' parameters shrink with them; batches hold at most 16 images, there are at
-    most two epochs, so that none beyond can be kept, weights are fresh, gradients are clipped. All else stays, so loss,
+    32 px, and lengths among the transforms' parameters shrink with them; at least a tenth is held out, batches hold at
+    most 16 images, there are at most two epochs, so that none beyond can be kept, weights are fresh, gradients are
+    clipped. All else stays, so loss,
     optimizer, schedule, augmentation, mixing and network are those of the real run. The values are the configuration's
     own, so a run's config.yml says what ran.
     """
@@ -38,6 +41,7 @@ def shrink(config: Configuration) -> Configuration:
         data_path=None,
         classes=None,
         noisy_labels=None,
+        valid_fraction=config.valid_fraction and max(config.valid_fraction, HELD_OUT),
         image_size=config.size and [round(side * scale) for side in config.size],
         image_augmentations=_scaled(config.image_augmentations, scale),
         tensor_augmentations=_scaled(config.tensor_augmentations, scale),

@@ -61,9 +61,15 @@ DATASETS = {
 }
 
 TRANSFORMS = {
-    "CutOut": Entry("datasets.augmentation.transforms:CutOut", "one square set to 0 after normalisation (DeVries 2017)")
+    "AlternatingFlip": Entry(
+        "datasets.augmentation.transforms:AlternatingFlip", "mirrored in every other epoch (Jordan 2024)"
+    ),
+    "CutOut": Entry(
+        "datasets.augmentation.transforms:CutOut", "one square set to 0 after normalisation (DeVries 2017)"
+    ),
 }
 """Transforms of our own; all others are torchvision's."""
+TENSORS_ONLY = ("CutOut",)
 
 MIXINGS = {
     "MixUp": Entry("datasets.augmentation.mixing:MixUp", "each image and label averaged with another's (Zhang 2017)"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 
 from datasets.base import DataSet, ImageTable
 from datasets.readers.files import in_threads, progress, remembered_pairs, some
-from datasets.readers.images import EncodedImage, stamp_of
+from datasets.readers.images import EncodedImage, quick_to_name, stamp_of
 from datasets.sequences import same_label
 
 Pairs = list[tuple[int, int]]
@@ -45,14 +46,14 @@ def shared_rows(train: ImageTable, test: ImageTable) -> Pairs:
     """
     if isinstance(train.images, np.ndarray) or isinstance(test.images, np.ndarray):
         return _equal(enumerate(map(_digest, train.images)), enumerate(map(_digest, test.images)))
-    stamp = stamp_of([*train.images, *test.images], "shared")
+    stamp = stamp_of(itertools.chain(quick_to_name(train.images), quick_to_name(test.images)), "shared")
     stamp = stamp.with_name(f"{stamp.name}-{len(train)}")  # where one part ends counts too
     files = train.images, test.images
     return remembered_pairs(stamp, lambda: _shared_files(*files))
 
 
 def _shared_files(train: Sequence[Path | EncodedImage], test: Sequence[Path | EncodedImage]) -> Pairs:
-    sizes = [[_size(image) for image in part] for part in (train, test)]
+    sizes = [[_size(image) for image in quick_to_name(part)] for part in (train, test)]
     common = (set(sizes[0]) & set(sizes[1])) - {None}
     rows = [[row for row, size in enumerate(part) if size in common] for part in sizes]
     images = [part[row] for part, part_rows in zip((train, test), rows, strict=True) for row in part_rows]
@@ -73,7 +74,7 @@ def _equal(train: Iterable[tuple[int, bytes | None]], test: Iterable[tuple[int, 
     return [(row, first[digest]) for row, digest in test if digest in first]
 
 
-def _size(image: Path | EncodedImage) -> int | None:
+def _size(image: Path | EncodedImage | str) -> int | None:
     """Return how many bytes an image has; None if it cannot be read, which the check of all images reports."""
     try:
         return len(image) if isinstance(image, EncodedImage) else os.stat(image).st_size

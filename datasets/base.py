@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from datasets.readers.files import Paths
 from datasets.readers.images import EncodedImage, decode, image_size
 from utils.lookup import did_you_mean
 from utils.types import ConfigError
@@ -102,8 +103,9 @@ class DataSet:
 
 def table_by_class(images: Mapping[str, Sequence[Path]], classes: Sequence[str]) -> ImageTable:
     """Return the images of each class, class after class; those of other classes are left out."""
-    paths = [path for name in classes for path in images.get(name, ())]
-    counts = [len(images.get(name, ())) for name in classes]
+    parts = [images.get(name, ()) for name in classes]
+    paths = Paths(text for part in parts for text in (part.texts if isinstance(part, Paths) else map(str, part)))
+    counts = [len(part) for part in parts]
     return ImageTable(paths, np.repeat(np.arange(len(classes), dtype=np.int64), counts))
 
 

@@ -204,7 +204,8 @@ def _fill(images: CachedImages, load: Callable[[int], np.ndarray], indices: np.n
         record["checksum"], record["pixels"] = _checksum(image), image
         return record.view(np.uint8).data
 
-    LOG.info("decoding %s images into %s (%s)", f"{len(indices):,}", images.path, _gb(len(indices) * kind.itemsize))
+    place = "memory" if images.path.is_relative_to("/proc") else images.path
+    LOG.info("decoding %s images into %s (%s)", f"{len(indices):,}", place, _gb(len(indices) * kind.itemsize))
     with (
         images.path.open("r+b", buffering=0) as file,
         progress(len(indices), "decoding") as bar,

@@ -19,7 +19,7 @@ from datasets.kept_images import keep_images
 from datasets.label_noise import training_labels
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import available_cores
-from datasets.readers.images import check_images, name_and_size
+from datasets.readers.images import check_images, name_and_size, quick_to_name
 from datasets.sequences import label_problems
 from datasets.stream.image_stream import ImageStream, Loaded
 from datasets.stream.loader import ResumableLoader, outlast_the_first_sigterm
@@ -135,7 +135,7 @@ class DataModule(pl.LightningDataModule):
             if isinstance(table.images, np.ndarray):
                 digest.update(np.ascontiguousarray(table.images).tobytes())
             else:
-                digest.update("\n".join(map(name_and_size, table.images)).encode())
+                digest.update("\n".join(map(name_and_size, quick_to_name(table.images))).encode())
         return digest.hexdigest()
 
     def check(self) -> None:

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import ast
 import functools
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
 
+from configuration.settings import show
 from utils.lookup import Entry, did_you_mean, load_entry, parameter_problems, source_of
 from utils.signatures import keyword_defaults
 
@@ -72,14 +72,11 @@ NonNegative = Annotated[int, Meta(ge=0)]
 PositiveFloat = Annotated[float, Meta(gt=0)]
 
 
+@functools.cache
 def declarations(name: str) -> dict[str, Any]:
     """Return the declarations in an evaluation's file, NUMBERS among them; its module is not imported."""
-    return _declarations(EVALUATIONS[name].location.partition(":")[0])
-
-
-@functools.cache
-def _declarations(module: str) -> dict[str, Any]:
-    assignments = (node for node in ast.parse(source_of(module)).body if isinstance(node, ast.Assign))
+    body = ast.parse(source_of(EVALUATIONS[name].location.partition(":")[0])).body
+    assignments = (node for node in body if isinstance(node, ast.Assign))
     values = ((getattr(node.targets[0], "id", ""), node.value) for node in assignments)
     return {name: ast.literal_eval(value) for name, value in values if name in ("NUMBERS", "KINDS", "ON_REQUEST")}
 
@@ -126,17 +123,6 @@ def list_evaluations() -> str:
     lines = []
     for name, entry in EVALUATIONS.items():
         lines.append(f"  {name:<{width}}  {entry.summary}{' (on request)' if is_on_request(name) else ''}")
-        params = [f"{name}.{key}={in_yaml(value)}" for key, value in keyword_defaults(entry).items()]
+        params = [f"{name}.{key}={show(value)}" for key, value in keyword_defaults(entry).items()]
         lines += [f"  {'':<{width}}    {line}" for line in params]
     return "\n".join(lines)
-
-
-def in_yaml(value: Any) -> str:
-    """Return a parameter as a configuration spells it; a text stands without quotes."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(in_yaml, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}: {in_yaml(inner)}' for key, inner in value.items())}}}"
-    return json.dumps(value)

@@ -6,8 +6,8 @@ import logging
 
 from configuration.schema import Configuration
 from evaluation import all_parameter_problems, judges
-from evaluation.record import read_record
-from runs.folder import DamagedFile, RunFolder
+from evaluation.record import readable_record
+from runs.folder import RunFolder
 from training.checks import ParameterCheck, Sequel
 from utils.types import ConfigError, UserError
 
@@ -26,10 +26,7 @@ def _refuse(config: Configuration, kind: str) -> None:
 
 def _run(config: Configuration, folder: RunFolder) -> None:
     """Run the evaluations that have not been run with these parameters."""
-    try:
-        record = read_record(folder.evaluation)
-    except DamagedFile:
-        record = None
+    record = readable_record(folder.evaluation)
     done = {} if record is None or not record.facts["finished"] else record.evaluated
     params = config.evaluate_params
     names = [name for name in config.evaluate if name not in done or done[name].params != params.get(name, {})]

@@ -68,9 +68,7 @@ def calibration(subject: Subject, *, bins: Positive = 15) -> Findings:
 
     Everything is computed from logarithms in float64: no probability is too small, so there is no floor.
 
-    Args:
-        bins: number of bins of equal width, for both calibration errors and the figure.
-
+    Args: bins: number of bins of equal width, for both calibration errors and the figure.
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599: eq. 3, sec. 4.2.
     """
     answers, findings = subject.answers, Findings("calibration")

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from msgspec import Meta
 from sklearn.metrics import precision_recall_fscore_support
-from torch import Tensor
 
 from evaluation.findings import Findings, percent, wilson
 from evaluation.subject import Answers, Subject
@@ -62,15 +61,15 @@ FEWEST = 20
 def classification(subject: Subject, *, pairs: Annotated[int, Meta(ge=0, le=100)] = 10) -> Findings:
     """Count correct predictions.
 
-    Args:
-        pairs: number of most confused pairs of classes to list and show, 0 to 100.
+    Args: pairs: number of most confused pairs of classes to list and show, 0 to 100.
     """
     answers, findings = subject.answers, Findings("classification")
     target, prediction = answers.target.numpy(), answers.prediction.numpy()
     findings.add("images", len(target))
     findings.add_share("accuracy", accuracy := float(answers.right.double().mean()), len(target))
     findings.details["accuracy_interval"] = wilson(accuracy, len(target))
-    findings.add("top5_accuracy", top_accuracy(answers.log_probabilities, answers.target, TOP))
+    likeliest = answers.log_probabilities.topk(min(TOP, len(subject.classes)), dim=1).indices
+    findings.add("top5_accuracy", (likeliest == answers.target[:, None]).any(dim=1).double().mean())
     if subject.data.data.ordered:
         near = (np.abs(prediction - target) <= 1) & (prediction != REJECTED)
         findings.add("one_off_accuracy", near.mean())
@@ -79,12 +78,6 @@ def classification(subject: Subject, *, pairs: Annotated[int, Meta(ge=0, le=100)
     _add_confusions(subject, target, prediction, pairs, findings)
     _add_rejection(subject, answers, findings)
     return findings
-
-
-def top_accuracy(log_probabilities: Tensor, target: Tensor, top: int) -> float:
-    """Return the share of samples whose label is among the `top` most likely. Shapes: [N, K], [N] -> a number."""
-    likeliest = log_probabilities.topk(min(top, log_probabilities.shape[1]), dim=1).indices
-    return float((likeliest == target[:, None]).any(dim=1).double().mean())
 
 
 def _add_classes(subject: Subject, target: np.ndarray, prediction: np.ndarray, findings: Findings) -> None:

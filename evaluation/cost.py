@@ -47,31 +47,33 @@ def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds:
         repeats: timed passes of each batch size, >= 3, after warm-up.
         seconds: time after which no further pass of a batch size begins, once 3 are timed; > 0.
     """
-    with subject.precision.forward_context():
-        return _measure_all(subject, repeats, seconds)
-
-
-def _measure_all(subject: Subject, repeats: int, seconds: float) -> Findings:
-    classifier, findings = subject.classifier, Findings("cost")
+    classifier, device, findings = subject.classifier, subject.device, Findings("cost")
     network = Scorer(classifier.network, classifier.own_head)
     shape = (subject.config.in_channels, *subject.data.image_size)
-    findings.add("parameters", sum(parameter.numel() for parameter in network.parameters()))
-    findings.add("multiply_adds", count_multiply_adds(network, subject.data.image_size, shape[0]))
-    findings.add("weights_mb", saved_bytes(network) / MB)
-    findings.add("checkpoint_mb", subject.folder.best.stat().st_size / MB)
     rows = []
-    for size, name in ((1, "latency_ms"), (BATCH, "latency_of_64_ms")):
-        images = torch.rand(size, *shape, device=subject.device)
-        with progress(repeats, f"passes of {size}", unit="pass") as bar:
-            timing = measure(lambda batch=images: network(batch), subject.device, repeats, seconds, bar.update)
-        findings.add(name, timing.median)
-        spread = f"{timing.low:,.2f} to {timing.high:,.2f}"
-        rate = 1000 * size / timing.median
-        rows.append((f"{size}", f"{timing.median:,.2f}", spread, f"{timing.passes}", f"{rate:,.0f}"))
+    with subject.precision.forward_context():
+        findings.add("parameters", sum(parameter.numel() for parameter in network.parameters()))
+        findings.add("multiply_adds", count_multiply_adds(network, subject.data.image_size, shape[0]))
+        findings.add("weights_mb", saved_bytes(network) / MB)
+        findings.add("checkpoint_mb", subject.folder.best.stat().st_size / MB)
+        for size, name in ((1, "latency_ms"), (BATCH, "latency_of_64_ms")):
+            images = torch.rand(size, *shape, device=device)
+            with progress(repeats, f"passes of {size}", unit="pass") as bar:
+                timing = measure(lambda batch=images: network(batch), device, repeats, seconds, bar.update)
+            findings.add(name, timing.median)
+            spread = f"{timing.low:,.2f} to {timing.high:,.2f}"
+            rate = 1000 * size / timing.median
+            rows.append((f"{size}", f"{timing.median:,.2f}", spread, f"{timing.passes}", f"{rate:,.0f}"))
+        findings.add("images_per_second", rate)
+        findings.add("memory_mb", peak_memory(lambda: network(images), device) / MB)
     findings.add_table("Latency", ("images", "median, ms", "25 to 75 % of passes, ms", "passes", "images/s"), rows)
-    findings.add("images_per_second", rate)
-    findings.add("memory_mb", peak_memory(lambda: network(images), subject.device) / MB)
-    findings.notes = [_conditions(subject.device, subject.precision.precision)]
+    where = f"{device.type}, {torch.get_num_threads()} threads"
+    memory = "growth of the process's resident memory, sampled every millisecond; a lower bound"
+    if device.type == "cuda":
+        where = torch.cuda.get_device_name(device)
+        memory = "peak of the allocator less the memory allocated before"
+    setting = f"random images on 0 to 1, already in memory; precision {subject.precision.precision}"
+    findings.notes = [f"{where}; {setting}, torch.inference_mode; memory: {memory}"]
     return findings
 
 
@@ -131,7 +133,9 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> int:
             _synchronize(device)
             return torch.cuda.max_memory_allocated(device) - before
         gc.collect()
-        _return_free_memory()
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if ctypes.util.find_library("c") else None
+        if trim is not None:
+            trim(0)  # gives freed memory back to the system, so that using it again is seen
         return _growth_of_resident_memory(work)
 
 
@@ -152,19 +156,3 @@ def _growth_of_resident_memory(work: Callable[[], object]) -> int:
         done.set()
         thread.join()
     return max(sizes) - sizes[0]
-
-
-def _return_free_memory() -> None:
-    """Return freed memory to the system where the C library can, so that using it again is seen."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if ctypes.util.find_library("c") else None
-    if trim is not None:
-        trim(0)
-
-
-def _conditions(device: torch.device, precision: str) -> str:
-    setting = f"random images on 0 to 1, already in memory; precision {precision}, torch.inference_mode"
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-        return f"{name}; {setting}; memory: peak of the allocator less the memory allocated before"
-    memory = "memory: growth of the process's resident memory, sampled every millisecond; a lower bound"
-    return f"{device.type}, {torch.get_num_threads()} threads; {setting}; {memory}"

@@ -112,7 +112,7 @@ def ensembles(
     findings.add_share("accuracy", whole.accuracy(target), len(target))
     findings.add("gain", whole.accuracy(target) - float((selected == target).double().mean()))
     findings.add("nll", whole.nll(target))
-    findings.add("rejected", float((whole.prediction == REJECTED).double().mean()))
+    findings.add("rejected", (whole.prediction == REJECTED).double().mean())
     for size, part in parts.items():
         findings.add(f"accuracy_of_{size}", part.accuracy(target))
     findings.add("mean_member", sum(alone) / len(alone))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -28,7 +27,6 @@ SETTINGS = (
     *("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params"),
 )
 """Configuration keys at the head of the report."""
-LOG = logging.getLogger("lossbench")
 
 
 def evaluate(

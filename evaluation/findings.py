@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, SupportsFloat
 
 from msgspec import Meta, Struct, structs
 
@@ -108,7 +108,7 @@ class Findings:
         """Name -> the number as people read it."""
         return {name: finding.text for name, finding in self.results.items()}
 
-    def add(self, name: str, value: float, compared: bool = True) -> None:
+    def add(self, name: str, value: SupportsFloat, compared: bool = True) -> None:
         self.results[name] = structs.replace(Finding.of(self.evaluation, name, float(value)), compared=compared)
 
     def add_share(self, name: str, value: float, images: int) -> None:

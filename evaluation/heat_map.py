@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from datasets.base import ImageTable
@@ -17,7 +16,7 @@ from datasets.readers.images import name_and_size
 from datasets.stream.image_stream import ImageStream
 from evaluation.findings import Findings
 from evaluation.images import sample
-from evaluation.subject import Answers, Subject, open_subject
+from evaluation.subject import Subject, open_subject
 from runs.figures import AS_IT_IS, VALID, font_families, new_figure, to_uint8, write_figure
 from utils.types import ConfigError, shorten
 
@@ -53,7 +52,8 @@ def heat_map(
     others = [_open(subject, Path(run).expanduser(), rows) for run in runs or []]
     subjects = {subject.folder.path.name: subject} | {other.folder.path.name: other for other in others}
     table = subject.part.stream.table
-    answers = [_ask(run, table, rows) for run in subjects.values()]
+    streams = [ImageStream(table, rows, Preprocessing.of(run.config, training=False)) for run in subjects.values()]
+    answers = [run.ask(stream, "images") for run, stream in zip(subjects.values(), streams, strict=True)]
     labels = table.labels[rows]
     probabilities = np.stack([run.log_probabilities.exp().numpy() for run in answers])  # [R, N, K]
     predictions = np.stack([run.prediction.numpy() for run in answers])
@@ -74,7 +74,7 @@ def heat_map(
         "labels": labels.tolist(),
         "probabilities": np.round(probabilities.astype(np.float64), 6).tolist(),
     }
-    stream = ImageStream(table, rows, Preprocessing.of(subject.config, training=False))
+    stream = streams[0]
     shown = [to_uint8(stream.preprocessing.denormalize(stream[number].image[0])) for number in range(len(rows))]
     lines = [
         Line(image, int(row), int(label), probabilities[:, number], predictions[:, number])
@@ -133,10 +133,6 @@ def same_images(one: ImageTable, other: ImageTable) -> bool:
     return all(name_and_size(a) == name_and_size(b) for a, b in zip(one.images, other.images, strict=True))
 
 
-def _ask(subject: Subject, table: ImageTable, rows: np.ndarray) -> Answers:
-    return subject.ask(ImageStream(table, rows, Preprocessing.of(subject.config, training=False)), "images")
-
-
 def _short_names(subjects: dict[str, Subject]) -> list[str]:
     """Return the shortest distinct names of the runs: loss, architecture, seed, or else their folders."""
     configs = [run.config for run in subjects.values()]
@@ -180,19 +176,20 @@ def plot_lines(
         mappable = axes.imshow(values, cmap="magma_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         axes.set_yticks(range(len(runs)), [shorten(run, 40) for run in runs], fontsize=7)
         names = [shorten(classes[column], NAME) for column in columns]
+        slanted = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 3 else {}
         if not named_once or number == len(lines) - 1:
-            flat = all(len(name) <= 3 for name in names)
-            axes.set_xticks(range(len(columns)), names, fontsize=7, rotation=0 if flat else 40, **font)
-            if not flat:
-                for tick in axes.get_xticklabels():
-                    tick.set(ha="right", rotation_mode="anchor")
+            axes.set_xticks(range(len(columns)), names, fontsize=7, **slanted, **font)
         else:
             axes.set_xticks([])
         axes.tick_params(length=0)
         frame = Rectangle((columns.index(line.label) - 0.5, -0.5), 1, len(runs), fill=False, color=VALID, linewidth=1.8)
         axes.add_patch(frame)
         frame.set_clip_on(False)
-        _write_values(axes, values, line.predictions, columns)
+        for (run, column), value in np.ndenumerate(values):
+            predicted = line.predictions[run] == columns[column]
+            if value >= 0.01 or predicted:
+                look = {"ha": "center", "va": "center", "fontsize": 6.5, "color": "white" if value > 0.5 else "black"}
+                axes.text(column, run, f"{100 * value:.0f}{' •' * bool(predicted)}", **look)
     if mappable is not None:
         figure.colorbar(mappable, ax=figure.axes, shrink=min(1.0, 3 / (height * len(lines))), pad=0.01, fraction=0.03)
     write_figure(figure, path)
@@ -205,12 +202,3 @@ def classes_to_show(line: Line, num_classes: int) -> list[int]:
     likeliest = np.argsort(-line.probabilities.max(axis=0), kind="stable").tolist()
     first = [line.label, *(int(prediction) for prediction in line.predictions if prediction >= 0)]
     return sorted(list(dict.fromkeys([*first, *likeliest]))[: max(MOST_CLASSES, len(set(first)))])
-
-
-def _write_values(axes: Axes, values: np.ndarray, predictions: np.ndarray, columns: list[int]) -> None:
-    for (run, column), value in np.ndenumerate(values):
-        predicted = predictions[run] == columns[column]
-        if value >= 0.01 or predicted:
-            text = f"{100 * value:.0f}" + (" •" if predicted else "")
-            colour = "white" if value > 0.5 else "black"
-            axes.text(column, run, text, ha="center", va="center", fontsize=6.5, color=colour)

@@ -44,9 +44,7 @@ FLOOR = torch.finfo(torch.float32).tiny
 def human_agreement(subject: Subject, *, labels_path: str | None = None) -> Findings:
     """Compare with CIFAR-10H: labels of about 51 people for each test image of CIFAR-10.
 
-    Args:
-        labels_path: cifar10h-probs.npy; null: in data_path, or input/cifar10.
-
+    Args: labels_path: cifar10h-probs.npy; null: in data_path, or input/cifar10.
     Raises: NotApplicable for images other than CIFAR-10's test part; ConfigError for a missing or wrong file.
     Source: Peterson et al. 2019, "Human uncertainty makes classification more robust", arXiv:1908.07086; Zhang et al.
         2020, arXiv:2011.12562, Table XII, which does not state the direction of its divergence.
@@ -58,12 +56,12 @@ def human_agreement(subject: Subject, *, labels_path: str | None = None) -> Find
     people = read_people(path, subject.data.data.test.labels)[answers.index]
     divergence, right = divergences(people, answers.log_probabilities.double()), answers.right
     findings = Findings("human_agreement")
-    findings.add("kl", float(divergence.mean()))
+    findings.add("kl", divergence.mean())
     if right.any():
-        findings.add("kl_right", float(divergence[right].mean()))
+        findings.add("kl_right", divergence[right].mean())
     findings.add("right", int(right.sum()))
-    findings.add("top1_agreement", float((answers.prediction == people.argmax(dim=1)).double().mean()))
-    findings.add("human_entropy", float(torch.special.entr(people).sum(dim=1).mean()))
+    findings.add("top1_agreement", (answers.prediction == people.argmax(dim=1)).double().mean())
+    findings.add("human_entropy", torch.special.entr(people).sum(dim=1).mean())
     floored = ((answers.log_probabilities < math.log(FLOOR)) & (people > 0)).any(dim=1)
     if floored.any():
         findings.notes.append(
@@ -85,9 +83,7 @@ def divergences(people: Tensor, log_probabilities: Tensor) -> Tensor:
 def read_people(path: Path, labels: np.ndarray) -> Tensor:
     """Read the shares of people who chose each class.
 
-    Args:
-        labels: the official ones [N]; if the order is the same, most people agree with most of them.
-
+    Args: labels: the official ones [N]; if the order is the same, most people agree with most of them.
     Shapes: -> [N, K] float64.
     Raises: ConfigError naming what is wrong.
     """

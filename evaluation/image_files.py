@@ -23,7 +23,7 @@ class ImageFiles:
 
     def add(self, paths: Iterable[Path]) -> bool:
         """Add files by their endings, except hidden ones, and tell whether there was an image among them."""
-        shown = [path for path in paths if not is_hidden(path)]
+        shown = [path for path in paths if not is_hidden(path.name)]
         for path in shown:
             (self.images if is_image_name(path) else self.others)[path] = None
         return any(map(is_image_name, shown))
@@ -71,5 +71,5 @@ def _add(word: str, files: ImageFiles) -> str | None:
 
 def _walk(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_hidden(Path(name)))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         yield from (Path(parent, name) for name in sorted(files))

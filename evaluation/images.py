@@ -16,10 +16,10 @@ from datasets.base import ImageTable, table_by_class
 from datasets.data_module import DataModule
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import list_folder
-from datasets.readers.images import ENDINGS, check_images, is_image_name
+from datasets.readers.images import ENDINGS, check_images, list_images
 from datasets.stream.image_stream import ImageStream
 from evaluation.findings import NotApplicable
-from evaluation.record import folder_of
+from evaluation.record import readable_record
 from evaluation.requests import PARTS, part_problem
 from utils.lookup import did_you_mean
 from utils.seeding import derive_seed
@@ -51,7 +51,8 @@ class Part:
         if self.folder is not None and self.name in PARTS:
             name = f"evaluation-{self.name}-folder"
         paths = (run / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
-        return next(path for path in paths if folder_of(path) in (None, self.folder))
+        records = ((path, readable_record(path)) for path in paths)
+        return next(path for path, old in records if old is None or old.facts.get("folder") in (None, self.folder))
 
     def __len__(self) -> int:
         return len(self.stream)
@@ -96,10 +97,7 @@ def read_folder(folder: Path, classes: Sequence[str]) -> ImageTable:
         some = ", ".join(classes[:12]) + (f", and {len(classes) - 12} more" if len(classes) > 12 else "")
         lines = [f"{folder / name}: no class of this run{did_you_mean(name, classes)}" for name in unknown]
         raise DataError("\n".join([*lines, f"its {len(classes)} classes: {some}"]))
-    images = {
-        name: [image for image in list_folder(path) if image.is_file() and is_image_name(image)]
-        for name, path in inner.items()
-    }
+    images = {name: list_images(path)[0] for name, path in inner.items()}
     if not any(images.values()):
         hint = "; for images without labels, use predict.py" if not inner else ""
         raise DataError(f"{folder}: no images in class folders, ending in {', '.join(ENDINGS)}{hint}")
@@ -151,12 +149,6 @@ def augmented_stream(
         }
     if not any(chains.values()):
         raise NotApplicable("the run trains without augmentation" + (f", and {key} is not set" if key else ""))
-    return ImageStream(
-        stream.table,
-        stream.rows if positions is None else stream.rows[positions],
-        stream.preprocessing,
-        views=views,
-        seed=config.seed,
-        backend=config.augment_backend,
-        **chains,
-    )
+    rows = stream.rows if positions is None else stream.rows[positions]
+    options = {"views": views, "seed": config.seed, "backend": config.augment_backend, **chains}
+    return ImageStream(stream.table, rows, stream.preprocessing, **options)

@@ -24,9 +24,7 @@ NUMBERS = {
 def label_noise(subject: Subject, *, epochs: list[NonNegative] | None = None) -> Findings:
     """Classify the training images whose label is wrong, without augmentation.
 
-    Args:
-        epochs: kept epochs to include in the figure and in details; null for all.
-
+    Args: epochs: kept epochs to include in the figure and in details; null for all.
     Returns: numbers of the selected weights.
     Raises: NotApplicable without wrong labels; ConfigError for epochs that were not kept.
     Source: Zhang et al. 2020, arXiv:2011.12562, Fig. 5, which draws 1 - memorised.

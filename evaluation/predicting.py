@@ -41,9 +41,7 @@ class Predictions(NamedTuple):
 def predict(subject: Subject, paths: Sequence[Path], top: int) -> Predictions:
     """Classify image files in batches, each preprocessed as the run's own images.
 
-    Args:
-        top: number of classes for each, the most likely first.
-
+    Args: top: number of classes for each, the most likely first.
     Raises: DataError naming all files if none can be read.
     """
     preprocessing, loss = preprocessing_of_others(subject.data), subject.classifier.loss
@@ -117,14 +115,10 @@ def write_json(predictions: Predictions, path: Path) -> None:
 
     Each of pictures has image, prediction (null if rejected) and likeliest.
     """
-    pictures = [
-        {
-            "image": _as_text(image),
-            "prediction": guess.name,
-            "likeliest": [{"class": name, "probability": probability} for name, probability in guess.likeliest],
-        }
-        for image, guess in predictions.images
-    ]
+    pictures = []
+    for image, guess in predictions.images:
+        likeliest = [{"class": name, "probability": probability} for name, probability in guess.likeliest]
+        pictures.append({"image": _as_text(image), "prediction": guess.name, "likeliest": likeliest})
     unreadable = [printable(line) for line in predictions.unreadable]
     meaning = "posterior" if predictions.calibrated else "convention"
     values = {"probabilities": meaning, "pictures": pictures, "unreadable": unreadable}

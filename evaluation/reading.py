@@ -54,7 +54,7 @@ def reading(
     findings.add("characters", characters)
     findings.add_share("accuracy", float((distances == 0).double().mean()), len(distances))
     findings.add("character_error_rate", float(distances.sum()) / characters)
-    findings.add("not_read", float((answers.prediction == REJECTED).all(dim=1).double().mean()))
+    findings.add("not_read", (answers.prediction == REJECTED).all(dim=1).double().mean())
     if beams:
         by_beams = edit_distances(read_by_beams(answers.log_probabilities, beams), answers.target)
         findings.add_share("accuracy_by_beams", float((by_beams == 0).double().mean()), len(distances))

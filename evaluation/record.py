@@ -70,7 +70,7 @@ class _FigureInFile(Struct):
     caption: str
 
 
-class _EvaluatedInFile(Struct):
+class _EvaluatedInFile(Struct, omit_defaults=True):
     """One evaluation in the file. Older files hold bare numbers, and `words` that nothing is read from."""
 
     params: dict[str, Any]
@@ -111,40 +111,30 @@ def read_record(folder: Path) -> Record | None:
     return Record(values, {name: _evaluated(folder, name, inner, whole) for name, inner in file.evaluations.items()})
 
 
+def readable_record(folder: Path) -> Record | None:
+    """Return the record in an evaluation's folder; None also for a damaged one, which will be replaced."""
+    try:
+        return read_record(folder)
+    except DamagedFile:
+        return None
+
+
 def resume_record(folder: Path, facts: dict[str, Any]) -> Record:
     """Return a record of these facts, with earlier evaluations of the same weights and images."""
-    try:
-        earlier = read_record(folder)
-    except DamagedFile:
-        earlier = None  # it will be replaced
+    earlier = readable_record(folder)
     if earlier is None or any(earlier.facts.get(name) != facts.get(name) for name in SAME):
         return Record(facts)
     return Record(facts, earlier.evaluated)
 
 
-def folder_of(path: Path) -> str | None:
-    """Return the image folder whose evaluation a folder holds; None if there is none, or no readable record."""
-    try:
-        record = read_record(path)
-    except DamagedFile:
-        return None
-    return None if record is None else record.facts.get("folder")
-
-
 def write_record(record: Record, folder: Path) -> None:
     evaluations = {}
-    for name, evaluated in record.evaluated.items():
-        figures = [{"file": figure.path.name, "caption": figure.caption} for figure in evaluated.findings.figures]
-        evaluations[name] = {
-            "params": evaluated.params,
-            "seconds": round(evaluated.seconds, 3),
-            "conditions": msgspec.to_builtins(evaluated.conditions),
-            "numbers": msgspec.to_builtins(evaluated.findings.results),
-            "details": evaluated.findings.details,
-            "tables": msgspec.to_builtins(evaluated.findings.tables),
-            "pictures": figures,
-            "notes": evaluated.findings.notes,
-        }
+    for name, each in record.evaluated.items():
+        found, figures = each.findings, [_FigureInFile(each.path.name, each.caption) for each in each.findings.figures]
+        numbers: dict[str, Finding | float] = {**found.results}
+        values = each.params, round(each.seconds, 3), numbers, {}, found.tables, figures, found.notes
+        values = msgspec.to_builtins(_EvaluatedInFile(*values, each.conditions))
+        evaluations[name] = values | {"details": found.details}  # which may hold NumPy's numbers
     write_json(folder / FILE, {**record.facts, "evaluations": evaluations})
 
 

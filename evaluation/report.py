@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from evaluation import in_yaml
+from configuration.settings import show
 from evaluation.findings import INTERVAL, Figure, Findings, Table
 from evaluation.glossary import meaning
 from evaluation.record import Conditions, Evaluated, Record
@@ -24,32 +25,12 @@ PARAMS_OF = {"dataset": "data_params", "loss_function": "loss_params"}
 """Settings whose parameters have a key of another name."""
 SHOWN_IF_NULL = ("lr_scheduler",)
 POLICY = "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'"
-STYLE = """
-figure { margin: 14px 0; } figure .wide { margin: 6px 0; max-height: none; }
-figure img { width: auto; max-width: max(min(100%, 1000px), 680px); height: auto; background: #fff; }
-figure input:checked ~ .wide img { max-width: none; }
-figure label { font-size: .82rem; cursor: pointer; }
-figcaption { color: var(--muted); font-size: .9rem; }
-.wide:has(> .numbers) { max-height: none; } figure .scrolls { display: none; color: var(--muted); font-size: .82rem; }
-@media screen and (max-width: 740px) { figure .scrolls { display: block; } }
-.numbers td.meaning { white-space: normal; min-width: 16em; color: var(--muted); }
-.run td { white-space: normal; overflow-wrap: anywhere; } pre { margin: 0; font-size: .82rem; }
-@media (max-width: 700px) {
-  .numbers tr { display: grid; grid-template-columns: 1fr auto; } .numbers tr > * { border: 0; padding-bottom: 0; }
-  .numbers thead { display: none; } .numbers td { white-space: normal; text-align: right; padding-right: 0; }
-  .numbers td.better { grid-column: 1 / -1; text-align: left; } .numbers td.better:empty { display: none; }
-  .numbers td.meaning { grid-column: 1 / -1; text-align: left; padding: 0 0 8px; border-bottom: 1px solid var(--line); }
-}
-@media print { figure label, figure input { display: none; } }
-details { margin: 12px 0; } summary { cursor: pointer; font-weight: 600; font-size: .95rem; }
-"""
 
 
 def write_report(record: Record, folder: Path) -> Path:
     """Write the page of a record beside its evaluation.json, and return its path."""
     facts = record.facts
-    style = page_style() + STYLE
-    names = list(record.evaluated)
+    style = page_style() + Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     several = len({_versions(each.conditions) for each in record.evaluated.values()}) > 1
     text = page_template(Path(__file__).parent / FILE).substitute(
         policy=f"{POLICY}; style-src {allowed_text(style)}",
@@ -57,8 +38,8 @@ def write_report(record: Record, folder: Path) -> Path:
         style=style,
         notes=list_notes(_introduction(record)),
         run=_run(record, RunFolder(folder.parent)),
-        links=" ".join(f'<a href="#{safe(name)}">{safe(_heading(name))}</a>' for name in names),
-        sections="\n".join(_section(name, record.evaluated[name], several) for name in names),
+        links=" ".join(f'<a href="#{safe(name)}">{safe(_heading(name))}</a>' for name in record.evaluated),
+        sections="\n".join(_section(name, evaluated, several) for name, evaluated in record.evaluated.items()),
     )
     path = folder / FILE
     write_atomically(path, text)
@@ -89,9 +70,9 @@ def _run(record: Record, folder: RunFolder) -> str:
     for key, value in settings.items():
         if key.endswith("_params") or (value is None and key not in SHOWN_IF_NULL):
             continue
-        rows[key.replace("_", " ")] = in_yaml(value)
+        rows[key.replace("_", " ")] = show(value)
         if (params := settings.get(PARAMS_OF.get(key, f"{key}_params"))) is not None:
-            rows[key.replace("_", " ")] += f" ({in_yaml(params)[1:-1] or 'default parameters'})"
+            rows[key.replace("_", " ")] += f" ({show(params)[1:-1] or 'default parameters'})"
     rows["versions"] = "; ".join(dict.fromkeys(_versions(each.conditions) for each in record.evaluated.values()))
     body = "".join(f"<tr><th scope=row>{safe(name)}</th><td>{safe(text)}</td></tr>" for name, text in rows.items())
     whole = ""
@@ -109,7 +90,7 @@ def _section(name: str, evaluated: Evaluated, with_versions: bool) -> str:
     """Args: with_versions: name this evaluation's, as others have other ones."""
     findings, at = evaluated.findings, evaluated.conditions
     conditions = [at.device, at.precision, at.evaluated, _versions(at) if with_versions else ""]
-    params = [f"{key}: {in_yaml(value)}" for key, value in evaluated.params.items()]
+    params = [f"{key}: {show(value)}" for key, value in evaluated.params.items()]
     lead = [f"{evaluated.seconds:.1f} s", ", ".join(filter(None, conditions)), ", ".join(params)]
     parts = [
         f"<p class=lead>{safe('; '.join(filter(None, lead)))}</p>",
@@ -133,13 +114,18 @@ def _numbers(evaluation: str, findings: Findings) -> str:
     for name, number in findings.results.items():
         entry = meaning(evaluation, name)
         rows.append(
-            f"<tr><th scope=row>{safe(name)}</th><td>{safe(number.text)}</td>"
+            f"<th scope=row>{safe(name)}</th><td>{safe(number.text)}</td>"
             f"<td class=better>{f'{number.better} is better' if number.better else ''}</td>"
-            f"<td class=meaning>{safe(entry.text) if entry else ''}</td></tr>"
+            f"<td class=meaning>{safe(entry.text) if entry else ''}</td>"
         )
-    head = "".join(f"<th scope=col>{text}</th>" for text in ("number", "value", "", "description"))
-    table = f"<table class=numbers><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f"<div class=wide>{table}</div>"
+    return _wide_table(("number", "value", "", "description"), rows, " class=numbers")
+
+
+def _wide_table(header: Sequence[str], rows: Iterable[str], attributes: str = "") -> str:
+    """Return a table in a box that scrolls if it is wider. Args: rows: cells in HTML."""
+    head = "".join(f"<th scope=col>{safe(name)}</th>" for name in header)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<div class=wide><table{attributes}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _figure(figure: Figure, section: str) -> str:
@@ -174,11 +160,8 @@ def _read_png(path: Path) -> bytes:
 
 
 def _table(table: Table) -> str:
-    head = "".join(f"<th scope=col>{safe(name)}</th>" for name in table.header)
     rows = ("".join(f"<td>{safe(cell)}</td>" for cell in row) for row in table.rows[:MOST_ROWS])
-    body = "".join(f"<tr>{row}</tr>" for row in rows)
     more = len(table.rows) - MOST_ROWS
     rest = f"<p class=lead>and {more:,} more rows in evaluation.json</p>" if more > 0 else ""
-    whole = f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{rest}"
-    opened = " open" if len(table.rows) <= 20 else ""
+    opened, whole = " open" * (len(table.rows) <= 20), _wide_table(table.header, rows) + rest
     return f"<details{opened}><summary>{safe(table.title)} ({len(table.rows):,})</summary>{whole}</details>"

@@ -24,40 +24,40 @@ class Request:
     """A user's request.
 
     Args:
-        runs: their folders.
+        words: run folders and `key=value`, for an evaluation also `name.parameter=value`.
         on: "test", "valid" or a folder of images.
         only, also: names of evaluations; None without the option.
-        changes: `key=value`, as the configuration spells keys.
     """
 
-    runs: tuple[Path, ...]
+    words: Sequence[str]
     on: str = "test"
     only: tuple[str, ...] | None = None
     also: tuple[str, ...] | None = None
-    changes: tuple[str, ...] = ()
 
-    @classmethod
-    def of(
-        cls,
-        words: Sequence[str],
-        on: str = "test",
-        only: tuple[str, ...] | None = None,
-        also: tuple[str, ...] | None = None,
-    ) -> Request:
-        """Args: words: run folders and `key=value`, for an evaluation also `name.parameter=value`."""
-        runs = tuple(Path(word) for word in words if "=" not in word)
-        return cls(runs, on, only, also, tuple(_as_key(word) for word in words if "=" in word))
+    @property
+    def runs(self) -> list[Path]:
+        return [Path(word) for word in self.words if "=" not in word]
+
+    @property
+    def changes(self) -> list[str]:
+        """The `key=value`, as the configuration spells keys."""
+        return [_as_key(word) for word in self.words if "=" in word]
 
     def check(self) -> None:
         """Raises: ConfigError with every mistake, one per line."""
         readable = [run for run in self.runs if run_problem(run) is None]
-        lines = [
-            *_name_mistakes(self),
-            *_run_mistakes(self),
-            *filter(None, [part_problem(self.on)]),
-            *_change_mistakes(self.changes, readable),
-            *_parameter_mistakes(self, readable),
-        ]
+        names = []
+        for option, chosen in (("--only", self.only), ("--also", self.also)):
+            if chosen == ():
+                names.append(f"{option}: names no evaluation (python evaluate.py --list)")
+            names += [f"{option}: {problem}" for name in chosen or () if (problem := check_evaluation_name(name))]
+        lines = [*names, *_run_mistakes(self), *filter(None, [part_problem(self.on)])]
+        for run in readable or (None,):
+            if mistakes := _change_mistakes(run, self.changes):
+                lines += mistakes
+                for change in self.changes:  # read together, mistakes of a later stage are not reached
+                    lines += _change_mistakes(run, [change])
+        lines += _parameter_mistakes(self, readable, wrong_names=bool(names))
         if lines:
             raise ConfigError("\n".join(dict.fromkeys(lines)))
 
@@ -108,15 +108,6 @@ def _as_key(word: str) -> str:
     return f"evaluate_params.{word}" if is_evaluation else word
 
 
-def _name_mistakes(request: Request) -> Iterator[str]:
-    for option, names in (("--only", request.only), ("--also", request.also)):
-        if names == ():
-            yield f"{option}: names no evaluation (python evaluate.py --list)"
-        for name in names or ():
-            if problem := check_evaluation_name(name):
-                yield f"{option}: {problem}"
-
-
 def _run_mistakes(request: Request) -> Iterator[str]:
     strays = [str(run) for run in request.runs if str(run) in EVALUATIONS and not run.is_dir()]
     option, names = ("--also", request.also) if request.only is None and request.also else ("--only", request.only)
@@ -131,16 +122,8 @@ def _run_mistakes(request: Request) -> Iterator[str]:
         yield "name a run folder, such as those in output: python evaluate.py RUN"
 
 
-def _change_mistakes(changes: Sequence[str], readable: Sequence[Path]) -> Iterator[str]:
-    """Yield the mistakes in changes of these runs, or of any run if there is none."""
-    for run in readable or (None,):
-        if mistakes := _mistakes_of(run, changes):
-            yield from mistakes
-            for change in changes:  # read together, mistakes of a later stage are not reached
-                yield from _mistakes_of(run, [change])
-
-
-def _mistakes_of(run: Path | None, changes: Sequence[str]) -> list[str]:
+def _change_mistakes(run: Path | None, changes: Sequence[str]) -> list[str]:
+    """Return the mistakes in changes of a run, or of any run for None."""
     try:
         read_configuration(None, changes, NAME_CHECKS) if run is None else read_run(run, changes)
     except ConfigError as error:
@@ -148,9 +131,8 @@ def _mistakes_of(run: Path | None, changes: Sequence[str]) -> list[str]:
     return []
 
 
-def _parameter_mistakes(request: Request, readable: Sequence[Path]) -> Iterator[str]:
+def _parameter_mistakes(request: Request, readable: Sequence[Path], wrong_names: bool) -> Iterator[str]:
     """Yield the mistakes in parameters: of an evaluation that will not run, unknown ones, values out of range."""
-    wrong_names = any(_name_mistakes(request))
     names = _requested_names(request, readable)
     for change in request.changes:
         try:

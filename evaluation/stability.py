@@ -78,12 +78,12 @@ def stability(
     changed = differs.double().mean(dim=1)
     findings = Findings("stability")
     findings.add("images", len(positions))
-    findings.add("changed", float(changed.mean()))
-    findings.add("steady", float((changed == 0).double().mean()))
-    findings.add("total_variation", float(variation.mean()))
-    findings.add("divergence", float(divergence.mean()))
+    findings.add("changed", changed.mean())
+    findings.add("steady", (changed == 0).double().mean())
+    findings.add("total_variation", variation.mean())
+    findings.add("divergence", divergence.mean())
     findings.add_share("accuracy", float((own == target).double().mean()), len(positions))
-    findings.add("accuracy_of_views", float((predictions == target[:, None]).double().mean()))
+    findings.add("accuracy_of_views", (predictions == target[:, None]).double().mean())
     panels = {
         f"of {views} views, prediction changed": (differs.sum(dim=1).numpy(), np.arange(views + 2) - 0.5),
         "total variation": (variation.numpy(), np.linspace(0, 1, 21)),

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -94,14 +94,24 @@ class Subject:
 
     @torch.no_grad()
     def ask(self, stream: ImageStream, label: str) -> Answers:
-        """Return the network's answers for a stream's images. Args: label: names them in the progress bar."""
+        """Return the network's answers for a stream's images.
+
+        Args: label: names them in the progress bar and in the error.
+        Raises: DataError if scores are NaN, of which no number of an evaluation would be right.
+        """
         rows: list[tuple[Tensor, ...]] = []
         for batch in self.batches(stream, label):
             outputs = self.classifier(batch.image[:, 0])
             target = batch.target.padded() if isinstance(batch.target, Sequences) else batch.target
             row: Any = (batch.index, target, outputs.scores, outputs.features.flatten(1).float())
             rows.append(tuple(tensor.cpu() for tensor in (*row, *self.judge(outputs.scores))))
-        return Answers(*(torch.cat(column) for column in zip(*rows, strict=True)))
+        answers = Answers(*(torch.cat(column) for column in zip(*rows, strict=True)))
+        if bad := int(answers.scores.flatten(1).isnan().any(dim=1).sum()):
+            text = "the training has diverged; retrain with a smaller learning rate (optimizer_params.lr)"
+            raise DataError(
+                f"{self.folder.path}: NaN among the scores of {bad:,} of {len(answers.scores):,} {label}: {text}"
+            )
+        return answers
 
     def judge(self, scores: Tensor) -> tuple[Tensor, Tensor]:
         """Return the loss's own prediction and log-probabilities. Shapes: [B, K] -> [B], [B, K]."""
@@ -175,76 +185,55 @@ def open_subject(path: Path, on: str = "test", overrides: Sequence[str] = ()) ->
 
 def build_subject(folder: RunFolder, config: Configuration, on: str = "test") -> Subject:
     """Build the network and the data of a run by this configuration. Args, Raises: as `open_subject`."""
-    config = with_own_normalization(config)
-    config = structs.replace(
-        config, pretrained=False, weights_path=None, compile=False
-    )  # all weights are in the checkpoint
+    fresh = {"pretrained": False, "weights_path": None, "compile": False}  # all weights are in the checkpoint
+    config = structs.replace(with_own_normalization(config), **fresh)
     # the run may have a schedule that is refused today
     prepared = prepare(structs.replace(config, lr_scheduler=None, lr_scheduler_params={}))
+    path, classes = folder.path, prepared.data.data.classes
     try:
-        facts = folder.read_environment()
+        facts, trained = folder.read_environment(), folder.read_classes()
     except DamagedFile as damage:
-        raise ConfigError(f"{folder.path}: {damage}") from None
+        raise ConfigError(f"{path}: {damage}") from None
     recorded = facts.get("data_fingerprint")
     if recorded not in (None, prepared.data.fingerprint):
-        LOG.warning("%s: the data is not what this run was trained on: images, labels or boxes differ", folder.path)
+        LOG.warning("%s: the data is not what this run was trained on: images, labels or boxes differ", path)
     if changes := code_changes(facts, config, accepted=False):
-        LOG.warning("%s: code has changed since this run was trained: %s", folder.path, in_words(changes))
-    _refuse_other_classes(folder, prepared.data.data.classes)
+        LOG.warning("%s: code has changed since this run was trained: %s", path, in_words(changes))
+    if trained is not None and trained != tuple(classes):
+        pairs = itertools.zip_longest(trained, classes)
+        number, (before, now) = next((number, pair) for number, pair in enumerate(pairs) if pair[0] != pair[1])
+        raise DataError(
+            f"{path}: the data's {len(classes)} classes are not the {len(trained)} that this run was trained on "
+            f"({folder.classes.name}): class {number} was {before!r}, is now {now!r}"
+        )
     epoch = _load(prepared.classifier, folder.best)
     if not folder.is_finished:
-        LOG.warning("%s: this run is not finished; evaluating its best epoch so far, epoch %d", folder.path, epoch + 1)
+        LOG.warning("%s: this run is not finished; evaluating its best epoch so far, epoch %d", path, epoch + 1)
     alone = structs.replace(config, devices=1, num_nodes=1, strategy="auto")
     trainer = build_lightning(alone, enable_progress_bar=False, plugins=[LightningEnvironment()])
     device, precision = trainer.strategy.root_device, trainer.precision_plugin
     classifier: Any = precision.convert_module(prepared.classifier.eval()).to(device)
     if device.type == "cpu" and precision.precision == "32-true":  # up to twice as fast, scores the same to 1e-6
         classifier.to(memory_format=torch.channels_last)
-    classifier.forward = _in_precision(classifier.forward, precision)
-    part = open_part(prepared.data, on)
-    return Subject(folder, config, prepared.data, classifier, part, device, epoch, part.output(folder.path), precision)
+    forward = classifier.forward
 
-
-def _in_precision(forward: Callable[[Tensor], Outputs], precision: Precision) -> Callable[[Tensor], Outputs]:
-    """Return a classifier's forward pass in the precision of its test."""
-
-    def run(image: Tensor) -> Outputs:
+    def forward_in_precision(image: Tensor) -> Outputs:
         with precision.forward_context():
             return forward(precision.convert_input(image))
 
-    return run
-
-
-def _refuse_other_classes(folder: RunFolder, classes: Sequence[str]) -> None:
-    """Raises: DataError if the data's classes, or characters, differ from those that the run was trained on."""
-    try:
-        trained = folder.read_classes()
-    except DamagedFile as damage:
-        raise ConfigError(f"{folder.path}: {damage}") from None
-    if trained is None or trained == tuple(classes):
-        return
-    pairs = itertools.zip_longest(trained, classes)
-    number, (before, now) = next((number, pair) for number, pair in enumerate(pairs) if pair[0] != pair[1])
-    raise DataError(
-        f"{folder.path}: the data's {len(classes)} classes are not the {len(trained)} that this run was trained on "
-        f"({folder.classes.name}): class {number} was {before!r}, is now {now!r}"
-    )
+    classifier.forward = forward_in_precision
+    part = open_part(prepared.data, on)
+    return Subject(folder, config, prepared.data, classifier, part, device, epoch, part.output(path), precision)
 
 
 def _load(classifier: Classifier, path: Path) -> int:
     """Load weights and return their epoch.
 
-    Raises: ConfigError if they are damaged, incomplete or not finite; DataError if they do not fit.
+    Raises: ConfigError if they are damaged, incomplete, of other shapes or not finite.
     """
     try:
         checkpoint = load_checkpoint(path, "state_dict", "epoch")
     except DamagedCheckpoint as damage:
         raise ConfigError(str(damage)) from None
-    try:
-        load_weights_of(classifier, checkpoint["state_dict"], path)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise DataError(
-            f"{path}: the weights do not fit the data's {classifier.judge_tally.num_classes} classes: {reason}"
-        ) from None
+    load_weights_of(classifier, checkpoint["state_dict"], path)
     return checkpoint["epoch"]

@@ -197,6 +197,8 @@ def build_loss(name: str, task: Task | None = None, /, **params: Any) -> Classif
             return TorchLoss(name, task, **params)
         loss = constructor(task, **params) if "task" in keywords(constructor) else constructor(**params)
     except refusals(constructor) as error:
+        if not params and not isinstance(error, ConfigError):  # there is nothing that it could refuse
+            raise
         raise ConfigError(f"loss_params: {name} refuses them: {error}") from None
     except (AttributeError, TypeError) as error:
         if task is not None or "NoneType" not in str(error):

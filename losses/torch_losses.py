@@ -46,7 +46,10 @@ class TorchLoss(ClassificationLoss):
         if params.get("reduction", "mean") not in ("mean", "sum", "batchmean"):
             raise ConfigError(f"loss_params.reduction: must leave one number: mean or sum, got {params['reduction']!r}")
         for key in {"weight", "pos_weight"} & params.keys():
-            params[key] = torch.as_tensor(params[key], dtype=torch.float32)
+            if params[key] is None:  # the default
+                del params[key]
+            else:
+                params[key] = torch.as_tensor(params[key], dtype=torch.float32)
         params = TORCH_DEFAULTS.get(name, {}) | params
         self.name = name
         self.module = torch_loss_class(name)(**params)

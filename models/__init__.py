@@ -19,6 +19,7 @@ from utils.lookup import (
 from utils.types import ConfigError
 
 _NAMES_BY_FILE = {
+    "airbench": {"airbench": "six convolutions behind whitening, for 32 px (Jordan 2024)"},
     "densenet_cifar": {"densenet_bc_cifar": "DenseNet-BC for 32 px, of free depth and growth (Huang 2017)"},
     "ghostnet": {"ghostnet": "GhostNet with features of free width (Han 2020)"},
     "hardnet": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,7 +27,7 @@ class Classifier(pl.LightningModule):
         network: keeps timm's contract (`forward_features`, `forward_head`, `get_classifier`, `reset_classifier`).
         loss: what the scores mean, cost and decode to; its parameters are trained with the network's.
         task: what the loss was built with.
-        build_optimizer: parameters -> optimizer.
+        build_optimizer: `named_weights` -> optimizer.
         build_scheduler: (optimizer, steps per epoch) -> Lightning's description of a scheduler, or None. A
             ReduceLROnPlateau is stepped here, not by Lightning, so that its step precedes the epoch's checkpoint.
         channels_last: memory format of the images.
@@ -41,7 +41,7 @@ class Classifier(pl.LightningModule):
         network: Any,
         loss: ClassificationLoss,
         task: Task,
-        build_optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        build_optimizer: Callable[[Mapping[str, nn.Parameter]], Optimizer],
         build_scheduler: Callable[[Optimizer, int], dict[str, Any] | None] = lambda optimizer, steps: None,
         channels_last: bool = False,
     ) -> None:
@@ -77,6 +77,15 @@ class Classifier(pl.LightningModule):
     def head(self) -> nn.Module:
         """The layer from features to scores."""
         return self.network.get_classifier() if self.own_head is None else self.own_head
+
+    def named_weights(self) -> dict[str, nn.Parameter]:
+        """Return what is trained by the names that a configuration uses, in the order of `parameters()`.
+
+        The network's have their own names, the last layer's begin with `classifier.`, the loss's with `loss.`.
+        """
+        last = {weight: f"classifier.{name}" for name, weight in self.head.named_parameters()}
+        named = ((weight, name.removeprefix("network.")) for name, weight in self.named_parameters())
+        return {last.get(weight, name): weight for weight, name in named}
 
     def forward(self, image: Tensor) -> Outputs:
         """Shapes: image [N, C, H, W] -> `Outputs` of N samples, scores in float32 or better."""
@@ -148,7 +157,7 @@ class Classifier(pl.LightningModule):
         self.log_dict(metrics, logger=False)  # for early stopping; Lightning rounds them to float32
 
     def configure_optimizers(self) -> Any:
-        optimizer = self._build_optimizer(self.parameters())
+        optimizer = self._build_optimizer(self.named_weights())
         steps_per_epoch = int(self.trainer.estimated_stepping_batches) // (self.trainer.max_epochs or 1)
         schedule = self._build_scheduler(optimizer, steps_per_epoch)
         if schedule is None:

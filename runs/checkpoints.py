@@ -28,8 +28,8 @@ FORMAT = 2
 HEAD_OF_LOSS = re.compile(r"^loss\.(?:base\.)*head\.(?=\w+$)")
 OWN_HEAD = "own_head."
 OTHER_VERSION = (
-    "Another version of Lossbench, or of the libraries in environment.json, has written it: use that version, "
-    "or retrain with --fresh"
+    "Another version of Lossbench, or of the libraries in environment.json, has written it, or for other data: "
+    "use that version or those data, or retrain with --fresh"
 )
 MARK = b"\nSHA256:"
 TRAILER = len(MARK) + hashlib.sha256().digest_size
@@ -139,11 +139,12 @@ def _rename_heads(content: dict[str, Any], path: Path) -> None:
 
 def weights_of(module: nn.Module) -> dict[str, Tensor]:
     """Return a module's state without its tallies, which only count."""
-    state, transient = module.state_dict(), _tallied(module)
+    state, transient = module.state_dict(), tallied(module)
     return {name: tensor for name, tensor in state.items() if name not in transient}
 
 
-def _tallied(module: nn.Module) -> set[str]:
+def tallied(module: nn.Module) -> set[str]:
+    """Return the names in a module's state that only count."""
     tallies = ((prefix, tally) for prefix, tally in module.named_modules() if isinstance(tally, BaseTally))
     return {f"{prefix}.{name}" for prefix, tally in tallies for name in tally.state_dict()}
 
@@ -151,12 +152,10 @@ def _tallied(module: nn.Module) -> set[str]:
 def load_weights_of(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Give a module a state as `weights_of` returns it.
 
-    Args:
-        path: where it was read.
-
-    Raises: ConfigError for tensors that are missing, unknown or not finite; RuntimeError for those of another shape.
+    Args: path: where it was read.
+    Raises: ConfigError for tensors that are missing, unknown, of another shape or not finite.
     """
-    refuse_other_names(module, state, path, optional=_tallied(module))
+    refuse_other_tensors(module, state, path, optional=tallied(module))
     parameters = {name for name, _ in module.named_parameters()}
     broken = [
         name
@@ -169,15 +168,17 @@ def load_weights_of(module: nn.Module, state: Mapping[str, Tensor], path: Path) 
     module.load_state_dict(state, strict=False)  # only tallies can be missing
 
 
-def refuse_other_names(
-    module: nn.Module, state: Collection[str], path: Path, optional: Collection[str] = frozenset()
+def refuse_other_tensors(
+    module: nn.Module, state: Mapping[str, Tensor], path: Path, optional: Collection[str] = frozenset()
 ) -> None:
     """Raises: ConfigError if a state lacks a module's tensors, those in `optional` apart, or has others."""
     own = module.state_dict()
     missing = [name for name in own if name not in state and name not in optional]
     unknown = [name for name in state if name not in own]
-    if missing or unknown:
-        parts = {"missing": missing, "unknown": unknown}
+    shapes = {name: (state[name].shape, own[name].shape) for name in own if name in state}
+    reshaped = [f"{name} {list(there)}, here {list(here)}" for name, (there, here) in shapes.items() if there != here]
+    if missing or unknown or reshaped:
+        parts = {"missing": missing, "unknown": unknown, "of another shape": reshaped}
         text = "; ".join(f"{word}: {_some(names)}" for word, names in parts.items() if names)
         raise ConfigError(f"{path} does not fit this run's network and loss; {text}. {OTHER_VERSION}")
 
@@ -223,9 +224,7 @@ def choose_checkpoint(last: Path, previous: Path, module: nn.Module | None = Non
 
     A kill while `last` is written leaves only `previous`, which then is the newest: nothing to report.
 
-    Args:
-        module: to be resumed.
-
+    Args: module: to be resumed.
     Raises: ConfigError for a checkpoint of another version, or whose tensors are not the module's.
     """
     damages = []
@@ -238,7 +237,7 @@ def choose_checkpoint(last: Path, previous: Path, module: nn.Module | None = Non
             damages.append(str(damage))
             continue
         if module is not None:
-            refuse_other_names(module, content["state_dict"], path)
+            refuse_other_tensors(module, content["state_dict"], path)
         position = Position(*content["position"])
         return Resume(path, position, f"{damages[0]}: resuming {position}, from {path.name}" if damages else None)
     return Resume(complaint=f"{'; '.join(damages)}: no other checkpoint, starting at epoch 1" if damages else None)

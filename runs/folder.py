@@ -34,8 +34,7 @@ OF_EVERY_SUMMARY = (
 class TrialRecord(msgspec.Struct, frozen=True):
     """Which trial of which search a run was trained as; no part of what the run is.
 
-    Args:
-        search: its name. number: of the trial. drawn: dotted key -> value that was drawn for it.
+    Args: search: its name. number: of the trial. drawn: dotted key -> value that was drawn for it.
     """
 
     search: str

@@ -24,9 +24,12 @@ from configuration.settings import read_values
 from runs.environment import FULL_PRECISION, automatic_precision
 from runs.names import canonical_name, signature_of
 from utils.files import open_regular
+from utils.signatures import read_signature
 
 VERSION = 1
 """Raised with every changed default of the schema: a default is left out, so the old one and the new would be one."""
+FORMER_DEFAULTS = {"channels_last": False}
+"""Defaults that have changed without a new version: the old value is still the one that is left out."""
 ENTERING = tuple(key for key in KEYS if key not in WITHOUT_INFLUENCE)
 """The keys that can change a result, in the order of the schema."""
 OF_EVERY_RUN = ("dataset", "architecture", "loss_function", "seed", "num_epochs")
@@ -84,6 +87,10 @@ def settings_of(
             parts = [(f"{key}.{name}.", name, value.get(name, {})) for name in owner] if isinstance(owner, list) else []
             for above, name, params in parts or [(f"{key}.", owner, value)]:  # of several mixings each has its own
                 settings |= _parameters(OWNERS[key], name, params, name_file, above)
+        elif key == "optimizer_groups":
+            settings |= _groups(config)
+        elif key == "lookahead" and value is not None:
+            settings |= _flatten(f"{key}.", read_signature("timm.optim", "Lookahead").defaults | value)
         elif key in STRUCTURES:
             settings |= _flatten(f"{key}.", msgspec.to_builtins(value))
         else:
@@ -134,13 +141,13 @@ def recorded_settings(values: Mapping[str, Any], facts: Mapping[str, Any]) -> di
     """Return the settings of an existing run.
 
     Args:
-        values: of its config.yml; a younger key has its default.
+        values: of its config.yml; a younger key has its default, or the one of then.
         facts: of its environment.json. One of an earlier version has no digests of weights: then the files count if
             they still exist, or else their paths.
 
     Raises: ValueError if they are no configuration's.
     """
-    values = {key: value for key, value in values.items() if key in KEYS}
+    values = FORMER_DEFAULTS | {key: value for key, value in values.items() if key in KEYS}
     try:
         config = msgspec.convert(values, Configuration)
     except msgspec.ValidationError:
@@ -214,12 +221,26 @@ def is_default(key: str, value: Any) -> bool:
 
 @functools.cache
 def _defaults() -> dict[str, Any]:
-    return settings_of(Configuration()) | {
+    structures = {
         key: value
         for grayscale in (False, True)
         for key, value in settings_of(Configuration(convert_to_grayscale=grayscale)).items()
         if key.partition(".")[0] in STRUCTURES
     }
+    return settings_of(Configuration()) | structures | FORMER_DEFAULTS
+
+
+def _groups(config: Configuration) -> dict[str, Any]:
+    """Return the names of the optimizer groups in their order, and what each sets, flat."""
+    flat: dict[str, Any] = {"optimizer_groups": tuple(config.optimizer_groups)}
+    for name, group in config.optimizer_groups.items():
+        above = f"optimizer_groups.{name}."
+        flat |= {f"{above}params": plain([group.params] if isinstance(group.params, str) else group.params)}
+        flat |= {
+            f"{above}{key}": value for key in ("optimizer", "epochs") if (value := getattr(group, key)) is not None
+        }
+        flat |= _flatten(f"{above}optimizer_params.", group.optimizer_params) if group.optimizer_params else {}
+    return flat
 
 
 def _parameters(owner: str, name: str, params: Mapping[str, Any], name_file: Contents, above: str) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from utils.signatures import UNKNOWN, Signature, read_signature
 DERIVED: Any = object()
 SCHEDULER_DEFAULTS = {"ReduceLROnPlateau": {"monitor": "valid/loss", "mode": DERIVED}}
 """Defaults that the bench itself gives to a library's parameters; `DERIVED` follows from other settings."""
+TIMM_FIRST = ("Muon",)
+"""Optimizers that are timm's though torch has one of that name: torch's takes matrices only, no convolutions."""
 
 
 def canonical_name(key: str, name: str) -> str:
@@ -35,7 +37,7 @@ def signature_of(key: str, name: str) -> Signature:
         return read_signature(*entry.location.split(":"))
     places = {
         "loss_function": ("torch.nn.modules.loss",),
-        "optimizer": ("torch.optim", "timm.optim"),
+        "optimizer": ("timm.optim", "torch.optim") if name in TIMM_FIRST else ("torch.optim", "timm.optim"),
         "lr_scheduler": ("training.schedules", "torch.optim.lr_scheduler"),
         **dict.fromkeys(CHAINS, ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment")),
     }

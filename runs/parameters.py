@@ -19,19 +19,16 @@ def fill_in(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Two runs are the same before if and only if they are after it: it is for the reader.
     """
     keys = dict.fromkeys(key for run in runs for key in run if key.partition(".")[0] in OWNERS)
-    return [
-        run | {key: value for key in keys if key not in run and (value := _default_of(run, key)) is not None}
-        for run in map(dict, runs)
-    ]
-
-
-def _default_of(settings: Mapping[str, Any], key: str) -> Any:
-    """Return the default of a parameter, None if it has none in a run with these settings."""
-    params, _, name = key.partition(".")
-    owner = settings.get(OWNERS[params])
-    if not isinstance(owner, str):
-        return None
-    return plain(signature_of(OWNERS[params], owner).defaults.get(name))
+    filled = []
+    for run in map(dict, runs):
+        for key in [key for key in keys if key not in run]:
+            params, _, name = key.partition(".")
+            owner = run.get(OWNERS[params])
+            defaults = signature_of(OWNERS[params], owner).defaults if isinstance(owner, str) else {}
+            if defaults.get(name) is not None:
+                run[key] = plain(defaults[name])
+        filled.append(run)
+    return filled
 
 
 def resolved_parameters(config: Configuration) -> dict[str, Any]:
@@ -45,6 +42,11 @@ def resolved_parameters(config: Configuration) -> dict[str, Any]:
             resolved[key] = {part: _filled(owner, part, params.get(part)) for part in name}
         else:
             resolved[key] = _filled(owner, name, params)
+    if config.optimizer_groups:
+        resolved["optimizer_groups"] = {
+            name: _filled("optimizer", group.optimizer or config.optimizer, group.optimizer_params)
+            for name, group in config.optimizer_groups.items()
+        }
     for key in CHAINS:
         if has_effect(config, key):
             items = chain_items(getattr(config, key))

@@ -34,8 +34,9 @@ class ActiveRun:
     progress: Progress | None = None
 
     def row(self) -> tuple[str, ...]:
-        known = self.progress is not None and self.progress.value is not None
-        value = f"{self.progress.monitor} {self.progress.value:.4f}" if known else ""  # type: ignore[union-attr]
+        value = ""
+        if self.progress is not None and self.progress.value is not None:
+            value = f"{self.progress.monitor} {self.progress.value:.4f}"
         again = f" (attempt {self.attempt})" if self.attempt > 1 else ""
         minutes, seconds = divmod(int(time.monotonic() - self.began), 60)
         return self.name + again, self.position, value, f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

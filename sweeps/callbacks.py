@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
@@ -52,7 +51,7 @@ class Pruning(OnEpochEnd):
         from sweeps.sampling import values_of
         from sweeps.search import load_study, search_of
 
-        study = load_study(sweep, Path(place.file), place.study)
+        study = load_study(sweep, place.study)
         (frozen,) = (trial for trial in study.get_trials(deepcopy=False) if trial.number == place.number)
         self.monitor = sweep.base.monitor
         self.trial = optuna.trial.Trial(study, frozen._trial_id)

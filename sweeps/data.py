@@ -6,13 +6,12 @@ import json
 from typing import NamedTuple
 
 from configuration.schema import Configuration
-from datasets import DATASETS, READ_BY, load_data_set, other_kind, other_network, reading
+from datasets import READ_BY, load_data_set, other_kind, other_network, reading
 from datasets.base import DataSet
 from datasets.label_noise import read_noisy_labels
 from losses import loss_kind
 from models import architecture_kind
 from training import networks
-from utils.lookup import keywords, load_entry
 from utils.types import DataError, UserError
 
 MOST = 20
@@ -45,11 +44,12 @@ class SweepData:
 
     def problems(self, config: Configuration) -> list[str]:
         """Return the problems of a run's data, in the words of that run."""
-        if self._left == 0 or _cannot_fail(config):
+        if self._left == 0 or (reading(config) in self._facts and config.noisy_labels is None):
             return []
         self._left -= 1
         try:
-            data = self._read(config)
+            data = load_data_set(config)
+            self._facts[reading(config)] = Facts(data.kind, len(data.train), _size_of_first(data))
             if config.noisy_labels is not None and data.kind == "image":
                 path, name = config.noisy_labels, config.noisy_labels_name
                 read_noisy_labels(path, name, data.train.labels, len(data.classes))
@@ -59,18 +59,17 @@ class SweepData:
 
     def loss_problems(self, config: Configuration) -> list[str]:
         """Return a problem if the loss judges another kind of labels than the data holds."""
-        judged = loss_kind(config.loss_function)
-        held = self._kind(config, judged)
-        return [] if held == judged else [f"loss_function: {other_kind(config, judged, held)}"]
+        judged, facts = loss_kind(config.loss_function), self._facts.get(reading(config))
+        if facts is None or facts.kind == judged:
+            return []
+        return [f"loss_function: {other_kind(config, judged, facts.kind)}"]
 
     def network_problems(self, config: Configuration) -> list[str]:
         """Return the problems if the network reads another kind than the data holds, or cannot take the images."""
-        read = architecture_kind(config.architecture)
-        held = self._kind(config, read)
-        if held != read:
-            return [f"architecture: {other_network(config, read, held)}"]
-        facts = self._facts_of(config) if config.size is None else None
-        size = facts.size if facts is not None else config.size
+        read, facts = architecture_kind(config.architecture), self._facts.get(reading(config))
+        if facts is not None and facts.kind != read:
+            return [f"architecture: {other_network(config, read, facts.kind)}"]
+        size = config.size or (facts and facts.size)
         if size is None:
             return []
         identity = json.dumps([getattr(config, key) for key in networks.SHAPED_BY] + [size], default=str)
@@ -84,31 +83,9 @@ class SweepData:
         facts = self._facts.get(reading(config))
         return facts and facts.training_images
 
-    def _kind(self, config: Configuration, expected: str) -> str:
-        """Return the kind of the data, as expected where it was not read; data of a package is read for texts alone."""
-        facts = self._facts.get(reading(config)) if expected == "image" else self._facts_of(config)
-        return expected if facts is None else facts.kind
-
-    def _facts_of(self, config: Configuration) -> Facts | None:
-        """Return the facts of data that was read, which that of a package is now; None of all other."""
-        if reading(config) not in self._facts and _cannot_fail(config):
-            self._read(config)
-        return self._facts.get(reading(config))
-
-    def _read(self, config: Configuration) -> DataSet:
-        data = load_data_set(config)
-        self._facts[reading(config)] = Facts(data.kind, len(data.train), _size_of_first(data))
-        return data
-
 
 def _size_of_first(data: DataSet) -> tuple[int, int] | None:
     try:
         return data.train.size(0) if len(data.train) else None
     except DataError:  # reported with all others by the run
         return None
-
-
-def _cannot_fail(config: Configuration) -> bool:
-    """Return whether the data comes with a package and is taken as it is: scikit-learn's takes seconds to import."""
-    asked = keywords(load_entry(DATASETS[config.dataset]))
-    return not asked and all(getattr(config, key) is None for key in ("classes", "noisy_labels"))

@@ -19,7 +19,8 @@ from sweeps.cells import Sweep, count, expand, load_sweep
 from sweeps.checks import check_data, check_parameters, check_ranges, check_together
 from sweeps.family import shown_as_one
 from sweeps.jobs import Job, Jobs, Outcome, Shard
-from sweeps.worker import Crash, Progress, Report, run_cell
+from sweeps.worker import Progress, Report, run_cell
+from utils.scripts import importing
 from utils.signals import Interrupted, command_to_go_on, is_waiting, wait_for_save_point, wait_no_longer
 from utils.types import TrainingError
 
@@ -69,12 +70,13 @@ def run_sweep(
         from sweeps.processes import import_ahead
 
         import_ahead()
+    with importing():
+        from evaluation import after_training  # noqa: F401  with torch and torchvision, as the checks take them
+        from sweeps.data import SweepData
     check_parameters(sweep)
     check_ranges(sweep)
     if sweep.block.search is not None and shard is not None:
         raise sweep.base.error({("sweep", "search"): "its trials learn from one another: leave --shard out"})
-    from sweeps.data import SweepData  # with the data sets
-
     data = SweepData()
     try:
         check_data(sweep, data, fresh)
@@ -170,7 +172,7 @@ def run_side_by_side(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outc
             try:
                 fill()  # the first runs begin while the trackers open
                 shown.enter_context(shown_as_one(sweep, outcomes))
-                wait_for_save_point(patience=0)  # libraries lose exceptions: a signal becomes one below only
+                wait_for_save_point(patience=0)  # a signal waits for the loop: a library may swallow its exception
                 while at_work and not is_waiting():
                     for key, report in executor.reports():
                         if isinstance(report, Progress):
@@ -184,8 +186,8 @@ def run_side_by_side(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outc
                         elif number <= sweep.block.retries:
                             waiting.append((job, number + 1))
                         else:
-                            reason = report.reason if isinstance(report, Crash) else "stopped"
-                            end(job, Outcome(job.cell(sweep).name, "failed", reason=f"{reason} ({number} attempts)"))
+                            reason = f"{report.reason} ({number} attempts)"
+                            end(job, Outcome(job.cell(sweep).name, "failed", reason=reason))
                     if not is_waiting():
                         fill()
                 wait_no_longer()

@@ -67,9 +67,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """Where a search keeps what it drew: the names of a file and of a study in it, and the trial's number there."""
+    """Where a search keeps what it drew: the name of a study in its file, and the trial's number there."""
 
-    file: str
     study: str
     number: int
 

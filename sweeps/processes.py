@@ -27,8 +27,8 @@ from utils.signals import GRACE
 
 FORK = "forkserver"
 CONTEXT: Any = multiprocessing.get_context(FORK if FORK in multiprocessing.get_all_start_methods() else "spawn")
-IMPORTED = ("torch", "pytorch_lightning", "timm", "training.runner", "evaluation.after_training", "sweeps.callbacks")
-"""Modules that the server imports; none of them may touch a GPU, whose state no fork survives."""
+PATIENCE = 3
+"""Seconds that a process without a run has to end."""
 MOMENT = 0.2
 """Seconds after which the sweep looks for signals and processes that died."""
 
@@ -81,8 +81,13 @@ class Processes:
                 pass
 
     def close(self) -> None:
+        """End all processes; one without a run ends by itself, and in order, once nobody can send it one."""
+        for place in self._places:
+            if place.connection is not None:
+                place.connection.close()
         for place in self._places:
             if place.process is not None:
+                place.process.join(PATIENCE if place.key is None else 0)
                 place.process.kill()
                 self._leave(place)
 
@@ -126,7 +131,7 @@ def import_ahead() -> None:
     if CONTEXT.get_start_method() == FORK:
         from multiprocessing import forkserver
 
-        forkserver.set_forkserver_preload(list(IMPORTED))
+        forkserver.set_forkserver_preload(["sweeps.imports"])
         with _signals_blocked():
             forkserver.ensure_running()  # the start of a process would wait for the imports
 

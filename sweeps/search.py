@@ -20,7 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from configuration.schema import KEYS, Configuration
+from configuration.schema import KEYS
 from configuration.settings import flatten, show
 from metrics import lower_is_better
 from runs.folder import DamagedFile, RunFolder
@@ -81,8 +81,7 @@ class _Study:
     def __init__(self, sweep: Sweep, seeds: list[tuple[int, ...]]) -> None:
         self.sweep, self.seeds, self.started = sweep, seeds, 0
         self.search = search_of(sweep)
-        file = journal(sweep.base)
-        self.study = load_study(sweep, file, _name_in(_known_names(file), sweep, seeds[0]))
+        self.study = load_study(sweep, _name_in(_known_names(_journal(sweep)), sweep, seeds[0]))
         trials = self.study.get_trials(deepcopy=False)
         if trials:  # a sampler begins with its seed again, and would draw what the first trials had
             self.study.sampler.reseed_rng()
@@ -117,8 +116,7 @@ class _Study:
         else:
             self._to_ask -= 1
             trial = self.study.ask(distributions(self.search))
-        name = Trial(str(journal(self.sweep.base)), self.study.study_name, trial.number)
-        return Job(self.seeds[0], values_of(trial.params, self.search), name)
+        return Job(self.seeds[0], values_of(trial.params, self.search), Trial(self.study.study_name, trial.number))
 
     def end(self, job: Job, outcome: Outcome) -> None:
         if job.trial is None:
@@ -191,7 +189,7 @@ def jobs_left(sweep: Sweep, concerned: Callable[[tuple[int, ...]], bool]) -> lis
 
 def _existing_studies(sweep: Sweep) -> Iterator[tuple[str, list[tuple[int, ...]], optuna.Study | None]]:
     """Yield for each combination its study's name, its runs by seed, and the study if there is one; write nothing."""
-    file = Path(sweep.base.output_path).absolute() / FILE
+    file = _journal(sweep)
     known = _known_names(file)
     for seeds in by_seed(sweep):
         name = _name_in(known, sweep, seeds[0])
@@ -237,9 +235,10 @@ def _known_names(file: Path) -> frozenset[str]:
     return frozenset(optuna.get_all_study_names(_storage(file)) if file.is_file() else ())
 
 
-def load_study(sweep: Sweep, file: Path, name: str) -> optuna.Study:
-    """Return a study by its name in a file, empty if it is new."""
-    base, search = sweep.base, search_of(sweep)
+def load_study(sweep: Sweep, name: str) -> optuna.Study:
+    """Return a study by its name, empty if it is new."""
+    base, search, file = sweep.base, search_of(sweep), _journal(sweep)
+    file.parent.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         storage=_storage(file),
@@ -251,10 +250,8 @@ def load_study(sweep: Sweep, file: Path, name: str) -> optuna.Study:
     )
 
 
-def journal(base: Configuration) -> Path:
-    path = Path(base.output_path).absolute()
-    path.mkdir(parents=True, exist_ok=True)
-    return path / FILE
+def _journal(sweep: Sweep) -> Path:
+    return Path(sweep.base.output_path).absolute() / FILE
 
 
 def _storage(file: Path) -> JournalStorage:

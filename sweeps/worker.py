@@ -46,16 +46,12 @@ class Progress(NamedTuple):
 
 
 class Crash(NamedTuple):
-    """An attempt that failed, which another one may mend."""
+    """An attempt that failed, or was saved as the sweep is to end; another one may mend it."""
 
     reason: str
 
 
-class Stopped(NamedTuple):
-    """A run that was saved because the sweep is to end."""
-
-
-Report = Progress | Crash | Stopped | Outcome
+Report = Progress | Crash | Outcome
 """A process tells of its run: `Progress` while it lasts, anything else when it ends."""
 
 
@@ -112,7 +108,7 @@ def work(setup: Setup, job: Job, send: Callable[[Report], None]) -> Report:
                         raise
                     time.sleep(1)
     except Interrupted:
-        return Stopped()
+        return Crash("stopped")
     except (Busy, *OF_THE_MACHINE) as error:
         LOG.warning("%s: %s", cell.name, in_a_line(error), exc_info=None if isinstance(error, Busy) else error)
         return Crash(in_a_line(error))

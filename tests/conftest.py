@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import logging
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,22 +47,40 @@ def _worker_cache(tmp_path_factory: pytest.TempPathFactory):
         yield
 
 
-DRAWING = SimpleNamespace(on=False)
-"""Whether runs draw their pictures, which takes longer than the training of a small network."""
+def hasten(patch: pytest.MonkeyPatch) -> None:
+    """Draw nothing, and examine a network once, however often it is built: no result depends on either."""
+
+    def undrawn(draw: Callable[..., None]) -> Callable[..., None]:
+        return functools.wraps(draw)(lambda *arguments, **options: None)
+
+    def remembered(examine: Callable[..., Any]) -> Callable[..., Any]:
+        answers: dict[tuple[str, ...], Any] = {}
+
+        @functools.wraps(examine)
+        def answer(*arguments: Any) -> Any:
+            key = tuple(str(each) for each in arguments if not isinstance(each, Configuration))
+            if key not in answers:
+                answers[key] = examine(*arguments)
+            return answers[key]
+
+        return answer
+
+    for name, functions in {
+        "training.report": {"draw_results": undrawn, "draw_augmentations": undrawn},
+        "training.building": {"count_of_an_image": remembered},
+        "models.timm_models": {"contract_problem": remembered, "_drops": remembered},
+    }.items():
+        if module := sys.modules.get(name):
+            for function, wrapper in functions.items():
+                patch.setattr(module, function, wrapper(getattr(module, function)))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _fast_runs(_worker_cache: None, tmp_path_factory: pytest.TempPathFactory):
-    """Draw on demand only, and copy MLflow's empty database, which takes a second to create, from the first one."""
+    """Hasten all runs, and copy MLflow's empty database, which takes a second to create, from the first one."""
     template = tmp_path_factory.mktemp("mlflow") / "empty.db"
-
-    def on_demand(draw: Callable[..., None]) -> Callable[..., None]:
-        return functools.wraps(draw)(lambda *args, **options: draw(*args, **options) if DRAWING.on else None)
-
     with pytest.MonkeyPatch.context() as patch:
-        if report := sys.modules.get("training.report"):
-            for name in ("draw_results", "draw_augmentations"):
-                patch.setattr(report, name, on_demand(getattr(report, name)))
+        hasten(patch)
         if "tracking.base" in sys.modules:
             from tracking import mlflow_store
 
@@ -79,11 +98,14 @@ def _fast_runs(_worker_cache: None, tmp_path_factory: pytest.TempPathFactory):
         yield
 
 
-@pytest.fixture(scope="module")
-def pictures():
-    """Let runs draw their pictures until the end of the module."""
+@contextlib.contextmanager
+def pictures() -> Iterator[None]:
+    """Let runs draw their pictures."""
+    from training import report
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DRAWING, "on", True)
+        for name in ("draw_results", "draw_augmentations"):
+            patch.setattr(report, name, inspect.unwrap(getattr(report, name)))
         yield
 
 

@@ -61,14 +61,10 @@ def test_all_four_are_listed(run):
         assert re.search(rf"\b{name}\b", names), name
 
 
-def test_a_new_data_set_passes_all_checks(run):
-    text = run("train.py", "--check", "dataset=stripes", "data_params.noise=0.2", *SETTINGS)
-    assert "stripes: 180 training, 20 validation" in text
-
-
-def test_new_loss_and_network_train_on_the_digits_and_are_evaluated(run, tmp_path):
-    run("train.py", "dataset=digits", f"output_path={tmp_path}", f"logging_dir={tmp_path}/logs", *SETTINGS)
-    (folder,) = tmp_path.glob("digits-tiny_net-BrierLoss-s0-*")
-    assert 0 < json.loads((folder / "summary.json").read_text())["test/accuracy"] < 1
-    run("evaluate.py", str(folder), "--only", "doubt", "doubt.below=1.1")
+def test_the_loss_and_the_network_train_on_the_data_set_and_are_evaluated(run, tmp_path):
+    words = ("dataset=stripes", "data_params.noise=0.2", "evaluate=[doubt]", "evaluate_params={doubt: {below: 1.1}}")
+    said = run("train.py", *words, f"output_path={tmp_path}", f"logging_dir={tmp_path}/logs", *SETTINGS)
+    assert "stripes: 180 training, 20 validation" in said
+    (folder,) = tmp_path.glob("stripes-tiny_net-BrierLoss-s0-*")
+    assert 0 <= json.loads((folder / "summary.json").read_text())["test/accuracy"] <= 1
     assert "doubtful" in (folder / "evaluation" / "evaluation.json").read_text()

@@ -13,7 +13,7 @@ import train
 from losses import LOSSES, TORCH_LOSSES
 from runs.folder import RunFolder
 from tests.losses.cases import make, samples
-from tests.training.resuming import SETUPS, SMALL, deaths, differences, hurry
+from tests.training.resuming import SETUPS, SMALL, deaths, differences
 from training import runner
 
 DEVICE = "cuda"
@@ -56,8 +56,7 @@ def test_a_compiled_loss_gives_the_same(name):
 
 
 @pytest.fixture
-def read(quick, tmp_path, monkeypatch):
-    hurry(monkeypatch)
+def read(quick, tmp_path):
     return lambda place, **changes: quick(output_path=tmp_path / place, **SMALL | ON_GPU | changes)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from configuration.schema import Configuration
 from datasets import build_dataset
 from datasets.base import DataSet, ImageTable
 from datasets.data_module import DataModule
@@ -26,17 +25,17 @@ def narrowed(by: int, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize("loss", ["CrossEntropyLoss", "OneSidedMarginLoss", "FocalLoss", "OnlineLabelSmoothingLoss"])
-def test_a_head_of_too_few_scores_is_told_before_training(loss: str, quick: Any, monkeypatch) -> None:
-    narrowed(1, monkeypatch)
-    with pytest.raises(ConfigError, match=f"test_resnet with {loss} judges 9 classes, the data has 10"):
+@pytest.mark.parametrize(
+    ("loss", "classes"),
+    [
+        *(("CrossEntropyLoss", 9), ("CrossEntropyLoss", 11), ("OneSidedMarginLoss", 9), ("FocalLoss", 9)),
+        ("OnlineLabelSmoothingLoss", 9),
+    ],
+)
+def test_a_head_of_another_number_of_scores_is_reported_before_training(loss, classes, quick, monkeypatch) -> None:
+    narrowed(10 - classes, monkeypatch)
+    with pytest.raises(ConfigError, match=f"test_resnet with {loss} judges {classes} classes, the data has 10"):
         building.prepare(quick(loss_function=loss))
-
-
-def test_a_head_of_too_many_scores_is_told_before_training(quick: Any, monkeypatch) -> None:
-    narrowed(-1, monkeypatch)
-    with pytest.raises(ConfigError, match="test_resnet with CrossEntropyLoss judges 11 classes, the data has 10"):
-        building.prepare(quick())
 
 
 def soft_labels_only(self: TorchLoss, scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -59,17 +58,15 @@ def test_a_head_of_another_width_still_has_a_score_for_every_class(output_channe
 
 
 @pytest.mark.parametrize("label", [-1, 10, 2**40])
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_a_label_beyond_the_classes_is_told_in_every_part(part: str, label: int, quick: Any) -> None:
+@pytest.mark.parametrize(("part", "name"), [("train", "training"), ("test", "test")])
+def test_a_label_beyond_the_classes_is_reported_in_every_part(part, name, label, quick) -> None:
     data = build_dataset("digits")
     table = getattr(data, part)
     labels = table.labels.copy()
     labels[3] = label
     wrong = dataclasses.replace(data, **{part: dataclasses.replace(table, labels=labels)})
-    name = {"train": "training", "test": "test"}[part]
-    with pytest.raises(
-        DataError, match=rf"the {name} part has 1 labels outside 0 to 9, the 10 classes: image 3 \({label}\)"
-    ):
+    message = rf"the {name} part has 1 labels outside 0 to 9, the 10 classes: image 3 \({label}\)"
+    with pytest.raises(DataError, match=message):
         DataModule(quick(), wrong, (8, 8))
 
 
@@ -89,19 +86,13 @@ def test_labels_that_are_wrong_on_purpose_are_checked_too(corruption: str, label
 
 
 @pytest.mark.parametrize("text", [[0, 3], [-1, 0], [0, -2], [-1, -1]])
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_texts_of_other_characters_are_told_in_every_part(part: str, text: list[int], quick: Any) -> None:
+@pytest.mark.parametrize(("part", "name"), [("train", "training"), ("test", "test")])
+def test_texts_of_other_characters_are_reported_in_every_part(part, name, text, quick) -> None:
     images = np.zeros((20, 8, 8), np.uint8)
     right = ImageTable(images, np.tile(np.array([[0, 2], [1, -1]]), (10, 1)))
     labels = right.labels.copy()
     labels[5] = text
-    tables = {"train": right, "test": right} | {part: dataclasses.replace(right, labels=labels)}
-    name = {"train": "training", "test": "test"}[part]
+    data = DataSet(("a", "b", "c"), right, right, kind="sequence")
+    assert len(DataModule(quick(), data, (8, 8)).train_rows) == 18
     with pytest.raises(DataError, match=rf"the {name} part has 1 labels that are no text of the 3 characters"):
-        DataModule(quick(), DataSet(("a", "b", "c"), tables["train"], tables["test"], kind="sequence"), (8, 8))
-
-
-def test_sequences_of_right_labels_are_taken(quick: Any) -> None:
-    table = ImageTable(np.zeros((20, 8, 8), np.uint8), np.tile(np.array([[0, 2], [1, -1]]), (10, 1)))
-    config: Configuration = quick()
-    assert len(DataModule(config, DataSet(("a", "b", "c"), table, table, kind="sequence"), (8, 8)).train_rows) == 18
+        DataModule(quick(), dataclasses.replace(data, **{part: dataclasses.replace(right, labels=labels)}), (8, 8))

@@ -8,7 +8,7 @@ import functools
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,11 @@ def prepare(config: Configuration, sequel: Sequel = NOTHING) -> Preparation:
         raise config.error({(key,): text})
     warn_about_weights(resolved := with_own_normalization(config))
     with _located(config):
-        data_set = _build_data_set(config)
+        taken = keywords(load_entry(DATASETS[config.dataset]))
+        for key in DATA_KEYS:
+            if key not in taken and config.was_set(key) and key not in UNIVERSAL_KEYS:
+                LOG.warning("%s: %s has no effect on dataset: %s", config.place((key,)), key, config.dataset)
+        data_set = load_data_set(config)
     _refuse_metrics_without_sense(config, data_set)
     sequel.refuse(config, data_set.kind)
     data_set = dataclasses.replace(data_set, notes=(*data_set.notes, *audit(data_set)))
@@ -123,14 +127,16 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
     if config.batch_size > len(data.train_rows):
         LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
 
+    _start_from_images(config, network, data)
     classifier = Classifier(
         network,
         loss,
         task,
-        functools.partial(optimization.build_optimizer, config.optimizer, **config.optimizer_params),
+        functools.partial(_build_optimizer, config),
         functools.partial(build_schedule, config),
         channels_last=config.channels_last,
     )
+    optimization.assign(classifier.named_weights(), config.optimizer_groups)  # raises for groups of nothing
     if loss.start is not None and classifier.own_head is None and task.trained_classifier:
         place = config.place(("loss_params", "start"))
         LOG.warning("%s: start has no effect: the last layer came with weights, its scores start where they are", place)
@@ -142,6 +148,17 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)
     parameters = count_parameters(classifier)
     return Preparation(config, data, classifier, parameters, multiply_adds, network.not_applied, task, example)
+
+
+def _start_from_images(config: Configuration, network: Any, data: DataModule) -> None:
+    """Give a network that starts from training images as many as it asks for, chosen by the seed."""
+    number = getattr(network, "start_images", 0)
+    if not number or config.weights_path is not None:
+        return
+    generator = torch.Generator().manual_seed(derive_seed(config.seed, "start images"))
+    positions = torch.randperm(len(data.train_rows), generator=generator)[:number]
+    stream = data.augmented_stream()  # without augmentations
+    network.start_from(stream.finish(stream.__getitems__(part.tolist())).image[:, 0] for part in positions.split(100))
 
 
 @contextlib.contextmanager
@@ -156,14 +173,6 @@ def _located(config: Configuration) -> Iterator[None]:
 def num_devices(config: Configuration) -> int:
     """Return how many devices share a batch; `auto` counts as one, since the machine is not asked before training."""
     return config.num_nodes * (config.devices if isinstance(config.devices, int) else 1)
-
-
-def _build_data_set(config: Configuration) -> DataSet:
-    taken = keywords(load_entry(DATASETS[config.dataset]))
-    for key in DATA_KEYS:
-        if key not in taken and config.was_set(key) and key not in UNIVERSAL_KEYS:
-            LOG.warning("%s: %s has no effect on dataset: %s", config.place((key,)), key, config.dataset)
-    return load_data_set(config)
 
 
 def _load_network(config: Configuration, num_classes: int, weights_path: str) -> nn.Module:
@@ -190,6 +199,10 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
             return build_network(structs.replace(config, **changes), num_classes)
         except UserWarning as warning:
             raise ConfigError(str(warning).replace("it stays fresh", "they must be the same")) from None
+
+
+def _build_optimizer(config: Configuration, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
+    return optimization.build_optimizers(config, optimization.assign(weights, config.optimizer_groups))
 
 
 @torch.no_grad()
@@ -245,6 +258,6 @@ def _other_rate(config: Configuration) -> str | None:
     """Return which parameter is the learning rate instead of the optimizer's, if that is another and was set."""
     key = {"OneCycleLR": "max_lr", "CyclicLR": "base_lr"}.get(config.lr_scheduler or "")
     rate, other = config.optimizer_params.get("lr"), config.lr_scheduler_params.get(key or "")
-    if key is None or rate in (None, other) or not config.was_set("optimizer_params"):
+    if None in (key, rate, other) or rate == other or not config.was_set("optimizer_params"):
         return None
     return f"{config.lr_scheduler} sets the learning rate, by lr_scheduler_params.{key} ({other})"

@@ -6,20 +6,22 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint
-from torch import Tensor
+from torch import Tensor, nn
 
+from configuration.schema import OptimizerGroup
 from metrics import lower_is_better
 from runs.checkpoints import save_checkpoint, weights_of
 from runs.folder import RunFolder
 from tracking.base import Tracker
 from training.averaging import WeightAverage
+from training.optimization import assign
 from training.tracking import report_epoch
 from utils.lookup import source_place
 from utils.seeding import derive_seed, seed_cpu
@@ -42,6 +44,33 @@ class StepSeed(Callback):
         seed_cpu(seed)
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)
+
+
+class Freezing(Callback):
+    """Leaves the parameters of optimizer groups as they are once their epochs have passed.
+
+    Their gradients are then not computed or, on several devices, which all expect them, not used. The statistics of
+    batch normalisation are no parameters, and go on.
+    """
+
+    def __init__(self, groups: Mapping[str, OptimizerGroup]) -> None:
+        self.groups = groups
+        self.frozen: list[nn.Parameter] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Freeze; an epoch that is resumed does not start."""
+        assigned = assign(pl_module.named_weights(), self.groups)  # type: ignore[operator]
+        over = [name for name, group in self.groups.items() if (group.epochs or math.inf) <= trainer.current_epoch]
+        self.frozen = [weight for name in over for weight in assigned[name]]
+        if trainer.world_size == 1:
+            for weight in self.frozen:
+                weight.requires_grad_(False)
+
+    on_train_epoch_start = on_train_start
+
+    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
+        for weight in self.frozen:
+            weight.grad = None
 
 
 class FiniteLoss(Callback):
@@ -76,16 +105,27 @@ class FiniteLoss(Callback):
         if trainer.current_epoch == 0 and step == 0:  # before any step of the optimizer
             loss = trainer.lightning_module.loss
             raise TrainingError(
-                f"the loss is not finite in epoch 1, step 0 of {per_epoch}, at the weights that training starts from.\n"
+                f"the loss is not finite in epoch 1, step 1 of {per_epoch}, at the weights that training starts from.\n"
                 f"That is not the learning rate: look for log(0), a division by 0 or an overflow in "
                 f"{source_place(type(loss))}, for damaged pretrained weights, or try precision: 32-true."
             )
         raise TrainingError(
-            f"the loss is not finite in epoch {trainer.current_epoch + 1}, step {step} of {per_epoch} "
-            f"(step {trainer.current_epoch * per_epoch + step} of the run, counted from 0).\n"
-            "Try a smaller learning rate (optimizer_params.lr), gradient_clip_norm: 1.0, or precision: 32-true."
-            + (" The checkpoints of the epochs before are intact." if trainer.current_epoch else "")
+            f"the loss is not finite in epoch {trainer.current_epoch + 1}, step {step + 1} of {per_epoch} "
+            f"(step {trainer.current_epoch * per_epoch + step + 1} of the run).\n{_remedy(trainer)}"
         )
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop a run whose last step left weights that no training loss has been computed with."""
+        metrics: Any = pl_module.metrics
+        if not trainer.sanity_checking and trainer.state.fn == "fit" and math.isnan(metrics["valid/loss"]):
+            raise TrainingError(
+                f"the loss of the validation images is NaN after epoch {trainer.current_epoch + 1}.\n{_remedy(trainer)}"
+            )
+
+
+def _remedy(trainer: pl.Trainer) -> str:
+    remedy = "Try a smaller learning rate (optimizer_params.lr), gradient_clip_norm: 1.0, or precision: 32-true."
+    return remedy + (" The checkpoints of the epochs before are intact." if trainer.current_epoch else "")
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import warnings
@@ -56,8 +57,11 @@ def _check_data_params(config: Configuration) -> None:
 
 
 def _check_loss(config: Configuration) -> None:
-    """Build the loss and check that it takes what the mixing gives."""
-    loss = build_loss(config.loss_function, None, **config.loss_params)
+    """Build the loss, for the classes of the data where their number matters, and check that it takes mixed labels."""
+    loss, count = build_loss(config.loss_function, None, **config.loss_params), known_num_classes(config)
+    fixed = {part.num_classes for part in loss.modules() if isinstance(part, ClassificationLoss)} - {None}
+    if count is not None and fixed - {count}:
+        build_loss(config.loss_function, Task(count, 1, nn.Linear(1, count)), **config.loss_params)
     if config.mixing is None:
         return
     names = mixing_in_words(config.mixing)
@@ -65,20 +69,6 @@ def _check_loss(config: Configuration) -> None:
         raise ConfigError(f"mixing: {config.loss_function} judges {loss.kind}s, {names} mixes images")
     if not loss.soft_targets:
         raise ConfigError(f"mixing: {config.loss_function} takes no soft labels, as {names} gives them")
-
-
-def _check_classes(config: Configuration) -> None:
-    """Build a loss that needs a fixed number of classes for those of the data, where their number is known."""
-    count = known_num_classes(config)
-    if count is None:
-        return
-    try:
-        loss = build_loss(config.loss_function, None, **config.loss_params)
-    except ConfigError:
-        return  # reported by `_check_loss`
-    fixed = {part.num_classes for part in loss.modules() if isinstance(part, ClassificationLoss)} - {None}
-    if fixed - {count}:
-        build_loss(config.loss_function, Task(count, 1, nn.Linear(1, count)), **config.loss_params)
 
 
 def _check_architecture(config: Configuration) -> None:
@@ -99,18 +89,26 @@ def _check_mixing(config: Configuration) -> None:
 
 
 def _check_optimization(config: Configuration) -> None:
-    weights, mistakes = [nn.Parameter(torch.zeros(2, 2))], []
+    mistakes = []
     try:
-        optimizer = optimization.build_optimizer(config.optimizer, weights, **config.optimizer_params)
+        optimizer = _build_trial_optimizer(config)
     except ConfigError as mistake:
         mistakes.append(mistake)
-        optimizer = torch.optim.AdamW(weights)  # so that mistakes in the schedule are reported as well
+        optimizer = torch.optim.AdamW(
+            [nn.Parameter(torch.zeros(2, 2))]
+        )  # so that mistakes in the schedule are reported as well
     try:
         optimization.try_out(build_schedule(config, optimizer, optimization.STEPS_TRIED), optimizer)
     except ConfigError as mistake:
         mistakes.append(mistake)
     if mistakes:
         raise ConfigError("\n".join(map(str, mistakes)))
+
+
+def _build_trial_optimizer(config: Configuration) -> torch.optim.Optimizer:
+    """Build a run's optimizer for weights of its own, a matrix for each group."""
+    groups = (optimization.REST, *config.optimizer_groups)
+    return optimization.build_optimizers(config, {name: [nn.Parameter(torch.zeros(2, 2))] for name in groups})
 
 
 def build_schedule(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
@@ -126,17 +124,16 @@ def check_schedule(config: Configuration, steps: int) -> None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # training builds it again
-        weights = [nn.Parameter(torch.zeros(2, 2))]
-        optimizer = optimization.build_optimizer(config.optimizer, weights, **config.optimizer_params)
-        build_schedule(config, optimizer, steps)
+        build_schedule(config, _build_trial_optimizer(config), steps)
     params = config.lr_scheduler_params
     cycles = [("lr_scheduler_params", config.lr_scheduler, params, config.num_epochs)]
     if "schedulers" in params:
-        lengths = np.diff([0, *params.get("milestones", ()), config.num_epochs])
-        listed = enumerate(zip(params["schedulers"], lengths, strict=True))
+        ends = [min(epoch, config.num_epochs) for epoch in params.get("milestones", ())]
+        spans = itertools.pairwise([0, *ends, config.num_epochs])
+        parts = zip(enumerate(params["schedulers"]), spans, strict=False)  # in a chain, a cycle stands alone
         cycles = [
-            (f"{optimization.PARTS}.{place}.{name}", name, inner or {}, int(epochs))
-            for place, (each, epochs) in listed
+            (f"{optimization.PARTS}.{place}.{name}", name, inner or {}, end - start)
+            for (place, each), (start, end) in parts
             for name, inner in each.items()
         ]
     for key, name, inner, epochs in cycles:
@@ -171,20 +168,21 @@ class ParameterCheck(NamedTuple):
 
 
 PARAMETER_CHECKS = (
-    ParameterCheck(
-        ("image_augmentations",), lambda config: build_transforms(config.image_augmentations, "image_augmentations")
-    ),
-    ParameterCheck(
-        ("tensor_augmentations",), lambda config: build_transforms(config.tensor_augmentations, "tensor_augmentations")
+    *(
+        ParameterCheck((key,), lambda config, key=key: build_transforms(getattr(config, key), key))
+        for key in ("image_augmentations", "tensor_augmentations")
     ),
     ParameterCheck(("dataset", "data_params"), _check_data_params),
-    ParameterCheck(("loss_function", "loss_params", "mixing"), _check_loss),
-    ParameterCheck(("dataset", "data_params", "classes", "loss_function", "loss_params"), _check_classes),
+    ParameterCheck(("loss_function", "loss_params", "mixing", "dataset", "data_params", "classes"), _check_loss),
     ParameterCheck(("architecture", "architecture_params"), _check_architecture),
     ParameterCheck(("architecture", "pretrained"), _check_pretrained),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
     ParameterCheck(
-        ("optimizer", "optimizer_params", "lr_scheduler", "lr_scheduler_params", "num_epochs"), _check_optimization
+        (
+            *("optimizer", "optimizer_params", "optimizer_groups", "lookahead"),
+            *("lr_scheduler", "lr_scheduler_params", "num_epochs"),
+        ),
+        _check_optimization,
     ),
 )
 """All such checks; a sweep makes each once for the values of its keys, not for every run."""
@@ -223,8 +221,8 @@ def check_writable(config: Configuration) -> None:
         raise config.error(mistakes)
 
 
-def warn_before_training(config: Configuration, data: DataModule) -> None:
-    """Warn about few validation images, crops of another size than the test images, and odd learning rates."""
+def warn_before_training(config: Configuration, data: DataModule, network: nn.Module) -> None:
+    """Warn about few validation images, crops of another size than the test images, odd numbers and slow precision."""
     validation = len(data.valid_rows)
     if config.select_on == "valid" and validation < FEW_VALIDATION_IMAGES:
         _warn(
@@ -241,6 +239,19 @@ def warn_before_training(config: Configuration, data: DataModule) -> None:
     rate = config.optimizer_params.get("lr")
     if isinstance(rate, (int, float)) and rate > HIGHEST_LEARNING_RATE:
         _warn(config, "optimizer_params", f"lr is {rate:g}; few optimizers learn with more than 1")
+    used = config.normalization
+    if used is not None and max(used.mean) > 1:
+        key = "normalization_params_grayscale" if config.convert_to_grayscale else "normalization_params_rgb"
+        _warn(config, key, f"mean is {used.mean}, pixels go from 0 to 1; divide mean and std by 255")
+    on_cpu = config.accelerator == "cpu" or (config.accelerator == "auto" and not torch.cuda.is_available())
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    if (
+        on_cpu
+        and config.precision.startswith("bf16")
+        and any(1 < each.groups == each.in_channels for each in convolutions)
+    ):
+        text = f"{config.architecture} has depthwise convolutions, which a CPU may train 25 times slower in bfloat16"
+        _warn(config, "precision", f"{text}; try 32-true")
 
 
 def warn_about_weights(config: Configuration) -> None:

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytorch_lightning as pl
 import torch
 
-from losses.base import ClassificationLoss
-from runs.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of, verify_checkpoint
+from models.classifier import Classifier
+from runs.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of, refuse_other_tensors, tallied
 from runs.folder import RunFolder
 from runs.outcomes import OUTCOMES
 from runs.records import write_json
@@ -36,8 +36,11 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
     outputs = _gather(record.test_outputs)
     summary = report.summarize(prepared, record)
     if trainer.is_global_zero:
-        _write_predictions(classifier.loss, outputs, prepared.data.data.classes, folder)
-        report.draw_results(record.rows, outputs, prepared.data.data, folder, best_epoch=record.best_epoch)
+        loss, classes = classifier.loss.cpu(), prepared.data.data.classes
+        columns = OUTCOMES[loss.kind].columns(loss, outputs, classes)
+        table = pa.table({"index": pa.array(outputs["index"].numpy()), **columns})  # a row a test image
+        write_atomically(folder.predictions, lambda file: pq.write_table(table, file, compression="zstd"))
+        report.draw_results(record, outputs, prepared.data.data)
         write_json(folder.summary, summary)
         report_end(record.trackers, record.rows[-1], summary, folder)
     LOG.info("%s", report.table(summary, config, folder))
@@ -46,10 +49,14 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
     return summary
 
 
-def warn_of_selected(folder: RunFolder) -> None:
-    """Say at the start, not days later, that the weights which were selected so far cannot be tested at the end."""
+def check_selected(folder: RunFolder, classifier: Classifier) -> None:
+    """Say at the start, not days later, that the weights which were selected so far cannot be tested at the end.
+
+    Raises: ConfigError if their tensors are not the network's and the loss's.
+    """
     try:
-        verify_checkpoint(folder.best)
+        selected = load_checkpoint(folder.best, "state_dict", mmap=True)
+        refuse_other_tensors(classifier, selected["state_dict"], folder.best, optional=tallied(classifier))
     except DamagedCheckpoint as damage:
         LOG.warning("%s; it holds the weights to test unless a later epoch is better: %s", damage, REMEDY)
 
@@ -79,12 +86,3 @@ def _gather(batches: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     whole = {name: torch.cat([part[name] for part in parts]) for name in mine}
     order = whole["index"].argsort()
     return {name: tensor[order] for name, tensor in whole.items()}
-
-
-def _write_predictions(
-    loss: ClassificationLoss, outputs: dict[str, torch.Tensor], classes: tuple[str, ...], folder: RunFolder
-) -> None:
-    """Write a row a test image: index, target, prediction, probability, and the scores where they are not too many."""
-    columns = OUTCOMES[loss.kind].columns(loss.cpu(), outputs, classes)
-    table = pa.table({"index": pa.array(outputs["index"].numpy()), **columns})
-    write_atomically(folder.predictions, lambda file: pq.write_table(table, file, compression="zstd"))

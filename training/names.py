@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from datasets import TRANSFORMS, check_dataset_name, check_mixing_name
+from datasets import TENSORS_ONLY, TRANSFORMS, check_dataset_name, check_mixing_name
 from losses import check_loss_name
 from metrics import MONITORS
 from models import check_architecture_name
+from runs.names import TIMM_FIRST
 from tracking import TRACKERS
 from utils.lookup import class_names, did_you_mean
 
@@ -23,19 +24,19 @@ UNUSABLE_TRANSFORMS = {
     "TenCrop": "it gives several images",
     "LinearTransformation": "it needs matrices",
     "Normalize": "normalize and normalization_params_rgb do it",
-    "ToTensor": "images are converted between image_augmentations and tensor_augmentations anyway",
-    "PILToTensor": "images are converted between image_augmentations and tensor_augmentations anyway",
-    "ToPILImage": "images are converted between image_augmentations and tensor_augmentations anyway",
-    "ConvertImageDtype": "images are converted between image_augmentations and tensor_augmentations anyway",
+    **dict.fromkeys(
+        ("ToTensor", "PILToTensor", "ToPILImage", "ConvertImageDtype"),
+        "images are converted between image_augmentations and tensor_augmentations anyway",
+    ),
 }
-TENSORS_ONLY = dict.fromkeys(TRANSFORMS, "it works on tensors: give it in tensor_augmentations")
 NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoAugmentPolicy", "InterpolationMode"}
 
 
 def optimizers() -> dict[str, str]:
     """Return optimizer -> the library it comes from, torch's first."""
-    names = dict.fromkeys(class_names("timm.optim"), "timm.optim")
-    names |= dict.fromkeys(class_names("torch.optim"), "torch.optim")
+    of_timm = dict.fromkeys(class_names("timm.optim"), "timm.optim")
+    names = of_timm | dict.fromkeys(class_names("torch.optim"), "torch.optim")
+    names |= {name: of_timm[name] for name in TIMM_FIRST if name in of_timm}
     return _without(names, UNUSABLE_OPTIMIZERS)
 
 
@@ -46,14 +47,15 @@ def schedulers() -> dict[str, str]:
 
 
 def transforms() -> dict[str, str]:
-    """Return torchvision's transform -> where it comes from."""
+    """Return transform of images -> where it comes from."""
     modules = ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment")
     names = {name: "torchvision.transforms" for module in modules for name in class_names(module)}
-    return _without(names, UNUSABLE_TRANSFORMS)
+    names = _without(names, UNUSABLE_TRANSFORMS)
+    return names | {name: entry.summary for name, entry in TRANSFORMS.items() if name not in TENSORS_ONLY}
 
 
 def tensor_transforms() -> dict[str, str]:
-    """Return transform of tensors -> where it comes from; ours work on nothing else."""
+    """Return transform of tensors -> where it comes from."""
     return transforms() | {name: entry.summary for name, entry in TRANSFORMS.items()}
 
 
@@ -62,7 +64,10 @@ def _without(names: Mapping[str, str], unusable: Iterable[str]) -> dict[str, str
 
 
 def _check(
-    kind: str, names: Callable[[], Iterable[str]], unusable: Mapping[str, str] | None = None
+    kind: str,
+    names: Callable[[], Iterable[str]],
+    unusable: Mapping[str, str] | None = None,
+    hint: str = "",
 ) -> Callable[[str], str | None]:
     """Return the function that tells what is wrong with a name of this kind."""
 
@@ -72,15 +77,9 @@ def _check(
             return None
         if unusable and name in unusable:
             return f"{name} cannot be used: {unusable[name]}"
-        return f"unknown {kind} {name!r}{did_you_mean(name, known_names)} (python train.py --list {kind}s)"
+        return f"unknown {kind} {name!r}{did_you_mean(name, known_names)}{hint or f' (python train.py --list {kind}s)'}"
 
     return check
-
-
-def _check_monitor(name: str) -> str | None:
-    if name in MONITORS:
-        return None
-    return f"unknown metric {name!r}{did_you_mean(name, MONITORS)}; one of {', '.join(MONITORS)}"
 
 
 NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
@@ -89,10 +88,14 @@ NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
     "loss_function": check_loss_name,
     "optimizer": _check("optimizer", optimizers, UNUSABLE_OPTIMIZERS),
     "lr_scheduler": _check("scheduler", schedulers),
-    "image_augmentations": _check("transform", transforms, UNUSABLE_TRANSFORMS | TENSORS_ONLY),
+    "image_augmentations": _check(
+        "transform",
+        transforms,
+        UNUSABLE_TRANSFORMS | dict.fromkeys(TENSORS_ONLY, "it works on tensors: give it in tensor_augmentations"),
+    ),
     "tensor_augmentations": _check("transform", tensor_transforms, UNUSABLE_TRANSFORMS),
     "mixing": check_mixing_name,
     "trackers": _check("tracker", lambda: TRACKERS),
-    "monitor": _check_monitor,
+    "monitor": _check("metric", lambda: MONITORS, hint=f"; one of {', '.join(MONITORS)}"),
 }
 """Configuration key -> what is wrong with a name given there, or None."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,11 @@ def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
     of equally near runs the last one counts. Unreadable folders and runs of which nothing was saved are skipped. None
     if there is no other run.
     """
-    candidates = []
-    ours = settings_here(config)
-    for other in _runs_beside(config, folder):
+    ours, own, candidates = settings_here(config), FolderName.parse(folder.path.name), []
+    names = {path: FolderName.parse(path.name) for path in Path(config.output_path).iterdir() if path != folder.path}
+    beginning = f"{run_prefix(config)}-s"  # of very many folders, those with it first
+    beside = sorted(filter(names.get, names), key=lambda path: not path.name.startswith(beginning))
+    for other in map(RunFolder, beside[:MOST_FOLDERS]):
         try:
             theirs = read_settings(other.config, other.read_environment())
             state = _state(other, theirs)
@@ -36,31 +37,17 @@ def describe_nearest(config: Configuration, folder: RunFolder) -> str | None:
             continue
         mine, theirs = fill_in([ours, theirs])
         changes = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
-        if state and "dataset" not in changes and (changes or _fingerprint(other) != _fingerprint(folder)):
-            candidates.append((len(changes), -started, f"{other.path} ({state})", _in_words(changes, theirs, mine)))
+        renewed = own is None or getattr(names[other.path], "fingerprint", None) != own.fingerprint
+        if state and "dataset" not in changes and (changes or renewed):
+            words = [f"{key} {show(theirs.get(key))} -> {show(mine.get(key))}" for key in changes[:MOST_KEYS]]
+            if len(changes) > MOST_KEYS:
+                words.append(f"and {len(changes) - MOST_KEYS} more: {', '.join(changes[MOST_KEYS:])}")
+            differences = ", ".join(words) or "what its files hold: the data, or weights"
+            candidates.append((len(changes), -started, f"{other.path} ({state})", differences))
     if not candidates:
         return None
     *_, nearest, differences = min(candidates)
     return f"new run; the nearest one, {nearest}, differs in: {differences}"
-
-
-def _in_words(changes: Sequence[str], before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    changed = [f"{key} {show(before.get(key))} -> {show(now.get(key))}" for key in changes[:MOST_KEYS]]
-    if len(changes) > MOST_KEYS:
-        changed.append(f"and {len(changes) - MOST_KEYS} more: {', '.join(changes[MOST_KEYS:])}")
-    return ", ".join(changed) or "what its files hold: the data, or weights"
-
-
-def _fingerprint(folder: RunFolder) -> str | None:
-    name = FolderName.parse(folder.path.name)
-    return name and name.fingerprint
-
-
-def _runs_beside(config: Configuration, folder: RunFolder) -> list[RunFolder]:
-    """Return the other runs of an output folder, not all of very many: those of the same beginning first."""
-    paths = [path for path in Path(config.output_path).iterdir() if path != folder.path and FolderName.parse(path.name)]
-    paths.sort(key=lambda path: not path.name.startswith(f"{run_prefix(config)}-s"))
-    return [RunFolder(path) for path in paths[:MOST_FOLDERS]]
 
 
 def _state(folder: RunFolder, values: dict[str, Any]) -> str | None:

@@ -25,29 +25,21 @@ SMALL = 48
 
 
 def write_new(source: str, pretrained: str | None, data_path: str | None, words: Sequence[str]) -> str:
-    """Write a configuration file and return what to do next. Args: words: FILE and data_path=PATH, as typed."""
-    files, changes = [word for word in words if "=" not in word], dict(w.split("=", 1) for w in words if "=" in w)
-    data_path = changes.pop("data_path", data_path)
-    if changes or len(files) > 1:
-        raise ConfigError("--new takes one FILE and data_path=PATH; edit the file for everything else")
-    file = Path(files[0] if files else "config.yml")
-    data = write_configuration(source, pretrained, data_path, file)
-    command = f"python train.py {file}" if files else "python train.py"
-    size = f"{len(data.train):,} training images in {len(data.classes)} classes"
-    return f"{file}: {size}; next: {command} --check, then {command}"
-
-
-def write_configuration(source: str, pretrained: str | None, data_path: str | None, file: Path) -> DataSet:
-    """Write a configuration file for a data set and return the data.
+    """Write a configuration file for a data set and return what to do next.
 
     Args:
         source: a folder of images or tables, or a data set's name.
         pretrained: an architecture that starts from its published weights; None for one that starts fresh.
         data_path: where a named data set lies, if not in its default folder.
-        file: what to write; it must not exist.
+        words: as typed: FILE to write, which must not exist, and data_path=PATH.
 
     Raises: ConfigError or DataError for names that do not exist, data that cannot be read and a file that is there.
     """
+    files, changes = [word for word in words if "=" not in word], dict(w.split("=", 1) for w in words if "=" in w)
+    data_path = changes.pop("data_path", data_path)
+    if changes or len(files) > 1:
+        raise ConfigError("--new takes one FILE and data_path=PATH; edit the file for everything else")
+    file = Path(files[0] if files else "config.yml")
     if file.exists():
         raise ConfigError(f"{file}: exists already; name another file: python train.py --new {source} my.yml")
     if pretrained is not None and (problem := check_architecture_name(pretrained)):
@@ -56,9 +48,10 @@ def write_configuration(source: str, pretrained: str | None, data_path: str | No
         raise ConfigError(f"--pretrained: there are no published weights of {pretrained}; leave --pretrained out")
     settings = _data_settings(source, data_path)
     data = load_data_set(read_configuration(None, [f"{key}={value}" for key, value in settings.items()], NAME_CHECKS))
-    text = _text(settings, data, pretrained, file)
-    write_atomically(file, text)
-    return data
+    command = f"python train.py {file}" if files else "python train.py"
+    write_atomically(file, _text(settings, data, pretrained, command))
+    size = f"{len(data.train):,} training images in {len(data.classes)} classes"
+    return f"{file}: {size}; next: {command} --check, then {command}"
 
 
 def _data_settings(source: str, data_path: str | None) -> dict[str, str]:
@@ -81,8 +74,7 @@ def _data_settings(source: str, data_path: str | None) -> dict[str, str]:
     return {"dataset": table, "data_path": source}
 
 
-def _text(settings: dict[str, str], data: DataSet, pretrained: str | None, file: Path) -> str:
-    command = "python train.py" if str(file) == "config.yml" else f"python train.py {file}"
+def _text(settings: dict[str, str], data: DataSet, pretrained: str | None, command: str) -> str:
     table, rows = data.train, np.linspace(0, len(data.train) - 1, min(SAMPLE, len(data.train))).astype(int)
     images = [table.pixels(int(row)) for row in rows]
     gray = all(image.shape[-1] == 1 or (image[..., :3] == image[..., :1]).all() for image in images)

@@ -10,11 +10,11 @@ import copy
 import dataclasses
 import functools
 import math
-import random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from pytorch_lightning.utilities.seed import isolate_rng
 from torch import Tensor, nn
 
 from configuration.chains import steps
@@ -72,9 +72,16 @@ def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> 
         targets_tried.append(torch.nn.functional.one_hot(target, num_classes).float())
     for labels in targets_tried:
         value = loss(scores, labels)
-        if value.ndim:
-            text = f"forward must return one number, the mean over the batch, got the shape {list(value.shape)}"
-            raise ConfigError(f"loss_function: {source_place(type(loss))}: {config.loss_function}: {text}")
+        problem = None
+        if not isinstance(value, Tensor):
+            problem = f"must return a tensor of one number, got a {type(value).__name__}"
+        elif value.ndim:
+            problem = f"must return one number, the mean over the batch, got the shape {list(value.shape)}"
+        elif not value.requires_grad:
+            problem = "must return a number with a gradient: none leads from it to the scores"
+        if problem:
+            place = f"{source_place(type(loss))}: {config.loss_function}"
+            raise ConfigError(f"loss_function: {place}: forward {problem}")
         value.backward()
     loss.predict(scores)
     _refuse_impossible(config, data, loss, scores[0])
@@ -142,15 +149,11 @@ def rehearse(prepared: Preparation) -> None:
 
     Raises: ConfigError naming what a resume would lose, or that the loss keeps the graph of a step.
     """
-    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
     try:
-        _rehearse(prepared)
+        with isolate_rng(include_cuda=False):
+            _rehearse(prepared)
     except ConfigError as error:
         raise prepared.config.located(error) from None
-    finally:
-        torch.set_rng_state(states[0])
-        random.setstate(states[1])
-        np.random.set_state(states[2])
 
 
 def _rehearse(prepared: Preparation) -> None:
@@ -165,7 +168,8 @@ def _rehearse(prepared: Preparation) -> None:
     lost = [name for name in ours if not _same(ours[name], theirs.get(name))]
     if not lost and not _same(whole, resumed):
         text = f"the third step gives {resumed:g} after a save and a resume, {whole:g} without"
-        raise first.error(f"{text}: state must be buffers (self.register_buffer), and random numbers torch's own")
+        text += ": state must be buffers (self.register_buffer), and random numbers torch's own"
+        raise _error(first.loss, text)
     if lost:
         module, _, name = lost[0].rpartition(".")
         raise _error(
@@ -199,7 +203,8 @@ class _Rehearsed:
         )
         terms = self.loss.terms(Outputs(self.head(features), features, tuple(stages)), self.batch)
         if shapes := {name: list(term.shape) for name, term in terms.items() if term.ndim}:
-            raise self.error(f"each of its terms must be one number, the mean over the batch, got shapes {shapes}")
+            text = f"each of its terms must be one number, the mean over the batch, got shapes {shapes}"
+            raise _error(self.loss, text)
         total = functools.reduce(torch.add, terms.values())
         try:
             total.backward()
@@ -207,7 +212,7 @@ class _Rehearsed:
             if number == 0 or not any(text in str(error) for text in GRAPH_KEPT):
                 raise
             text = "it keeps the graph of an earlier step in its state: keep what .detach() gives"
-            raise self.error(text) from None
+            raise _error(self.loss, text) from None
         return total.detach()
 
     def restore(self, other: _Rehearsed) -> None:
@@ -216,11 +221,9 @@ class _Rehearsed:
         except RuntimeError as error:
             reason = " ".join(line.strip() for line in str(error).splitlines()[1:])
             text = f"the state of two steps does not fit a fresh one, so that no run could be resumed: {reason}"
-            raise self.error(f"{text} Register every buffer in the constructor, in its final shape") from None
+            text += " Register every buffer in the constructor, in its final shape"
+            raise _error(self.loss, text) from None
         self.head.load_state_dict(other.head.state_dict())
-
-    def error(self, text: str) -> ConfigError:
-        return _error(self.loss, text)
 
 
 def _error(module: nn.Module, text: str) -> ConfigError:

@@ -23,6 +23,7 @@ from runs.identity import fingerprint
 from runs.outcomes import OUTCOMES
 from runs.records import write_csv
 from tracking import dashboard_command
+from tracking.base import Scalar, as_scalar
 from training.callbacks import RunRecord
 from utils.secrets import without_password
 
@@ -35,45 +36,41 @@ def describe(prepared: Preparation) -> str:
     config, data, network = prepared.config, prepared.data, prepared.classifier.network
     test, held_out = len(data.data.test), "the test part" if config.select_on == "test" else "held out of training"
     height, width = data.image_size
-    shape = f"{config.in_channels} x {height} x {width}"
+    shape, params = f"{config.in_channels} x {height} x {width}", data.config.normalization
+    normalized = "not normalised: pixels from 0 to 1"
+    if params is not None:
+        normalized = f"normalised by mean {params.mean} and std {params.std}"
     schedule = "constant learning rate"
     if config.lr_scheduler is not None:
         schedule = f"{config.lr_scheduler}{_params(config.lr_scheduler_params)}"
     lines = [
         f"data      {config.dataset}: {len(data.train_rows):,} training, {len(data.valid_rows):,} validation "
         f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {shape}",
-        f"          {_normalization(data)}",
-        *_corruptions(prepared),
+        f"          {normalized}",
+        *(f"          {line}" for line in _corruptions(prepared)),
         f"network   {resolve_architecture(config.architecture)}: {prepared.num_parameters:,} parameters, "
         f"{prepared.multiply_adds / 1e6:,.1f} M multiply-adds an image",
         *_parts(network),
         f"loss      {config.loss_function}{_params(config.loss_params)}",
         f"training  {config.optimizer}{_params(config.optimizer_params)}, "
-        f"{schedule}, "
+        f"{''.join(f'{group} on its own, ' for group in config.optimizer_groups)}{schedule}, "
         f"{config.num_epochs} epoch{'s'[: config.num_epochs > 1]} of batches of {config.batch_size}, "
         f"seed {config.seed}",
     ]
     return "\n".join(lines)
 
 
-def _normalization(data: DataModule) -> str:
-    params = data.config.normalization
-    return f"normalised by mean {params.mean} and std {params.std}" if params else "not normalised: pixels from 0 to 1"
-
-
 def _corruptions(prepared: Preparation) -> list[str]:
     """Return a line for each thing that training does to labels."""
     config, data = prepared.config, prepared.data
-    lines = []
     wrong = f"{len(data.wrong_rows):,} of {len(data.train_rows):,} training labels"
-    if config.label_noise > 0:
-        lines.append(f"          {wrong} replaced by another class (label_noise: {config.label_noise})")
-    if config.noisy_labels is not None:
-        source = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
-        lines.append(f"          {wrong} wrong (noisy_labels: {source})")
-    if config.mixing is not None:
-        lines.append(f"          batches mixed by {mixing_in_words(config.mixing)}{_params(config.mixing_params)}")
-    return lines
+    source = noisy_labels_in_words(config.noisy_labels, config.noisy_labels_name)
+    lines = {
+        f"{wrong} replaced by another class (label_noise: {config.label_noise})": config.label_noise,
+        f"{wrong} wrong (noisy_labels: {source})": config.noisy_labels,
+        f"batches mixed by {mixing_in_words(config.mixing)}{_params(config.mixing_params)}": config.mixing,
+    }
+    return [line for line, happens in lines.items() if happens]
 
 
 def _parts(network: Any, limit: int = 12) -> list[str]:
@@ -89,30 +86,24 @@ def _params(params: dict[str, Any]) -> str:
     return f"({', '.join(f'{name}={value}' for name, value in params.items())})" if params else ""
 
 
-def flat_parameters(prepared: Preparation) -> dict[str, str | int | float | bool | None]:
+def flat_parameters(prepared: Preparation) -> dict[str, Scalar]:
     """Return the configuration, one level deep, and what follows from it: the columns of a dashboard."""
     config = prepared.config
-    flat: dict[str, str | int | float | bool | None] = {}
+    flat: dict[str, Scalar] = {}
     for key, value in config.values(without={"neptune_api_token", "notes", "tags"}).items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{name}": _scalar(inner) for name, inner in value.items()}
-        else:
-            flat[key] = _scalar(value)
+        inner = {f"{key}.{name}": each for name, each in value.items()} if isinstance(value, dict) else {key: value}
+        flat |= {name: as_scalar(each) for name, each in inner.items()}
     classifier = prepared.classifier.network.get_classifier()
     return flat | {
         "runtime": runtime(),
-        "lr": _scalar(config.optimizer_params.get("lr")),
-        "weight_decay": _scalar(config.optimizer_params.get("weight_decay")),
+        "lr": as_scalar(config.optimizer_params.get("lr")),
+        "weight_decay": as_scalar(config.optimizer_params.get("weight_decay")),
         "dropout": None if "dropout" in prepared.not_applied else config.dropout,
         "output_channels": None if "output_channels" in prepared.not_applied else config.output_channels,
         "last_layer_size": getattr(classifier, "in_features", None),
         "num_parameters": prepared.num_parameters,
         "multiply_adds": prepared.multiply_adds,
     }
-
-
-def _scalar(value: Any) -> str | int | float | bool | None:
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
 def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
@@ -168,55 +159,35 @@ HEADLINES = {
 def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> str:
     """Return the summary as a person reads it."""
     split = "the TEST part itself (select_on: test)" if summary["selected_on"] == "test" else "validation"
-    rows = [
-        *(
-            (f"test {title}", _headline(name, summary))
-            for name, title in HEADLINES.items()
-            if f"test/{name}" in summary
-        ),
-        (
-            "selected",
-            f"epoch {summary['selected_epoch'] + 1} of {summary['epochs_run']}, by {config.monitor} on {split}",
-        ),
-        (
-            "training",
-            f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s, "
-            f"{100 * summary['waiting_share']:.0f} % of it waiting for images",
-        ),
-    ]
+    rows = {}
+    for name, title in HEADLINES.items():
+        if (value := summary.get(f"test/{name}")) is not None:
+            rows[f"test {title}"] = f"{value:.4f}" if name in ABSOLUTE_METRICS else f"{100 * value:.2f} %"
+        if name == "accuracy":
+            rows["test accuracy"] += "   (1 seed)"
+            if summary["test/rejected"] > 0:
+                rows["test rejected"] = f"{100 * summary['test/rejected']:.2f} %"
     if summary["selected_on"] == "valid":
-        rows.insert(-2, ("validation accuracy", f"{100 * summary['valid/accuracy']:.2f} %"))
-    if summary["test/rejected"] > 0:
-        rows.insert(1, ("test rejected", f"{100 * summary['test/rejected']:.2f} %"))
-    lines = [f"  {name:<21} {value}" for name, value in rows]
+        rows["validation accuracy"] = f"{100 * summary['valid/accuracy']:.2f} %"
+    epochs = f"epoch {summary['selected_epoch'] + 1} of {summary['epochs_run']}"
+    rows["selected"] = f"{epochs}, by {config.monitor} on {split}"
+    speed = f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s"
+    rows["training"] = f"{speed}, {100 * summary['waiting_share']:.0f} % of it waiting for images"
+    lines = [f"  {name:<21} {value}" for name, value in rows.items()]
     rule = "-" * max(map(len, lines))
-    return "\n".join(["", rule, *lines, rule, f"run folder  {folder.path}", *_dashboard(config)])
-
-
-def _headline(name: str, summary: dict[str, Any]) -> str:
-    value = summary[f"test/{name}"]
-    if name in ABSOLUTE_METRICS:
-        return f"{value:.4f}"
-    return f"{100 * value:.2f} %{'   (1 seed)' if name == 'accuracy' else ''}"
-
-
-def _dashboard(config: Configuration) -> list[str]:
-    """Return how to open the dashboard, where there is one."""
-    if "mlflow" not in config.trackers:
-        return []
-    if config.mlflow_uri is not None:
-        return [f"dashboard   {without_password(config.mlflow_uri)}"]
-    return [f"dashboard   {dashboard_command(config.output_path)}"]
+    ends = [f"run folder  {folder.path}"]
+    if "mlflow" in config.trackers:
+        ends.append(f"dashboard   {without_password(config.mlflow_uri) or dashboard_command(config.output_path)}")
+    return "\n".join(["", rule, *lines, rule, *ends])
 
 
 def write_label_noise(data: DataModule, folder: RunFolder) -> None:
     """Write which images are trained on with a wrong label, if any are: their row, their true label and that one."""
     true, trained = data.data.train.labels, data.train_table.labels
-    if len(data.wrong_rows):
-        rows = [
-            {"index": row, "true_label": true[row], "trained_label": trained[row]} for row in data.wrong_rows.tolist()
-        ]
-        write_csv(folder.label_noise, rows)
+    rows = data.wrong_rows.tolist()
+    if rows:
+        named = [{"index": row, "true_label": true[row], "trained_label": trained[row]} for row in rows]
+        write_csv(folder.label_noise, named)
 
 
 def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_views: int = 6) -> None:
@@ -238,13 +209,8 @@ def _label(data: DataModule, row: int) -> str:
     return trained if trained == true else f"{trained} (noise; truly {true})"
 
 
-def draw_results(
-    rows: list[dict[str, float]],
-    outputs: dict[str, Tensor],
-    data: DataSet,
-    folder: RunFolder,
-    best_epoch: int,
-) -> None:
+def draw_results(record: RunRecord, outputs: dict[str, Tensor], data: DataSet) -> None:
     """Draw the curves of the run and the confusions of its test."""
-    plot_curves(rows, folder.picture("curves"), folder.path.name, best_epoch)
+    folder = record.folder
+    plot_curves(record.rows, folder.picture("curves"), folder.path.name, record.best_epoch)
     OUTCOMES[data.kind].draw_mistakes(outputs, data.classes, folder)

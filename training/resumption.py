@@ -73,7 +73,15 @@ def finished_summary(folder: RunFolder) -> dict[str, Any] | None:
 
 def record_environment(folder: RunFolder, facts: dict[str, Any], resumed: bool) -> None:
     """Write the environment of a run; warn of what has changed since a resumed one began, and record that, too."""
-    before = _recorded_environment(folder) if resumed else {}
+    before: dict[str, Any] = {}
+    if resumed:
+        with contextlib.suppress(DamagedFile):
+            before = folder.read_environment()
+        if not isinstance(before.get("packages"), dict) and folder.environment.is_file():
+            LOG.warning(
+                "%s is damaged and replaced: changes since this run began cannot be detected", folder.environment
+            )
+            before = {}
     continued = before.get("continued", [])
     if before:
         facts |= {"code": continued_code(before, facts["code"]), "code_accepted": before.get("code_accepted", [])}
@@ -84,12 +92,3 @@ def record_environment(folder: RunFolder, facts: dict[str, Any], resumed: bool) 
             LOG.warning("this run began elsewhere (%s): its result may differ from that of an uninterrupted run", text)
     started = before.get("started", facts["started"])
     write_json(folder.environment, {**facts, "started": started, "continued": continued})
-
-
-def _recorded_environment(folder: RunFolder) -> dict[str, Any]:
-    with contextlib.suppress(DamagedFile):
-        facts = folder.read_environment()
-        if isinstance(facts.get("packages"), dict) or not folder.environment.is_file():
-            return facts
-    LOG.warning("%s is damaged and replaced: changes since this run began cannot be detected", folder.environment)
-    return {}

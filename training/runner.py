@@ -29,7 +29,7 @@ from training import report
 from training.building import Preparation, prepare
 from training.callbacks import RunRecord
 from training.checks import NOTHING, Sequel, check_writable, warn_before_training
-from training.finishing import finish, warn_of_selected
+from training.finishing import check_selected, finish
 from training.memory import is_out_of_memory, keep_freed_memory, out_of_memory
 from training.neighbours import describe_nearest
 from training.rehearsal import rehearse
@@ -46,6 +46,14 @@ COMPILER = ("torch._dynamo", "torch._inductor")
 """Modules of the errors of torch.compile, all RuntimeErrors; none of them has a public name."""
 
 
+REMEDIES = {
+    **dict.fromkeys(FULL, "free some space there, for example old runs in the output folder or the image cache"),
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
+    errno.EISDIR: "move the folder of that name away",
+}
+"""Of a file that cannot be written, by the system's error."""
+
+
 class GivenUp(Exception):
     """Raised by a callback to end a run; trackers show it as stopped, not as failed."""
 
@@ -53,7 +61,7 @@ class GivenUp(Exception):
 def check(config: Configuration, sequel: Sequel = NOTHING) -> str:
     """Return what a run would do, after checking all that can be checked without training."""
     prepared = prepare(config, sequel)
-    warn_before_training(config, prepared.data)
+    warn_before_training(config, prepared.data, prepared.classifier.network)
     prepared.data.check()
     folder = run_folder(config, prepared.data.fingerprint)
     if not folder.is_finished:
@@ -67,9 +75,8 @@ def check(config: Configuration, sequel: Sequel = NOTHING) -> str:
     if run_lock.is_locked(folder):
         state = "another process trains it"
     nearest = describe_nearest(config, folder) if state == "new" else None
-    return "\n".join(
-        [report.describe(prepared), f"run folder: {folder.path} ({state})", *([nearest] if nearest else [])]
-    )
+    lines = report.describe(prepared), f"run folder: {folder.path} ({state})", nearest
+    return "\n".join(filter(None, lines))
 
 
 @raise_on_signals()
@@ -95,7 +102,7 @@ def train(
         selected checkpoint is damaged; Interrupted after a signal.
     """
     prepared = prepare(config, sequel)
-    warn_before_training(config, prepared.data)
+    warn_before_training(config, prepared.data, prepared.classifier.network)
     command = command_to_go_on(fresh)
     of_another = is_child()
     folder = choose_folder(config, prepared.data.fingerprint, fresh)
@@ -137,7 +144,8 @@ def train(
         status = "interrupted"
         raise
     except CannotWrite as error:
-        raise TrainingError(f"{error}; {_remedy(error)}; then {_whereabouts(trainer, save_points)[1]}") from None
+        remedy = REMEDIES.get(error.errno or 0, "make that folder writable")
+        raise TrainingError(f"{error}; {remedy}; then {_whereabouts(trainer, save_points)[1]}") from None
     finally:
         close_trackers(trackers, folder, status)
         if lock is not None:
@@ -179,7 +187,7 @@ def _train(
     LOG.info("%s", report.describe(prepared))
     LOG.info("run folder: %s%s", folder.path, f" (resuming {resume.position})" if resume.path else "")
     if resume.position is not None and 0 < resume.position.epoch < config.num_epochs:
-        warn_of_selected(folder)
+        check_selected(folder, prepared.classifier)
     if config.compile:
         prepared.classifier.compile()
     keep_freed_memory()
@@ -200,9 +208,8 @@ def _train(
 
 def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str]:
     """Return where a run was interrupted, and what the same command will do."""
-    where = {None: "before training", "fit": f"in epoch {trainer.current_epoch + 1}"}.get(
-        trainer.state.fn, "in the test"
-    )
+    places = {None: "before training", "fit": f"in epoch {trainer.current_epoch + 1}"}
+    where = places.get(trainer.state.fn, "in the test")
     if save_points.folder.is_finished:
         return "after its test", f"{save_points.command} does the rest, such as updating the trackers"
     if save_points.saved is None:
@@ -210,13 +217,3 @@ def _whereabouts(trainer: pl.Trainer, save_points: SavePoints) -> tuple[str, str
     if save_points.saved == (0, 0):
         return where, f"{save_points.command} starts it again, as nothing was saved yet"
     return where, f"{save_points.command} resumes {save_points.saved}"
-
-
-def _remedy(error: CannotWrite) -> str:
-    if error.errno == errno.EFBIG:
-        return "raise the limit on the size of a file (ulimit -f)"
-    if error.errno == errno.EISDIR:
-        return "move the folder of that name away"
-    if error.errno in FULL:
-        return "free some space there, for example old runs in the output folder or the image cache"
-    return "make that folder writable"

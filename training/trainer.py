@@ -20,7 +20,7 @@ from runs.folder import RunFolder
 from runs.identity import precision_here
 from tracking.base import Tracker
 from training.averaging import WeightAverage
-from training.callbacks import FiniteLoss, RunRecord, StepSeed
+from training.callbacks import FiniteLoss, Freezing, RunRecord, StepSeed
 from training.save_points import SavePoints
 from utils.types import ConfigError
 
@@ -77,6 +77,8 @@ def build_trainer(
     record = RunRecord(folder, trackers, config.monitor, average, keep)
     save_points = SavePoints(folder, config.checkpoint_every_steps)
     callbacks: list[Callback] = [StepSeed(config.seed), FiniteLoss(), *([average] if average else [])]
+    if any(group.epochs for group in config.optimizer_groups.values()):
+        callbacks.append(Freezing(config.optimizer_groups))
     callbacks += [record, save_points, *others]
     callbacks.append(TerminalProgress() if sys.stderr.isatty() else EpochLines())
     if config.early_stopping_patience is not None:

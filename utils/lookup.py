@@ -37,6 +37,7 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return "; did you mean 'x'?" for the name nearest to `name`, or "" when none is near."""
     by_lower = {name.lower(): name for name in sorted(names)}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    near = near or [other for other in by_lower if len(name) > 3 and other.startswith(name.lower())]
     return f"; did you mean {by_lower[near[0]]!r}?" if near else ""
 
 
@@ -137,7 +138,10 @@ def parameter_problems(
             if parameter.default is parameter.empty:
                 problems[name] = "missing: it has no default"
         else:
-            hint = hints.get(name, _of_default(constructor, parameter.default))
+            hint = hints.get(name, Any)
+            plain_default = isinstance(parameter.default, (bool, int, float, str))
+            if name not in hints and plain_default and not _is_of_library(constructor):  # a library's allows any type
+                hint = float if type(parameter.default) is int else type(parameter.default)
             if not _fits(hint, params[name]):
                 problems[name] = f"must be {in_words(hint)}, got {params[name]!r}"
     return problems
@@ -184,13 +188,6 @@ def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
         return typing.get_type_hints(function, localns=vars(collections.abc), include_extras=True)
     except (NameError, TypeError, AttributeError):
         return {}
-
-
-def _of_default(constructor: Callable[..., Any], default: Any) -> Any:
-    """Return the type of a default for a parameter without annotation; a library's default allows any type."""
-    if _is_of_library(constructor) or not isinstance(default, (bool, int, float, str)):
-        return Any
-    return float if type(default) is int else type(default)
 
 
 def _fits(hint: Any, value: Any) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,6 +34,16 @@ class Parser(argparse.ArgumentParser):
         super().error(without_values_of_secrets(message))
 
 
+@contextmanager
+def importing() -> Iterator[None]:
+    """Import libraries without collecting garbage in between, which takes a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def output_problems(outputs: Mapping[str, Path | None]) -> list[str]:
     """Return the output files that cannot be written, a line for each, before any work is done for them.
 
@@ -41,21 +53,11 @@ def output_problems(outputs: Mapping[str, Path | None]) -> list[str]:
     by_file: dict[str, list[str]] = {}
     for option, path in paths.items():
         by_file.setdefault(os.path.realpath(path), []).append(option)
-    twice = [
-        f"{' and '.join(options)}: name one file, {paths[options[0]]}"
-        for options in by_file.values()
-        if len(options) > 1
-    ]
+    several = (options for options in by_file.values() if len(options) > 1)
+    twice = [f"{' and '.join(options)}: name one file, {paths[options[0]]}" for options in several]
     folders = [f"{option} {path}: is a folder, not a file" for option, path in paths.items() if path.is_dir()]
-    return (
-        twice
-        + folders
-        + [
-            f"{option} {path}: no such folder: {path.parent}"
-            for option, path in paths.items()
-            if not path.parent.is_dir()
-        ]
-    )
+    homeless = [(option, path) for option, path in paths.items() if not path.parent.is_dir()]
+    return twice + folders + [f"{option} {path}: no such folder: {path.parent}" for option, path in homeless]
 
 
 def show(text: str) -> None:

@@ -108,8 +108,7 @@ def take_signals_back() -> None:
 def wait_for_save_point(patience: float | None = None) -> None:
     """Only record a signal from now on: the caller saves and then calls `wait_no_longer`.
 
-    Args:
-        patience: seconds after a signal until Interrupted is raised all the same; None: `GRACE`, 0: never.
+    Args: patience: seconds after a signal until Interrupted is raised all the same; None: `GRACE`, 0: never.
     """
     global _waits, _patience
     _patience = GRACE if patience is None else patience

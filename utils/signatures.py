@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -58,74 +58,53 @@ def read_attribute(module: str, name: str, attribute: str) -> Any:
     return None
 
 
-def _definitions(module: str, name: str, seen: set[tuple[str, str]] | None = None) -> Iterator[ast.stmt | ast.expr]:
+def _definitions(module: str, name: str, seen: frozenset[tuple[str, str]] = frozenset()) -> Iterator[ast.stmt]:
     """Yield the definition of a name, wherever a module has it from, and behind a class those of its bases."""
-    seen = set() if seen is None else seen
     if (module, name) in seen:
         return
-    seen.add((module, name))
+    seen |= {(module, name)}
+    found = _contents(module).get(name)
+    if isinstance(found, tuple):
+        yield from _definitions(*found, seen)
+    elif found is not None:
+        yield found
+        for base in found.bases if isinstance(found, ast.ClassDef) else ():
+            inner = base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+            yield from _definitions(module, inner, seen)
+
+
+@functools.cache
+def _contents(module: str) -> dict[str, ast.stmt | tuple[str, str]]:
+    """Return what stands at the top of a module: name -> its definition, or where else it is from, module and name."""
     try:
-        definition = _definition(source_of(module), name)
+        body, file = ast.parse(source_of(module)).body, source_file(module)
     except ValueError:  # a name that is no module's
-        return
-    if definition is None:
-        if origin := _imports(module).get(name):
-            yield from _definitions(*origin, seen)
-    elif isinstance(definition, ast.Call):  # partial(function, ...)
-        yield from _definitions(module, getattr(definition.args[0], "id", ""), seen)
-    else:
-        yield definition
-        for base in definition.bases if isinstance(definition, ast.ClassDef) else ():
-            yield from _definitions(
-                module, base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", ""), seen
-            )
-
-
-def _definition(source: str, name: str) -> ast.stmt | ast.expr | None:
-    """Return the definition of a name at the top of a module; only its part of the source is parsed."""
-    match = re.search(rf"^(?:class|def) {re.escape(name)}\b|^{re.escape(name)} = partial\(", source, re.MULTILINE)
-    if match is None:
-        return None
-    end = re.compile(r"^[^\s)#]", re.MULTILINE).search(source, source.find("\n", match.start()) + 1)
-    part = source[match.start() : end.start() if end else len(source)]
-    try:
-        (node,) = ast.parse(part).body
-    except SyntaxError:  # a text within it begins in the first column
-        return next((node for node in ast.parse(source).body if getattr(node, "name", None) == name), None)
-    return node.value if isinstance(node, ast.Assign) else node
+        return {}
+    contents: dict[str, ast.stmt | tuple[str, str]] = {}
+    parts = module.split(".")
+    for node in body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            contents[node.name] = node
+        elif isinstance(node, ast.ImportFrom):
+            is_package = file is not None and file.name == "__init__.py"
+            above = parts[: len(parts) - node.level + is_package] if node.level else []
+            origin = ".".join([*above, *filter(None, [node.module])])
+            contents |= {alias.asname or alias.name: (origin, alias.name) for alias in node.names}
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):  # partial(function, ...)
+            call = node.value
+            if getattr(call.func, "id", "") == "partial":
+                inner = module, getattr(call.args[0], "id", "")
+                contents |= {getattr(target, "id", ""): inner for target in node.targets}
+    return contents
 
 
 def _of_function(function: ast.FunctionDef) -> Signature:
     arguments = function.args
     positional = [*arguments.posonlyargs, *arguments.args]
-    pairs = list(zip(reversed(positional), reversed(arguments.defaults), strict=False))
-    pairs += [
-        (argument, value)
-        for argument, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-        if value is not None
-    ]
+    with_defaults = [*positional[len(positional) - len(arguments.defaults) :], *arguments.kwonlyargs]
     defaults = {}
-    for argument, value in pairs:
-        try:
-            defaults[argument.arg] = ast.literal_eval(value)
-        except ValueError:
-            continue
+    for argument, value in zip(with_defaults, [*arguments.defaults, *arguments.kw_defaults], strict=True):
+        with contextlib.suppress(ValueError):
+            if value is not None:
+                defaults[argument.arg] = ast.literal_eval(value)
     return Signature(frozenset(argument.arg for argument in (*positional, *arguments.kwonlyargs)), defaults)
-
-
-@functools.cache
-def _imports(module: str) -> dict[str, tuple[str, str]]:
-    """Return name -> the module that a module imports it from, and its name there."""
-    try:
-        body = ast.parse(source_of(module)).body
-    except ValueError:
-        return {}
-    origins = {}
-    for node in body:
-        if isinstance(node, ast.ImportFrom):
-            parts, file = module.split("."), source_file(module)
-            is_package = file is not None and file.name == "__init__.py"
-            above = parts[: len(parts) - node.level + is_package] if node.level else []
-            origin = ".".join([*above, *filter(None, [node.module])])
-            origins |= {alias.asname or alias.name: (origin, alias.name) for alias in node.names}
-    return origins

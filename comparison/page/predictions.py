@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -117,48 +118,36 @@ def describe_classes(
     return described | {"differences": kept}, notes if len(kept) < len(differences) else []
 
 
-@dataclass(frozen=True)
-class Disagreement:
-    """Images that one group gets right in more of the common seeds than another.
+def disagreements(shared: SharedTest) -> list[dict[str, Any]]:
+    """Return for each two groups, both ways: images that the first gets right in more of their seeds than the other.
 
-    Args:
-        positions: the first of them, those with the largest difference first.
-        total: how many there are.
+    `total` is their number, `positions` the first of them, those with the largest difference first.
     """
-
-    right: int
-    wrong: int
-    positions: tuple[int, ...]
-    total: int
-
-
-def disagreements(shared: SharedTest) -> list[Disagreement]:
-    """Return those of each two groups, both ways."""
-    groups, pairs = list(shared.predictions)[:MOST_GROUPS], []
-    for right in groups:
-        for wrong in groups:
-            seeds = shared.common_seeds(right, wrong)
-            if right != wrong and seeds:
-                margin = shared.rightness(right, seeds) - shared.rightness(wrong, seeds)
-                total = int(np.count_nonzero(margin > 0))
-                order = np.argsort(-margin, kind="stable")[: min(MOST_OF_A_PAIR, total)]
-                pairs.append(Disagreement(right, wrong, tuple(order.tolist()), total))
+    pairs = []
+    for right, wrong in itertools.permutations(list(shared.predictions)[:MOST_GROUPS], 2):
+        if seeds := shared.common_seeds(right, wrong):
+            margin = shared.rightness(right, seeds) - shared.rightness(wrong, seeds)
+            total = int(np.count_nonzero(margin > 0))
+            order = np.argsort(-margin, kind="stable")[: min(MOST_OF_A_PAIR, total)]
+            pairs.append({"right": right, "wrong": wrong, "total": total, "positions": order.tolist()})
     return pairs
 
 
-def choose_images(pairs: Sequence[Disagreement], most: int) -> list[int]:
+def choose_images(pairs: Sequence[Mapping[str, Any]], most: int) -> list[int]:
     """Return positions of at most that many images: every pair's first, then every pair's second, and so on."""
-    ranked = (pair.positions[rank] for rank in range(MOST_OF_A_PAIR) for pair in pairs if rank < len(pair.positions))
-    return list(dict.fromkeys(ranked))[:most]
+    ranked = itertools.chain.from_iterable(itertools.zip_longest(*(pair["positions"] for pair in pairs)))
+    return list(dict.fromkeys(position for position in ranked if position is not None))[:most]
 
 
 def describe_images(
-    shared: SharedTest, pairs: Sequence[Disagreement], pictures: Mapping[int, str | None], names: tuple[str, ...] | None
+    shared: SharedTest,
+    pairs: Sequence[Mapping[str, Any]],
+    pictures: Mapping[int, str | None],
+    names: tuple[str, ...] | None,
 ) -> dict[str, Any]:
     """Return the chosen images with what is predicted of them, and which are of which pair.
 
-    Args:
-        pictures: position of an image -> its data URI, None where there is none.
+    Args: pictures: position of an image -> its data URI, None where there is none.
     """
     groups, order = list(shared.predictions)[:MOST_GROUPS], list(pictures)
 
@@ -169,24 +158,18 @@ def describe_images(
         counts = labels.most_common()
         return [{"name": label_name(label, names), "seeds": count, "right": label == right} for label, count in counts]
 
-    return {
-        "groups": groups,
-        "images": [
-            {
-                "index": int(shared.index[position]),
-                "target": label_name(shared.target[position].item(), names),
-                "picture": picture,
-                "predictions": [predictions(group, position) for group in groups],
-            }
-            for position, picture in pictures.items()
-        ],
-        "pairs": [
-            {
-                "right": pair.right,
-                "wrong": pair.wrong,
-                "total": pair.total,
-                "images": [order.index(position) for position in pair.positions if position in pictures],
-            }
-            for pair in pairs
-        ],
-    }
+    images = [
+        {
+            "index": int(shared.index[position]),
+            "target": label_name(shared.target[position].item(), names),
+            "picture": picture,
+            "predictions": [predictions(group, position) for group in groups],
+        }
+        for position, picture in pictures.items()
+    ]
+    shown = [[order.index(position) for position in pair["positions"] if position in pictures] for pair in pairs]
+    described = [
+        {key: pair[key] for key in ("right", "wrong", "total")} | {"images": numbers}
+        for pair, numbers in zip(pairs, shown, strict=True)
+    ]
+    return {"groups": groups, "images": images, "pairs": described}

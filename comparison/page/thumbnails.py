@@ -32,10 +32,7 @@ class Unreadable(Exception):
 
 
 def open_data(shared: SharedTest) -> DataSet:
-    """Open the data that a run's configuration names; nothing is downloaded.
-
-    Raises: Unreadable.
-    """
+    """Open the data that a run's configuration names; nothing is downloaded. Raises: Unreadable."""
     try:
         from datasets import load_data_set
 

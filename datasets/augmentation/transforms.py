@@ -52,9 +52,9 @@ def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key
                 inner, places = f"{here}.transforms", [path for path, _, _ in steps(params["transforms"])]
                 params["transforms"] = build_transforms(params["transforms"], inner)
                 for place, item in zip(places, params["transforms"], strict=True):
-                    if is_late(item):
-                        at = ".".join((inner, *place))
-                        raise ConfigError(f"{at}: comes after normalisation, so not inside {name}")
+                    reason = "comes after normalisation" if is_late(item) else "alternates with the epochs"
+                    if is_late(item) or alternates(item):
+                        raise ConfigError(f"{'.'.join((inner, *place))}: {reason}, so not inside {name}")
             if unfit:
                 continue
             for param, kind in ENUMERATIONS.items():
@@ -86,6 +86,11 @@ def _member(kind: type[Enum], value: str, place: str) -> Enum:
 def is_late(transform: Callable[[Any], Any]) -> bool:
     """Tell whether a transform works on normalised tensors; such come last, wherever they stand."""
     return getattr(transform, "after_normalization", False)
+
+
+def alternates(transform: Callable[[Any], Any]) -> bool:
+    """Tell whether a transform does in an epoch the opposite of what it did in the one before."""
+    return getattr(transform, "alternates", False)
 
 
 def senseless_parameters(name: str, params: Mapping[str, Any]) -> dict[str, str]:
@@ -202,6 +207,26 @@ class CutOut:
         return slice(max(start, 0), start + self.length)
 
 
+class AlternatingFlip(transforms.RandomHorizontalFlip):
+    """Mirrors an image left to right in every other epoch; by chance, half of the images begin.
+
+    So two epochs show each image in both ways, where RandomHorizontalFlip shows half of them twice in one.
+
+    Shapes: a PIL image, or [..., C, H, W] -> the same.
+    Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv:2404.00498, sec. 3.6.
+    Deviations: none.
+    """
+
+    alternates = True
+
+    def __init__(self) -> None:
+        super().__init__(0.5)
+
+    def at(self, image: Any, start: int, epoch: int) -> Any:
+        """Return the image of an epoch. Args: start: a number of the image's own; if it is odd, the image begins."""
+        return tf.hflip(image) if (start + epoch) % 2 else image
+
+
 class OneByOne:
     """A chain as torchvision runs it, one transform at a time: on PIL images, tensors, and then normalised tensors.
 
@@ -224,15 +249,20 @@ class OneByOne:
 
         Shapes: [H, W, C] uint8 -> [C, h, w], uint8 or, where there are transforms of tensors, float32 and normalised.
         """
+        start = derive_seed(self.seed, "alternate", index, view)
+
+        def apply(transform: Any, image: Any) -> Any:
+            return transform.at(image, start, epoch) if alternates(transform) else transform(image)
+
         seed_cpu(derive_seed(self.seed, "augment", epoch, index, view))
         augmented: Any = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
         for transform in self.image_chain:
-            augmented = transform(augmented)
+            augmented = apply(transform, augmented)
         if not self.tensor_chain and not self.late_chain and isinstance(augmented, Image.Image):
             return tf.pil_to_tensor(augmented)
         tensor = augmented if isinstance(augmented, Tensor) else tf.to_tensor(augmented)
         for transform in self.tensor_chain:
-            tensor = transform(tensor)
+            tensor = apply(transform, tensor)
         tensor = self.preprocessing.normalize(tensor)
         for transform in self.late_chain:
             tensor = transform(tensor)

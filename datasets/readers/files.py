@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import psutil
 from tqdm import tqdm
@@ -39,17 +39,43 @@ def some(names: Sequence[str], limit: int = 5) -> str:
     return ", ".join(map(printable, names[:limit])) + (", ..." if len(names) > limit else "")
 
 
-def is_hidden(path: Path) -> bool:
+def is_hidden(name: str) -> bool:
     """Tell whether a file is the operating system's or an archiver's rather than the user's."""
-    return path.name.startswith(".") or path.name in {"__MACOSX", "Thumbs.db", "desktop.ini"}
+    return name.startswith(".") or name in {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
 def list_folder(folder: Path) -> list[Path]:
     """Return what a folder holds, sorted by name, hidden files left out."""
+    return [folder / name for name, _ in list_names(folder)]
+
+
+def list_names(folder: Path) -> list[tuple[str, bool]]:
+    """Return the names in a folder and whether each is a file, sorted, hidden files left out."""
     try:
-        return sorted((path for path in folder.iterdir() if not is_hidden(path)), key=lambda path: path.name)
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, entry.is_file()) for entry in entries if not is_hidden(entry.name))
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
+
+
+class Paths(Sequence[Path]):
+    """Paths that are held as text: of a million files they take 0.1 GB, as objects 1.5 GB."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = list(texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __iter__(self) -> Iterator[Path]:
+        return map(Path, self.texts)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> Paths: ...
+    def __getitem__(self, index: int | slice) -> Path | Paths:
+        return Paths(self.texts[index]) if isinstance(index, slice) else Path(self.texts[index])
 
 
 def checksum(path: Path, algorithm: str) -> str:

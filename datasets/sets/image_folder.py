@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets.base import DataSet, table_by_class
-from datasets.readers.files import list_folder, listing, some
-from datasets.readers.images import ENDINGS, is_image_name
+from datasets.readers.files import Paths, list_folder, listing, some
+from datasets.readers.images import ENDINGS, list_images
 from datasets.readers.tables import TEST_NAMES, choose_test_part
 from utils.types import ConfigError, DataError
 
@@ -49,13 +49,12 @@ def image_folder(*, data_path: str | None = None) -> DataSet:
     return DataSet(classes, table_by_class(train, classes), table_by_class(test, classes), tuple(notes))
 
 
-def _images_by_class(folder: Path, ignored: list[Path]) -> dict[str, list[Path]]:
+def _images_by_class(folder: Path, ignored: list[Path]) -> dict[str, Paths]:
     by_class = {}
     for entry in list_folder(folder):
         if not entry.is_dir():
             ignored.append(entry)
             continue
-        content = list_folder(entry)
-        by_class[entry.name] = [path for path in content if is_image_name(path) and path.is_file()]
-        ignored += [path for path in content if not (is_image_name(path) and path.is_file())]
+        by_class[entry.name], others = list_images(entry)
+        ignored += others
     return by_class

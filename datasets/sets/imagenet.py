@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from datasets.base import DataSet, table_by_class
 from datasets.readers.files import list_folder, listing, read_list, refuse_lines
-from datasets.readers.images import is_image_name
+from datasets.readers.images import list_images
 from datasets.readers.matlab import read_matlab
 from utils.types import DataError
 
@@ -42,7 +44,7 @@ def imagenet(*, data_path: str | None = None) -> DataSet:
         raise DataError(f"{folder / 'train'}: {len(train)} class folders, at least 2 are needed; {LAYOUT}")
     if empty := [synset for synset, images in train.items() if not images]:
         raise DataError(f"{folder / 'train'}: classes without images:\n{listing(empty)}")
-    flat = [path for path in list_folder(folder / "val") if is_image_name(path)]
+    flat, _ = list_images(folder / "val")
     test = _flat_images(flat, folder / DEVKIT) if flat else _class_folders(folder / "val")
 
     synsets = tuple(sorted(train))
@@ -57,15 +59,15 @@ def imagenet(*, data_path: str | None = None) -> DataSet:
     return DataSet(synsets, tables[0], tables[1], notes)
 
 
-def _class_folders(folder: Path) -> dict[str, list[Path]]:
+def _class_folders(folder: Path) -> dict[str, Sequence[Path]]:
     """Return synset -> its images, sorted by name."""
     folders = [path for path in list_folder(folder) if path.is_dir()]
     if wrong := [path.name for path in folders if not SYNSET.fullmatch(path.name)]:
         raise DataError(f"{folder}: no synsets, which are called n01440764 and so on:\n{listing(wrong)}")
-    return {path.name: [image for image in list_folder(path) if is_image_name(image)] for path in folders}
+    return {path.name: list_images(path)[0] for path in folders}
 
 
-def _flat_images(images: list[Path], devkit: Path) -> dict[str, list[Path]]:
+def _flat_images(images: Sequence[Path], devkit: Path) -> dict[str, Sequence[Path]]:
     """Return synset -> its images, each by the line of the development kit that its number names."""
     if missing := [name for name in ("meta.mat", TRUTH) if not (devkit / name).is_file()]:
         raise DataError(
@@ -83,7 +85,7 @@ def _flat_images(images: list[Path], devkit: Path) -> dict[str, list[Path]]:
         devkit / TRUTH,
         [f"line {n}: no number of a class: {value}" for n, value in truth.items() if value not in synset_of],
     )
-    by_synset: dict[str, list[Path]] = {}
+    by_synset: dict[str, Any] = {}
     wrong = []
     for image in images:
         match = re.fullmatch(r"ILSVRC2012_val_0*(\d+)", image.stem)

@@ -27,9 +27,13 @@ class Network(nn.Module):
 
     Attributes:
         kind: "image" or "sequence", what the scores are of; must match the data set.
+        start_images: number of training images that the network starts from; 0 for none. If there are any,
+            `start_from` is given them before training, not augmented, the same ones for each loss: an iterable of
+            batches [B, C, H, W]. What it computes belongs into the state, as a resumed run loads it.
     """
 
     kind: ClassVar[str] = "image"
+    start_images: ClassVar[int] = 0
 
     def __init__(
         self,

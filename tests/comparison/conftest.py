@@ -9,15 +9,7 @@ from pathlib import Path
 import pytest
 from browser import Browser, chromium
 from leaving import leave
-from pages import (
-    HOSTILE,
-    LOSSES,
-    NETWORKS,
-    PROGRAM,
-    SEEDS,
-    complaints,
-    write,
-)
+from pages import HOSTILE, LOSSES, NETWORKS, PROGRAM, SEEDS, complaints, write
 
 from datasets.sets.digits import digits
 

@@ -62,10 +62,7 @@ def test_numbers_of_an_older_version_have_the_unit_of_their_name(tmp_path):
     record = read_record(folder.evaluation)
     assert record is not None
     evaluated = record.evaluated["classification"]
-    assert evaluated.findings.results == {
-        "accuracy": Finding(0.5, "%", 2, "higher"),
-        "gone": Finding(12.0),
-    }
+    assert evaluated.findings.results == {"accuracy": Finding(0.5, "%", 2, "higher"), "gone": Finding(12.0)}
     assert evaluated.findings.notes == ["shown only: 0.3"]
     assert (evaluated.conditions.device, evaluated.conditions.packages) == ("an old CPU", {"torch": "2"})
     assert "classification/accuracy, %\n" in text_of(study(tmp_path, metric="classification/accuracy"))

@@ -15,7 +15,7 @@ from official_layouts import write_plates
 from PIL import Image
 
 from comparison.page import predictions, runs, thumbnails, writing
-from comparison.page.predictions import Disagreement, choose_images
+from comparison.page.predictions import choose_images
 from comparison.page.runs import Shown, describe_curves
 from comparison.page.writing import describe
 from datasets.sets.digits import digits
@@ -122,7 +122,7 @@ def opened(uri: str) -> Image.Image:
 
 
 def test_every_pair_has_its_first_image_before_any_has_a_second():
-    pairs = [Disagreement(0, 1, (5, 6, 7), 3), Disagreement(1, 0, (8,), 1), Disagreement(0, 2, (5, 9), 2)]
+    pairs = [{"positions": positions} for positions in ([5, 6, 7], [8], [5, 9])]
     assert choose_images(pairs, 4) == [5, 8, 6, 9]
     assert choose_images(pairs, 100) == [5, 8, 6, 9, 7]
 

@@ -9,10 +9,9 @@ from leaving import OSM, leave, study, text_of
 from msgspec import structs
 
 from comparison.tables import build_tables
-from configuration.reading import read_configuration
-from sweeps.cells import expand, load_sweep
-from sweeps.mistakes import find_mistakes
+from sweeps.cells import expand
 from sweeps.reference import belongs, recipes, reference_of
+from tests.small_sweep import read_sweep
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +31,7 @@ def test_the_papers_number_stands_beside_ours(tmp_path):
 
 def test_the_recipes_own_runs_depart_in_nothing(tmp_path):
     recipe = ROOT / "experiments" / "osm_table4.yml"
-    config = next(expand(load_sweep(read_configuration(str(recipe), check_sweep=find_mistakes)))).config
+    config = next(expand(read_sweep(recipe))).config
     leave(tmp_path, "seed=0").config.write_text(config.to_yaml())
     (cell,) = study(tmp_path).cells
     assert [paper.departures for paper in cell.papers] == [()]
@@ -47,11 +46,12 @@ WITH_IMPROVEMENTS = sorted(
 def test_improvements_that_a_paper_prints_stand_beside_ours(tmp_path, recipe):
     """Each loss is as much better than the other in all its runs as the paper says, and a point more."""
     reference = reference_of(recipe)
-    config = read_configuration(str(ROOT / "experiments" / f"{recipe}.yml"), check_sweep=find_mistakes)
+    sweep = read_sweep(ROOT / "experiments" / f"{recipe}.yml")
     numbers = [each for each in reference.numbers if each.improvement_over and each.metric in (None, "test/accuracy")]
     assert numbers
     sign = -1 if reference.printed == "error" else 1
-    for place, cell in enumerate(expand(load_sweep(config))):
+    first = sweep.block.seed_list[:1]
+    for place, cell in enumerate(cell for cell in expand(sweep) if cell.config.seed in (first or [sweep.base.seed])):
         gains = [sign * each.value / 100 for each in numbers if belongs(each.cell, cell.config.values())]
         accuracy = 0.5 + max(gains, default=-0.01) + 0.01
         folder = leave(tmp_path, f"seed={cell.config.seed}", suffix=f"-{place + 2}", accuracy=accuracy)
@@ -75,8 +75,7 @@ def test_improvements_that_a_paper_prints_stand_beside_ours(tmp_path, recipe):
 )
 def test_improvements_beside_a_papers_are_over_shared_seeds(tmp_path, ours, theirs, shown):
     recipe = "ols_table6"
-    config = read_configuration(str(ROOT / "experiments" / f"{recipe}.yml"), check_sweep=find_mistakes)
-    configs = [cell.config for cell in expand(load_sweep(config))]
+    configs = [cell.config for cell in expand(read_sweep(ROOT / "experiments" / f"{recipe}.yml"))]
     number = next(each for each in reference_of(recipe).numbers if each.improvement_over)
     for cell, accuracies in ((number.cell, ours), (number.improvement_over, theirs)):
         side = next(each for each in configs if belongs(cell or {}, each.values()))

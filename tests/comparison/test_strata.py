@@ -8,17 +8,13 @@ import json
 from typing import Any
 
 import pytest
-from leaving import CE, ENVIRONMENT, FOCAL, OSM, leave, study
+from leaving import CE, ENVIRONMENT, FOCAL, OSM, leave, study, text_of
 
 import compare as script
-from comparison.formats import to_markdown, to_terminal
-from comparison.latex import to_latex
 from comparison.notes import notes
-from comparison.page.writing import write_page
 from comparison.panels import Comparison
-from comparison.records import group_records, run_records
+from comparison.records import run_records
 from comparison.strata import NAMED_ONLY, SPLITTING
-from comparison.tables import build_tables
 from runs.folder import TrialRecord
 from utils.types import ConfigError
 
@@ -27,18 +23,6 @@ BASE = {"losses/base.py": "a1b2c3d4e5f6"}
 
 def counts(comparison: Comparison) -> list[int]:
     return sorted(len(cell.group.runs) for cell in comparison.cells)
-
-
-def outputs(comparison: Comparison) -> dict[str, str]:
-    """Every output that a person reads."""
-    tables, lines = build_tables(comparison), notes(comparison)
-    return {
-        "terminal": to_terminal(tables, lines),
-        "Markdown, as the notebook shows it": to_markdown(tables, lines).replace("\\", ""),
-        "LaTeX": to_latex(tables, []).replace("\\", ""),
-        "page": write_page(comparison),
-        "CSV": "".join(str(record["warnings"]) for record in group_records(comparison)),
-    }
 
 
 def with_fact(name: str, value: Any) -> dict[str, Any]:
@@ -54,23 +38,20 @@ def test_what_decides_numbers_splits_a_group(tmp_path, name):
     found = study(tmp_path)
     assert [cell.spread and cell.spread.mean for cell in found.cells] in ([0.5, 0.6], [0.6, 0.5])
     assert f"groups that differ only in {name} are kept apart; --pool KEY averages over them" in notes(found)
-    for text in list(outputs(found).values())[:4]:
-        assert "another" in text
-        assert "55.00" not in text
+    assert "another" in text_of(found)
+    assert "55.00" not in text_of(found)
     together = study(tmp_path, pool=(name,))
     assert counts(together) == [2]
-    for told in outputs(together).values():
-        assert f"means are over runs that differ in {name} (" in told
+    assert f"means are over runs that differ in {name} (" in text_of(together)
 
 
 @pytest.mark.parametrize("name", NAMED_ONLY)
-def test_what_seldom_decides_numbers_is_named_in_every_output(tmp_path, name):
+def test_what_seldom_decides_numbers_is_named(tmp_path, name):
     leave(tmp_path, "seed=0")
     leave(tmp_path, "seed=1", environment=with_fact(name, 7 if name == "threads" else "another"))
     found = study(tmp_path)
     assert counts(found) == [2]
-    for told in outputs(found).values():
-        assert f"means are over runs that differ in {name} (" in told
+    assert f"means are over runs that differ in {name} (" in text_of(found)
     assert notes(found)[0] == f"2 runs in 1 group; they differ in their seeds, {name}"
     assert {record[name] for record in run_records(found)} == {found.groups[0].runs[k].facts.text(name) for k in (0, 1)}
 
@@ -80,7 +61,7 @@ def test_runs_that_are_alike_are_one_mean_without_a_warning(tmp_path):
         leave(tmp_path, "seed=" + str(seed), environment={"started": f"day {seed}", "platform": f"kernel {seed}"})
     found = study(tmp_path)
     assert counts(found) == [3]
-    assert "warning" not in "".join(list(outputs(found).values())[:3])
+    assert "warning" not in text_of(found)
 
 
 @pytest.mark.parametrize("fact", ["device", "torch"])
@@ -103,7 +84,7 @@ def test_a_loss_trained_elsewhere_than_its_baseline_is_warned_of(tmp_path):
     leave(tmp_path, CE)
     leave(tmp_path, OSM, environment={"device": "NVIDIA H200"})
     told = "warning: runs also differ in device (NVIDIA H200 | cpu), which can change the numbers"
-    assert told in outputs(study(tmp_path))["terminal"]
+    assert told in text_of(study(tmp_path))
 
 
 def test_the_same_code_is_one_stratum_whatever_its_commit(tmp_path):
@@ -111,7 +92,7 @@ def test_the_same_code_is_one_stratum_whatever_its_commit(tmp_path):
         leave(tmp_path, f"seed={seed}", environment={"code": BASE, "git_commit": str(seed) * 40, "git_changed": True})
     found = study(tmp_path)
     assert counts(found) == [2]
-    assert "warning" not in outputs(found)["terminal"]
+    assert "warning" not in text_of(found)
 
 
 def test_runs_that_recorded_no_code_are_told_apart_by_their_commits(tmp_path):
@@ -179,10 +160,10 @@ def test_facts_that_older_runs_lack_are_named(tmp_path):
     found = study(tmp_path)
     assert counts(found) == [2]
     told = "some runs did not record their device, precision, torch, torchvision, timm, commit, "
-    assert all(told in text for text in outputs(found).values())
+    assert told in text_of(found)
     leave(tmp_path, "seed=2")
     assert counts(study(tmp_path)) == [1, 2]
-    assert "not recorded" in outputs(study(tmp_path))["terminal"]
+    assert "not recorded" in text_of(study(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +180,7 @@ def test_a_run_that_was_resumed_elsewhere_is_named(tmp_path):
     changes = {"changes": {"device": ["cpu", "NVIDIA H200"]}, "started": "later"}
     leave(tmp_path, environment={"continued": [{"changes": {}}, changes]})
     told = "1 run was resumed elsewhere, with another device"
-    assert all(told in text for text in outputs(study(tmp_path)).values())
+    assert told in text_of(study(tmp_path))
 
 
 def test_what_cannot_be_pooled_is_told_with_the_nearest(tmp_path):

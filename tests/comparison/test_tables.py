@@ -1,17 +1,23 @@
-"""Tables in every format: what stands in them, and how it fits."""
+"""Tables in every format: what stands in them, how it fits, and that pdfLaTeX takes them whatever it is."""
 
 from __future__ import annotations
 
+import re
+import shutil
+import string
+import subprocess
+from html import unescape
 from pathlib import Path
 
 import pytest
 from leaving import CE, FOCAL, OSM, leave, leave_losses, study, text_of
 
 from comparison.formats import to_markdown, to_terminal
-from comparison.latex import to_latex
+from comparison.latex import FLOATS, PREAMBLE, in_latex, to_latex
+from comparison.notes import notes
 from comparison.page.writing import write_page
 from comparison.records import group_records, run_records
-from comparison.tables import build_tables
+from comparison.tables import Table, Text, build_tables
 from comparison.units import unit_of
 
 
@@ -64,10 +70,26 @@ def test_files_have_every_number(tmp_path):
     assert sum(row["test/accuracy"] for row in runs) == pytest.approx(3 * 0.8 + 3 * 0.89)
 
 
-def test_characters_that_formats_obey_are_escaped(tmp_path):
-    leave(tmp_path, CE)
-    leave(tmp_path, CE, "loss_params.label_smoothing=0.1")
-    tables = build_tables(study(tmp_path))
+def test_every_format_has_every_text_of_the_tables_and_notes(tmp_path):
+    """So that what other tests find in tables and notes stands in all of them, escaped where a format would obey it."""
+    for seed in range(3):
+        for network in ("resnet10t", "resnet18"):
+            changes = (f"seed={seed}", f"architecture={network}")
+            leave(tmp_path, CE, *changes, right=[k < 80 for k in range(100)], environment={"threads": seed})
+            leave(tmp_path, CE, *changes, "loss_params.label_smoothing=0.1", right=[k < 90 for k in range(100)])
+            leave(tmp_path, OSM, *changes, "select_on=test", epochs=[0.5])
+    leave(tmp_path, FOCAL, accuracy=None)
+    found = study(tmp_path, cost=True, reach=0.4)
+    tables, lines = build_tables(found), notes(found)
+    texts = [*lines, *(text for table in tables for text in (table.title, *table.header, *table.notes))]
+    texts += [text.text for table in tables for row in table.rows for text in row]
+    terminal, latex = to_terminal(tables, lines), to_latex(tables, lines)
+    markdown = unescape(to_markdown(tables, lines).replace("\\", ""))
+    page = re.sub(r"\s+", " ", unescape(re.sub("<[^>]*>", " ", write_page(found))))
+    assert len(texts) > 100
+    assert [text for text in texts if any(text not in content for content in (terminal, markdown, page))] == []
+    assert [text for text in texts if in_latex(text) not in latex and f"% {text}\n" not in latex] == []
+    assert {record["warnings"] for record in group_records(found)} == {"; ".join(found.panels[0].warnings)}
     assert r"CrossEntropyLoss(label\_smoothing=0.1)" in to_latex(tables, [])
     assert r"CrossEntropyLoss(label\_smoothing=0.1)" in to_markdown(tables, [])
 
@@ -132,10 +154,6 @@ def test_a_difference_is_over_the_seeds_that_both_have_in_every_output(
     for table in tables:
         told = [each for each in (SHARED, UNSHARED) if any(line.startswith(each) for line in table.notes)]
         assert told == [each for each in (SHARED, UNSHARED) if each == note]
-    texts = [text_of(found), to_markdown(tables, []), write_page(found)]
-    texts.append(to_latex(tables, []).replace("$-$", "-"))
-    for text in texts:
-        assert text.count(shown) == len(tables)
     if tests == "auto":
         assert tables[1].rows[0][1].text == shown
         (record,) = [each for each in group_records(found) if each["row"] == "OneSidedMarginLoss"]
@@ -160,3 +178,69 @@ def test_the_difference_to_the_baseline_is_that_of_the_best_mean_of_its_column(t
 )
 def test_numbers_are_written_with_the_digits_that_they_deserve(value, name, text):
     assert unit_of(name).text(value) == text
+
+
+NAMES = (
+    string.punctuation,
+    r"a_b % c & d # e \ f { g } h ~ i ^ j $ \end{tabular} \input{/etc/passwd}",
+    "± † ‡ \N{EN DASH} — é ü ß ą ł ő “x” … → ≤ λ ½ € ħ 中文 🎉 e\N{COMBINING ACUTE ACCENT}",
+    "<script>alert(1)</script>",
+    "[5pt] [rows]",
+    "* (starred)",
+    "two\nlines\x00\x1b[31m",
+    "-",
+    "",
+)
+
+
+def hostile(number: int = 0) -> Table:
+    rows = tuple((Text(name), Text("92.85 ± 1.58 (3) †", bold=True), Text(name)) for name in NAMES)
+    return Table(f"{number}{NAMES[0]}{NAMES[1]}", ("[rows]", "100 %", NAMES[0]), rows, NAMES, frozenset([5]))
+
+
+def typeset(tables: list[Table], folder: Path) -> str:
+    """Return what pdfLaTeX says of tables; its first error fails."""
+    program = shutil.which("pdflatex")
+    if program is None:
+        pytest.skip("pdflatex is not installed (on Debian: texlive-latex-recommended)")
+    body = ["\\documentclass{article}", *PREAMBLE, "\\begin{document}", to_latex(tables, NAMES), "\\end{document}"]
+    (folder / "tables.tex").write_text("\n".join(body), encoding="utf-8")
+    command = [program, "-draftmode", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "tables.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    return (folder / "tables.log").read_text(encoding="utf-8", errors="replace")
+
+
+def test_pdflatex_takes_any_name(tmp_path):
+    log = typeset([hostile()], tmp_path)
+    assert "/etc/passwd" not in log
+    assert "Missing character" not in log
+
+
+def test_pdflatex_takes_more_tables_than_it_can_hold_back(tmp_path):
+    tables = [hostile(number) for number in range(60)]
+    assert to_latex(tables, []).count("\\clearpage") == 60 // FLOATS
+    assert "Too many unprocessed floats" not in typeset(tables, tmp_path)
+
+
+def test_a_wide_table_is_as_wide_as_a_line(tmp_path):
+    wide = Table("wide", tuple("a long name" for _ in range(30)), (tuple(map(Text, ["123.45"] * 30)),))
+    assert "Overfull" not in typeset([wide], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("a_b & 5 %", r"a\_b \& 5 \%"),
+        (r"\input{x}", r"\textbackslash{}input\{x\}"),
+        ("[2]", "{[}2{]}"),
+        ("*", "{*}"),
+        ("--rows --- x-y", "-{}-rows -{}-{}- x-y"),
+        ("-0.67 to +1, resnet-18", "$-$0.67 to +1, resnet-18"),
+        ("92.85 ± 1.58 ≤ ε, λ é", r"92.85 $\pm$ 1.58 $\leq$ $\epsilon$, $\lambda$ é"),
+        ("中ħ", "U+4E2DU+0127"),
+        ("a\nb", r"a\textbackslash{}nb"),
+    ],
+)
+def test_texts_are_printed_as_they_are(text, source):
+    assert in_latex(text) == source

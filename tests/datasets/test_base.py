@@ -1,4 +1,4 @@
-"""A data set of some of its classes only."""
+"""Tables of images, and a data set of some of its classes only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.base import DataSet, ImageTable, keep_classes
+from datasets.base import DataSet, ImageTable, keep_classes, table_by_class
+from datasets.readers.files import Paths
 from utils.types import ConfigError
 
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -65,3 +66,13 @@ def test_wrong_names_are_told_all_at_once(names, message):
     with pytest.raises(ConfigError) as error:
         keep_classes(DataSet(CLASSES, in_memory([0]), in_memory([1])), names)
     assert str(error.value) == message
+
+
+def test_paths_held_as_text_are_paths_where_they_are_used():
+    paths = Paths(["a/1.png", "a/2.png", "b/3.png"])
+    assert list(paths) == [paths[0], paths[1], paths[-1]] == [Path("a/1.png"), Path("a/2.png"), Path("b/3.png")]
+    assert list(paths[1:]) == [Path("a/2.png"), Path("b/3.png")]
+    assert Path("b/3.png") in paths
+    table = table_by_class({"x": paths[:2], "y": [Path("c/4.png")]}, ("y", "z", "x"))
+    assert list(table.images) == [Path("c/4.png"), Path("a/1.png"), Path("a/2.png")]
+    assert table.labels.tolist() == [0, 2, 2]

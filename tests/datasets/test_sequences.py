@@ -26,6 +26,7 @@ from datasets.sequences import (
 from datasets.stream.loader import ResumableLoader
 from datasets.stream.sampling import ClassBalancedBatches
 from losses.base import ClassificationLoss
+from tests.conftest import pictures
 from training import building, checks, report
 from utils.types import Batch, ConfigError, DataError, Sequences
 
@@ -160,7 +161,8 @@ def test_figures_name_the_text(
     drawn: list[list[str]] = []
     monkeypatch.setattr(report, "plot_augmentations", lambda originals, views, labels, path: drawn.append(labels))
     data = module()
-    report.draw_augmentations(data, tmp_path / "a.png", num_samples=3, num_views=1)
+    with pictures():
+        report.draw_augmentations(data, tmp_path / "a.png", num_samples=3, num_views=1)
     rows = data.train_rows[[0, (len(data.train_rows) - 1) // 2, len(data.train_rows) - 1]]
     assert drawn == [[TEXTS[row % 4] for row in rows]]
 

@@ -18,6 +18,12 @@ from runs.folder import run_folder
 from training.building import prepare
 from utils.lookup import load_entry
 
+TEXTS = {
+    **{"dataset": "made_up", "data_params": "{like: plates}", "image_size": "[24, 94]"},
+    **{"architecture": "lprnet_small", "loss_function": "ConnectionistTemporalLoss", "batch_size": 8, "num_epochs": 1},
+    "convert_to_grayscale": "false",
+}
+"""A run of a moment on made-up texts."""
 LOSSES_OF_CLASSES = [name for name, entry in LOSSES.items() if load_entry(entry).kind == "image"]
 
 

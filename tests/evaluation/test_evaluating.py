@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from html import escape
 
 import numpy as np
@@ -21,8 +20,8 @@ from PIL import Image
 import compare
 import evaluate
 from configuration.reading import read_configuration
-from configuration.schema import Configuration
-from evaluation import EVALUATIONS, in_yaml
+from configuration.settings import show
+from evaluation import EVALUATIONS
 from evaluation.after_training import AFTER_TRAINING
 from evaluation.catalogue import NAME_CHECKS
 from evaluation.evaluating import evaluate as evaluate_run
@@ -31,7 +30,6 @@ from evaluation.requests import Request
 from evaluation.subject import open_subject
 from runs.checkpoints import load_checkpoint, save_checkpoint
 from runs.folder import RunFolder
-from tests.conftest import QUICK
 from training import runner
 from utils.lookup import load_entry
 from utils.types import REJECTED, ConfigError, DataError, UserError
@@ -40,37 +38,13 @@ pytestmark = pytest.mark.usefixtures("plain_log")
 OSM = {"loss_function": "OneSidedMarginLoss", "loss_params": "{lambda_min: 1, lambda_max: 6, reject: true}"}
 
 
-@pytest.fixture
-def no_pictures(monkeypatch):
-    """Of training: they take longer than it does here and have tests of their own."""
-    monkeypatch.setattr("training.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("training.report.draw_augmentations", lambda *arguments: None)
+FOUR = {"classes": ["3", "8", "0", "6"], "num_epochs": 1}
 
 
 @pytest.fixture
-def short(quick, no_pictures) -> Callable[..., Configuration]:
-    """Return a function that reads a configuration of one epoch on four classes."""
-    return lambda **changes: quick(**({"classes": ["3", "8", "0", "6"], "num_epochs": 1} | changes))
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> RunFolder:
-    """A finished run, trained once for all tests."""
-    output = tmp_path_factory.mktemp("trained")
-    changes = {"output_path": output, "logging_dir": output, "classes": "[3, 8, 0, 6]", "num_epochs": 1}
-    config = read_configuration(None, [f"{key}={value}" for key, value in (QUICK | changes).items()], NAME_CHECKS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.report.draw_results", lambda *arguments, **options: None)
-        patch.setattr("training.report.draw_augmentations", lambda *arguments: None)
-        return runner.train(config)[0]
-
-
-@pytest.fixture
-def run(trained, tmp_path) -> RunFolder:
-    """A copy of the finished run."""
-    path = tmp_path / "output" / trained.path.name
-    shutil.copytree(trained.path, path)
-    return RunFolder(path)
+def run(trained) -> RunFolder:
+    """A finished run of one epoch on four classes."""
+    return trained(**FOUR)
 
 
 def numbers(folder: RunFolder, *words: str) -> dict[str, float]:
@@ -79,15 +53,15 @@ def numbers(folder: RunFolder, *words: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("loss", [{}, OSM, {"precision": "64-true"}], ids=["logits", "costs", "double"])
-def test_a_run_is_judged_as_its_test_judged_it(short, loss):
-    folder, summary = runner.train(short(**loss))
-    found = numbers(folder)
+def test_a_run_is_judged_as_its_test_judged_it(trained, loss):
+    folder = trained(**FOUR, **loss)
+    found, summary = numbers(folder), folder.read_summary()
     for name in ("accuracy", "top5_accuracy", "precision", "recall", "f1", "rejected"):
         assert found[name] == pytest.approx(summary[f"test/{name}"], abs=1e-12), name
 
 
-def test_every_number_is_what_loops_over_the_predictions_count(short):
-    folder, _ = runner.train(short(**OSM, classes="null"))
+def test_every_number_is_what_loops_over_the_predictions_count(trained):
+    folder = trained(**OSM, num_epochs=1)
     found = numbers(folder)
     table = pq.read_table(folder.predictions).to_pydict()
     pairs = list(zip(table["target"], table["prediction"], strict=True))
@@ -171,8 +145,8 @@ def test_folders_of_one_name_are_kept_apart(run, tmp_path):
     assert not (run.path / "evaluation-valid").exists()
 
 
-def test_a_run_that_cannot_be_evaluated_keeps_no_other_from_it(run, short, capsys):
-    other, _ = runner.train(short(classes=["3", "8"]))
+def test_a_run_that_cannot_be_evaluated_keeps_no_other_from_it(run, trained, capsys):
+    other = trained(classes=["3", "8"], num_epochs=1)
     run.best.write_bytes(b"damaged")
     assert evaluate.main([str(run.path), str(other.path), "--only", "classification"]) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"{run.path}: ")
@@ -244,12 +218,12 @@ def test_mistakes_of_every_kind_are_reported_together(run, capsys):
     ]
 
 
-def test_parameters_of_the_run_s_own_evaluations_are_accepted(short, capsys):
-    folder, _ = runner.train(short(evaluate="[test_time_augmentation]"), sequel=AFTER_TRAINING)
+def test_parameters_of_the_run_s_own_evaluations_are_accepted(trained, capsys):
+    folder = trained(**FOUR, evaluate="[test_time_augmentation]")
     assert evaluate.main([str(folder.path), "--only", "classification", "classification.pairs=3"]) == 0
-    Request.of([str(folder.path), "test_time_augmentation.views=2"]).check()
+    Request([str(folder.path), "test_time_augmentation.views=2"]).check()
     with pytest.raises(ConfigError, match="attacks is not among"):
-        Request.of([str(folder.path), "attacks.eps=2"]).check()
+        Request([str(folder.path), "attacks.eps=2"]).check()
 
 
 def test_a_run_without_weights_and_one_with_damaged_ones_are_refused(run, capsys):
@@ -280,11 +254,10 @@ def test_a_run_with_a_schedule_that_is_refused_today_is_evaluated(run, capsys):
     assert "accuracy" in capsys.readouterr().out
 
 
-def test_weights_of_another_class_count_are_refused(run, short, capsys):
-    other = runner.train(short(classes=["1", "2", "3", "4", "5"], output_path=run.path.parent.parent / "other"))[0]
-    shutil.copy(other.best, run.best)
+def test_weights_of_another_class_count_are_refused(run, trained, capsys):
+    shutil.copy(trained(classes=["1", "2", "3", "4", "5"], num_epochs=1).best, run.best)
     assert evaluate.main([str(run.path)]) == 2
-    assert "the weights do not fit the data's 4 classes" in capsys.readouterr().err
+    assert "[5], here [4]" in capsys.readouterr().err
 
 
 def test_compare_accepts_the_numbers_as_metrics(run, capsys):
@@ -299,22 +272,21 @@ def test_compare_accepts_the_numbers_as_metrics(run, capsys):
     assert "evaluation.json is not the record of an evaluation" in capsys.readouterr().err
 
 
-def test_training_runs_the_evaluations_of_its_configuration_once(short):
-    folder, _ = runner.train(short())
-    assert not folder.evaluation.exists()
-    named = {"evaluate": "[classification]"}
-    assert runner.train(short(**named), sequel=AFTER_TRAINING)[0] == folder  # of a finished run, too
-    first = json.loads((folder.evaluation / "evaluation.json").read_text())
-    runner.train(short(**named), sequel=AFTER_TRAINING)
-    assert json.loads((folder.evaluation / "evaluation.json").read_text()) == first
-    runner.train(short(**named, evaluate_params__classification__pairs=2), sequel=AFTER_TRAINING)
-    record = read_record(folder.evaluation)
+def test_training_runs_the_evaluations_of_its_configuration_once(run, quick):
+    assert not run.evaluation.exists()
+    named = FOUR | {"evaluate": "[classification]"}
+    assert runner.train(quick(**named), sequel=AFTER_TRAINING)[0] == run  # of a finished run, too
+    first = json.loads((run.evaluation / "evaluation.json").read_text())
+    runner.train(quick(**named), sequel=AFTER_TRAINING)
+    assert json.loads((run.evaluation / "evaluation.json").read_text()) == first
+    runner.train(quick(**named, evaluate_params__classification__pairs=2), sequel=AFTER_TRAINING)
+    record = read_record(run.evaluation)
     assert record is not None
     assert record.evaluated["classification"].params == {"pairs": 2}
 
 
-def test_weights_of_chosen_epochs_are_kept(short):
-    folder, _ = runner.train(short(num_epochs=3, keep_epochs="[0, 2]"))
+def test_weights_of_chosen_epochs_are_kept(trained):
+    folder = trained(num_epochs=3, keep_epochs="[0, 2]")
     assert folder.kept_epochs() == [0, 2]
     subject = open_subject(folder.path, "test")
     selected = {name: tensor.clone() for name, tensor in subject.classifier.state_dict().items()}
@@ -403,5 +375,5 @@ def test_evaluations_are_listed_with_their_parameters_without_torch(option):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     for name, entry in EVALUATIONS.items():
         _, *parameters = inspect.signature(load_entry(entry)).parameters.values()
-        lines = [f"{name}.{parameter.name}={in_yaml(parameter.default)}" for parameter in parameters]
+        lines = [f"{name}.{parameter.name}={show(parameter.default)}" for parameter in parameters]
         assert re.findall(rf"^ +({name}\..*)", done.stdout, re.MULTILINE) == lines

@@ -19,7 +19,6 @@ from evaluation.predicting import Prediction, Predictions, as_table, predict, wr
 from evaluation.subject import open_subject
 from runs.outcomes import Guess
 from tests.evaluation.made_up_subject import make_subject
-from training import runner
 from utils.types import DataError
 
 CLASSES = ["3", "8", "0"]
@@ -165,10 +164,9 @@ def test_names_of_classes_are_not_run_as_formulas(tmp_path):
 
 
 @pytest.mark.usefixtures("plain_log")
-def test_the_script_classifies_images_by_a_trained_run(quick, photographs, tmp_path, capsys, monkeypatch):
+def test_the_script_classifies_images_by_a_trained_run(trained, photographs, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = quick(classes=["3", "8"], num_epochs=1, loss_function="BinaryCrossEntropyLoss")
-    folder, _ = runner.train(config)
+    folder = trained(classes=["3", "8"], num_epochs=1, loss_function="BinaryCrossEntropyLoss")
     digits: Any = load_digits()
     shown = digits.images[digits.target == 3][0]
     Image.fromarray((shown * 255 / 16).astype(np.uint8)).save(photographs / "three.png")

@@ -12,27 +12,14 @@ from evaluation.evaluating import evaluate
 from evaluation.predicting import predict
 from evaluation.reading import reading
 from evaluation.subject import Subject, open_subject
-from training import runner
+from tests.evaluation.made_up_subject import TEXTS
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
 
 @pytest.fixture
-def subject(quick, monkeypatch) -> Subject:
-    """A run of a moment on made-up texts."""
-    monkeypatch.setattr("training.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("training.report.draw_augmentations", lambda *arguments: None)
-    config = quick(
-        dataset="made_up",
-        data_params="{like: plates}",
-        image_size="[24, 94]",
-        architecture="lprnet_small",
-        loss_function="ConnectionistTemporalLoss",
-        convert_to_grayscale="false",
-        batch_size="8",
-        num_epochs="1",
-    )
-    return open_subject(runner.train(config)[0].path)
+def subject(trained) -> Subject:
+    return open_subject(trained(**TEXTS).path)
 
 
 def test_numbers_are_those_of_the_texts(subject):

@@ -1,4 +1,4 @@
-"""Losses with an angular margin: the multiplied angle, and what their frame promises."""
+"""Losses with an angular margin: the multiplied angle, their equations, and what their frame promises."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import math
 
 import pytest
 import torch
+from by_loops import angular_margin
 from by_loops import psi as psi_by_acos
 from cases import D, K, feature_batch, make, terms_of
+from pytorch_metric_learning import losses as others
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -36,6 +38,66 @@ def step(loss: AngularMarginLoss, features: Tensor, target: Tensor) -> Tensor:
     assert loss.head is not None
     (value,) = terms_of(loss, loss.head(features), target, features=features).values()
     return value
+
+
+@pytest.mark.parametrize("margin", MARGINS)
+@pytest.mark.parametrize("beta", [0.0, 3.0])
+def test_equals_its_equation(name, margin, beta):
+    """Equation 7 of angular softmax, 4 to 6 of large-margin softmax."""
+    _, features, target = feature_batch()
+    constant = {"beta_decay": 0.0, "beta_min": 0.0} if name == ANGULAR[0] else {}
+    loss = angular(name, margin=margin, beta=beta, **constant)
+    assert loss.head is not None
+    expected = angular_margin(features, loss.head.weight, target, margin, beta, unit_weights=name == ANGULAR[0])
+    assert step(loss, features, target).item() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "least", "betas"),
+    [
+        (ANGULAR[0], 12.0, 4.5, (8, 6, 4.8, 4.5, 4.5)),  # t = 1 at the first step, as in the authors' code
+        (ANGULAR[1], 8.0, 1.5, (8.0, 4.0, 2.0, 1.5, 1.5)),
+    ],
+)
+def test_beta_falls_with_the_steps_to_its_minimum(name, start, least, betas):
+    _, features, target = feature_batch()
+    loss = angular(name, margin=3, beta=start, beta_decay=0.5, beta_min=least)
+    assert loss.head is not None
+    for beta in betas:
+        expected = angular_margin(features, loss.head.weight, target, 3, beta, unit_weights=name == ANGULAR[0])
+        assert step(loss, features, target).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_margin_1_is_cross_entropy_over_angles_or_of_a_linear_layer(name):
+    _, features, target = feature_batch()
+    loss = angular(name, margin=1)
+    assert loss.head is not None
+    scores = features @ loss.head.weight.T
+    if name == ANGULAR[0]:
+        scores = scores / loss.head.weight.norm(dim=1)
+    torch.testing.assert_close(step(loss, features, target), F.cross_entropy(scores, target))
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # the other's use of NumPy
+@pytest.mark.parametrize("margin", MARGINS)
+def test_equals_another_implementation_without_annealing(name, margin):
+    _, features, target = feature_batch()
+    loss = angular(name, margin=margin, beta=0.0, beta_min=0.0)
+    assert loss.head is not None
+    kind = others.SphereFaceLoss if name == ANGULAR[0] else others.LargeMarginSoftmaxLoss
+    other = kind(num_classes=K, embedding_size=D, margin=margin)
+    other.W.data = loss.head.weight.detach().T.clone()
+    torch.testing.assert_close(step(loss, features, target), other(features, target))
+
+
+def test_length_of_the_weights_does_not_matter_to_angular_softmax():
+    _, features, _ = feature_batch()
+    loss = angular(ANGULAR[0])
+    assert loss.head is not None
+    scores = loss.head(features)
+    with torch.no_grad():
+        loss.head.weight *= torch.linspace(0.1, 9, len(loss.head.weight))[:, None]
+    torch.testing.assert_close(loss.head(features), scores)
 
 
 @pytest.mark.parametrize("margin", MARGINS)
@@ -121,16 +183,6 @@ def test_annealing_advances_in_training_alone(name):
     assert int(loss.steps) == 5
     assert values == sorted(values)
     assert values[0] < values[-1]
-
-
-def test_annealing_goes_on_from_a_checkpoint(name):
-    _, features, target = feature_batch()
-    whole, resumed = angular(name), angular(name)
-    for _ in range(7):
-        step(whole, features, target)
-    resumed.load_state_dict(whole.state_dict())
-    assert int(resumed.steps) == 7
-    assert torch.equal(step(resumed, features, target), step(whole, features, target))
 
 
 def test_the_last_layer_has_no_bias_and_belongs_to_whoever_asks_for_it(name):

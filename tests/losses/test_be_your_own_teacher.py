@@ -145,20 +145,6 @@ def test_online_labels_with_alpha_1_are_cross_entropy_s():
         torch.testing.assert_close(step(online, scores, features, target)[name], value)
 
 
-def test_soft_labels_of_every_classifier_survive_resume():
-    scores, features, target = feature_batch(24)
-    whole, resumed = own_teacher(**ONLINE), own_teacher(**ONLINE)
-    step(whole, scores, features, target)
-    whole.on_epoch_end()
-    step(whole, scores.roll(1, dims=0), features, target)
-    resumed.load_state_dict(whole.state_dict())
-    for loss in (whole, resumed):
-        loss.on_epoch_end()
-    for one, other in zip(whole.label_losses, resumed.label_losses, strict=True):
-        assert torch.equal(one.soft, other.soft)
-        assert (one.soft != 1 / K).any()
-
-
 def test_state_of_the_default_has_the_names_of_before():
     assert {key.partition(".")[0] for key in own_teacher().state_dict()} == {"shallow"}
 

@@ -1,13 +1,17 @@
-"""Losses of one score for two classes: what their frame promises."""
+"""Losses of one score for two classes: what their frame promises, and binary cross entropy's equation."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 from cases import D, make
 from torch import nn
+from torch.nn import functional as F
 
 from losses import build_loss
+from losses.binary_cross_entropy import BinaryCrossEntropyLoss
 from utils.types import ConfigError, Task
 
 BINARY = ["BinaryCrossEntropyLoss", "BinaryOneSidedMarginLoss"]
@@ -59,3 +63,19 @@ def test_data_of_more_classes_are_refused_with_the_way_out(name, classes):
     assert str(error.value) == (
         f"loss_function: {name} tells two classes apart, the data has {classes}; choose two by `classes: [one, other]`"
     )
+
+
+def test_binary_cross_entropy_is_cross_entropy_of_0_and_the_score():
+    torch.manual_seed(0)
+    scores, target = 3 * torch.randn(9, 1, dtype=torch.float64), torch.randint(2, (9,))
+    loss, both = BinaryCrossEntropyLoss(), torch.cat([torch.zeros_like(scores), scores], dim=-1)
+    p = [1 / (1 + math.exp(-s)) for s in scores.flatten().tolist()]
+    equation_4 = [-math.log(each if y else 1 - each) for each, y in zip(p, target.tolist(), strict=True)]
+    value = loss(scores.requires_grad_(), target)
+    assert value.item() == pytest.approx(sum(equation_4) / 9, rel=1e-12)
+    torch.testing.assert_close(value, F.cross_entropy(both, target))
+    torch.testing.assert_close(loss.log_probabilities(scores), both.log_softmax(dim=-1))
+    value.backward()
+    torch.testing.assert_close(scores.grad, (scores.detach().sigmoid() - target[:, None]) / 9)
+    assert loss.calibrated
+    assert loss.predict(torch.tensor([[-1e-6], [0.0], [1e-6]])).tolist() == [0, 0, 1]

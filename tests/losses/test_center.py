@@ -97,37 +97,6 @@ def test_soft_labels_share_an_image_among_the_centres():
             assert loss.centers[k, d].item() == pytest.approx(before[k][d] - 0.3 * away, rel=1e-9)
 
 
-def test_weight_0_is_the_base():
-    scores, features, target = feature_batch()
-    terms = terms_of(center(weight=0.0), scores, target, features=features)
-    torch.testing.assert_close(torch.stack(list(terms.values())).sum(), F.cross_entropy(scores, target))
-
-
-def test_judging_moves_no_centre():
-    scores, _, target = feature_batch()
-    loss = center()
-    torch.testing.assert_close(loss(scores, target), F.cross_entropy(scores, target))
-    assert (loss.centers == 0).all()
-
-
-def test_a_base_of_costs_keeps_its_lowest_score():
-    scores, features, target = feature_batch()
-    loss, base = center(base="OneSidedMarginLoss"), build_loss("OneSidedMarginLoss")
-    assert torch.equal(loss.predict(scores), scores.argmin(dim=-1))
-    assert torch.equal(loss.log_probabilities(scores), base.log_probabilities(scores))
-    assert torch.equal(terms_of(loss, scores, target, features=features)["main"], base(scores, target))
-    assert not loss.calibrated
-
-
-def test_centres_survive_a_checkpoint():
-    scores, features, target = feature_batch()
-    loss, resumed = center(), center()
-    terms_of(loss, scores, target, features=features)
-    resumed.load_state_dict(loss.state_dict())
-    assert torch.equal(resumed.centers, loss.centers)
-    assert (resumed.centers != 0).any()
-
-
 def test_an_architecture_without_one_feature_vector_is_refused():
     with pytest.raises(ConfigError, match="architecture: CenterLoss needs a network whose last layer is linear"):
         build_loss("CenterLoss", Task(K, 10, nn.Conv2d(D, K, 1)))

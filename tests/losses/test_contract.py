@@ -50,6 +50,11 @@ STOPPED_GRADIENT = {  # a teacher or a mean that is held constant has no derivat
     "LossTransform": {"detach_mean": False},
 }
 NAMES = [*LOSSES, *TORCH_LOSSES]
+WITH_STATE: list[tuple[str, dict[str, Any]]] = [
+    ("BeYourOwnTeacherLoss", {"label_loss": "OnlineLabelSmoothingLoss"}),
+    ("OnlineLabelSmoothingLoss", {"update_every": 2}),
+    ("PairwiseConfusionLoss", {"start_epoch": 2}),
+]
 
 
 @pytest.fixture(params=NAMES)
@@ -215,16 +220,21 @@ def test_large_scores_stay_finite_in_training(name, soft):
     assert scores.grad.isfinite().all()
 
 
-def test_state_survives_a_round_trip(name, tmp_path):
-    loss, again, (scores, target) = make(name), make(name), samples(name)
+@pytest.mark.parametrize(("name", "params"), [*((name, {}) for name in NAMES), *WITH_STATE])
+def test_state_survives_a_checkpoint_in_the_midst_of_an_epoch(name, params, tmp_path):
+    loss, again, (scores, target) = make(name, **params), make(name, **params), samples(name)
     trained(loss, scores, target)
     loss.on_epoch_end()
+    trained(loss, scores.roll(1, dims=0), target)
     torch.save(loss.state_dict(), tmp_path / "state")
     again.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
-    torch.manual_seed(2)
-    expected = trained(loss, scores, target)
-    torch.manual_seed(2)
-    assert torch.equal(trained(again, scores, target), expected)
+    costs = []
+    for each in (loss, again):
+        torch.manual_seed(2)
+        costs.append([trained(each, scores, target), each.on_epoch_end(), trained(each, scores, target)])
+    assert torch.equal(costs[0][0], costs[1][0])
+    assert torch.equal(costs[0][2], costs[1][2])
+    assert all(torch.equal(value, again.state_dict()[key]) for key, value in loss.state_dict().items())
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -57,11 +57,3 @@ def test_order_of_the_views_does_not_matter():
     other = terms_of(make(NAME), scores[swapped], target[swapped], features=features[swapped])
     for term, value in found.items():
         torch.testing.assert_close(other[term], value)
-
-
-def test_without_weights_it_is_the_base_on_two_views():
-    scores, features, target = feature_batch(8)
-    loss = make(NAME, weight=0.0, mmd_weight=0.0)
-    terms = terms_of(loss, scores, target, features=features)
-    torch.testing.assert_close(torch.stack(list(terms.values())).sum(), F.cross_entropy(scores, target))
-    assert loss.views == 2

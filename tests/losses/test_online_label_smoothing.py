@@ -141,20 +141,6 @@ def test_judging_is_cross_entropy_and_gathers_nothing():
     assert (loss.counts == 0).all()
 
 
-def test_soft_labels_survive_resume_in_the_middle_of_an_epoch():
-    whole, resumed = online(), online()
-    first, second, third = epoch(0)
-    terms_of(whole, *first)
-    whole.on_epoch_end()
-    terms_of(whole, *second)
-    resumed.load_state_dict(whole.state_dict())
-    for loss in (whole, resumed):
-        terms_of(loss, *third)
-        loss.on_epoch_end()
-    assert torch.equal(resumed.soft, whole.soft)
-    torch.testing.assert_close(whole.soft, torch.tensor(soft_labels([second, third]), dtype=torch.float64))
-
-
 def test_saturated_scores_cost_what_they_should():
     loss = online(alpha=0.5)
     found = terms_of(loss, torch.tensor([[1e4, 0.0, 0.0, 0.0, 0.0]]).double(), torch.tensor([0]))["main"]

@@ -50,12 +50,6 @@ def test_a_batch_without_pairs_gives_0(size):
     assert found["confusion"].item() == 0
 
 
-def test_weight_0_is_the_base():
-    scores, _, target = feature_batch()
-    terms = terms_of(make("PairwiseConfusionLoss", weight=0.0), scores, target)
-    torch.testing.assert_close(torch.stack(list(terms.values())).sum(), F.cross_entropy(scores, target))
-
-
 def test_soft_labels_count_as_their_likeliest_class():
     scores, _, target = feature_batch()
     soft = 0.8 * F.one_hot(target, K).double() + 0.2 / K

@@ -59,12 +59,6 @@ def test_several_steps_and_epochs_equal_the_equation():
     assert UNIFORM not in soft[: K - 1]
 
 
-def test_alpha_1_is_cross_entropy_at_every_step():
-    loss = single(alpha=1.0)
-    for scores, target in batches():
-        torch.testing.assert_close(terms_of(loss, scores, target)["main"], F.cross_entropy(scores, target))
-
-
 def test_the_first_step_is_label_smoothing_by_one_minus_alpha():
     (scores, target), *_ = batches()
     found = terms_of(single(alpha=0.4), scores, target)["main"]
@@ -102,16 +96,6 @@ def test_judging_is_cross_entropy_and_remembers_nothing():
     for scores, target in batches():
         torch.testing.assert_close(loss(scores, target), F.cross_entropy(scores, target))
     torch.testing.assert_close(loss.soft, torch.tensor([UNIFORM] * K, dtype=torch.float64))
-
-
-def test_soft_labels_survive_resume_in_the_middle_of_an_epoch():
-    whole, resumed = single(), single()
-    first, second, third, _ = batches()
-    for step in (first, second):
-        terms_of(whole, *step)
-    resumed.load_state_dict(whole.state_dict())
-    assert torch.equal(terms_of(resumed, *third)["main"], terms_of(whole, *third)["main"])
-    assert torch.equal(resumed.soft, whole.soft)
 
 
 def test_large_scores_stay_finite_and_cost_what_they_should():

@@ -6,12 +6,11 @@ import math
 
 import pytest
 import torch
-from by_loops import batch, trained
+from by_loops import batch
+from cases import trained
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.soft_margin_softmax import SoftMarginSoftmaxLoss
-from utils.types import ConfigError
 
 
 @pytest.mark.parametrize("margin", [0.5, 3.0])
@@ -50,8 +49,3 @@ def test_scores_stay_as_they_were():
     before = scores.clone()
     trained(SoftMarginSoftmaxLoss(), scores, target)
     assert torch.equal(scores, before)
-
-
-def test_a_negative_margin_is_named():
-    with pytest.raises(ConfigError, match=r"margin must be finite and >= 0, got -0.5"):
-        build_loss("SoftMarginSoftmaxLoss", None, margin=-0.5)

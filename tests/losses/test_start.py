@@ -33,7 +33,7 @@ def make(name: str, architecture: str = "test_resnet", *, trained: Any = False, 
 
     task = Task(classes, 8, network.get_classifier(), stage_channels, trained_classifier=trained)
     loss = build_loss(name, task, **params)
-    return Classifier(network, loss, task, lambda parameters: torch.optim.SGD(parameters, lr=0.01))
+    return Classifier(network, loss, task, lambda weights: torch.optim.SGD(weights.values(), lr=0.01))
 
 
 def batch(classes: int = K, views: int = 1, size: int = 8) -> Batch:

@@ -46,3 +46,8 @@ def test_class_weights_are_taken_as_a_list(batch, weight):
     loss = build_loss("CrossEntropyLoss", weight=weight, label_smoothing=0.1)
     ours = nn.CrossEntropyLoss(weight=torch.tensor(weight, dtype=torch.float32), label_smoothing=0.1)
     assert torch.equal(loss(*batch), ours(*batch))
+
+
+def test_a_weight_that_is_null_is_the_default():
+    scores, target = torch.randn(4, 3), torch.tensor([0, 1, 2, 1])
+    assert torch.equal(build_loss("CrossEntropyLoss", weight=None)(scores, target), F.cross_entropy(scores, target))

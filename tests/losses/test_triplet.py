@@ -127,12 +127,6 @@ def test_adds_its_weight_to_the_base():
     torch.testing.assert_close(terms["triplet"], 2.5 * triplet_loss(features, target, 0.2, "all"))
 
 
-def test_weight_0_is_the_base():
-    scores, features, target = feature_batch()
-    terms = terms_of(make("TripletLoss", weight=0.0), scores, target, features=features)
-    torch.testing.assert_close(torch.stack(list(terms.values())).sum(), F.cross_entropy(scores, target))
-
-
 def test_asks_for_batches_of_whole_classes():
     loss = make("TripletLoss", samples_per_class=7)
     assert (loss.sampling, loss.samples_per_class, loss.soft_targets) == ("class_balanced", 7, False)

@@ -119,11 +119,3 @@ def test_every_metric_says_what_it_is_and_which_way_is_better(name):
     assert ("lower is better" in METRICS[name].summary) == (name in ("loss", "cross_entropy"))
     assert lower_is_better(f"valid/{name}") == (name in ("loss", "cross_entropy", "rejected"))
     assert f"valid/{name}" in MONITORS
-
-
-def test_sums_survive_a_module_that_is_turned_to_half_precision() -> None:
-    tally = Tally(3)
-    tally.count_samples(torch.tensor(1.2345678), torch.tensor([True, False, True]))
-    before = float(tally.loss)
-    assert float(tally.bfloat16().loss) == before
-    assert tally.loss.dtype == torch.float64

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from processes import in_two_processes
 from torch import nn
 from torch.nn import functional as F
 
@@ -38,7 +37,7 @@ def make(loss: ClassificationLoss | str, channels_last: bool = False, **params) 
     task = Task(only or K, 8, network.get_classifier(), stage_channels)
     built = build_loss(loss, task, **params) if isinstance(loss, str) else loss
     return Classifier(
-        network, built, task, lambda parameters: torch.optim.SGD(parameters, lr=0.1), channels_last=channels_last
+        network, built, task, lambda weights: torch.optim.SGD(weights.values(), lr=0.1), channels_last=channels_last
     )
 
 
@@ -55,15 +54,27 @@ def text_batch(size: int = 6) -> Batch:
     return Batch(image, Sequences(labels, torch.full((size,), 2)), torch.arange(size))
 
 
-@pytest.mark.parametrize("name", [*LOSSES, *TORCH_LOSSES])
-def test_every_loss_trains_every_parameter(name):
-    classifier = make(name)
+WRAPPED = [
+    ("CenterLoss", {"base": "AngularSoftmaxLoss"}),
+    ("LossTransform", {"base": "CenterLoss", "base_params": {"base": "LargeMarginSoftmaxLoss"}}),
+    ("TripletLoss", {"base": "BinaryCrossEntropyLoss"}),
+]
+
+
+@pytest.mark.parametrize(("name", "params"), [*((name, {}) for name in (*LOSSES, *TORCH_LOSSES)), *WRAPPED])
+def test_every_loss_trains_every_parameter_and_stores_it_once(name, params):
+    classifier = make(name, **params)
     views, classes = classifier.loss.views, classifier.train_tally.num_classes
     given = text_batch() if classifier.loss.kind == "sequence" else batch(views, classes=classes)
     classifier.training_step(given, 0).backward()
     for parameter, value in classifier.named_parameters():
         assert value.grad is not None, parameter
         assert value.grad.isfinite().all(), parameter
+    state = [tensor for tensor in classifier.state_dict(keep_vars=True).values() if tensor.numel()]
+    assert len({tensor.untyped_storage().data_ptr() for tensor in state}) == len(state)
+    names = [name for name, _ in classifier.named_parameters(remove_duplicate=False)]
+    assert len(names) == len([*classifier.parameters()])
+    assert any(parameter is next(classifier.head.parameters()) for parameter in classifier.parameters())
 
 
 def test_scores_are_the_network_s_own():
@@ -144,23 +155,6 @@ def test_the_last_layer_computes_in_float32_under_autocast(name):
     assert not torch.equal(outputs.scores, in_half)
 
 
-WRAPPED = [
-    ("CenterLoss", {"base": "AngularSoftmaxLoss"}),
-    ("LossTransform", {"base": "CenterLoss", "base_params": {"base": "LargeMarginSoftmaxLoss"}}),
-    ("TripletLoss", {"base": "BinaryCrossEntropyLoss"}),
-]
-
-
-@pytest.mark.parametrize(("name", "params"), [*((name, {}) for name in (*LOSSES, *TORCH_LOSSES)), *WRAPPED])
-def test_no_tensor_has_two_names(name, params):
-    classifier = make(name, **params)
-    state = [tensor for tensor in classifier.state_dict(keep_vars=True).values() if tensor.numel()]
-    assert len({tensor.untyped_storage().data_ptr() for tensor in state}) == len(state)
-    names = [name for name, _ in classifier.named_parameters(remove_duplicate=False)]
-    assert len(names) == len([*classifier.parameters()])
-    assert any(parameter is next(classifier.head.parameters()) for parameter in classifier.parameters())
-
-
 def test_a_loss_that_keeps_the_head_for_itself_is_refused():
     class Keeps(ClassificationLoss):
         def make_head(self, task):
@@ -169,12 +163,6 @@ def test_a_loss_that_keeps_the_head_for_itself_is_refused():
 
     with pytest.raises(ConfigError, match=r"^loss_function: Keeps registers its head: keep it in a tuple"):
         make(Keeps())
-
-
-def test_the_architecture_s_own_head_is_stored_once():
-    state = make("CrossEntropyLoss").state_dict()
-    shapes = [tuple(value.shape) for name, value in state.items() if value.shape[:1] == (K,) and value.ndim == 2]
-    assert len(shapes) == 1
 
 
 def test_a_loss_gets_the_feature_maps_that_it_asks_for():
@@ -223,26 +211,3 @@ def test_the_module_is_short_and_names_no_loss():
     assert not [name for name in LOSSES if name in text]
     body = inspect.getsource(Classifier).splitlines()
     assert len(body) <= 160
-
-
-def counts_after_a_step(rank: int) -> dict[str, torch.Tensor]:
-    """Give every rank its own counts and states, let DDP take a step forward; return all buffers."""
-    classifier = make("OnlineLabelSmoothingLoss")
-    with torch.no_grad():
-        for buffer in classifier.buffers():
-            buffer.fill_(rank + 1)
-    parallel = nn.parallel.DistributedDataParallel(classifier)
-    parallel(batch().image[:, 0])
-    return dict(classifier.named_buffers())
-
-
-def test_ddp_keeps_each_rank_s_counts_and_loss_state_and_shares_the_network_s():
-    first, second = in_two_processes(counts_after_a_step)
-    own = {name for name in first if name.startswith(("train_tally.", "judge_tally.", "loss."))}
-    assert {"train_tally.correct", "judge_tally.hits", "loss.sums", "loss.soft"} <= own
-    for name in own:
-        assert (first[name] == 1).all(), name
-        assert (second[name] == 2).all(), name
-    running = [name for name in first if name.endswith("num_batches_tracked")]
-    assert running
-    assert all(first[name] == second[name] == 2 for name in running)  # the first rank's 1, and a step

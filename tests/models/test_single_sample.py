@@ -48,7 +48,9 @@ def test_an_epoch_may_end_in_a_batch_of_one(name):
     torch.manual_seed(0)
     network = build_model(name, 4, 1)
     task = Task(4, 9, network.get_classifier())
-    classifier = Classifier(network, build_loss("CrossEntropyLoss", task), task, lambda p: torch.optim.SGD(p, lr=0.1))
+    classifier = Classifier(
+        network, build_loss("CrossEntropyLoss", task), task, lambda weights: torch.optim.SGD(weights.values(), lr=0.1)
+    )
     batch = Batch(torch.randn(1, 1, 1, 8, 8), torch.tensor([2]), torch.tensor([0]))
     classifier.train().training_step(batch, 0).backward()
     assert all(parameter.grad is not None for parameter in classifier.parameters())

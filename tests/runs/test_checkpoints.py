@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import math
+import multiprocessing
 import os
+import random
 import re
 import shutil
+import time
 import zipfile
 from pathlib import Path
 
@@ -37,6 +41,7 @@ from tests.training.resuming import train_until
 from training import finishing, runner
 from training.callbacks import RunRecord
 from utils import files
+from utils.files import remove_leftovers
 from utils.types import ConfigError, DataError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
@@ -229,24 +234,6 @@ def test_weights_of_another_epoch_than_the_selected_one_are_not_tested(interrupt
         finishing._load_best(record)
 
 
-class Hostile:
-    """Runs something when it is unpickled by a reader that lets it."""
-
-    def __reduce__(self):
-        return os.mkdir, ("never-made",)
-
-
-def test_a_hostile_checkpoint_with_a_sound_checksum_is_told_like_a_damaged_one(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    save_checkpoint({"position": Hostile()}, tmp_path / "last.ckpt")
-    found = choose_checkpoint(tmp_path / "last.ckpt", tmp_path / "previous.ckpt")
-    assert found.path is None
-    assert found.complaint is not None
-    assert "last.ckpt is not a checkpoint of ours (Weights only load failed)" in found.complaint
-    assert found.complaint.endswith(": no other checkpoint, starting at epoch 1")
-    assert not (tmp_path / "never-made").exists()
-
-
 def test_a_loader_of_other_batches_refuses_the_checkpoint():
     one, other = (
         ResumableLoader(range(10), EpochBatches(number, 4, seed=0), lambda: (0, 0))  # type: ignore[arg-type]
@@ -361,7 +348,12 @@ def with_another(state: dict[str, torch.Tensor]) -> None:
     state["network.other.weight"] = torch.ones(1)
 
 
+def with_another_shape(state: dict[str, torch.Tensor]) -> None:
+    state["network.fc.bias"] = torch.ones(4)
+
+
 OTHERS = {
+    with_another_shape: r"of another shape: 1 tensor \(network\.fc\.bias \[4\], here \[3\]\)",
     without_convolutions: r"missing: \d+ tensors \(network\.conv1\S*, \S+, \S+, \.\.\.\)",
     with_another: r"unknown: 1 tensor \(network\.other\.weight\)",
 }
@@ -415,3 +407,52 @@ def test_weights_that_are_not_finite_are_refused_by_name(interrupted):
 def test_only_tallies_are_left_out_of_the_saved_weights_whatever_modules_are_called():
     module = nn.ModuleDict({"my_tally": nn.ModuleDict({"layer": nn.Linear(1, 1)}), "judge_tally": Tally(2)})
     assert [*weights_of(module)] == ["my_tally.layer.weight", "my_tally.layer.bias"]
+
+
+KILLS, FLOATS = 20, 25_000_000
+"""100 MB, of which a kill at any time hits the writing more often than not."""
+
+
+def save_for_ever(folder: Path) -> None:
+    last, previous = folder / "last.ckpt", folder / "previous.ckpt"
+    for number in itertools.count():
+        keep_previous(last, previous)
+        save_checkpoint({"position": [number, 0], "weights": torch.full((FLOATS,), float(number))}, last)
+
+
+@pytest.mark.torture
+def test_a_kill_while_a_large_checkpoint_is_written_leaves_one_that_is_whole(tmp_path, monkeypatch):
+    elsewhere = Path("/dev/shm")
+    if not elsewhere.is_dir() or elsewhere.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("needs a second file system")
+    monkeypatch.setenv("TMPDIR", str(elsewhere))
+    draw, half_written = random.Random(0), 0
+    for _ in range(KILLS):
+        before = choose_checkpoint(tmp_path / "last.ckpt", tmp_path / "previous.ckpt").path
+        process = multiprocessing.get_context("forkserver").Process(target=save_for_ever, args=(tmp_path,))
+        process.start()
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob(".*.tmp")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0.0, 1.0))
+        process.kill()
+        process.join()
+        path, position, complaint = choose_checkpoint(tmp_path / "last.ckpt", tmp_path / "previous.ckpt")
+        assert complaint is None
+        assert (path is not None) or before is None
+        if path is not None and position is not None:
+            assert torch.equal(load_checkpoint(path)["weights"], torch.full((FLOATS,), float(position.epoch)))
+        half_written += len(list(tmp_path.glob(".*.tmp")))
+        remove_leftovers(tmp_path)
+    assert half_written >= KILLS // 4
+
+
+def test_a_checkpoint_is_written_beside_its_place_whatever_tmpdir_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
+    seen = []
+    original = os.replace
+    monkeypatch.setattr(
+        os, "replace", lambda *paths: (seen.append([Path(path).parent for path in paths]), original(*paths))
+    )
+    save_checkpoint({"position": [0, 0]}, tmp_path / "run" / "last.ckpt")
+    assert seen == [[tmp_path / "run"] * 2]

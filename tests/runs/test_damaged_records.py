@@ -11,7 +11,7 @@ import os
 import pytest
 
 from runs.folder import RunFolder
-from tests.training.resuming import after_each_save, hurry
+from tests.training.resuming import after_each_save
 from tracking.base import IDS_FILE
 from training import runner
 from utils.files import CannotWrite
@@ -29,11 +29,6 @@ DAMAGES = {
     "of something else": lambda path: path.write_text("{}"),
     "deleted": lambda path: path.unlink(),
 }
-
-
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch):
-    hurry(monkeypatch)
 
 
 @pytest.fixture

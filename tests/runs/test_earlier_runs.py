@@ -29,7 +29,8 @@ INTERRUPTED = "digits-densenet_bc_cifar-LabelSmoothingCrossEntropy-s1-cd7940c2aa
 def output(tmp_path, monkeypatch) -> Path:
     """A copy of the runs, in a folder in which a user stands."""
     shutil.copytree(RUNS, tmp_path / "output")
-    (tmp_path / "output" / "search.yml").rename(tmp_path / "search.yml")
+    search = (tmp_path / "output" / "search.yml").rename(tmp_path / "search.yml")
+    search.write_text(search.read_text() + "channels_last: false  # the default of then\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "output"
 

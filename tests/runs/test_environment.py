@@ -8,7 +8,6 @@ import logging
 import pytest
 
 from runs.environment import changed_facts, environment
-from tests.training.resuming import hurry
 from training import runner
 
 pytestmark = pytest.mark.usefixtures("plain_log")
@@ -17,7 +16,6 @@ pytestmark = pytest.mark.usefixtures("plain_log")
 def go_on(quick, trained, monkeypatch, caplog, **facts):
     """Resume a run that died after its first epoch with other facts; return its environment.json and the warnings."""
     folder = trained(died_at=1)
-    hurry(monkeypatch)
     original = runner.environment
     monkeypatch.setattr(runner, "environment", lambda *args: {**original(*args), **facts})
     runner.train(quick())

@@ -57,6 +57,8 @@ ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
     "num_epochs": ((), "3"),
     "optimizer": ((), "SGD"),
     "optimizer_params": ((), "{lr: 0.5}"),
+    "optimizer_groups": ((), "{biases: {params: '*.bias'}}"),
+    "lookahead": ((), "{}"),
     "lr_scheduler": ((), "StepLR"),
     "lr_scheduler_params": (("lr_scheduler=StepLR",), "{step_size: 3}"),
     "gradient_clip_norm": ((), "1"),
@@ -68,7 +70,7 @@ ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
     "num_nodes": ((), "2"),
     "precision": ((), "bf16-mixed"),
     "compile": ((), "true"),
-    "channels_last": ((), "true"),
+    "channels_last": ((), "false"),
     "smoke": ((), "true"),
 }
 """Each key that can change a result -> what it needs to have an effect, and another value than its default."""
@@ -135,6 +137,8 @@ SAME = {
         "loss_function=CenterLoss loss_params={base: FocalLoss,base_params: {gamma: 2}}",
     ),
     "a default of an optimizer": ("seed=0", "optimizer_params={lr: 1e-3,betas: [0.9,0.999],weight_decay: 1e-2}"),
+    "look-ahead by its defaults": ("lookahead={}", "lookahead={k: 6, alpha: 0.5}"),
+    "one pattern and a list of it": ("optimizer_groups={a: {params: x}}", "optimizer_groups={a: {params: [x]}}"),
     "a default of a schedule": (
         "lr_scheduler=StepLR lr_scheduler_params.step_size=3",
         "lr_scheduler=StepLR lr_scheduler_params={step_size: 3,gamma: 0.1}",
@@ -187,6 +191,14 @@ def test_what_computes_the_same_is_one_run(pair):
 
 
 DIFFERENT = {
+    "the order of groups": (
+        "optimizer_groups={a: {params: x}, b: {params: y}}",
+        "optimizer_groups={b: {params: y}, a: {params: x}}",
+    ),
+    "a parameter of a group": (
+        "optimizer_groups={a: {params: x, optimizer_params: {lr: 0.1}}}",
+        "optimizer_groups={a: {params: x, optimizer_params: {lr: 0.2}}}",
+    ),
     "the order of transforms": (
         "image_augmentations={RandomHorizontalFlip: {}, RandomVerticalFlip: {}}",
         "image_augmentations={RandomVerticalFlip: {}, RandomHorizontalFlip: {}}",
@@ -258,9 +270,18 @@ def test_a_key_that_is_added_with_its_default_leaves_every_run_as_it_is(monkeypa
 def test_a_changed_default_takes_a_new_version():
     """Settings with their default are left out: with another default, raise VERSION and write both down here."""
     defaults = {key: value for key, value in Configuration().values().items() if key in ENTERING}
+    defaults |= identity.FORMER_DEFAULTS
     known = json.loads((ROOT / "tests/runs/identity_defaults.json").read_text())
     assert known["version"] == identity.VERSION
     assert {key: defaults[key] for key in known["defaults"]} == known["defaults"]
+
+
+def test_a_run_with_a_former_default_keeps_its_name_and_one_with_today_s_has_another():
+    former = [f"{key}={json.dumps(value)}" for key, value in identity.FORMER_DEFAULTS.items()]
+    assert of(*former) == "290677f600"  # as it was when that was the default
+    assert of() == "ab4e891b0d"  # likewise, set by hand
+    values = read(*former).values(without=identity.FORMER_DEFAULTS)
+    assert identity.recorded_settings(values, {}) == settings_of(read(*former))
 
 
 def test_settings_are_read_without_torch():

@@ -108,16 +108,13 @@ def test_what_a_run_does_not_use_does_not_count():
     assert "metrics/classification.py" not in texts
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_every_loss_s_own_file_counts(name):
-    file = LOSSES[name].location.partition(":")[0].replace(".", "/") + ".py"
-    assert file in code_of(read(f"loss_function={name}"))
-
-
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_network_s_own_file_counts(name):
-    file = ARCHITECTURES[name].location.partition(":")[0].replace(".", "/") + ".py"
-    assert file in code_of(read(f"architecture={name}"))
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [*(("loss_function", each) for each in LOSSES), *(("architecture", each) for each in ARCHITECTURES)],
+)
+def test_every_loss_s_and_network_s_own_file_counts(key, name):
+    file = (LOSSES | ARCHITECTURES)[name].location.partition(":")[0].replace(".", "/") + ".py"
+    assert file in code_of(read(f"{key}={name}"))
 
 
 @pytest.mark.parametrize(

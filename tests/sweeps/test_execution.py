@@ -23,9 +23,8 @@ from runs.folder import RunFolder
 from sweeps import execution, ray_cluster, worker
 from sweeps.execution import run_side_by_side
 from sweeps.jobs import Job, Jobs, Outcome
-from sweeps.processes import IMPORTED
 from sweeps.resources import Machine, Share, environments, places, share_of_a_run
-from sweeps.worker import Crash, Progress, Setup, Stopped, work
+from sweeps.worker import Crash, Progress, Setup, work
 from tests.small_sweep import BASE, read_sweep
 from utils import signals
 from utils.signals import STATUS, Interrupted, raise_on_signals
@@ -191,14 +190,14 @@ def test_runs_share_a_gpu_of_a_cluster_as_gpus_per_run_says(tmp_path, undisturbe
 
 def test_what_processes_import_before_they_fork_touches_no_gpu():
     code = (
-        "import importlib, torch\n"
+        "import torch\n"
         "def touched(*args): raise AssertionError('a GPU was asked')\n"
         "torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = torch.cuda._lazy_init = touched\n"
-        f"for name in {IMPORTED}: importlib.import_module(name)\n"
-        "import threading; print(threading.active_count())"
+        "import sweeps.imports\n"
+        "import gc, threading; print(threading.active_count(), gc.isenabled(), gc.get_freeze_count() > 100_000)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == ("1\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("1 True True\n", 0), done.stderr
 
 
 def read(tmp_path: Path, *changes: str):
@@ -295,13 +294,14 @@ def test_a_run_is_done_where_the_sweep_says_and_reports_what_another_attempt_may
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.chdir(ROOT)
     setup = Setup(sweep, True, str(tmp_path), {"CUDA_VISIBLE_DEVICES": "3"})
-    errors = [Interrupted("SIGTERM"), worker.Busy("held"), OSError("no disk"), RuntimeError("CUDA\nmore")]
+    held = worker.Busy(RunFolder(tmp_path))
+    errors = [Interrupted("SIGTERM"), held, OSError("no disk"), RuntimeError("CUDA\nmore")]
     ends = [work(setup, Job((0,)), seen.append) for _ in range(5)]
     assert ends == [
         Crash("RuntimeError: CUDA"),
         Crash("OSError: no disk"),
-        Crash("held"),
-        Stopped(),
+        Crash(str(held)),
+        Crash("stopped"),
         Outcome("seed=0", "finished"),
     ]
     assert set(seen) == {(str(tmp_path), "3", True)}

@@ -184,10 +184,6 @@ def test_each_network_is_shown_each_size_once(file, monkeypatch):
     assert sorted(seen) == sorted([("test_resnet", (8, 8)), ("nllr_net", (8, 8))] * 2)  # as it is, and resized to it
 
 
-def test_a_sweep_of_smoke_needs_no_data(file):
-    assert checked(read_sweep(file, "smoke=true")).size(read_sweep(file).base) is None
-
-
 @pytest.fixture
 def loaded(monkeypatch) -> list[Configuration]:
     """The configurations whose data was read."""
@@ -198,15 +194,16 @@ def loaded(monkeypatch) -> list[Configuration]:
 
 @pytest.mark.parametrize(
     ("changes", "read"),
-    [  # once, not where nothing can be wrong, and not that of runs that are left out
-        (["sweep.grid={dataset: [digits, image_folder], dropout: [0, 0.1, 0.2]}"], ["image_folder"]),
+    [
+        (["smoke=true"], ["made_up"]),
+        (["sweep.grid={dataset: [digits, image_folder], dropout: [0, 0.1, 0.2]}"], ["digits", "image_folder"]),
         (
             ["sweep.grid={dataset: [image_folder, plates, made_up]}", "sweep.exclude=[{dataset: plates}]"],
             ["image_folder", "made_up"],
         ),
     ],
 )
-def test_data_is_read_once_and_only_where_a_run_needs_it(file, images, loaded, changes, read):
+def test_data_is_read_once_and_not_that_of_runs_that_are_left_out(file, images, loaded, changes, read):
     checked(read_sweep(file, *changes))
     assert [config.dataset for config in loaded] == read
 

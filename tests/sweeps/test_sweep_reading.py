@@ -144,6 +144,29 @@ def test_the_command_line_holds_for_every_run(tmp_path):
     assert read(tmp_path, TWO_LOSSES, "sweep=null").sweep is None
 
 
+GROUPED = """\
+optimizer_groups: {head: {params: classifier.*, optimizer: SGD, optimizer_params: {lr: 0.5}}}
+sweep:
+  grid:
+    optimizer_groups.head.optimizer_params.lr: [0.1, 0.2]
+    optimizer_groups.head.epochs: [null, 3]
+"""
+
+
+def test_groups_of_parameters_are_swept_by_their_names(tmp_path):
+    groups = [cell.config.optimizer_groups["head"] for cell in expand(sweep(tmp_path, GROUPED))]
+    assert [(each.optimizer_params["lr"], each.epochs) for each in groups] == [
+        (0.1, None),
+        (0.1, 3),
+        (0.2, None),
+        (0.2, 3),
+    ]
+    assert {each.params for each in groups} == {"classifier.*"}
+    assert mistakes(tmp_path, GROUPED.replace("[null, 3]", "[0]"))[0].startswith(
+        "config.yml:5: sweep.grid.optimizer_groups.head.epochs.0: must be"
+    )
+
+
 def test_a_rule_about_what_the_command_line_gives_holds_or_not(tmp_path):
     text = TWO_LOSSES + "  exclude: [{loss: CE, optimizer_params.lr: 0.2}]\n"
     assert len(names(tmp_path, text, "optimizer_params.lr=0.2")) == 2
@@ -242,14 +265,8 @@ def test_mistakes_of_a_search_are_told_at_once_whatever_their_kind(tmp_path):
         ("{grid: {seed: [1, 2]}, seeds: 3}", "config.yml:1: sweep.grid.seed: seed is varied by sweep.seeds already"),
         ("{grid: {batch_size: 3}}", "config.yml:1: sweep.grid.batch_size: must be a list of values, got 3"),
         ("{grid: {optimzer: [SGD]}}", "config.yml:1: sweep.grid.optimzer: unknown key; did you mean 'optimizer'?"),
-        (
-            "{grid: {zzz: [1]}}",
-            "sweep.grid.zzz: unknown key; a name of your own takes a list of mappings",
-        ),
-        (
-            "{seeds: 0}",
-            "sweep.seeds: must be a whole number >= 1, a list of whole numbers or null, got 0",
-        ),
+        ("{grid: {zzz: [1]}}", "sweep.grid.zzz: unknown key; a name of your own takes a list of mappings"),
+        ("{seeds: 0}", "sweep.seeds: must be a whole number >= 1, a list of whole numbers or null, got 0"),
         ("{seeds: [1, 1]}", "config.yml:1: sweep.seeds: must name each seed once, got [1, 1]"),
         ("{seeds: [-1]}", "config.yml:1: sweep.seeds: must hold whole numbers >= 0 and < 4294967296, got [-1]"),
         ("{seeds: []}", "config.yml:1: sweep.seeds: must name at least one seed, got []"),

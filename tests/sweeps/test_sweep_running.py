@@ -232,10 +232,7 @@ def test_smoke_keeps_all_but_size_length_data_and_weights(quick):
     assert [quick(smoke="true", gradient_clip_norm=norm).gradient_clip_norm for norm in (0.5, 5)] == [0.5, 1]
     assert (smoke.dataset, smoke.data_params) == ("made_up", {"like": "cifar100"})
     assert (smoke.image_size, smoke.batch_size, smoke.num_epochs) == ([32, 16], 16, 2)
-    assert smoke.image_augmentations == {
-        "RandomCrop": {"size": [28, 14], "padding": 1},
-        "RandomHorizontalFlip": {},
-    }
+    assert smoke.image_augmentations == {"RandomCrop": {"size": [28, 14], "padding": 1}, "RandomHorizontalFlip": {}}
     assert shrink(smoke) == smoke
 
 

@@ -154,7 +154,7 @@ def test_where_every_trial_failed_nothing_is_trained_on_the_other_seeds(read):
     assert jobs.findings() == ["best of all: no trial has a result"]
     assert SearchJobs(sweep).next() is None
     assert [jobs for _, jobs in best_jobs(sweep)] == [[]]
-    study = load_study(sweep, Path(sweep.base.output_path) / FILE, study_name(sweep, done[0].numbers))
+    study = load_study(sweep, study_name(sweep, done[0].numbers))
     assert study.direction == optuna.study.StudyDirection.MINIMIZE  # a loss
 
 
@@ -240,7 +240,7 @@ def test_a_trial_that_does_worse_than_the_threshold_is_given_up_and_says_so(read
     with pytest.raises(Pruned, match="after 3 of 3 epochs"):  # a run that is gone on with tells no epoch twice
         runner.train(job.cell(sweep).config, callbacks=[Pruning(sweep, job.trial)])
     jobs.end(job, Outcome("", "pruned"))
-    (trial,) = load_study(sweep, Path(job.trial.file), job.trial.study).trials
+    (trial,) = load_study(sweep, job.trial.study).trials
     assert trial.state == optuna.trial.TrialState.PRUNED
     assert sorted(trial.intermediate_values) == [0, 1, 2]
 

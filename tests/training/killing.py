@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from runs.folder import RunFolder
+from tests.conftest import QUICK, hasten
 from tests.training.faults import Operations
-from tests.training.resuming import hurry
 
 Changes = dict[str, str]
 
@@ -100,7 +100,6 @@ def _work(changes: Changes, folder: Path, kill: Kill | None) -> None:
 
     from configuration.reading import read_configuration
     from evaluation.catalogue import NAME_CHECKS
-    from tests.conftest import QUICK
     from training import runner
 
     torch.set_num_threads(1)
@@ -110,7 +109,7 @@ def _work(changes: Changes, folder: Path, kill: Kill | None) -> None:
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     values = QUICK | {"output_path": str(folder / "output"), "logging_dir": str(folder / "logs")} | changes
     with pytest.MonkeyPatch.context() as patch:
-        hurry(patch)
+        hasten(patch)
         if kill is not None:
             _arm(patch, kill)
         runner.train(read_configuration(None, [f"{key}={value}" for key, value in values.items()], NAME_CHECKS))

@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from configuration.schema import Configuration
-from models import timm_models
 from runs.checkpoints import load_checkpoint
 from runs.folder import RunFolder
-from training import building, report, runner
+from training import runner
 from training.save_points import SavePoints
 
 Read = Callable[..., Configuration]
@@ -55,6 +54,13 @@ SETUPS: dict[str, dict[str, str]] = {
     "bfloat16": {"precision": "bf16-mixed", "image_size": "32"},  # torch: NaN from convolutions of maps of one pixel
     "early stopping": {"early_stopping_patience": "1", "num_epochs": "4", "optimizer_params.lr": "0.1"},
     "average of weights": {"ema_decay": "0.9"},
+    "groups of parameters": {
+        "optimizer": "Muon",
+        "optimizer_groups": "{biases: {params: '*.bias', optimizer: SGD, optimizer_params: {lr: 0.1, momentum: 0.9}}, "
+        "early: {params: ['conv1.*', 'stages.0.*'], epochs: 1}, head: {params: classifier.*, optimizer: AdamW}}",
+        "lookahead": "{k: 3}",
+    },
+    "from images": {"architecture": "airbench", "architecture_params": "{widths: [8, 8]}"},
     "online label smoothing": {"loss_function": "OnlineLabelSmoothingLoss", "loss_params": "{update_every: 3}"},
     "centres": {"loss_function": "CenterLoss"},
     "annealed margin": {"loss_function": "AngularSoftmaxLoss"},
@@ -74,6 +80,7 @@ SETUPS["together"] = (
     | SETUPS["clipping"]
     | SETUPS["bfloat16"]
     | SETUPS["average of weights"]
+    | SETUPS["groups of parameters"]
     | SETUPS["online label smoothing"]
     | SETUPS["mixing"]
 )
@@ -84,25 +91,6 @@ TIMES = ("seconds", "started", "images_per_second", "waiting_share")
 
 class Died(Exception):
     """Stands for a run's death where nothing can be cleaned up in time."""
-
-
-def hurry(patch: pytest.MonkeyPatch) -> None:
-    """Save the time of drawing and of looking at the one network again, which no result depends on."""
-    for name in ("draw_augmentations", "draw_results"):
-        patch.setattr(report, name, lambda *args, **kwargs: None)
-    for module, name in ((timm_models, "_drops"), (timm_models, "contract_problem"), (building, "count_of_an_image")):
-        patch.setattr(module, name, _once(getattr(module, name)))
-
-
-def _once(function: Callable[..., Any]) -> Callable[..., Any]:
-    known: list[Any] = []
-
-    def call(*args: Any) -> Any:
-        if not known:
-            known.append(function(*args))
-        return known[0]
-
-    return call
 
 
 def after_each_save(patch: pytest.MonkeyPatch, then: Callable[[SavePoints], None]) -> None:

@@ -12,9 +12,11 @@ from pytorch_lightning.callbacks import Callback
 from runs.checkpoints import load_checkpoint
 from training import runner
 from training.averaging import WeightAverage
+from training.building import prepare
 from training.callbacks import RunRecord
 
 pytestmark = pytest.mark.usefixtures("plain_log")
+FEW = {"classes": "[0,1,2,3]", "num_epochs": 1}
 
 
 def weights_after_each_step(monkeypatch) -> list[dict[str, torch.Tensor]]:
@@ -34,12 +36,13 @@ def weights_after_each_step(monkeypatch) -> list[dict[str, torch.Tensor]]:
 @pytest.mark.parametrize("accumulate", [1, 4])
 def test_the_average_is_the_one_of_its_formula(quick, monkeypatch, accumulate):
     steps = weights_after_each_step(monkeypatch)
-    folder, _ = runner.train(quick(num_epochs=1, ema_decay=0.5, accumulate_batches=accumulate))
+    folder, _ = runner.train(quick(**FEW, ema_decay=0.5, accumulate_batches=accumulate))
     stepped = steps[accumulate - 1 :: accumulate] + (steps[-1:] if len(steps) % accumulate else [])
     known = load_checkpoint(folder.best)["state_dict"]
     for name in stepped[0]:
         assert known[name].shape == stepped[0][name].shape
-    average = initial_weights(quick, accumulate)
+    network = prepare(quick(**FEW, ema_decay=0.5, accumulate_batches=accumulate)).classifier.network.state_dict()
+    average = {f"network.{name}": tensor for name, tensor in network.items() if tensor.is_floating_point()}
     for number, weights in enumerate(stepped, start=1):
         decay = min(0.5, (1 + number) / (10 + number))
         average = {name: decay * average[name] + (1 - decay) * weights[name] for name in weights}
@@ -47,16 +50,11 @@ def test_the_average_is_the_one_of_its_formula(quick, monkeypatch, accumulate):
         torch.testing.assert_close(known[name], tensor, rtol=1e-5, atol=1e-6)
 
 
-def initial_weights(quick, accumulate) -> dict[str, torch.Tensor]:
-    from training.building import prepare
-
-    network = prepare(quick(num_epochs=1, ema_decay=0.5, accumulate_batches=accumulate)).classifier.network
-    return {f"network.{name}": tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
-
-
 def test_averaging_does_not_change_the_training(quick, tmp_path):
     plain, averaged = (
-        load_checkpoint(runner.train(quick(output_path=tmp_path / str(decay), ema_decay=decay))[0].last)["state_dict"]
+        load_checkpoint(runner.train(quick(output_path=tmp_path / str(decay), **FEW, ema_decay=decay))[0].last)[
+            "state_dict"
+        ]
         for decay in ("null", 0.9)
     )
     names = [name for name in plain if "judge_tally" not in name]  # which counts what is judged
@@ -73,7 +71,7 @@ def test_validation_judges_the_average(quick, monkeypatch):
         seen.append((self.average["network.fc.weight"].clone(), pl_module.network.fc.weight.detach().clone()))
 
     monkeypatch.setattr(WeightAverage, "on_validation_end", note)
-    folder, _ = runner.train(quick(num_epochs=1, ema_decay=0.9))
+    folder, _ = runner.train(quick(**FEW, ema_decay=0.9))
     (before, judged), (average, trained) = seen
     assert torch.equal(judged, average)
     assert torch.equal(before, average)
@@ -105,12 +103,12 @@ def test_the_average_of_a_bf16_run_moves_by_less_than_bf16_can_tell():
 
 
 def test_a_resumed_average_of_a_bf16_run_is_exact(quick, tmp_path):
-    changes = {"ema_decay": 0.9, "precision": "bf16-true", "image_size": 32, "classes": "[0,1]", "num_epochs": 3}
+    changes = FEW | {"ema_decay": 0.9, "precision": "bf16-true", "image_size": 32, "num_epochs": 2}
     whole, _ = runner.train(quick(output_path=tmp_path / "whole", **changes))
 
     class Stop(Callback):
         def on_train_epoch_start(self, trainer, pl_module):
-            if trainer.current_epoch == 2:
+            if trainer.current_epoch == 1:
                 raise runner.GivenUp
 
     with pytest.raises(runner.GivenUp):

@@ -26,14 +26,7 @@ PARAMS = {  # margins of a size that a few steps reach
 
 
 @pytest.fixture
-def no_pictures(monkeypatch):
-    """Pictures take longer than training here and have tests of their own."""
-    monkeypatch.setattr("training.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("training.report.draw_augmentations", lambda *arguments: None)
-
-
-@pytest.fixture
-def small(quick, no_pictures) -> Callable[..., Configuration]:
+def small(quick) -> Callable[..., Configuration]:
     """Return a function that reads a configuration of one epoch on a few classes."""
 
     def read(num_classes: int = 4, **changes) -> Configuration:
@@ -56,7 +49,7 @@ def test_every_loss_of_images_trains_on_digits(small, name):
 
 
 @pytest.mark.parametrize("name", OF_TEXTS)
-def test_every_loss_of_texts_trains_on_stripes(quick, no_pictures, name):
+def test_every_loss_of_texts_trains_on_stripes(quick, name):
     texts = {"dataset": "made_up", "data_params": "{like: plates, num_classes: 3}", "architecture": "lprnet_small"}
     sizes = {"convert_to_grayscale": "false", "num_epochs": 12, "batch_size": 8, "optimizer_params__lr": 0.02}
     folder, summary = runner.train(quick(loss_function=name, select_on="test", dropout=0, **texts, **sizes))
@@ -93,17 +86,18 @@ def test_a_trained_network_teaches_its_like(small):
     assert second["num_parameters"] == first["num_parameters"]
 
 
-def test_a_teacher_that_is_not_there_is_told_with_its_place(small):
-    params = "{mode: self, teacher_path: gone.ckpt}"
-    with pytest.raises(ConfigError, match=r"command line: loss_params\.teacher_path: .*gone\.ckpt"):
-        runner.train(small(loss_function="TeacherFreeDistillationLoss", loss_params=params))
+OTHER_TEACHERS: list[tuple[dict[str, Any], str]] = [
+    ({"num_classes": 3}, ".* last layer.* the same"),
+    ({"loss_function": "LargeMarginSoftmaxLoss"}, ".* last layer.* the same"),
+    ({"loss_function": "OneSidedMarginLoss"}, "was trained by OneSidedMarginLoss"),  # whose lowest score wins
+]
 
 
-def test_a_teacher_of_other_classes_or_without_a_last_layer_is_refused(small):
-    for change in ({"num_classes": 3}, {"loss_function": "LargeMarginSoftmaxLoss"}):
+def test_a_teacher_of_other_classes_a_last_layer_of_its_own_or_another_reading_is_refused(small):
+    for change, message in OTHER_TEACHERS:
         other, _ = runner.train(small(**change))
         params = f"{{mode: self, teacher_path: {other.best}}}"
-        with pytest.raises(ConfigError, match=r"command line: loss_params\.teacher_path: .* last layer.* the same"):
+        with pytest.raises(ConfigError, match=rf"command line: loss_params\.teacher_path: {message}"):
             runner.train(small(loss_function="TeacherFreeDistillationLoss", loss_params=params))
 
 
@@ -118,16 +112,10 @@ def test_a_teacher_of_other_classes_or_without_a_last_layer_is_refused(small):
             "{base: BinaryCrossEntropyLoss}",
             r"command line: loss_params\.base: .* two classes apart",
         ),
+        ("TeacherFreeDistillationLoss", "{mode: self, teacher_path: gone.ckpt}", r"params\.teacher_path: .*gone\.ckpt"),
         ("BeYourOwnTeacherLoss", "{stages: [-9]}", r"command line: loss_params\.stages: the architecture has no"),
     ],
 )
 def test_what_does_not_fit_the_run_is_told_with_its_place(small, name, params, message):
     with pytest.raises(ConfigError, match=message):
         runner.train(small(loss_function=name, loss_params=params))
-
-
-def test_a_teacher_whose_lowest_score_wins_is_refused(small):
-    folder, _ = runner.train(small(loss_function="OneSidedMarginLoss"))
-    params = {"mode": "self", "teacher_path": str(folder.best)}
-    with pytest.raises(ConfigError, match=r"loss_params\.teacher_path: was trained by OneSidedMarginLoss"):
-        runner.train(small(loss_function="TeacherFreeDistillationLoss", loss_params=params))

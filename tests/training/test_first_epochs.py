@@ -37,12 +37,6 @@ NETWORKS = {(config.architecture, config.loss_function): name for name, config i
 """Network and loss -> the first run of Table 5 with them."""
 
 
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch):
-    monkeypatch.setattr("training.report.draw_results", lambda *arguments, **options: None)
-    monkeypatch.setattr("training.report.draw_augmentations", lambda *arguments: None)
-
-
 @pytest.fixture(scope="session")
 def real(tmp_path_factory) -> Callable[[str], Path]:
     """Lay out a real sample by its name; gives the folder around it."""

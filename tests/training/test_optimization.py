@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from training import runner
+from evaluation.subject import open_subject
+from runs.checkpoints import load_checkpoint
+from training import building, runner
 from training.names import optimizers, schedulers
-from training.optimization import STEPS_TRIED, build_optimizer, build_scheduler, try_out
+from training.optimization import STEPS_TRIED, assign, build_optimizer, build_optimizers, build_scheduler, try_out
 from training.schedules import CosineWarmupRestarts, factor_schedule
 from utils.types import ConfigError
 
@@ -170,7 +173,7 @@ def test_the_first_of_several_schedules_keeps_the_momentum_of_the_optimizer():
     assert momenta == [0.5] * 15 + [0.95]
 
 
-def test_a_run_with_accumulated_batches_counts_the_steps_of_the_optimizer(quick, quiet_runs):
+def test_a_run_with_accumulated_batches_counts_the_steps_of_the_optimizer(quick):
     parts = "[{CosineWarmupRestarts: {period: 2, warmup_epochs: 0}}, {OneCycleLR: {max_lr: 0.3}}]"
     changes = {"optimizer_params.lr": "0.1", "batch_size": "300", "accumulate_batches": "2", "num_epochs": "5"}
     schedule = {"lr_scheduler": "SequentialLR", "lr_scheduler_params": f"{{schedulers: {parts}, milestones: [2]}}"}
@@ -368,3 +371,149 @@ def test_a_schedule_is_tried_on_no_fewer_steps_than_a_run_of_one_epoch_has():
         warnings.simplefilter("ignore")  # torch warns of a schedule that steps before its optimizer
         try_out(schedule, optimizer)
     assert schedule["scheduler"].last_epoch == STEPS_TRIED
+
+
+# ------------------------------------------------------------------------------------------------ groups of parameters
+
+
+def weights() -> dict[str, nn.Parameter]:
+    torch.manual_seed(0)
+    shapes = {"stages.0.weight": (4, 2, 3, 3), "stages.0.bias": (4,), "classifier.weight": (3, 4)}
+    return {name: nn.Parameter(torch.randn(shape)) for name, shape in shapes.items()}
+
+
+def grouped(quick: Any, trained: dict[str, nn.Parameter], groups: str, **changes: str) -> torch.optim.Optimizer:
+    plain = {"optimizer": "AdamW", "optimizer_params": "{lr: 0.1, weight_decay: 0}", "optimizer_groups": groups}
+    config = quick(**plain | changes)
+    return build_optimizers(config, assign(trained, config.optimizer_groups))
+
+
+def take_steps(trained: dict[str, nn.Parameter], *optimizers: torch.optim.Optimizer, numbers: Any = (1, 2)) -> None:
+    """Take a step by gradients that the number of the step decides, for each number."""
+    for number in numbers:
+        generator = torch.Generator().manual_seed(number)
+        for weight in trained.values():
+            weight.grad = torch.randn(weight.shape, generator=generator)
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+GROUPS = "{head: {params: classifier.*, optimizer: SGD, optimizer_params: {lr: 2, momentum: 0.5}}, \
+biases: {params: ['*.bias', classifier.*], optimizer_params: {lr: 0.3}}}"
+
+
+def test_each_parameter_trains_as_the_first_group_that_names_it(quick):
+    ours, theirs = weights(), weights()
+    optimizer = grouped(quick, ours, GROUPS)
+    alone = [
+        torch.optim.AdamW([theirs["stages.0.weight"]], lr=0.1, weight_decay=0),
+        torch.optim.SGD([theirs["classifier.weight"]], lr=2, momentum=0.5),
+        torch.optim.AdamW([theirs["stages.0.bias"]], lr=0.3, weight_decay=0),
+    ]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.1, 2, 0.3]
+    take_steps(ours, optimizer)
+    take_steps(theirs, *alone)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_groups_resume_and_follow_a_schedule_each_from_its_own_learning_rate(quick):
+    whole, resumed = weights(), weights()
+    cycle = {"pct_start": 0.0, "anneal_strategy": "linear", "cycle_momentum": False, "final_div_factor": math.inf}
+    optimizer = grouped(quick, whole, GROUPS, lookahead="{k: 2}")
+    schedule = build_scheduler("OneCycleLR", optimizer, 5, 1, **cycle)
+    assert schedule is not None
+    found = []
+    for number in range(3):
+        take_steps(whole, optimizer, numbers=[number])
+        schedule["scheduler"].step()
+        found.append([group["lr"] for group in optimizer.param_groups])
+    assert found[2] == pytest.approx([lr * found[2][0] / 0.1 for lr in (0.1, 2, 0.3)])
+    assert found[0][0] > found[1][0] > found[2][0] > 0
+    saved = copy.deepcopy(optimizer.state_dict())
+    for name, weight in resumed.items():
+        weight.data.copy_(whole[name])
+    again = grouped(quick, resumed, GROUPS, lookahead="{k: 2}")
+    again.load_state_dict(saved)
+    assert [group["lr"] for group in again.param_groups] == found[2]
+    take_steps(whole, optimizer, numbers=[3, 4])
+    take_steps(resumed, again, numbers=[3, 4])
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_look_ahead_returns_to_half_way_every_k_steps(quick):
+    ours, theirs = weights(), weights()
+    optimizer = grouped(quick, ours, "{}", optimizer="SGD", lookahead="{k: 2, alpha: 0.25}")
+    plain = build_optimizer("SGD", theirs.values(), lr=0.1)
+    take_steps(ours, optimizer)  # the first return is where the slow weights begin
+    take_steps(theirs, plain)
+    slow = {name: weight.detach().clone() for name, weight in theirs.items()}
+    take_steps(ours, optimizer, numbers=[3, 4])
+    take_steps(theirs, plain, numbers=[3, 4])
+    for name, weight in ours.items():
+        torch.testing.assert_close(weight.data, slow[name] + 0.25 * (theirs[name].data - slow[name]))
+
+
+@pytest.mark.parametrize(
+    ("groups", "text"),
+    [
+        (
+            "{a: {params: x.*}}",
+            r"optimizer_groups\.a\.params: match no parameter that is not in a group above; there are",
+        ),
+        ("{a: {params: '*'}, b: {params: '*.bias'}}", r"optimizer_groups\.b\.params: match no parameter"),
+        (
+            "{a: {params: '*', optimizer: SGDW, optimizer_params: {lrr: 1}}}",
+            r"optimizer_groups\.a\.optimizer_params\.lrr: unknown parameter; did you mean 'lr'\?",
+        ),
+        (
+            "{a: {params: '*', optimizer: SDG}}",
+            r"optimizer_groups\.a\.optimizer: unknown optimizer 'SDG'; did you mean",
+        ),
+        ("{a: {params: '*', epochs: 1}}", r"optimizer_groups: no parameter trains after epoch 1 of 2"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(quick, groups, text):
+    with pytest.raises(ConfigError, match=text):
+        grouped(quick, weights(), groups)
+
+
+def test_an_optimizer_that_needs_a_closure_is_refused_in_a_group(quick):
+    groups = "{head: {params: classifier.*, optimizer: LBFGS}}"
+    with pytest.raises(ConfigError, match=r"optimizer_params: AdamW, LBFGS rejects .* missing .* 'closure'"):
+        building.prepare(quick(optimizer_groups=groups))
+
+
+def test_mistakes_in_groups_have_their_places(quick):
+    with pytest.raises(
+        ConfigError, match=r"command line: optimizer_groups\.a\.parms: unknown key; did you mean 'params'"
+    ):
+        quick(optimizer_groups="{a: {parms: '*'}}")
+    with pytest.raises(
+        ConfigError, match=r"command line: optimizer_groups\.a\.params: match no parameter .*conv1\.0\.weight"
+    ):
+        building.prepare(quick(optimizer_groups="{a: {params: nothing.*}}"))
+    with pytest.raises(ConfigError, match=r"command line: lookahead\.alpha_: unknown"):
+        building.prepare(quick(lookahead="{alpha_: 1}"))
+
+
+def test_muon_takes_convolutions(quick):
+    trained = weights()
+    before = {name: weight.detach().clone() for name, weight in trained.items()}
+    optimizer = build_optimizer("Muon", trained.values(), lr=0.1, adjust_lr_fn="original")
+    take_steps(trained, optimizer, numbers=[1])
+    change = (trained["stages.0.weight"] - before["stages.0.weight"]).detach().flatten(1) / 0.1
+    values = torch.linalg.svdvals(change)  # all near 1: the step is orthogonal
+    assert 0.5 < values.min() <= values.max() < 1.4
+
+
+@pytest.mark.usefixtures("plain_log", "quiet_runs")
+def test_a_group_is_frozen_after_its_epochs_and_the_rest_is_not(quick):
+    groups = "{early: {params: [conv1.*, bn1.*], epochs: 1}, head: {params: classifier.*, optimizer: SGD}}"
+    folder, _ = runner.train(quick(optimizer_groups=groups, keep_epochs="all", classes="[0,1,2]"))
+    first, second = (load_checkpoint(folder.kept(epoch))["state_dict"] for epoch in (0, 1))
+    changed = {name for name in first if not torch.equal(first[name], second[name])}
+    trained = dict(open_subject(folder.path).classifier.named_parameters())
+    frozen = {name for name in trained if name.startswith(("network.conv1.", "network.bn1."))}
+    assert len(frozen) > 2
+    assert trained.keys() & changed == trained.keys() - frozen
+    assert "network.bn1.running_mean" in changed

@@ -60,6 +60,22 @@ class Unreduced(ClassificationLoss):
         return nn.functional.cross_entropy(scores, target, reduction="none")
 
 
+class Float(ClassificationLoss):
+    def forward(self, scores: Tensor, target: Any) -> Any:
+        return nn.functional.cross_entropy(scores.detach(), target).item()
+
+
+class Detached(ClassificationLoss):
+    def forward(self, scores: Tensor, target: Any) -> Tensor:
+        return nn.functional.cross_entropy(scores.detach(), target)
+
+
+class Unreadable(ClassificationLoss):
+    def __init__(self, task: Task | None = None, *, scale: float = 1.0) -> None:
+        super().__init__(task)
+        self.scale = int("one") * scale
+
+
 class Misspelt(ClassificationLoss):
     def forward(self, scores: Tensor, target: Any) -> Any:
         return self.gama + nn.functional.cross_entropy(scores, target)  # type: ignore
@@ -67,7 +83,19 @@ class Misspelt(ClassificationLoss):
 
 @pytest.fixture(autouse=True)
 def of_the_table(monkeypatch):
-    for loss in (Plain, function, OwnNames, NeedsTask, Unannotated, Refusing, Unreduced, Misspelt):
+    for loss in (
+        Plain,
+        function,
+        OwnNames,
+        NeedsTask,
+        Unannotated,
+        Refusing,
+        Unreduced,
+        Float,
+        Detached,
+        Unreadable,
+        Misspelt,
+    ):
         monkeypatch.setitem(losses.LOSSES, loss.__name__, Entry(f"{__name__}:{loss.__name__}", "of a test"))
 
 
@@ -134,6 +162,8 @@ def test_what_a_constructor_refuses_is_a_mistake_and_all_else_a_bug():
         build_loss("Refusing", None, scale=-1.0)
     with pytest.raises(AttributeError, match="'Refusing' object has no attribute 'gama'"):
         build_loss("Refusing", None, scale=1.0)
+    with pytest.raises(ValueError, match=r"^invalid literal for int\(\)"):  # of no parameter
+        build_loss("Unreadable")
 
 
 @pytest.mark.usefixtures("plain_log")
@@ -143,10 +173,17 @@ def test_a_bug_in_a_loss_is_no_mistake_of_the_users(quick):
 
 
 @pytest.mark.usefixtures("plain_log")
-def test_a_loss_of_each_sample_is_told_that_it_must_be_their_mean(quick):
-    message = r"Unreduced: forward must return one number, the mean over the batch, got the shape \[2\]"
-    with pytest.raises(ConfigError, match=f"^command line: {HERE}{message}"):
-        building.prepare(quick(loss_function="Unreduced"))
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Unreduced", r"must return one number, the mean over the batch, got the shape \[2\]"),
+        ("Float", "must return a tensor of one number, got a float"),
+        ("Detached", "must return a number with a gradient: none leads from it to the scores"),
+    ],
+)
+def test_a_loss_that_cannot_be_minimised_is_named_with_its_line(quick, name, message):
+    with pytest.raises(ConfigError, match=f"^command line: {HERE}{name}: forward {message}"):
+        building.prepare(quick(loss_function=name))
 
 
 def test_a_loss_whose_line_is_missing_is_found_by_its_file(monkeypatch, tmp_path):

@@ -13,18 +13,12 @@ from torch import Tensor, nn
 import losses
 from losses import LOSSES, TORCH_LOSSES
 from losses.base import ClassificationLoss
-from tests.training.resuming import hurry
 from training import building
 from training.rehearsal import rehearse
 from utils.lookup import Entry, load_entry
 from utils.types import Batch, ConfigError, Outputs, Task
 
 pytestmark = pytest.mark.usefixtures("plain_log")
-
-
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch):
-    hurry(monkeypatch)
 
 
 @pytest.fixture

@@ -37,6 +37,19 @@ def test_few_validation_images_are_counted(quick, caplog):
     assert "valid_fraction: 28 validation images select the checkpoint, each 3.6 points of accuracy" in said
 
 
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({"architecture": "ghostnet", "precision": "bf16-mixed"}, True),
+        ({"architecture": "ghostnet", "precision": "32-true"}, False),
+        ({"architecture": "resnet20_basic", "precision": "bf16-mixed"}, False),
+    ],
+)
+def test_depthwise_convolutions_in_bfloat16_on_a_cpu_are_warned_of(quick, caplog, changes, warned):
+    said = warnings_of(caplog, quick(image_size=32, **changes))
+    assert ("precision: ghostnet has depthwise convolutions, which a CPU may train 25 times slower" in said) == warned
+
+
 def test_enough_of_them_and_the_test_part_earn_no_warning(quick, caplog):
     assert "select the checkpoint" not in warnings_of(caplog, quick(valid_fraction=0.2))
     assert "select the checkpoint" not in warnings_of(caplog, quick(classes=["3", "8"], select_on="test"))
@@ -54,6 +67,11 @@ def test_a_learning_rate_of_a_thousand_is_named(quick, caplog):
     )
 
 
+def test_a_mean_of_pixels_up_to_255_is_named(quick, caplog):
+    said = warnings_of(caplog, quick(normalize="true", normalization_params_grayscale="{mean: [127.0], std: [60.0]}"))
+    assert "normalization_params_grayscale: mean is [127.0], pixels go from 0 to 1; divide mean and std by 255" in said
+
+
 def test_a_result_at_chance_is_remarked_and_one_above_is_not(caplog):
     target = torch.tensor([0, 0, 0, 1]).numpy()
     with caplog.at_level(logging.WARNING, "lossbench"):
@@ -63,7 +81,7 @@ def test_a_result_at_chance_is_remarked_and_one_above_is_not(caplog):
     assert "no better than always answering the most frequent class (75.00 %)" in caplog.text
 
 
-def test_a_run_hands_on_the_accuracy_of_its_test(quick, monkeypatch, quiet_runs):
+def test_a_run_hands_on_the_accuracy_of_its_test(quick, monkeypatch):
     seen = []
     monkeypatch.setattr("training.finishing.warn_after_test", lambda *each: seen.append(each))
     _, summary = runner.train(quick(num_epochs=1))
@@ -98,10 +116,11 @@ def test_gray_images_for_a_network_of_colour_are_named_and_the_tensors_counted(q
     assert f"loaded {count} of {count} tensors from {lite}" in said
 
 
-def test_weights_of_a_run_bring_the_run_s_normalisation(quick, quiet_runs):
+def test_weights_of_a_run_bring_the_run_s_normalisation(quick, trained):
     own = "{mean: [0.2], std: [0.7]}"
-    folder, _ = runner.train(quick(num_epochs=1, normalization_params_grayscale=own))
-    config = quick(num_epochs=1, weights_path=folder.best, seed=1)
+    few = {"classes": "[0,1]", "num_epochs": 1}
+    folder = trained(**few, normalization_params_grayscale=own)
+    config = quick(**few, weights_path=folder.best, seed=1)
     assert with_own_normalization(config).normalization == Normalization([0.2], [0.7])
     second, _ = runner.train(config)
     preprocessing = open_subject(second.path).part.stream.preprocessing

@@ -27,7 +27,7 @@ from losses.torch_losses import TorchLoss
 from models.classifier import Classifier
 from runs.checkpoints import load_checkpoint
 from runs.folder import RunFolder
-from tests.conftest import read_quick
+from tests.conftest import pictures, read_quick
 from training import building, callbacks, runner
 from training.trainer import build_lightning
 from utils.types import Batch, ConfigError, DataError, TrainingError
@@ -43,14 +43,15 @@ FEW = {"classes": "[0,1]", "num_epochs": 1}
 
 
 @pytest.fixture(scope="module")
-def finished(pictures, tmp_path_factory) -> tuple[RunFolder, dict]:
+def finished(tmp_path_factory) -> tuple[RunFolder, dict]:
     """One run of the digits, three epochs, with everything on."""
     folder = tmp_path_factory.mktemp("finished")
     changes = {"num_epochs": 3, "trackers": "[mlflow]", "tags": "[a, b]", "notes": "a test", "dropout": 0.1}
     changes |= {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 5}}"}
     changes |= {"lr_scheduler": "StepLR", "lr_scheduler_params": "{step_size: 2}", "keep_checkpoints": "best"}
     config = read_quick(folder, **changes)
-    return runner.train(structs.replace(config, neptune_api_token="marked-secret-token"))
+    with pictures():
+        return runner.train(structs.replace(config, neptune_api_token="marked-secret-token"))
 
 
 def test_run_folder_holds_what_the_design_says(finished):
@@ -277,10 +278,16 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(quick):
         runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}", **late))
 
 
+def test_weights_that_the_last_step_of_an_epoch_has_ruined_stop_the_run(quick):
+    """Its own loss was finite, and no other training loss follows."""
+    with pytest.raises(TrainingError, match=r"the loss of the validation images is NaN after epoch 1\.\nTry a smaller"):
+        runner.train(quick(optimizer="SGD", optimizer_params="{lr: 1e30}", batch_size=2000, num_epochs=1))
+
+
 def test_a_loss_that_is_not_finite_at_the_first_step_is_not_blamed_on_the_learning_rate(quick, monkeypatch):
     monkeypatch.setattr(TorchLoss, "terms", lambda self, outputs, batch: {"main": (outputs.scores * 0).sum().log()})
     with pytest.raises(
-        TrainingError, match=r"in epoch 1, step 0 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
+        TrainingError, match=r"in epoch 1, step 1 of 11, at the weights .*\n.* log\(0\).* losses/torch_losses.py:\d+"
     ):
         runner.train(quick())
 
@@ -511,6 +518,18 @@ def test_wrong_parameters_are_reported_with_their_place_before_training(quick, c
 def test_a_cycle_that_does_not_fit_the_run_s_steps_is_refused_by_the_check(quick, changes, message):
     with pytest.raises(ConfigError, match=message):
         runner.check(quick(**changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("OneCycleLR", "{max_lr: 0.1, total_steps: 22}"),
+        ("ChainedScheduler", "{schedulers: [{LinearLR: {}}, {ExponentialLR: {gamma: 0.9}}]}"),
+        ("SequentialLR", "{schedulers: [{CosineWarmupRestarts: {}}, {OneCycleLR: {max_lr: 0.1}}], milestones: [1]}"),
+    ],
+)
+def test_schedules_that_fit_the_run_are_accepted_by_the_check(quick, name, params):
+    assert f"{name}(" in runner.check(quick(lr_scheduler=name, lr_scheduler_params=params))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from runs.folder import RunFolder
+from tests.conftest import read_quick
 from tests.training.faults import FOLDER, Operations
 from tests.training.killing import Kill, killed
-from tests.training.resuming import SMALL, differences, hurry
+from tests.training.resuming import SMALL, differences
 from training import runner
 from utils.types import TrainingError
 
@@ -24,16 +25,9 @@ SOME = range(1, 161, 16)
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run that nothing happens to, and the operations that it did."""
-    from configuration.reading import read_configuration
-    from evaluation.catalogue import NAME_CHECKS
-    from tests.conftest import QUICK
-
-    folder = str(tmp_path_factory.mktemp("whole"))
-    values = QUICK | CHANGES | {"output_path": folder, "logging_dir": folder}
+    config = read_quick(tmp_path_factory.mktemp("whole"), **CHANGES)
     with pytest.MonkeyPatch.context() as patch:
-        hurry(patch)
         operations = Operations(patch)
-        config = read_configuration(None, [f"{key}={value}" for key, value in values.items()], NAME_CHECKS)
         return runner.train(config)[0], operations.names
 
 
@@ -52,7 +46,6 @@ each_operation = pytest.mark.parametrize(
 @each_operation
 def test_a_full_disk_is_told_in_a_line_and_leaves_what_was_there(quick, whole, monkeypatch, number):
     skip_beyond(whole, number)
-    hurry(monkeypatch)
     with monkeypatch.context() as patch:
         Operations(patch, fail_at=number)
         if whole[1][number - 1] == FOLDER:

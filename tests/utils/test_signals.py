@@ -31,6 +31,8 @@ pytestmark = pytest.mark.usefixtures("plain_log")
 
 ROOT = Path(__file__).resolve().parents[2]
 SIGNALS = [getattr(signal, name) for name in STATUS if hasattr(signal, name)]
+OFTEN = ((signal.SIGINT, "0"), (signal.SIGTERM, "2"))
+"""The signals to whole processes that are sent every day, and the number of workers."""
 
 
 def handlers() -> list:
@@ -48,24 +50,14 @@ def spared() -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_handlers_that_others_set_are_replaced(number):
-    @raise_on_signals()
-    def work():
-        signal.signal(number, signal.SIG_IGN)
-        signals.take_signals_back()
-        os.kill(os.getpid(), number)
-
-    with pytest.raises(Interrupted, match=number.name):
-        work()
-
-
-@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_is_raised_once_and_the_handlers_are_put_back(number):
     before, inside = handlers(), []
 
     @raise_on_signals()
     def work():
         inside.extend(handlers())
+        signal.signal(number, signal.SIG_IGN)  # as a library does
+        signals.take_signals_back()
         os.kill(os.getpid(), number)
 
     with pytest.raises(Interrupted, match=f"interrupted by {number.name} before training; ") as error:
@@ -325,11 +317,17 @@ def test_gradients_that_are_still_accumulated_are_no_place_to_save(quick, monkey
             runner.train(quick(accumulate_batches=4))
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    ("number", "workers"),
+    [
+        pytest.param(number, workers, marks=[] if (number, workers) in OFTEN else pytest.mark.torture)
+        for number in SIGNALS
+        for workers in ("0", "2")
+    ],
+)
 def test_a_signal_leaves_its_status_and_one_line_that_says_how_to_go_on(number, workers, tmp_path):
     values = QUICK | {"num_epochs": "500", "output_path": str(tmp_path), "logging_dir": str(tmp_path)}
-    values |= {"num_workers": workers, "lr_scheduler": "null", "lr_scheduler_params": "{}"}
+    values |= {"num_workers": workers, "classes": "[0,1]", "lr_scheduler": "null", "lr_scheduler_params": "{}"}
     process = subprocess.Popen(
         [sys.executable, "train.py", "config_template.yml", *(f"{key}={value}" for key, value in values.items())],
         cwd=ROOT,

@@ -15,6 +15,7 @@ from datasets.augmentation.fused.appearance import BLURS, COLOURS, Blur, Colour
 from datasets.augmentation.fused.geometry import GEOMETRY, Flip, Geometry
 from datasets.augmentation.fused.operation import INTERPOLATIONS, Border, NotFusable, Size
 from datasets.augmentation.fused.rectangles import ERASING, Cropping, Erasing
+from datasets.augmentation.transforms import alternates
 from datasets.stream.draws import Draws
 
 
@@ -125,7 +126,10 @@ class FusedChain:
 
         matrices = np.eye(3)[None]
         for place, step in self.geometry:
-            matrices = matrices @ step.matrices(step.parameters(uniform(place, step.number)), len(rows))
+            drawn = uniform(place, step.number)
+            if alternates(step.transform):  # a number below a half is above it in the next epoch
+                drawn = (draws(0, rows, views, place, step.number) + epoch / 2) % 1
+            matrices = matrices @ step.matrices(step.parameters(drawn), len(rows))
         blurs = (step.weights(step.parameters(uniform(place, step.number))) for place, step in self.blurs)
         colours = (step.parameters(uniform(place, step.number)) for place, step in self.colours)
         boxes = [step.boxes(uniform(place, step.number)) for place, step in self.erasing]

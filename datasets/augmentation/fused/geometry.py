@@ -12,6 +12,7 @@ from torchvision.transforms import InterpolationMode
 
 from datasets.augmentation.fused.operation import Border, NotFusable, Parameters, Size, between, whole
 from datasets.augmentation.fused.rectangles import TRIES, draw_crops
+from datasets.augmentation.transforms import AlternatingFlip
 
 LARGEST_REDUCTION = 1.5
 """Beyond it a warp, which reads a few pixels around a place, would skip some."""
@@ -67,7 +68,7 @@ def _scaling(x_scale: Any, y_scale: Any, x_shift: Any, y_shift: Any) -> np.ndarr
 
 
 class Flip(Geometry):
-    """RandomHorizontalFlip, RandomVerticalFlip."""
+    """RandomHorizontalFlip, RandomVerticalFlip, AlternatingFlip."""
 
     number = 1
 
@@ -246,6 +247,7 @@ class ResizedCrop(Geometry):
 GEOMETRY: dict[type, Callable[[Any, Size], Geometry]] = {
     transforms.RandomHorizontalFlip: Flip,
     transforms.RandomVerticalFlip: Flip,
+    AlternatingFlip: Flip,
     transforms.RandomAffine: Affine,
     transforms.RandomRotation: Rotation,
     transforms.RandomCrop: Crop,
