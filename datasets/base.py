@@ -131,8 +131,10 @@ def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
     """
     if data_set.kind != "image":
         raise ConfigError(f"classes: leave it out: the data holds {data_set.kind}s, whose classes are characters")
+    more = f", and {len(data_set.classes) - 12} more" if len(data_set.classes) > 12 else ""
+    held = f"; it has {', '.join(data_set.classes[:12])}{more}"
     problems = [
-        f"classes: {name!r} is no class of the data{did_you_mean(name, data_set.classes)}{_some(data_set.classes)}"
+        f"classes: {name!r} is no class of the data{did_you_mean(name, data_set.classes)}{held}"
         for name in names
         if name not in data_set.classes
     ]
@@ -145,17 +147,9 @@ def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
     new_label = np.full(len(data_set.classes), -1)
     new_label[old_labels] = np.arange(len(names))
     ordered = data_set.ordered and old_labels == sorted(old_labels)
-    parts = {part: _relabelled(getattr(data_set, part), new_label) for part in ("train", "test")}
+    parts = {}
+    for part in ("train", "test"):
+        table = getattr(data_set, part)
+        kept = table.select(np.flatnonzero(new_label[table.labels] >= 0))
+        parts[part] = dataclasses.replace(kept, labels=new_label[kept.labels])
     return dataclasses.replace(data_set, classes=tuple(names), ordered=ordered, **parts)
-
-
-def _some(classes: Sequence[str], shown: int = 12) -> str:
-    more = f", and {len(classes) - shown} more" if len(classes) > shown else ""
-    return f"; it has {', '.join(classes[:shown])}{more}"
-
-
-def _relabelled(table: ImageTable, new_label: np.ndarray) -> ImageTable:
-    """Return the rows whose label stays. Shapes: new_label [K], -1 for a class that goes."""
-    indices = np.flatnonzero(new_label[table.labels] >= 0)
-    kept = table.select(indices)
-    return dataclasses.replace(kept, labels=new_label[kept.labels])

@@ -83,7 +83,10 @@ def extract(
     seen = set()
     try:
         for member in _members(archive, folder):
-            path = _safe_path(archive, member.name)
+            path = PurePosixPath(member.name)
+            leaves = path.is_absolute() or ".." in path.parts or re.search(r"[\\\0]|^[A-Za-z]:", member.name)
+            if leaves or not member.name:
+                raise DataError(f"{archive}: refused: {member.name!r} would leave the target folder")
             count += 1
             size += 0 if member.is_folder else member.size
             if count > max_files or size > max_bytes:
@@ -122,13 +125,6 @@ def _refuse_without_room(archive: Path, folder: Path, size: int) -> None:
     place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.is_dir())
     if size > (free := shutil.disk_usage(place).free):
         raise DataError(f"{archive}: refused: unpacks to {size:,} bytes; {folder} has room for {free:,}")
-
-
-def _safe_path(archive: Path, name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or re.search(r"[\\\0]|^[A-Za-z]:", name):
-        raise DataError(f"{archive}: refused: {name!r} would leave the target folder")
-    return path
 
 
 def _write(archive: Path, member: Member, part: Path, progress: Callable[[int], object] | None) -> None:

@@ -145,7 +145,8 @@ def _columns(path: Path, schema: pa.Schema, image_column: str | None, label_colu
         features = {}  # another library wrote the file
     images = [field.name for field in schema if _holds_bytes(field.type)]
     labels = [name for name in schema.names if features.get(name, {}).get("_type") == "ClassLabel"]
-    labels = labels or [field.name for field in schema if _is_label(field.type)]
+    fits = pa.types.is_string, pa.types.is_large_string, pa.types.is_integer
+    labels = labels or [field.name for field in schema if any(fit(field.type) for fit in fits)]
     image = _choose(path, "image_column", image_column, images, ("image", "img"))
     label = _choose(path, "label_column", label_column, labels, ("label", "labels"))
     names = features.get(label, {}).get("names") or ()
@@ -157,10 +158,6 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     if pa.types.is_struct(kind):
         return any(field.name == "bytes" and _holds_bytes(field.type) for field in kind)
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-def _is_label(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)
 
 
 def _choose(path: Path, key: str, name: str | None, able: list[str], usual: tuple[str, ...]) -> str:

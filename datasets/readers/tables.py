@@ -146,11 +146,12 @@ def image_path(folder: Path, text: str, allow_outside: bool = False) -> Path:
 
 def natural_order(names: Iterable[str]) -> list[str]:
     """Sort names as a reader would: "class 2" before "class 10"."""
-    return sorted(names, key=lambda name: ([_part(part) for part in re.split(r"(\d+)", name)], name))
 
+    def key(name: str) -> tuple[list[tuple[int, str]], str]:
+        parts = re.split(r"(\d+)", name)
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
 
-def _part(text: str) -> tuple[int, str]:
-    return (int(text), "") if text.isdecimal() else (-1, text)
+    return sorted(names, key=key)
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:

@@ -86,18 +86,13 @@ def _cifar(official: Any, label_key: str, data_path: str, download: bool, verify
     official_archive(outer, folder, official.base_folder, md5s, official.url, official.tgz_md5, download)
     notes = refuse_altered(folder, md5s, verify_checksums)
 
-    classes = _class_names(folder / meta, official.meta["key"])
+    classes = _unpickle(folder / meta).get(official.meta["key"])
+    if not isinstance(classes, list) or not classes or not all(isinstance(name, str) for name in classes):
+        raise DataError(f"{folder / meta}: holds no list of class names {official.meta['key']!r}")
     train = join_tables([_read_batch(folder / name, label_key, len(classes)) for name in train_md5s])
     test = join_tables([_read_batch(folder / name, label_key, len(classes)) for name in test_md5s])
     notes += sample_note([len(train), len(test)], FACTS["cifar10"]["images"])
-    return DataSet(classes, train, test, notes)
-
-
-def _class_names(path: Path, key: str) -> tuple[str, ...]:
-    names = _unpickle(path).get(key)
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise DataError(f"{path}: holds no list of class names {key!r}")
-    return tuple(names)
+    return DataSet(tuple(classes), train, test, notes)
 
 
 def _read_batch(path: Path, label_key: str, num_classes: int) -> ImageTable:

@@ -74,7 +74,11 @@ def _flat_images(images: Sequence[Path], devkit: Path) -> dict[str, Sequence[Pat
             f"{images[0].parent}: has no class folders, and what its images are is missing from {devkit}:\n"
             f"{listing(missing)}\nUnpack ILSVRC2012_devkit_t12.tar.gz beside it."
         )
-    synset_of = _synsets(devkit / "meta.mat")
+    table, columns = read_matlab(devkit / "meta.mat", "synsets")["synsets"], ("ILSVRC2012_ID", "WNID", "num_children")
+    if lacking := [name for name in columns if name not in (table.dtype.names or ())]:
+        raise DataError(f"{devkit / 'meta.mat'}: synsets lacks {', '.join(lacking)}")
+    rows = zip(*(table[name] for name in columns), strict=True)
+    synset_of = {str(int(number)): str(synset) for number, synset, children in rows if int(children) == 0}  # no parents
     lines = read_list(devkit / TRUTH, 1)
     truth = {str(number): fields[0].strip() for number, fields in lines}
     refuse_lines(
@@ -92,13 +96,3 @@ def _flat_images(images: Sequence[Path], devkit: Path) -> dict[str, Sequence[Pat
     if wrong:
         raise DataError(f"{images[0].parent}: images that {devkit / TRUTH} has no line for:\n{listing(wrong)}")
     return by_synset
-
-
-def _synsets(path: Path) -> dict[str, str]:
-    """Return the development kit's number of a class, as text -> its synset."""
-    table = read_matlab(path, "synsets")["synsets"]
-    names = ("ILSVRC2012_ID", "WNID", "num_children")
-    if lacking := [name for name in names if name not in (table.dtype.names or ())]:
-        raise DataError(f"{path}: synsets lacks {', '.join(lacking)}")
-    rows = zip(*(table[name] for name in names), strict=True)
-    return {str(int(number)): str(synset) for number, synset, children in rows if int(children) == 0}  # no parents

@@ -111,7 +111,9 @@ def _read(path: Path, alphabet: tuple[str, ...] | None, allow_outside: bool, not
             differing = "" if other == text else f", as {other!r}"
             raise ValueError(f"{row['file']!r} stands in line {first} too{differing}")
         seen[name] = (number, text)
-        split = check_split(row["split"]) if "split" in row else _drawn_split(name)
+        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()  # so that it stays there when others come
+        drawn = "test" if int.from_bytes(digest, "big") < TEST_SHARE * 2**64 else "train"
+        split = check_split(row["split"]) if "split" in row else drawn
         if alphabet is not None and (lacking := plate_order({*text} - {*alphabet})):
             raise ValueError(f"text {text!r} holds what the alphabet has not: {''.join(lacking)}")
         return Line(image, text, split)
@@ -141,9 +143,3 @@ def _text(field: str) -> str:
     if invisible := [character for character in text if not character.isprintable()]:
         raise ValueError(f"text {text!r} holds a character that cannot be seen, U+{ord(invisible[0]):04X}")
     return text
-
-
-def _drawn_split(name: str) -> str:
-    """Return the part of an image by its name alone, so that it stays there when others come."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return "test" if int.from_bytes(digest, "big") < TEST_SHARE * 2**64 else "train"

@@ -140,18 +140,15 @@ class ImageStream(Dataset[Batch]):
 
     def __getitems__(self, keys: Sequence[int | Key]) -> Loaded:
         """Return the samples of a step, as a loader's workers do. Its keys are of one epoch."""
-        epoch, positions, first_views = self._places(keys)
+        if isinstance(keys[0], tuple):
+            places = np.asarray(keys)
+            epoch, positions = int(places[0, 0]), places[:, 1]
+            first_views = self.views * (places[:, 2] if places.shape[1] > 2 else np.zeros(len(keys), dtype=np.int64))
+        else:
+            epoch, positions, first_views = 0, np.asarray(keys), np.zeros(len(keys), dtype=np.int64)
         rows = self.rows[positions]
         image, boxes, drawn = self._augmented(epoch, rows, first_views)
         return Loaded(image, targets(self.table, rows), torch.from_numpy(rows), boxes, drawn)
-
-    def _places(self, keys: Sequence[int | Key]) -> tuple[int, np.ndarray, np.ndarray]:
-        """Return the epoch, and for each sample its position and the number of its first view."""
-        if not isinstance(keys[0], tuple):
-            return 0, np.asarray(keys), np.zeros(len(keys), dtype=np.int64)
-        table = np.asarray(keys)
-        repeats = table[:, 2] if table.shape[1] > 2 else np.zeros(len(keys), dtype=np.int64)
-        return int(table[0, 0]), table[:, 1], self.views * repeats
 
     def _pixels_of(self, rows: np.ndarray) -> np.ndarray | list[np.ndarray]:
         if self.pixels is None:

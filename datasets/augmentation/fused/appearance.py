@@ -157,17 +157,14 @@ class Blur:
 
     def weights(self, drawn: Parameters) -> tuple[np.ndarray, np.ndarray]:
         """Return the weights along x and along y, which sum to 1. Shapes: [M] -> [M, taps along x], [M, along y]."""
-        along_x, along_y = (_gaussian(taps, drawn["sigma"]) for taps in self.taps)
-        return along_x, along_y
-
-
-def _gaussian(taps: int, sigma: np.ndarray) -> np.ndarray:
-    """Shapes: [M] -> [M, taps]."""
-    steps = np.arange(taps) - taps // 2
-    weights = np.exp(-0.5 * (steps / sigma[:, None]) ** 2)
-    weights /= weights.sum(axis=1, keepdims=True)
-    weights[weights < LEAST_WEIGHT] = 0
-    return weights / weights.sum(axis=1, keepdims=True)
+        both = []
+        for taps in self.taps:
+            steps = np.arange(taps) - taps // 2
+            weights = np.exp(-0.5 * (steps / drawn["sigma"][:, None]) ** 2)
+            weights /= weights.sum(axis=1, keepdims=True)
+            weights[weights < LEAST_WEIGHT] = 0
+            both.append(weights / weights.sum(axis=1, keepdims=True))
+        return both[0], both[1]
 
 
 BLURS: dict[type, Callable[[Any, Size], Blur]] = {transforms.GaussianBlur: Blur}
