@@ -7,6 +7,7 @@ import functools
 import inspect
 import logging
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from evaluation.catalogue import NAME_CHECKS
 from runs.folder import RunFolder
 from utils import logs
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background, which tests of Ctrl-C inherit
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 SAMPLES = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 
 QUICK = {

@@ -111,19 +111,17 @@ class FiniteLoss(Callback):
             )
         raise TrainingError(
             f"the loss is not finite in epoch {trainer.current_epoch + 1}, step {step + 1} of {per_epoch} "
-            f"(step {trainer.current_epoch * per_epoch + step + 1} of the run).\n{_remedy(trainer)}"
+            f"(step {trainer.current_epoch * per_epoch + step + 1} of the run).\n{remedy_of_nan(trainer)}"
         )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop a run whose last step left weights that no training loss has been computed with."""
+        """Warn of weights that no training loss has been computed with yet; a later epoch may do better."""
         metrics: Any = pl_module.metrics
-        if not trainer.sanity_checking and trainer.state.fn == "fit" and math.isnan(metrics["valid/loss"]):
-            raise TrainingError(
-                f"the loss of the validation images is NaN after epoch {trainer.current_epoch + 1}.\n{_remedy(trainer)}"
-            )
+        if trainer.state.fn == "fit" and math.isnan(metrics["valid/loss"]):
+            LOG.warning("the loss of the validation images is NaN after epoch %d", trainer.current_epoch + 1)
 
 
-def _remedy(trainer: pl.Trainer) -> str:
+def remedy_of_nan(trainer: pl.Trainer) -> str:
     remedy = "Try a smaller learning rate (optimizer_params.lr), gradient_clip_norm: 1.0, or precision: 32-true."
     return remedy + (" The checkpoints of the epochs before are intact." if trainer.current_epoch else "")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from runs.outcomes import OUTCOMES
 from runs.records import write_json
 from training import report
 from training.building import Preparation
-from training.callbacks import RunRecord
+from training.callbacks import RunRecord, remedy_of_nan
 from training.checks import warn_after_test
 from training.tracking import report_end
 from utils.files import write_atomically
@@ -28,10 +29,16 @@ REMEDY = "restore a copy of it and repeat the command, or retrain with --fresh"
 
 
 def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dict[str, Any]:
-    """Test the selected checkpoint once and write what the run leaves; the summary last."""
+    """Test the selected checkpoint once and write what the run leaves; the summary last.
+
+    Raises: TrainingError if the checkpoint is damaged, or no epoch has left weights whose validation loss is a number.
+    """
     config, folder, classifier = prepared.config, record.folder, prepared.classifier
     best = _load_best(record)
     load_weights_of(classifier, best["state_dict"], folder.best)
+    if any(math.isnan(row["valid/loss"]) for row in record.rows if row["epoch"] == best["epoch"]):
+        text = f"the loss of the validation images is NaN after epoch {best['epoch'] + 1}, which is selected"
+        raise TrainingError(f"{text}.\n{remedy_of_nan(trainer)}")
     trainer.test(classifier, prepared.data, verbose=False)
     outputs = _gather(record.test_outputs)
     summary = report.summarize(prepared, record)

@@ -154,7 +154,6 @@ def test_balanced_classes_are_refused(module: Callable[..., DataModule], data: D
     assert len(module(sampling="repeated").epoch_batches()) == len(module().epoch_batches())
 
 
-@pytest.mark.usefixtures("pictures")
 def test_figures_name_the_text(
     module: Callable[..., DataModule], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
