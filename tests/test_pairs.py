@@ -178,13 +178,23 @@ TABLE = [
     dict(zip(SETTINGS, row, strict=True))
     for row in AllPairs([list(values) for values in SETTINGS.values()], filter_func=fits)
 ]
-TABLE += [PLAIN | pair for pair in PAIRS if not any(pair.items() <= row.items() for row in TABLE)]  # lost to the filter
+LOST: list[dict[str, str]] = []
+"""Rows of the pairs that the filter has cost, as many in each as fit together."""
+for pair in PAIRS:
+    if not any(pair.items() <= row.items() for row in TABLE):
+        together = (row for row in LOST if row | pair == pair | row and fits([*(PLAIN | row | pair).values()]))
+        row = next(together, None)
+        if row is None:
+            LOST.append(dict(pair))
+        else:
+            row |= pair
+TABLE += [PLAIN | row for row in LOST]
 IN_EVERY_RUN = 8
 """Rows that the everyday tests take; the long ones take all."""
 
 
 def test_few_rows_hold_all_pairs_that_are_allowed() -> None:
-    assert len(TABLE) <= 85
+    assert len(TABLE) <= 80
     assert len(PAIRS) > 2000
     assert all(any(pair.items() <= row.items() for row in TABLE) for pair in PAIRS)
 

@@ -170,7 +170,8 @@ def table(summary: dict[str, Any], config: Configuration, folder: RunFolder) -> 
     if summary["selected_on"] == "valid":
         rows["validation accuracy"] = f"{100 * summary['valid/accuracy']:.2f} %"
     epochs = f"epoch {summary['selected_epoch'] + 1} of {summary['epochs_run']}"
-    rows["selected"] = f"{epochs}, by {config.monitor} on {split}"
+    by = config.monitor if config.monitor.startswith("train/") else f"{config.monitor} on {split}"
+    rows["selected"] = f"{epochs}, by {by}"
     speed = f"{summary['seconds']:.1f} s, {summary['images_per_second']:,.0f} images/s"
     rows["training"] = f"{speed}, {100 * summary['waiting_share']:.0f} % of it waiting for images"
     lines = [f"  {name:<21} {value}" for name, value in rows.items()]
