@@ -25,8 +25,8 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # the project's root
 
 import numpy as np
-import timm.optim
 import torch
+from timm.optim.muon import Muon
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -120,7 +120,7 @@ def build_optimizers(config: Configuration, network: Any) -> tuple[list[torch.op
     filters = [weight for weight in named.values() if weight.ndim == 4]
     biases = [weight for name, weight in named.items() if name.endswith("bias")]
     of_groups = {"biases": biases, "head": [*network.get_classifier().parameters()]}
-    muon = timm.optim.Muon(filters, **config.optimizer_params)
+    muon = Muon(filters, **config.optimizer_params)
     params = [{"params": weights, **groups[name].optimizer_params} for name, weights in of_groups.items()]
     freeze = argparse.Namespace(parameter=named["stages.0.0.bias"], epochs=groups["whitening"].epochs)
     return [muon, torch.optim.SGD(params, lr=0.1)], freeze

@@ -45,6 +45,7 @@ def test_a_loss_and_its_gradient_are_those_of_the_cpu(name):
         value = loss(own.bfloat16(), there(target) if device == DEVICE else target)
         value.backward()
         values.append(value.detach().cpu())
+        assert own.grad is not None
         gradients.append(own.grad.cpu())
     torch.testing.assert_close(values[1], values[0], rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(gradients[1], gradients[0], rtol=1e-2, atol=1e-5)  # a gradient in bfloat16

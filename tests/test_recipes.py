@@ -138,7 +138,7 @@ def test_a_number_is_joined_with_runs_by_their_keys():
     assert belongs({"loss_function": "A", "loss_params.alpha": 1}, values)
     assert not belongs({"loss_params.alpha": 2}, values)
     assert not belongs({"loss_params.beta": None}, values)
-    printed = {"accuracy": 90, "error": 10, "itself": 0.9}
+    printed: dict[Any, float] = {"accuracy": 90, "error": 10, "itself": 0.9}
     assert [from_printed(value, kind) for kind, value in printed.items()] == pytest.approx([0.9] * 3)
 
 

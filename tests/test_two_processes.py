@@ -81,7 +81,7 @@ def counts_after_a_step(rank: int) -> dict[str, Tensor]:
     network = build_model("test_resnet", 4, 1)
     task = Task(4, 8, network.get_classifier())
     loss = build_loss("OnlineLabelSmoothingLoss", task)
-    classifier = Classifier(network, loss, task, lambda parameters: torch.optim.SGD(parameters, lr=0.1))
+    classifier = Classifier(network, loss, task, lambda weights: torch.optim.SGD(weights.values(), lr=0.1))
     with torch.no_grad():
         for buffer in classifier.buffers():
             buffer.fill_(rank + 1)

@@ -28,7 +28,7 @@ STEPS_TRIED = 3
 
 
 def build_optimizer(
-    name: str, parameters: Iterable[nn.Parameter], /, key: str = "optimizer_params", **params: Any
+    name: str, parameters: Iterable[nn.Parameter], key: str = "optimizer_params", /, **params: Any
 ) -> Optimizer:
     """Build an optimizer of torch.optim, or of timm.optim where torch has none of that name or one of less use.
 
@@ -113,7 +113,7 @@ def _looking_ahead(optimizer: Optimizer, params: Mapping[str, Any] | None) -> Op
     """Return an optimizer whose weights return, every k steps, part of the way to where they were k steps ago."""
     if params is None:
         return optimizer
-    from timm.optim import Lookahead
+    from timm.optim.lookahead import Lookahead
 
     _refuse(parameter_problems(Lookahead, params, given=("base_optimizer",)), "lookahead")
     try:
