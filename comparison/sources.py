@@ -15,10 +15,11 @@ from configuration.schema import Configuration
 from configuration.settings import noisy_labels_in_words
 from evaluation.catalogue import NAME_CHECKS
 from runs.folder import MLFLOW_COPIES, RunFolder
-from runs.identity import content_of, settings_of
+from runs.identity import settings_of
 from runs.parameters import fill_in
 from sweeps.cells import expand, load_sweep
 from sweeps.mistakes import find_mistakes
+from utils.files import content_of
 from utils.types import ConfigError
 
 DEEPEST = 3

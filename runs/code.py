@@ -32,7 +32,7 @@ FOLDERS = ("losses", "models", "datasets", "metrics")
 """Where imports are followed; their own files are tables of names, which grow without changing a run."""
 OF_EVERY_RUN = (
     *("models.classifier", "datasets.data_module", "utils.seeding"),
-    *("training.building", "training.networks", "training.optimization"),
+    *("training.building", "training.networks", "training.optimizers"),
     *("training.callbacks", "training.finishing"),
 )
 """Modules that lead every run from its configuration to its numbers."""
@@ -40,6 +40,7 @@ ONLY_WITH = {
     "datasets.label_noise": ("label_noise", "noisy_labels"),
     "datasets.augmentation.mixing": ("mixing",),
     "training.averaging": ("ema_decay",),
+    "training.learning_rates": ("lr_scheduler",),
     "training.schedules": ("lr_scheduler",),
 }
 """Modules that count only where one of some keys is set."""

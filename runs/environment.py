@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from configuration.schema import Configuration
+
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "timm", "numpy", "pillow", "scikit-learn")
 FULL_PRECISION = ("cpu", "mps", "tpu")
 """Accelerators on which `precision: auto` is float32."""
@@ -92,3 +94,8 @@ def automatic_precision(accelerator: str) -> str:
     if not torch.cuda.is_available():
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+
+
+def precision_here(config: Configuration) -> str:
+    """Return the precision of a run on this machine."""
+    return automatic_precision(config.accelerator) if config.precision == "auto" else config.precision

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from configuration.chains import steps
 from configuration.checks import check_types
 from configuration.schema import CHAINS, KEYS, WITHOUT_INFLUENCE, Configuration
 from configuration.settings import read_values
-from runs.environment import FULL_PRECISION, automatic_precision
+from runs.environment import FULL_PRECISION, precision_here
 from runs.names import canonical_name, signature_of
-from utils.files import open_regular
+from utils.files import content_of
 from utils.signatures import read_signature
 
 VERSION = 1
@@ -121,11 +120,6 @@ def settings_here(config: Configuration) -> dict[str, Any]:
     return settings_of(config, precision_here(config), lambda key, path: content_of(path))
 
 
-def precision_here(config: Configuration) -> str:
-    """Return the precision of a run on this machine."""
-    return automatic_precision(config.accelerator) if config.precision == "auto" else config.precision
-
-
 def read_settings(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of an existing run by its config.yml. Args: facts: of its environment.json.
 
@@ -178,19 +172,6 @@ def weights_here(config: Configuration) -> dict[str, str]:
 
     settings_of(config, contents=content)
     return digests
-
-
-def content_of(path: str) -> str:
-    """Return twelve hexadecimal digits of a file's content; it is read again only if it has changed."""
-    file = Path(path).expanduser()
-    facts = file.stat()
-    return _digest(os.path.realpath(file), facts.st_mtime_ns, facts.st_size)
-
-
-@functools.lru_cache(maxsize=1000)
-def _digest(path: str, changed: int, size: int) -> str:
-    with open_regular(Path(path)) as file:  # a run's folder from elsewhere may name a device
-        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 def has_effect(config: Configuration, key: str) -> bool:

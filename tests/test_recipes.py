@@ -23,7 +23,7 @@ from sweeps.jobs import Shard
 from sweeps.mistakes import find_mistakes
 from sweeps.reference import Number, belongs, from_printed, read_reference
 from sweeps.worker import run_cell
-from training.optimization import build_scheduler
+from training.learning_rates import build_scheduler
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "experiments").glob("*.yml"))

@@ -56,8 +56,9 @@ from tests.fuzz.fuzzing import within
 from tracking import build_trackers, dashboard, dashboard_command
 from tracking.base import TrackedRun
 from tracking.mlflow_store import store_uri
-from training import building, optimization, runner
+from training import building, learning_rates, runner
 from training.names import optimizers, schedulers
+from training.optimizers import build_optimizer
 from utils.files import remove_leftovers
 from utils.logs import presentable
 from utils.types import ConfigError, DataError
@@ -280,16 +281,16 @@ def test_the_state_of_every_optimizer_and_schedule_loads_safely() -> None:
     states = {}
     for name in optimizers():
         parameter = torch.nn.Parameter(torch.ones(2, 2))
-        optimizer = optimization.build_optimizer(name, [parameter], lr=0.1)
+        optimizer = build_optimizer(name, [parameter], lr=0.1)
         parameter.grad = torch.ones(2, 2)
         optimizer.step(functools.partial(float, parameter.sum()))
         states[name] = optimizer.state_dict()
     for name in schedulers().keys() - {"ReduceLROnPlateau"}:  # that one's state the classifier makes plain
-        optimizer = optimization.build_optimizer("SGD", [torch.nn.Parameter(torch.ones(2, 2))], lr=0.1)
-        built = optimization.build_scheduler(name, optimizer, 3, 4, **SCHEDULE_PARAMS.get(name, {}))
+        optimizer = build_optimizer("SGD", [torch.nn.Parameter(torch.ones(2, 2))], lr=0.1)
+        built = learning_rates.build_scheduler(name, optimizer, 3, 4, **SCHEDULE_PARAMS.get(name, {}))
         assert built is not None
         optimizer.step()
-        optimization.try_out(built, optimizer)
+        learning_rates.try_out(built, optimizer)
         states[name] = built["scheduler"].state_dict()
     for name, state in states.items():
         torch.save(state, file := io.BytesIO())

@@ -27,7 +27,7 @@ from metrics import metric_entries
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
-from training import optimization
+from training import optimizers
 from training.checks import NOTHING, Sequel, build_schedule, check_parameters, check_schedule, warn_about_weights
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
@@ -136,7 +136,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         functools.partial(build_schedule, config),
         channels_last=config.channels_last,
     )
-    optimization.assign(classifier.named_weights(), config.optimizer_groups)  # raises for groups of nothing
+    optimizers.assign(classifier.named_weights(), config.optimizer_groups)  # raises for groups of nothing
     if loss.start is not None and classifier.own_head is None and task.trained_classifier:
         place = config.place(("loss_params", "start"))
         LOG.warning("%s: start has no effect: the last layer came with weights, its scores start where they are", place)
@@ -202,7 +202,7 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
 
 
 def _build_optimizer(config: Configuration, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
-    return optimization.build_optimizers(config, optimization.assign(weights, config.optimizer_groups))
+    return optimizers.build_optimizers(config, optimizers.assign(weights, config.optimizer_groups))
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from runs.checkpoints import save_checkpoint, weights_of
 from runs.folder import RunFolder
 from tracking.base import Tracker
 from training.averaging import WeightAverage
-from training.optimization import assign
+from training.optimizers import assign
 from training.tracking import report_epoch
 from utils.lookup import source_place
 from utils.seeding import derive_seed, seed_cpu

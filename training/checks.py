@@ -22,7 +22,7 @@ from losses import build_loss
 from losses.base import ClassificationLoss
 from models import architecture_problems, weights_problem
 from runs.folder import RunFolder
-from training import optimization
+from training import learning_rates, optimizers
 from training.networks import for_channels, own_normalization
 from utils.lookup import load_entry, parameter_problems
 from utils.types import ConfigError, Task
@@ -98,7 +98,7 @@ def _check_optimization(config: Configuration) -> None:
             [nn.Parameter(torch.zeros(2, 2))]
         )  # so that mistakes in the schedule are reported as well
     try:
-        optimization.try_out(build_schedule(config, optimizer, optimization.STEPS_TRIED), optimizer)
+        learning_rates.try_out(build_schedule(config, optimizer, learning_rates.STEPS_TRIED), optimizer)
     except ConfigError as mistake:
         mistakes.append(mistake)
     if mistakes:
@@ -107,14 +107,14 @@ def _check_optimization(config: Configuration) -> None:
 
 def _build_trial_optimizer(config: Configuration) -> torch.optim.Optimizer:
     """Build a run's optimizer for weights of its own, a matrix for each group."""
-    groups = (optimization.REST, *config.optimizer_groups)
-    return optimization.build_optimizers(config, {name: [nn.Parameter(torch.zeros(2, 2))] for name in groups})
+    groups = (optimizers.REST, *config.optimizer_groups)
+    return optimizers.build_optimizers(config, {name: [nn.Parameter(torch.zeros(2, 2))] for name in groups})
 
 
 def build_schedule(config: Configuration, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, Any] | None:
-    """Return the learning-rate schedule of a run of so many steps an epoch, as `optimization.build_scheduler`."""
+    """Return the learning-rate schedule of a run of so many steps an epoch, as `learning_rates.build_scheduler`."""
     params = config.lr_scheduler_params
-    return optimization.build_scheduler(config.lr_scheduler, optimizer, steps, config.num_epochs, **params)
+    return learning_rates.build_scheduler(config.lr_scheduler, optimizer, steps, config.num_epochs, **params)
 
 
 def check_schedule(config: Configuration, steps: int) -> None:
@@ -132,7 +132,7 @@ def check_schedule(config: Configuration, steps: int) -> None:
         spans = itertools.pairwise([0, *ends, config.num_epochs])
         parts = zip(enumerate(params["schedulers"]), spans, strict=False)  # in a chain, a cycle stands alone
         cycles = [
-            (f"{optimization.PARTS}.{place}.{name}", name, inner or {}, end - start)
+            (f"{learning_rates.PARTS}.{place}.{name}", name, inner or {}, end - start)
             for (place, each), (start, end) in parts
             for name, inner in each.items()
         ]

@@ -21,7 +21,7 @@ from pytorch_lightning.callbacks import Callback
 
 from configuration.schema import Configuration
 from datasets.readers.files import available_cores
-from runs.identity import precision_here
+from runs.environment import precision_here
 from training.building import prepare
 from training.memory import is_out_of_memory, keep_freed_memory
 from training.trainer import build_lightning

@@ -16,8 +16,8 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from configuration.schema import Configuration
 from metrics import lower_is_better
 from runs.checkpoints import AtomicCheckpointIO
+from runs.environment import precision_here
 from runs.folder import RunFolder
-from runs.identity import precision_here
 from tracking.base import Tracker
 from training.averaging import WeightAverage
 from training.callbacks import FiniteLoss, Freezing, RunRecord, StepSeed

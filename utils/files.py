@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import hashlib
 import os
 import secrets
 import stat
@@ -141,3 +143,16 @@ def write_atomically(path: Path, content: str | Callable[[IO[bytes]], Any]) -> N
             file.write(content.encode("utf-8"))
         else:
             content(file)
+
+
+def content_of(path: str) -> str:
+    """Return twelve hexadecimal digits of a file's content; it is read again only if it has changed."""
+    file = Path(path).expanduser()
+    facts = file.stat()
+    return _digest(os.path.realpath(file), facts.st_mtime_ns, facts.st_size)
+
+
+@functools.lru_cache(maxsize=1000)
+def _digest(path: str, changed: int, size: int) -> str:
+    with open_regular(Path(path)) as file:  # a run's folder from elsewhere may name a device
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]

@@ -12,7 +12,7 @@ from comparison.panels import Options, compare
 from comparison.records import group_records, run_records
 from comparison.sources import find_runs
 from configuration.settings import short_labels, shown
-from runs.identity import content_of
+from utils.files import content_of
 
 
 def test_runs_that_differ_in_their_seed_are_a_group_with_mean_and_spread(tmp_path):

@@ -81,7 +81,7 @@ def test_code_that_decides_a_result_is_recorded_and_no_other():
         *("models/classifier.py", "models/networks/ghostnet.py", "datasets/sets/digits.py"),
         *("datasets/augmentation/mixing.py", "datasets/stream/image_stream.py", "datasets/stream/sampling.py"),
         *("metrics/tally.py", "metrics/classification.py"),
-        *("training/averaging.py", "training/optimization.py", "utils/seeding.py"),
+        *("training/averaging.py", "training/optimizers.py", "utils/seeding.py"),
     } <= found.keys()
     others = ("losses/focal.py", "losses/ctc.py", "models/networks/san.py", "metrics/sequences.py")
     assert not {*others, "datasets/sets/cifar.py", "datasets/cache.py", "runs/folder.py", "train.py"} & found.keys()
@@ -381,7 +381,7 @@ def test_a_sweep_names_all_runs_of_other_code_in_one_message(swept, code, capsys
     assert train.main([str(file), "--check"]) == 0
     assert "2 of 4 existing runs were trained by other code than is here now" in capsys.readouterr().out
 
-    code.edit("training/optimization.py", "return constructor", "return  constructor")
+    code.edit("training/optimizers.py", "return constructor", "return  constructor")
     code.edit("datasets/stream/sampling.py", "def __len__", "def unused(self): ...\n\n    def __len__")
     assert train.main([str(file), *HERE]) == 2  # grouped by what changed
     lines = capsys.readouterr().err.splitlines()

@@ -15,7 +15,8 @@ from configuration.reading import read_configuration
 from configuration.schema import Configuration
 from evaluation.catalogue import NAME_CHECKS
 from training.building import prepare
-from training.optimization import build_optimizer, build_scheduler
+from training.learning_rates import build_scheduler
+from training.optimizers import build_optimizer
 
 
 def draw(folder: Path, size: tuple[int, int], gray: bool = False, classes: int = 3) -> Path:

@@ -14,8 +14,9 @@ from torch import nn
 from evaluation.subject import open_subject
 from runs.checkpoints import load_checkpoint
 from training import building, runner
+from training.learning_rates import STEPS_TRIED, build_scheduler, try_out
 from training.names import optimizers, schedulers
-from training.optimization import STEPS_TRIED, assign, build_optimizer, build_optimizers, build_scheduler, try_out
+from training.optimizers import assign, build_optimizer, build_optimizers
 from training.schedules import CosineWarmupRestarts, factor_schedule
 from utils.types import ConfigError
 
