@@ -156,8 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             except UserError as error:
                 parser.error(str(error))
     kind = "cuda" if torch.cuda.is_available() else "cpu"
-    threads = f"{options.seeds} seeds, {torch.get_num_threads()} threads"
-    print(f"A whole run of {RECIPE.name}, {threads}. {environment(kind)}.\n")
+    described = environment(kind, torch.get_num_threads())
+    print(f"A whole run of {RECIPE.name}, {options.seeds} seeds. {described}.\n")
     ratios = [ours / bare for bare, ours in zip(seconds["bare"], seconds["the bench"], strict=True)]
     rows = {
         name: [", ".join(f"{each:.1f}" for each in seconds[name]), spread(accuracies[name], 100, " %")] for name in ways

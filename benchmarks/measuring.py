@@ -70,10 +70,14 @@ def peak_bytes(step: Step, device: str = "cpu") -> int:
     return max(itertools.accumulate(change for _, change in sorted(changes, key=lambda entry: entry[0])))
 
 
-def environment(device: str) -> str:
+def environment(device: str, threads: int = 1) -> str:
     """Return what the numbers depend on, in a line."""
     load = f", load {os.getloadavg()[0]:.1f} of {os.cpu_count()} cores" if hasattr(os, "getloadavg") else ""
-    place = f"{processor_name()}, 1 thread{load}" if device == "cpu" else torch.cuda.get_device_name()
+    place = (
+        f"{processor_name()}, {threads} thread{'s'[: threads > 1]}{load}"
+        if device == "cpu"
+        else torch.cuda.get_device_name()
+    )
     return f"{datetime.date.today()}, torch {torch.__version__}, Python {platform.python_version()}, {place}"
 
 
