@@ -46,10 +46,18 @@ def test_no_sentence_stands_in_two_places():
     assert [sentence for sentence, count in places.items() if count > 1] == []
 
 
+USERS = ("root", "home")
+"""Folders of users, at the root of a file system."""
+HOSTS = {"127.0.0.1", "docs.ray.io", "github.com", "optuna.org"}
+"""Hosts that pages may link; no package index is among them."""
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_pages_name_neither_this_machine_nor_a_package_index(page):
+def test_pages_name_neither_a_user_s_folder_nor_other_hosts_than_these(page):
     text = page.read_text(encoding="utf-8")
-    assert re.findall(r"/(?:root|home)/\w|//[^/\s]*(?:pypi|pythonhosted|conda)|index-url", text) == []
+    assert [user for user in USERS if re.search(rf"/{user}/\w", text)] == []
+    assert set(re.findall(r"://([\w.-]+)", text)) <= HOSTS
+    assert "index-url" not in text
 
 
 def test_the_readme_and_the_guide_for_contributors_are_short():
