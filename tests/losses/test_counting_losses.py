@@ -178,7 +178,7 @@ def test_counts_that_cannot_be_are_refused(name, counts, message):
 
 
 @pytest.mark.parametrize("name", COUNTING)
-def test_a_run_without_images_of_a_class_is_told_what_to_do(name):
+def test_classes_without_images_are_refused_with_a_remedy(name):
     task = Task(4, 83, nn.Linear(8, 4), class_counts=(60, 20, 0, 3))
     with pytest.raises(ConfigError) as error:
         build_from_configuration(name, task)
