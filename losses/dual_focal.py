@@ -40,7 +40,7 @@ class DualFocalLoss(ClassificationLoss):
         if target.ndim == 1:
             cross_entropy = F.cross_entropy(scores, target, reduction="none")  # [N]
             own = scores.gather(1, target[:, None])
-            following = scores.masked_fill(scores >= own, -torch.inf).amax(dim=-1)  # the next smaller score
+            following = scores.masked_fill(scores >= own, -torch.inf).max(dim=-1).values  # the next smaller score
             below = (following - own.squeeze(1) - cross_entropy).exp()
             return fade(below - torch.expm1(-cross_entropy), self.gamma) * cross_entropy
         log_p = scores.log_softmax(dim=-1)

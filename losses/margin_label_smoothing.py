@@ -38,5 +38,5 @@ class MarginLabelSmoothingLoss(ClassificationLoss):
 
     def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = full_float(scores)
-        beyond = F.relu(scores.amax(dim=-1, keepdim=True) - scores - self.margin).mean(dim=-1)  # [N]
+        beyond = F.relu(scores.max(dim=-1, keepdim=True).values - scores - self.margin).mean(dim=-1)  # [N]
         return F.cross_entropy(scores, target, reduction="none") + self.alpha * beyond

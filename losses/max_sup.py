@@ -47,5 +47,5 @@ class MaxSupLoss(ClassificationLoss):
     def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = full_float(scores)
         weight = self.current if self.training else self.alpha_end
-        excess = scores.amax(dim=-1) - scores.mean(dim=-1)  # [N]
+        excess = scores.max(dim=-1).values - scores.mean(dim=-1)  # [N]
         return F.cross_entropy(scores, target, reduction="none") + weight * excess
