@@ -60,9 +60,10 @@ LABEL_SCORES = {
 def test_equals_its_equation(name):
     _, features, target = feature_batch()
     loss, head = with_head(name)
+    scale: Any = loss.scale
     values = []
     for row, y in zip(cosines(features, head.weight), target.tolist(), strict=True):
-        scores = [loss.scale * c for c in row]  # type: ignore[operator]
+        scores = [scale * c for c in row]
         scores[y] = LABEL_SCORES[name](row[y])
         values.append(cross_entropy(scores, y))
     assert loss(head(features), target).item() == pytest.approx(mean(values), rel=1e-9)
