@@ -5,6 +5,7 @@ What is measured once, of a trained model, is an evaluation: calibration is eval
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 from utils.lookup import Entry, load_entry
@@ -42,12 +43,19 @@ SEQUENCE_METRICS = {
     "rejected": METRICS["rejected"],
 }
 """Of images with a text each."""
-ALL_METRICS = METRICS | SEQUENCE_METRICS
+PIXEL_METRICS = {
+    **COMMON,
+    "mean_iou": Entry("metrics.dense:mean_iou", "of pixels: mean intersection over union of the classes"),
+    "rejected": METRICS["rejected"],
+}
+"""Of images with a class a pixel."""
+ALL_METRICS = METRICS | SEQUENCE_METRICS | PIXEL_METRICS
 
-KINDS = {"image": METRICS, "sequence": SEQUENCE_METRICS}
+KINDS = {"image": METRICS, "sequence": SEQUENCE_METRICS, "segmentation": PIXEL_METRICS}
 TALLIES = {
     "image": Entry("metrics.classification:Tally", "classes"),
     "sequence": Entry("metrics.sequences:TextTally", "texts"),
+    "segmentation": Entry("metrics.dense:PixelTally", "pixels"),
 }
 """Counters of predictions, by their kind."""
 
@@ -75,6 +83,16 @@ def metric_entries(kind: str, judge: bool = True, ordered: bool = False) -> dict
         for name, entry in KINDS[kind].items()
         if name not in left_out and (judge or name in TRAINING_METRICS)
     }
+
+
+PACKAGES = {"detection": "faster-coco-eval", "instance_segmentation": "faster-coco-eval"}
+"""What the metrics of a task need beside the requirements."""
+
+
+def missing_package(task: str) -> str | None:
+    """Return the package that a task's metrics need and that is not installed."""
+    package = PACKAGES.get(task)
+    return package if package and importlib.util.find_spec(package.replace("-", "_")) is None else None
 
 
 def tally_for(kind: str) -> type[BaseTally]:

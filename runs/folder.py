@@ -25,7 +25,7 @@ from utils.files import DamagedFile, read_text
 MLFLOW_COPIES = "mlartifacts"
 """Folder beside the runs where MLflow keeps copies of their files."""
 OF_EVERY_SUMMARY = (
-    *("test/accuracy", "test/top5_accuracy", "test/f1", "test/loss", "test/cross_entropy", "test/rejected"),
+    *("test/accuracy", "test/loss", "test/cross_entropy", "test/rejected"),
     *("valid/accuracy", "selected_on", "selected_epoch", "seconds", "images_per_second", "waiting_share"),
 )
 """Names that every summary has."""

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from torch import Tensor
 from datasets.sequences import decode_texts
 from losses.base import ClassificationLoss
 from losses.ctc import text_costs
-from runs.confusions import plot_confusion, plot_places
+from runs.confusions import draw_confusion, plot_confusion, plot_places
 from runs.folder import RunFolder
 from runs.records import write_csv
 from utils.types import REJECTED, Sequences
@@ -71,6 +71,9 @@ class Classes:
             for label, likeliest, values in zip(*columns, strict=True)
         ]
 
+    def write_further(self, tally: Any, classes: tuple[str, ...], folder: RunFolder) -> None:
+        """Write what the test's counts tell beside the table."""
+
     def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:
         targets, predictions = outputs["target"].numpy(), outputs["prediction"].numpy()
         plot_confusion(targets, predictions, classes, folder.picture("confusion"))
@@ -119,7 +122,27 @@ class Texts(Classes):
         write_csv(folder.confusions, rows)
 
 
-OUTCOMES = {"image": Classes(), "sequence": Texts()}
+class Pixels(Classes):
+    """Predictions that are a class a pixel; what is stored is each image's counts, not its pixels."""
+
+    def columns(
+        self, loss: ClassificationLoss, outputs: dict[str, Tensor], classes: tuple[str, ...]
+    ) -> dict[str, pa.Array]:
+        """Return each image's labelled pixels, the share that is right, and the mean IoU of the classes in it."""
+        counts = outputs["counts"].double()  # [N, K, K + 1], the last column rejected
+        hits, actual, predicted = counts.diagonal(dim1=1, dim2=2), counts.sum(dim=2), counts[..., :-1].sum(dim=1)
+        union = actual + predicted - hits
+        iou = (hits / union).nansum(dim=1) / (union > 0).sum(dim=1)
+        columns = {"pixels": actual.sum(dim=1).long(), "accuracy": hits.sum(dim=1) / actual.sum(dim=1), "mean_iou": iou}
+        return {name: pa.array(column.numpy()) for name, column in columns.items()}
+
+    def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:
+        counts = outputs["counts"].sum(dim=0).numpy()
+        names = [*classes, "rejected"][: counts.shape[1] if counts[:, -1].any() else len(classes)]
+        draw_confusion(counts[:, : len(names)], names, classes, folder.picture("confusion"))
+
+
+OUTCOMES = {"image": Classes(), "sequence": Texts(), "segmentation": Pixels()}
 """By the kind of the data."""
 
 
