@@ -58,6 +58,10 @@ DATASETS = {
         "datasets.sets.pets:pets_segmentation",
         "7,349 cats and dogs of 37 breeds, outlined, some heads boxed (Parkhi 2012); for segmentation and detection",
     ),
+    "penn_fudan": Entry(
+        "datasets.sets.penn_fudan:penn_fudan",
+        "170 street scenes with pedestrians' masks (Wang 2007); for detection and instance_segmentation",
+    ),
     "plates": Entry("datasets.sets.plates:plates", "your plates, for sequences: a CSV file with file and text"),
     "ccpd": Entry(
         "datasets.sets.ccpd:ccpd", "Chinese plates in photographs, for sequences (CCPD, Xu 2018); data_params: subset"

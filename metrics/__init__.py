@@ -49,13 +49,36 @@ PIXEL_METRICS = {
     "rejected": METRICS["rejected"],
 }
 """Of images with a class a pixel."""
-ALL_METRICS = METRICS | SEQUENCE_METRICS | PIXEL_METRICS
+BOX_METRICS = {
+    **COMMON,
+    "map": Entry("metrics.detection:box_map", "of objects: COCO's mean average precision of boxes"),
+    "map_50": Entry("metrics.detection:box_map_50", "of objects: that at an overlap of 0.5"),
+    "map_75": Entry("metrics.detection:box_map_75", "of objects: that at an overlap of 0.75"),
+    "rejected": METRICS["rejected"],
+}
+"""Of images with objects; those in common with others are of regions."""
+MASK_METRICS = {
+    **BOX_METRICS,
+    "mask_map": Entry("metrics.detection:mask_map", "of objects: COCO's mean average precision of masks"),
+    "mask_map_50": Entry("metrics.detection:mask_map_50", "of objects: that of masks at an overlap of 0.5"),
+    "mask_map_75": Entry("metrics.detection:mask_map_75", "of objects: that of masks at an overlap of 0.75"),
+}
+"""Of images with objects that have masks."""
+ALL_METRICS = METRICS | SEQUENCE_METRICS | PIXEL_METRICS | MASK_METRICS
 
-KINDS = {"image": METRICS, "sequence": SEQUENCE_METRICS, "segmentation": PIXEL_METRICS}
+KINDS = {
+    "image": METRICS,
+    "sequence": SEQUENCE_METRICS,
+    "segmentation": PIXEL_METRICS,
+    "detection": BOX_METRICS,
+    "instance_segmentation": MASK_METRICS,
+}
 TALLIES = {
     "image": Entry("metrics.classification:Tally", "classes"),
     "sequence": Entry("metrics.sequences:TextTally", "texts"),
     "segmentation": Entry("metrics.dense:PixelTally", "pixels"),
+    "detection": Entry("metrics.detection:DetectionTally", "regions and objects"),
+    "instance_segmentation": Entry("metrics.detection:InstanceTally", "regions and objects with masks"),
 }
 """Counters of predictions, by their kind."""
 

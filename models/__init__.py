@@ -73,13 +73,18 @@ ARCHITECTURES = {
 """Our own networks; each is a function of its own name in its file."""
 
 DENSE_ARCHITECTURES = {
-    "lraspp": Entry(
-        "models.dense.segmentation:lraspp", "LR-ASPP on a body of timm's, for segmentation (Howard 2019)"
-    ),
+    "lraspp": Entry("models.dense.segmentation:lraspp", "LR-ASPP on a body of timm's, for segmentation (Howard 2019)"),
     "fcn": Entry("models.dense.segmentation:fcn", "FCN on a body of timm's, for segmentation (Long 2015)"),
     "deeplabv3": Entry(
         "models.dense.segmentation:deeplabv3", "DeepLabV3 on a body of timm's, for segmentation (Chen 2017)"
     ),
+    "faster_rcnn": Entry(
+        "models.dense.regions:faster_rcnn", "Faster R-CNN on a body of timm's, for detection (Ren 2015)"
+    ),
+    "mask_rcnn": Entry(
+        "models.dense.regions:mask_rcnn", "Mask R-CNN on a body of timm's, for instance_segmentation (He 2017)"
+    ),
+    "ssdlite": Entry("models.dense.single_shot:ssdlite", "SSDlite on a body of timm's, for detection (Liu 2015)"),
 }
 """Networks of pixels and regions."""
 OURS = ARCHITECTURES | DENSE_ARCHITECTURES
@@ -88,6 +93,8 @@ MODULES = {
     "image": Entry("models.classifier:Classifier", "a class an image"),
     "sequence": Entry("models.classifier:Classifier", "a text an image"),
     "segmentation": Entry("models.dense.classifier:DenseClassifier", "a class a pixel"),
+    "detection": Entry("models.dense.classifier:DenseClassifier", "a class a region"),
+    "instance_segmentation": Entry("models.dense.classifier:DenseClassifier", "a class a region"),
 }
 """What trains a network, by its kind."""
 

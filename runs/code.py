@@ -189,6 +189,7 @@ def _roots(config: Configuration) -> Iterator[str]:
     kind = None if entry is None else read_attribute(*entry.location.split(":"), "kind")
     if config.task != "classification":
         yield from DENSE
+        yield "metrics.detection"
     yield "metrics.sequences" if kind == "sequence" else "metrics.classification"
     architecture = resolve_architecture(config.architecture)
     library = Entry(f"models.{'torchvision' if architecture.startswith('torchvision/') else 'timm'}_models", "")

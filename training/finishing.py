@@ -48,7 +48,7 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
         columns = outcome.columns(loss, outputs, classes)
         table = pa.table({"index": pa.array(outputs["index"].numpy()), **columns})  # a row a test image
         write_atomically(folder.predictions, lambda file: pq.write_table(table, file, compression="zstd"))
-        outcome.write_further(classifier.judge_tally, classes, folder)
+        outcome.write_further(classifier.judge_tally, prepared.data.data, folder)
         report.draw_results(record, outputs, prepared.data.data)
         write_json(folder.summary, summary)
         report_end(record.trackers, record.rows[-1], summary, folder)

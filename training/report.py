@@ -146,6 +146,9 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
 
 HEADLINES = {
     "mean_iou": "mean IoU",
+    "map": "box mAP",
+    "map_50": "box AP50",
+    "mask_map": "mask mAP",
     "accuracy": "accuracy",
     "one_off_accuracy": "one-off accuracy",
     "top5_accuracy": "top-5 accuracy",

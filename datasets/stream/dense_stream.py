@@ -129,7 +129,7 @@ class DenseStream(ImageStream):
         columns = {name: sample[name] for name in ("labels", "numbers", "crowd")} | {"boxes": boxes}
         if "masks" in sample:
             columns["masks"] = sample["masks"].as_subclass(Tensor)
-            left &= columns["masks"].flatten(1).any(dim=1) | self.judged
+            left &= (columns["masks"] > 0).flatten(1).any(dim=1) | self.judged
         return sample | {name: column[left] for name, column in columns.items()}
 
     def picture(self, key: int | Key) -> Tensor:

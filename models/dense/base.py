@@ -39,10 +39,12 @@ class DenseNetwork(nn.Module):
         body: its feature extractor, which pretrained weights are of.
         image_size: height and width, px, that it is counted for where the data does not say.
         unit: what its rows are of, for messages.
+        loss_weight: what the loss's terms are multiplied by, beside the network's own.
     """
 
     kind: str
     unit: str
+    loss_weight: float = 1.0
     body: nn.Module
     classifier: nn.Module
     not_applied: tuple[str, ...] = ()

@@ -54,7 +54,8 @@ class DenseClassifier(Classifier):
             assert index is not None
             terms = dict(rows.terms)
             if len(target):  # all of a batch may be ignored
-                terms |= self.loss.terms(outputs, Batch(image, target, index))
+                of_loss = self.loss.terms(outputs, Batch(image, target, index))
+                terms |= {f"loss {name}": self.network.loss_weight * term for name, term in of_loss.items()}
             total = functools.reduce(torch.add, terms.values(), 0 * outputs.scores.sum())
             if batch_idx == 0:
                 self.train_tally.reset()
@@ -66,8 +67,7 @@ class DenseClassifier(Classifier):
         """Return the rows of images, their scores and what they are read as. Shapes: image [B, C, H, W]."""
         rows = self.network.rows(image.contiguous(memory_format=self._memory_format), target)
         scores = self._outputs(rows).scores
-        with full_precision(scores):
-            return rows, scores, self.network.read(rows, scores, self.loss)
+        return rows, scores, self.network.read(rows, scores, self.loss)
 
     def _judge(self, batch: Batch) -> tuple[Tensor, Any]:
         rows, scores, reading = self.look(batch.image[:, 0], batch.target)

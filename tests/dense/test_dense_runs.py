@@ -40,6 +40,17 @@ TASKS: dict[str, dict[str, str]] = {
         "architecture_params": "{body: test_resnet, output_stride: 32, inner_channels: 16}",
         "monitor": "valid/mean_iou",
     },
+    "detection": {
+        "architecture": "ssdlite",
+        "architecture_params": "{body: test_resnet, num_features: 16, levels: 3}",
+        "monitor": "valid/map",
+    },
+    "instance_segmentation": {
+        "architecture": "mask_rcnn",
+        "architecture_params": "{body: test_resnet, strides: [8, 16], width: 16, hidden: 32, anchor_sizes: [8, 16], "
+        "proposals: 20, regions: 16, frozen_statistics: false}",
+        "monitor": "valid/mask_map",
+    },
 }
 SETTINGS: dict[str, dict[str, str]] = {
     "plain": {},
