@@ -58,6 +58,16 @@ DATASETS = {
         "datasets.sets.pets:pets_segmentation",
         "7,349 cats and dogs of 37 breeds, outlined, some heads boxed (Parkhi 2012); for segmentation and detection",
     ),
+    "voc": Entry(
+        "datasets.sets.voc:voc",
+        "PASCAL VOC 2007 and 2012, 20 classes (Everingham 2010); for segmentation, detection, instance_segmentation",
+    ),
+    "coco": Entry(
+        "datasets.sets.coco:coco", "COCO 2017, 80 classes (Lin 2014); for detection and instance_segmentation"
+    ),
+    "detection_folder": Entry(
+        "datasets.sets.coco:detection_folder", "your objects: data_path/{train,test}.json as COCO's, and their images"
+    ),
     "penn_fudan": Entry(
         "datasets.sets.penn_fudan:penn_fudan",
         "170 street scenes with pedestrians' masks (Wang 2007); for detection and instance_segmentation",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dense_layouts import write_pets
+from dense_layouts import write_coco, write_own, write_penn_fudan, write_pets, write_voc
 from official_layouts import (
     draw,
     write_adience,
@@ -80,6 +80,10 @@ BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     "made_up": lambda folder: build_dataset("made_up", like="adience"),
     "plates": lambda folder: build_dataset("plates", data_path=str(write_plates(folder))),
     "pets_segmentation": lambda folder: build_dataset("pets_segmentation", data_path=str(write_pets(folder))),
+    "voc": lambda folder: build_dataset("voc", data_path=str(write_voc(folder))),
+    "coco": lambda folder: build_dataset("coco", data_path=str(write_coco(folder))),
+    "detection_folder": lambda folder: build_dataset("detection_folder", data_path=str(write_own(folder))),
+    "penn_fudan": lambda folder: build_dataset("penn_fudan", data_path=str(write_penn_fudan(folder)), num_test=2),
     "ccpd": lambda folder: build_dataset("ccpd", data_path=str(write_ccpd(folder))),
 }
 
