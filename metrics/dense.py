@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losses.contract import REJECTED, Batch
 from metrics.classification import Tally
-from utils.types import REJECTED, Batch
 
 IGNORED = 255
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from losses.contract import Batch
 from metrics.classification import Tally
-from utils.types import Batch
 
 BOX, MASK = "bbox", "segm"
 """What overlaps, as COCO names it."""

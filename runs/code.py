@@ -32,7 +32,7 @@ FOLDERS = ("losses", "models", "datasets", "metrics")
 """Where imports are followed; their own files are tables of names, which grow without changing a run."""
 OF_EVERY_RUN = (
     *("models.classifier", "datasets.data_module", "utils.seeding"),
-    *("training.building", "training.networks", "training.optimizers"),
+    *("training.building", "training.losses", "training.networks", "training.optimizers"),
     *("training.callbacks", "training.finishing"),
 )
 """Modules that lead every run from its configuration to its numbers."""
@@ -204,8 +204,8 @@ def _roots(config: Configuration) -> Iterator[str]:
         yield from (_module(TRANSFORMS[name]) for name in _names(chain) if name in TRANSFORMS)
 
 
-def _module(entry: Entry) -> str:
-    return entry.location.partition(":")[0]
+def _module(entry: tuple[str, str]) -> str:
+    return entry[0].partition(":")[0]
 
 
 def _names(*values: Any) -> Iterator[str]:

@@ -17,12 +17,12 @@ from torch import Tensor
 from datasets.base import DataSet
 from datasets.sequences import decode_texts
 from losses.base import ClassificationLoss
+from losses.contract import REJECTED, Sequences
 from losses.ctc import text_costs
 from runs.confusions import draw_confusion, plot_confusion, plot_places
 from runs.folder import RunFolder
 from runs.records import write_csv
 from utils.files import write_atomically
-from utils.types import REJECTED, Sequences
 
 LOG = logging.getLogger("lossbench")
 SIZES = ("small", "medium", "large")

@@ -18,8 +18,9 @@ from datasets.dense import IGNORED, Annotation, DenseTable
 from datasets.preprocessing import Preprocessing
 from datasets.stream.image_stream import ImageStream, Loaded
 from datasets.stream.sampling import Key
+from losses.contract import Batch
 from utils.seeding import derive_seed, seed_cpu
-from utils.types import Batch, ConfigError
+from utils.types import ConfigError
 
 LEAST_SIDE = 1.0
 """Pixels; an object that augmentation leaves less of is gone."""

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from losses.base import full_float
+from losses.contract import Batch, Outputs
 from models.classifier import Classifier, full_precision
 from models.dense.base import DenseNetwork, Rows
-from utils.types import Batch, ConfigError, Outputs
+from utils.types import ConfigError
 
 
 class DenseClassifier(Classifier):
@@ -27,6 +28,8 @@ class DenseClassifier(Classifier):
         name = type(loss).__name__
         if loss.sampling == "class_balanced":
             raise ConfigError(f"loss_function: {name} draws images by their class; an image of {network.unit} has none")
+        if any(0 in buffer.shape for buffer in loss.buffers()):  # built for a task of no numbered samples
+            raise ConfigError(f"loss_function: {name} keeps something of each sample; {network.unit} are not numbered")
         super().__init__(network, loss, *args, **options)
         self.unit = network.unit
 
@@ -69,14 +72,18 @@ class DenseClassifier(Classifier):
         scores = self._outputs(rows).scores
         return rows, scores, self.network.read(rows, scores, self.loss)
 
-    def _judge(self, batch: Batch) -> tuple[Tensor, Any]:
+    def _judge(self, batch: Batch) -> tuple[Any, Any]:
+        """Return the scores and targets that are judged, and what is counted of each image."""
         rows, scores, reading = self.look(batch.image[:, 0], batch.target)
         with full_precision(scores):
             judged, target = self.network.judged(rows, scores, batch.target)
             if len(target):
                 prediction, log_p = self.loss.predict(judged), self.loss.log_probabilities(judged)
                 self.judge_tally.update(self.loss(judged, target), prediction, target, log_p)
-        return scores, self.judge_tally.of_images(reading, batch)
+        return (judged, target), self.judge_tally.of_images(reading, batch)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._validation.add(*self._judge(batch)[0])
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         return {"index": batch.index, **self._judge(batch)[1]}

@@ -125,6 +125,8 @@ def test_compare_shows_a_dense_run(task: str, runs: dict[str, RunFolder], capsys
         ({"loss_function": "TripletLoss"}, "draws images by their class"),
         ({"loss_function": "ConnectionistTemporalLoss"}, "judges sequences"),
         ({"loss_function": "BeYourOwnTeacherLoss"}, "gives its maps to no loss"),
+        ({"loss_function": "EarlyLearningRegularizationLoss"}, "keeps something of each sample"),
+        ({"class_weights": "balanced"}, "balanced needs a task with class_counts"),
         ({"mixing": "MixUp"}, "mixes whole images"),
         ({"dataset": "digits", "data_params": "{}"}, "digits is annotated for classification"),
         ({"architecture": "test_resnet", "architecture_params": "{}"}, "test_resnet is for images"),
