@@ -24,7 +24,7 @@ class DualFocalLoss(ClassificationLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities (sum_k q_k L(k)) -> [N].
     Use: for calibrated networks, in place of the focal loss.
     Raises: ValueError if gamma is negative.
-    Source: Tao et al. 2023, "Dual Focal Loss for Calibration", arXiv:2305.13665, eq. 5.
+    Source: Tao et al. 2023, "Dual Focal Loss for Calibration", arXiv:2305.13665.
     Deviations: none. As in the authors' code a class that ties with the label is not below it.
     """
 

@@ -25,7 +25,7 @@ class MaxSupLoss(ClassificationLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities -> [N].
     Use: in place of label smoothing, above all where features are used again.
     Raises: ValueError if a weight is negative.
-    Source: Zhou et al. 2025, "MaxSup: Overcoming Representation Collapse in Label Smoothing", arXiv:2502.15798, eq. 8;
+    Source: Zhou et al. 2025, "MaxSup: Overcoming Representation Collapse in Label Smoothing", arXiv:2502.15798;
         the schedule is the authors' code's.
     Deviations: none.
     """
