@@ -10,11 +10,13 @@ from typing import Any, get_type_hints
 from utils.lookup import (
     Entry,
     did_you_mean,
+    keywords,
     load_entry,
     parameter_problems,
     refusals,
     timm_architectures,
     torchvision_architectures,
+    without_partial,
 )
 from utils.types import ConfigError
 
@@ -116,7 +118,7 @@ def architecture_problems(name: str, params: Mapping[str, Any]) -> dict[str, str
     source = resolve_architecture(name)
     if source not in ARCHITECTURES:
         return {}
-    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels")
+    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels", "image_size")
     return parameter_problems(load_entry(ARCHITECTURES[source]), params, given=elsewhere)
 
 
@@ -180,6 +182,7 @@ def build_model(
     output_channels: int | None = None,
     pretrained: bool | str = False,
     weights_path: str | Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
     **params: Any,
 ) -> Any:
     """Build a network in timm's contract.
@@ -197,6 +200,7 @@ def build_model(
         output_channels: width of the features; None for the architecture's own.
         pretrained: start from the weights that torchvision or timm publish; a text names which of them.
         weights_path: a local file of weights; nothing is downloaded then.
+        image_size: H = W, or (H, W), px, of the images, for networks that are made for one size; None for their own.
         params: to the architecture's constructor.
 
     Returns: an nn.Module, image [B, in_channels, H, W] -> scores [B, K].
@@ -209,14 +213,17 @@ def build_model(
     download = pretrained if weights_path is None else False
     if problem := weights_problem(name, download):
         raise ConfigError(f"pretrained: {problem}")
+    image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     not_applied: list[str] = []
     network: Any
     if source in ARCHITECTURES:
         constructor = load_entry(ARCHITECTURES[source])
         options = {"dropout": dropout, "output_channels": output_channels}
         options = {key: value for key, value in options.items() if value is not None}
-        not_applied += parameter_problems(constructor, options, given=("num_classes", "in_channels"))
-        taken = {key: value for key, value in options.items() if key not in not_applied}
+        not_applied += parameter_problems(constructor, options, given=("num_classes", "in_channels", "image_size"))
+        taken: dict[str, Any] = {key: value for key, value in options.items() if key not in not_applied}
+        if image_size is not None and "image_size" in keywords(without_partial(constructor)):
+            taken["image_size"] = image_size
         if problems := architecture_problems(name, params):
             raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
         try:
@@ -235,6 +242,7 @@ def build_model(
             in_channels,
             dropout=dropout,
             pretrained=download,
+            image_size=image_size,
             **params,
         )
         not_applied += ["dropout"] if dropout is not None and not drops else []
