@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.lookup import Entry, did_you_mean, keywords, load_entry, parameter_problems, refusals, source_place
+from utils.lookup import Entry, Table, did_you_mean, keywords, load_entry, parameter_problems, refusals, source_place
 from utils.types import ConfigError, Task
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ LOSSES = {
         "losses.triplet:TripletLoss", "any loss, and triplets of features apart by a margin (Schroff 2015)"
     ),
 }
+LOSSES = Table(LOSSES)
 
 TORCH_LOSSES = {
     "BCELoss": "binary cross entropy of each class's sigmoid",

@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 
 from utils.lookup import (
     Entry,
+    Table,
     did_you_mean,
     keywords,
     load_entry,
@@ -18,6 +19,7 @@ from utils.lookup import (
     torchvision_architectures,
     without_partial,
 )
+from utils.own_imports import place_of
 from utils.types import ConfigError
 
 _NAMES_BY_FILE = {
@@ -67,11 +69,11 @@ _NAMES_BY_FILE = {
     },
     "wide_resnet": {"wrn28_10": "wide ResNet of 28 layers for 32 px (Zagoruyko 2016)"},
 }
-ARCHITECTURES = {
-    name: Entry(f"models.networks.{file}:{name}", summary)
+ARCHITECTURES = Table(
+    (name, Entry(f"models.networks.{file}:{name}", summary))
     for file, names in _NAMES_BY_FILE.items()
     for name, summary in names.items()
-}
+)
 """Our own networks; each is a function of its own name in its file."""
 
 ALIASES = {
@@ -158,6 +160,19 @@ def architecture_kind(name: str) -> str:
     return getattr(get_type_hints(function).get("return"), "kind", "image")
 
 
+CONTRACT = (
+    *("forward_features", "forward_head", "forward_intermediates", "get_classifier", "reset_classifier"),
+    *("num_features", "image_size"),
+)
+"""Of timm's, which the bench calls; all but `forward_intermediates` are needed by every loss."""
+
+
+def _network_problem(network: Any) -> str | None:
+    """Return what a network lacks of the contract, None if nothing."""
+    missing = [name for name in CONTRACT if not hasattr(network, name)]
+    return f"must return a models.networks.base.Network: it has no {', '.join(missing)}" if missing else None
+
+
 def weights_normalization(name: str) -> tuple[Sequence[float], Sequence[float]] | None:
     """Return mean and std, a number a channel on 0 to 1, that an architecture's published weights were trained with.
 
@@ -228,6 +243,8 @@ def build_model(
             raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
         try:
             network = constructor(num_classes, in_channels, **taken, **params)
+            if problem := _network_problem(network):
+                raise ConfigError(f"architecture: {place_of(constructor, source)} {problem}")
             network.trained_classifier = False
         except refusals(constructor) as error:
             raise ConfigError(f"architecture_params: {source} refuses them: {error}") from None

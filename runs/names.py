@@ -8,7 +8,7 @@ from configuration.schema import CHAINS
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_DEFAULTS
 from models import ARCHITECTURES, resolve_architecture
-from utils.lookup import Entry
+from utils.lookup import Entry, Table
 from utils.signatures import UNKNOWN, Signature, read_signature
 
 DERIVED: Any = object()
@@ -28,7 +28,7 @@ def signature_of(key: str, name: str) -> Signature:
     ours = {
         "dataset": DATASETS,
         "architecture": ARCHITECTURES,
-        "loss_function": LOSSES,
+        "loss_function": Table(LOSSES),
         "mixing": MIXINGS,
         **dict.fromkeys(CHAINS, TRANSFORMS),
     }

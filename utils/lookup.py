@@ -19,6 +19,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from utils.own_names import OWN_PACKAGE, is_own
+
 
 class Entry(NamedTuple):
     """A line of a table: where a thing is defined, as "module:name", and a one-line summary."""
@@ -27,10 +29,35 @@ class Entry(NamedTuple):
     summary: str
 
 
+class Table(dict[str, Entry]):
+    """Names and their lines. A name of the user's own has a line too, without being listed."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or is_own(name)
+
+    def __missing__(self, name: str) -> Entry:
+        if not is_own(name):
+            raise KeyError(name)
+        return Entry(name, "of the user's own")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return super().get(name, default) if not is_own(name) else self[name]
+
+
 def load_entry(entry: Entry) -> Any:
-    """Import the thing that a table's line names."""
+    """Import the thing that a table's line names.
+
+    Raises: ConfigError for the user's own code that cannot be imported.
+    """
     module, _, name = entry.location.partition(":")
-    return getattr(importlib.import_module(module), name)
+    if not OWN_PACKAGE.match(module):
+        return getattr(importlib.import_module(module), name)
+    from utils.own_imports import IMPORT_ERRORS, import_problem
+
+    try:
+        return getattr(importlib.import_module(module), name)
+    except IMPORT_ERRORS as error:
+        raise import_problem(module, error) from error
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -54,6 +81,11 @@ def source_file(module: str) -> Path | None:
 
 def source_of(module: str) -> str:
     """Read a module's source without importing it, "" if there is none."""
+    if OWN_PACKAGE.match(module):
+        import utils.own_imports  # noqa: F401  finds it
+
+        spec = importlib.util.find_spec(module.partition(".")[0])
+        return (spec.loader.get_source(module) or "") if spec is not None else ""
     file = source_file(module)
     return file.read_text(encoding="utf-8") if file is not None else ""
 
