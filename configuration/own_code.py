@@ -8,6 +8,7 @@ from typing import Any
 
 from configuration.schema import CHAINS, Key, Mistake
 from utils.own_code import WRITTEN, find
+from utils.own_names import is_own
 from utils.types import ConfigError
 
 NAMING = (
@@ -20,7 +21,12 @@ WITHIN = (*NAMING, "loss_params", "lr_scheduler_params", "optimizer_groups", "sw
 
 
 def with_digests(
-    values: dict[str, Any], folder: Path, places: dict[Key, str], mistakes: list[Mistake], keys: Iterable[str] = WITHIN
+    values: dict[str, Any],
+    folder: Path,
+    places: dict[Key, str],
+    mistakes: list[Mistake],
+    keys: Iterable[str] = WITHIN,
+    copies_only: bool = False,
 ) -> None:
     """Replace, in a configuration's values, each name of the user's own code by the one with its digest.
 
@@ -28,11 +34,13 @@ def with_digests(
         folder: where relative files start from.
         places: extended by the places of names that head parameters.
         mistakes: extended by what cannot be found or read.
+        copies_only: read nothing but the copies of a run, whose configuration may come from elsewhere.
     """
 
     def named(text: str, key: Key) -> str:
         naming = any(part.partition(".")[0] in NAMING for part in key)
-        if not (WRITTEN.fullmatch(text) or (naming and ":" in text)):
+        meant = WRITTEN.fullmatch(text) or (naming and ":" in text)
+        if not (is_own(text) if copies_only else meant or is_own(text)):
             return text
         try:
             return find(text, folder)

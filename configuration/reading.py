@@ -61,7 +61,7 @@ def read_configuration(
     mistakes: list[Mistake] = []
     values = _read_file(file, of_a_run, places, mistakes) if file is not None else {}
     not_there: list[Mistake] = []
-    with_digests(values, Path(file or "").parent, places, not_there)
+    with_digests(values, Path(file or "").parent, places, not_there, copies_only=of_a_run)
     for key in CHAINS:
         if (mapping := shortest(values.get(key))) is not values.get(key):
             _place_by_name(key, values[key], places)
