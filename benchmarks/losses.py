@@ -21,8 +21,8 @@ if __name__ == "__main__":
 from benchmarks.measuring import Step, environment, main_options, peak_bytes, prepare, seconds_per_step, table
 from losses import LOSSES, build_loss
 from losses.base import ClassificationLoss
+from losses.contract import Batch, Outputs, Task
 from utils.lookup import load_entry
-from utils.types import Batch, Outputs, Task
 
 BATCH, CLASSES, FEATURES = 256, (10, 100, 196, 1000, 21841), 64
 REFERENCE = "F.cross_entropy"

@@ -14,6 +14,7 @@ import yaml
 from configuration.schema import KEYS
 from configuration.yaml_text import YamlError, read_yaml
 from utils.files import DamagedFile, read_text
+from utils.own_code import read_copies
 from utils.own_names import as_written
 
 BETWEEN = re.compile(r"\n(?=\w)")
@@ -24,11 +25,12 @@ FEW_DIGITS, TYPED_DIGITS, MANY_DIGITS = 4, 6, 18
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """Return what a run's config.yml says, key -> value; not to be changed.
+    """Return what a run's config.yml says, key -> value; not to be changed. Its own code is read, too.
 
     Raises: OSError or ValueError if the file cannot be read or holds something else.
     """
     text = read_text(path)
+    read_copies(text, path.parent)  # whose signatures tell which parameters are defaults
     parts = [part for part in BETWEEN.split(text) if part.partition(":")[0] in KEYS]
     entries = [_read_entry(part) for part in parts]  # parts that other runs have alike are read once
     if entries and all(entries):

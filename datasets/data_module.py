@@ -30,8 +30,9 @@ from datasets.stream.sampling import (
     RepeatedBatches,
     stratified_split,
 )
+from losses.contract import Batch
 from utils.seeding import derive_seed
-from utils.types import Batch, ConfigError, DataError
+from utils.types import ConfigError, DataError
 
 LARGEST_RESIDENT = 2 * 10**9
 """Bytes of a set in memory that an accelerator keeps whole."""
@@ -91,6 +92,14 @@ class DataModule(pl.LightningDataModule):
     def wrong_rows(self) -> np.ndarray:
         """The rows of the training part that are trained on with a wrong label, ascending."""
         return np.flatnonzero(self.train_table.labels != self.data.train.labels)
+
+    @cached_property
+    def class_counts(self) -> tuple[int, ...] | None:
+        """Rows trained on of each class, by the labels that are trained on; None for texts."""
+        labels = self.train_table.labels[self.train_rows]
+        if labels.ndim > 1:
+            return None
+        return tuple(np.bincount(labels, minlength=len(self.data.classes)).tolist())
 
     def repeat_few_images(self, number: int) -> None:
         """Train on that many images, again and again, where others would first have to be decoded."""

@@ -76,7 +76,7 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
 }
 
 
-OF_YOUR_OWN = "\n  or one of your own, FILE.py:NAME (docs/own_components.md)"
+OF_YOUR_OWN = "\nor one of your own, FILE.py:NAME (docs/own_components.md)"
 TAKING_OWN = ("losses", "datasets", "optimizers", "schedulers", "transforms", "mixing", "metrics")
 
 

@@ -1,16 +1,32 @@
-"""Losses by name. To add one: write its file, add its line to `LOSSES`."""
+"""Losses by name. To add one: write its file, add its line to `LOSSES`.
+
+Nothing here imports torch before a loss is asked for. The folder imports torch and itself only, so that it can be
+installed alone, as `lossbench`: `from lossbench import FocalLoss`.
+"""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from utils.lookup import Entry, Table, did_you_mean, keywords, load_entry, parameter_problems, refusals, source_place
-from utils.types import ConfigError, Task
+from .contract import REJECTED as REJECTED
+from .contract import Batch as Batch
+from .contract import Outputs as Outputs
+from .contract import ParameterError as ParameterError
+from .contract import Sequences as Sequences
+from .contract import Task as Task
 
 if TYPE_CHECKING:
-    from losses.base import ClassificationLoss
+    from .base import ClassificationLoss
+
+
+class Entry(NamedTuple):
+    """A line of the table: where a loss is defined, as "module:class", and a one-line summary."""
+
+    location: str
+    summary: str
+
 
 LOSSES = {
     "AngularSoftmaxLoss": Entry(
@@ -103,7 +119,6 @@ LOSSES = {
         "losses.triplet:TripletLoss", "any loss, and triplets of features apart by a margin (Schroff 2015)"
     ),
 }
-LOSSES = Table(LOSSES)
 
 TORCH_LOSSES = {
     "BCELoss": "binary cross entropy of each class's sigmoid",
@@ -142,72 +157,34 @@ NOT_CLASSIFICATION = {
 }
 
 
-def check_loss_name(name: str) -> str | None:
-    """Return what is wrong with a loss's name, or None; imports nothing."""
-    if name in LOSSES or name in TORCH_LOSSES:
-        return None
-    if name in NOT_CLASSIFICATION:
-        return f"torch.nn.{name} cannot train a classifier: {NOT_CLASSIFICATION[name]}"
-    if (file := _file_without_line(name)) is not None:
-        line = f'"{name}": Entry("losses.{file}:{name}", "what it is, in one line")'
-        return f"unknown loss {name!r}; losses/{file}.py defines it: add {line} to LOSSES in losses/__init__.py"
-    return f"unknown loss {name!r}{did_you_mean(name, [*LOSSES, *TORCH_LOSSES])} (python train.py --list losses)"
-
-
-def _file_without_line(name: str) -> str | None:
-    """Return the file here that defines a loss of this name, found by its text; None also for what others extend."""
-    texts = {file.stem: file.read_text(encoding="utf-8") for file in sorted(Path(__file__).parent.glob("*.py"))}
-    if any(re.search(rf"^class \w+\(.*\b{re.escape(name)}\b", text, re.MULTILINE) for text in texts.values()):
-        return None
-    defines = re.compile(rf"^class {re.escape(name)}\b", re.MULTILINE)
-    return next((stem for stem, text in texts.items() if defines.search(text)), None)
-
-
-def loss_kind(name: str) -> str:
-    """Return what a loss judges, "image" or "sequence"; those of torch.nn judge images."""
-    return load_entry(LOSSES[name]).kind if name in LOSSES else "image"
-
-
-def _place(constructor: Any) -> str:
-    return f"loss_function: {source_place(constructor)}: {constructor.__name__}"
+def loss_class(name: str) -> type[ClassificationLoss]:
+    """Return the class of a loss of `LOSSES`, or "package.module:Class"."""
+    module, _, defined = (LOSSES[name].location if name in LOSSES else name).partition(":")
+    return getattr(
+        importlib.import_module(module.replace("losses", __name__, 1) if name in LOSSES else module), defined
+    )
 
 
 def build_loss(name: str, task: Task | None = None, /, **params: Any) -> ClassificationLoss:
     """Build a loss by its class name.
 
     Args:
-        name: a key of `LOSSES` or the name of a loss of torch.nn.
-        task: what the loss may know of the run; None for losses used alone.
+        name: a key of `LOSSES` or of `TORCH_LOSSES`, or "package.module:Class", one of your own.
+        task: facts about the run that the loss may use; None for losses used alone.
         params: the loss's hyperparameters.
 
-    Raises: ConfigError for an unknown name, a parameter the loss does not take or one out of range.
+    Raises: ValueError for an unknown name or a parameter out of range; TypeError for a parameter that it does not take.
     """
-    if problem := check_loss_name(name):
-        raise ConfigError(f"loss_function: {problem}")
-    from losses.base import ClassificationLoss, contract_problems
-    from losses.torch_losses import TorchLoss, torch_loss_class
+    if name in TORCH_LOSSES:
+        from .torch_losses import TorchLoss
 
-    constructor: Any = load_entry(LOSSES[name]) if name in LOSSES else torch_loss_class(name)
-    if name in LOSSES and not (isinstance(constructor, type) and issubclass(constructor, ClassificationLoss)):
-        raise ConfigError(f"{_place(constructor)} must be a subclass of losses.base.ClassificationLoss")
-    problems = parameter_problems(constructor, params, given=() if name in TORCH_LOSSES else ("task",))
-    if problems:
-        raise ConfigError("\n".join(f"loss_params.{key}: {text}" for key, text in problems.items()))
-    try:
-        if name in TORCH_LOSSES:
-            return TorchLoss(name, task, **params)
-        loss = constructor(task, **params) if "task" in keywords(constructor) else constructor(**params)
-    except refusals(constructor) as error:
-        if not params and not isinstance(error, ConfigError):  # there is nothing that it could refuse
-            raise
-        raise ConfigError(f"loss_params: {name} refuses them: {error}") from None
-    except (AttributeError, TypeError) as error:
-        if task is not None or "NoneType" not in str(error):
-            raise
-        text = "must be built without a task, too: its parameters are checked so, before there is any data"
-        raise ConfigError(f"{_place(constructor)} {text}. With task=None: {error}") from None
-    if problems := contract_problems(loss):
-        text = "belongs to the contract of losses/base.py; give a parameter of your own another name"
-        lines = [f"{_place(constructor)}.{key} must be {allowed}: it {text}" for key, allowed in problems.items()]
-        raise ConfigError("\n".join(lines))
-    return loss
+        return TorchLoss(name, task, **params)
+    if name not in LOSSES and ":" not in name:
+        raise ValueError(f"unknown loss {name!r}; one of {', '.join([*LOSSES, *TORCH_LOSSES])}")
+    constructor: Any = loss_class(name)
+    return constructor(task, **params) if takes_task(constructor) else constructor(**params)
+
+
+def takes_task(constructor: Any) -> bool:
+    """Return whether a loss is built with a task; one that needs none need not take it."""
+    return "task" in inspect.signature(constructor).parameters

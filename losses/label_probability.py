@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float
+from .base import ClassificationLoss, full_float
 
 
 class LabelProbabilityLoss(ClassificationLoss):
@@ -23,16 +23,19 @@ class LabelProbabilityLoss(ClassificationLoss):
         """Return the loss of a label, elementwise, from its -log p."""
         raise NotImplementedError
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = full_float(scores)
         if target.ndim == 1:
-            return self.cost(F.cross_entropy(scores, target, reduction="none")).mean()
-        return mean_over_labels(self.cost(-scores.log_softmax(dim=-1)), target)
+            return self.cost(F.cross_entropy(scores, target, reduction="none"))
+        return over_labels(self.cost(-scores.log_softmax(dim=-1)), target)
 
 
-def mean_over_labels(values: Tensor, target: Tensor) -> Tensor:
-    """Return the batch's mean of what each label costs. Shapes: [B] for labels, [B, K] for soft ones -> scalar."""
-    return values.mean() if target.ndim == 1 else (target.to(values.dtype) * values).sum(dim=-1).mean()
+def over_labels(values: Tensor, target: Tensor) -> Tensor:
+    """Return what each row costs, of soft labels the mean of its labels' costs.
+
+    Shapes: values [N] for labels, [N, K] for soft ones -> [N].
+    """
+    return values if target.ndim == 1 else (target.to(values.dtype) * values).sum(dim=-1)
 
 
 def log_odds_against(scores: Tensor, target: Tensor) -> Tensor:

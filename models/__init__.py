@@ -70,9 +70,11 @@ _NAMES_BY_FILE = {
     "wide_resnet": {"wrn28_10": "wide ResNet of 28 layers for 32 px (Zagoruyko 2016)"},
 }
 ARCHITECTURES = Table(
-    (name, Entry(f"models.networks.{file}:{name}", summary))
-    for file, names in _NAMES_BY_FILE.items()
-    for name, summary in names.items()
+    {
+        name: Entry(f"models.networks.{file}:{name}", summary)
+        for file, names in _NAMES_BY_FILE.items()
+        for name, summary in names.items()
+    }
 )
 """Our own networks; each is a function of its own name in its file."""
 

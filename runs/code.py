@@ -17,13 +17,14 @@ import msgspec
 
 from configuration.schema import CHAINS, Configuration
 from datasets import DATASETS, MIXINGS, TRANSFORMS
-from losses import LOSSES, TORCH_LOSSES
+from losses import TORCH_LOSSES
 from models import ARCHITECTURES, resolve_architecture
 from runs.folder import RunFolder
 from runs.identity import has_effect, plain
+from runs.names import LOSSES
 from runs.parameters import resolved_parameters
 from runs.records import write_json
-from utils.lookup import Entry, Table
+from utils.lookup import Entry
 from utils.own_code import code_digest, imported_by
 from utils.signatures import read_attribute
 
@@ -32,7 +33,7 @@ FOLDERS = ("losses", "models", "datasets", "metrics")
 """Where imports are followed; their own files are tables of names, which grow without changing a run."""
 OF_EVERY_RUN = (
     *("models.classifier", "datasets.data_module", "utils.seeding"),
-    *("training.building", "training.networks", "training.optimizers"),
+    *("training.building", "training.losses", "training.networks", "training.optimizers"),
     *("training.callbacks", "training.finishing"),
 )
 """Modules that lead every run from its configuration to its numbers."""
@@ -182,7 +183,7 @@ def _roots(config: Configuration) -> Iterator[str]:
     yield from (_module(LOSSES[name]) for name in losses if name in LOSSES)
     if losses & TORCH_LOSSES.keys():
         yield "losses.torch_losses"
-    entry = Table(LOSSES).get(config.loss_function)
+    entry = LOSSES.get(config.loss_function)
     kind = None if entry is None else read_attribute(*entry.location.split(":"), "kind")
     yield "metrics.sequences" if kind == "sequence" else "metrics.classification"
     architecture = resolve_architecture(config.architecture)
@@ -198,8 +199,8 @@ def _roots(config: Configuration) -> Iterator[str]:
         yield from (_module(TRANSFORMS[name]) for name in _names(chain) if name in TRANSFORMS)
 
 
-def _module(entry: Entry) -> str:
-    return entry.location.partition(":")[0]
+def _module(entry: tuple[str, str]) -> str:
+    return entry[0].partition(":")[0]
 
 
 def _names(*values: Any) -> Iterator[str]:

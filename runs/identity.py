@@ -18,13 +18,11 @@ import msgspec
 
 from configuration.chains import steps
 from configuration.checks import check_types
-from configuration.own_code import WITHIN
 from configuration.schema import CHAINS, KEYS, WITHOUT_INFLUENCE, Configuration
 from configuration.settings import read_values
 from runs.environment import FULL_PRECISION, precision_here
 from runs.names import canonical_name, signature_of
 from utils.files import content_of
-from utils.own_code import read_copies
 from utils.signatures import read_signature
 
 VERSION = 1
@@ -128,9 +126,6 @@ def read_settings(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     Raises: OSError, ValueError or yaml.YAMLError if the file cannot be read or is no run's.
     """
     values = read_values(path)
-    read_copies(
-        repr([values.get(key) for key in WITHIN]), path.parent
-    )  # whose signatures tell which parameters are defaults
     if missing := [key for key in OF_EVERY_RUN if key not in values]:
         raise ValueError(f"it lacks {', '.join(missing)}")
     return recorded_settings(values, facts)

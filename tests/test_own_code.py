@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import shutil
@@ -111,21 +110,17 @@ def test_the_sweep_of_the_page_is_one_of_all_three_losses(tmp_path):
     torch.testing.assert_close(loss(scores, target), (2 * (1 - share) - share.log()).mean())
 
 
+@pytest.mark.usefixtures("plain_log")
 def test_a_run_is_evaluated_compared_and_used_from_its_copy_alone(run, tmp_path, capsys, caplog):
     summary = run.read_summary()
     assert summary["test/accuracy"] > 0.9
     rows = run.read_metrics()
     assert summary["test/worst_class"] <= summary["test/accuracy"]
     assert max(row["valid/worst_class"] for row in rows) == rows[int(summary["selected_epoch"])]["valid/worst_class"]
-    log = logging.getLogger("lossbench")
-    log.addHandler(caplog.handler)
-    try:
-        subject = open_subject(run.path)
-    finally:
-        log.removeHandler(caplog.handler)
-    told = [record.getMessage() for record in caplog.records if "brought along" in record.getMessage()]
+    subject = open_subject(run.path)
+    warned = [record.getMessage() for record in caplog.records if "brought along" in record.getMessage()]
     copies = sorted(path for path in (run.path / "code").iterdir())
-    assert sorted(text.rpartition(" ")[2] for text in told) == [str(path) for path in copies]
+    assert sorted(text.rpartition(" ")[2] for text in warned) == [str(path) for path in copies]
     assert {path.name for copy in copies for path in copy.iterdir()} == {"my_losses.py", "my_parts.py"}
     assert float(subject.answers.right.double().mean()) == pytest.approx(summary["test/accuracy"], abs=1e-6)
     assert type(subject.classifier.loss).__name__ == "PolyLoss"

@@ -18,15 +18,16 @@ from configuration.schema import KEYS, Configuration
 from datasets import DATA_KEYS, DATASETS, known_num_classes, mixing_in_words
 from datasets.augmentation.mixing import build_mixing
 from datasets.augmentation.transforms import build_transforms
-from losses import build_loss
 from losses.base import ClassificationLoss
+from losses.contract import Task
 from models import architecture_problems, weights_problem
 from runs.folder import RunFolder
 from training import learning_rates, optimizers
 from training.further_metrics import further_metrics
+from training.losses import build_loss
 from training.networks import for_channels, own_normalization
 from utils.lookup import load_entry, parameter_problems
-from utils.types import ConfigError, Task
+from utils.types import ConfigError
 
 if TYPE_CHECKING:
     from datasets.data_module import DataModule  # with Lightning, which takes a second

@@ -12,6 +12,7 @@ import inspect
 import re
 import types
 import typing
+from collections import UserDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,27 +30,28 @@ class Entry(NamedTuple):
     summary: str
 
 
-class Table(dict[str, Entry]):
+class Table(UserDict[str, Any]):
     """Names and their lines. A name of the user's own has a line too, without being listed."""
 
+    def __init__(self, lines: dict[str, Any]) -> None:
+        self.data = lines  # the very same, not a copy
+
     def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or is_own(name)
+        return name in self.data or is_own(name)
 
     def __missing__(self, name: str) -> Entry:
         if not is_own(name):
             raise KeyError(name)
         return Entry(name, "of the user's own")
 
-    def get(self, name: str, default: Any = None) -> Any:
-        return super().get(name, default) if not is_own(name) else self[name]
 
-
-def load_entry(entry: Entry) -> Any:
+def load_entry(entry: tuple[str, str]) -> Any:
     """Import the thing that a table's line names.
 
+    Args: entry: an `Entry`, or another line that begins as it does.
     Raises: ConfigError for the user's own code that cannot be imported.
     """
-    module, _, name = entry.location.partition(":")
+    module, _, name = entry[0].partition(":")
     if not OWN_PACKAGE.match(module):
         return getattr(importlib.import_module(module), name)
     from utils.own_imports import IMPORT_ERRORS, import_problem

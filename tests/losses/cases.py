@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from losses import LOSSES, build_loss
+from losses import LOSSES
 from losses.base import ClassificationLoss
+from losses.contract import REJECTED, Batch, Outputs, Sequences, Task
+from training.losses import build_loss
 from utils.lookup import load_entry
-from utils.types import REJECTED, Batch, ConfigError, Outputs, Sequences, Task
+from utils.types import ConfigError
 
 K, N, D = 5, 6, 8
 STEPS = 7

@@ -6,9 +6,10 @@ import pytest
 import torch
 from cases import batch_of, make, outputs_of, refused, samples, terms_of
 
-from losses import LOSSES, build_loss
+from losses import LOSSES
 from losses.base import ClassificationLoss
 from losses.wrapping import WrappingLoss
+from training.losses import build_loss
 from utils.lookup import load_entry
 from utils.types import ConfigError
 
@@ -75,7 +76,8 @@ def test_reading_and_judging_are_the_base_s(name, base):
 
 def test_every_method_and_attribute_of_the_contract_is_passed_on():
     contract = {name for name in vars(ClassificationLoss) if not name.startswith("_")}
-    assert contract - ClassificationLoss.__annotations__.keys() <= vars(WrappingLoss).keys()
+    once = {"with_options", "end_validation"}  # reach losses within by themselves
+    assert contract - ClassificationLoss.__annotations__.keys() - once <= vars(WrappingLoss).keys()
     assert contract >= {"score_scale", "num_blanks", "confidence", "impossible"}
 
 
