@@ -54,7 +54,13 @@ class Result(NamedTuple):
 
 def build(name: str, classes: int) -> ClassificationLoss:
     """Build a loss for features of `FEATURES` numbers; feature maps, where it asks for some, have one pixel."""
-    task = Task(classes, BATCH, nn.Linear(FEATURES, classes), stage_channels=lambda stages: (1,) * len(stages))
+    task = Task(
+        classes,
+        BATCH,
+        nn.Linear(FEATURES, classes),
+        stage_channels=lambda stages: (1,) * len(stages),
+        class_counts=tuple(range(classes, 0, -1)),
+    )
     return build_loss(name, task)
 
 

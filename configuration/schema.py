@@ -64,6 +64,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Where each key stands; not a key itself."""
 
     # Data
+    task: Literal["classification", "segmentation", "detection", "instance_segmentation"] = "classification"
     dataset: str = "stanford_cars"
     data_params: Params = {}
     data_path: str | None = None

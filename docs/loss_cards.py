@@ -107,7 +107,14 @@ class Subject:
         torch.manual_seed(0)
         self.classes = load_entry(LOSSES[name]).num_classes or CLASSES
         classifier = nn.Linear(self.classes, self.classes)
-        task = Task(self.classes, 100, classifier, stage_channels=lambda stages: (1,) * len(stages))
+        task = Task(
+            self.classes,
+            100,
+            classifier,
+            stage_channels=lambda stages: (1,) * len(stages),
+            class_counts=tuple(100 - 10 * label for label in range(self.classes)),
+            num_epochs=1,
+        )
         self.loss = build_loss(name, task)
         head: Any = self.loss.make_head(task)
         if head is not classifier and head.out_features == self.classes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -36,6 +37,27 @@ def over_labels(values: Tensor, target: Tensor) -> Tensor:
     Shapes: values [N] for labels, [N, K] for soft ones -> [N].
     """
     return values if target.ndim == 1 else (target.to(values.dtype) * values).sum(dim=-1)
+
+
+def of_label(values: Tensor, target: Tensor, cost: Callable[[Tensor], Tensor] = lambda value: value) -> Tensor:
+    """Return what each row's label costs, of soft labels the mean of its labels' costs.
+
+    Args:
+        values: of each class, such as scores.
+        cost: elementwise; it is applied to labels alone where that suffices.
+
+    Shapes: values [N, K], target [N] int64 or [N, K] probabilities -> [N].
+    """
+    if target.ndim == 1:
+        return cost(values.gather(1, target[:, None])).squeeze(1)
+    return (target.to(values.dtype) * cost(values)).sum(dim=-1)
+
+
+def fade(missing: Tensor, gamma: float) -> Tensor:
+    """Return a missing probability to the power of gamma, with a finite slope at 0. Shapes: any -> the same."""
+    if gamma < 1:  # the power has an infinite slope at 0, which times a cross entropy of 0 is not a number
+        missing = missing.clamp_min(torch.finfo(missing.dtype).tiny)
+    return missing**gamma
 
 
 def log_odds_against(scores: Tensor, target: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import msgspec
 from configuration.schema import CHAINS, Configuration
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import TORCH_LOSSES
-from models import ARCHITECTURES, resolve_architecture
+from models import OURS, resolve_architecture
 from runs.folder import RunFolder
 from runs.identity import has_effect, plain
 from runs.names import LOSSES
@@ -52,6 +52,8 @@ AUGMENTATION = (
     "datasets.augmentation.fused.rectangles",
 )
 """Modules that count only where training images are augmented."""
+DENSE = ("datasets.dense", "datasets.stream.dense_stream", "metrics.dense", "models.dense.classifier")
+"""Modules that count only where pixels or regions are classified."""
 WITHOUT_INFLUENCE = (
     *("datasets.audit", "datasets.cache", "datasets.kept_images", "datasets.statistics", "models.flops"),
     *("models.sizes", "datasets.readers.files", "datasets.readers.downloads", "datasets.readers.archives"),
@@ -70,6 +72,8 @@ def code_of(config: Configuration) -> dict[str, str]:
     without = {module for module, keys in ONLY_WITH.items() if not any(getattr(config, key) for key in keys)}
     if not any(has_effect(config, chain) for chain in CHAINS):
         without |= {*AUGMENTATION}
+    if config.task == "classification":
+        without |= {*DENSE}
     return dict(_code(frozenset(_roots(config)), frozenset(without | {*WITHOUT_INFLUENCE})))
 
 
@@ -185,10 +189,13 @@ def _roots(config: Configuration) -> Iterator[str]:
         yield "losses.torch_losses"
     entry = LOSSES.get(config.loss_function)
     kind = None if entry is None else read_attribute(*entry.location.split(":"), "kind")
+    if config.task != "classification":
+        yield from DENSE
+        yield "metrics.detection"
     yield "metrics.sequences" if kind == "sequence" else "metrics.classification"
     architecture = resolve_architecture(config.architecture)
     library = Entry(f"models.{'torchvision' if architecture.startswith('torchvision/') else 'timm'}_models", "")
-    yield _module(ARCHITECTURES.get(architecture, library))
+    yield _module(OURS.get(architecture, library))
     if config.weights_path or config.pretrained:
         yield "models.weights"
     yield _module(DATASETS[config.dataset])

@@ -9,7 +9,7 @@ from configuration.schema import CHAINS
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES as OF_LIBRARY
 from losses import TORCH_DEFAULTS
-from models import ARCHITECTURES, resolve_architecture
+from models import OURS, resolve_architecture
 from utils.lookup import Table
 from utils.signatures import UNKNOWN, Signature, read_signature
 
@@ -31,7 +31,7 @@ def signature_of(key: str, name: str) -> Signature:
     """Return the parameters of what a configuration names under a key; `UNKNOWN` where only an import would tell."""
     ours: dict[str, Mapping[str, tuple[str, str]]] = {
         "dataset": DATASETS,
-        "architecture": ARCHITECTURES,
+        "architecture": OURS,
         "loss_function": LOSSES,
         "mixing": MIXINGS,
         **dict.fromkeys(CHAINS, TRANSFORMS),

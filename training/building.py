@@ -18,12 +18,13 @@ from torch import nn
 
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
-from datasets import DATA_KEYS, DATASETS, load_data_set, other_kind, other_network
+from datasets import DATA_KEYS, DATASETS, judged_kind, load_data_set, other_kind, other_network
 from datasets.audit import audit
 from datasets.base import DataSet
 from datasets.data_module import DataModule, common_size
 from losses.contract import Outputs, Task
 from metrics import metric_entries
+from models import MODULES
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
@@ -111,7 +112,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
     seed_all(derive_seed(config.seed, "loss"))
     task = Task(
         len(data_set.classes),
-        len(data_set.train),
+        len(data_set.train) if data_set.kind in ("image", "sequence") else 0,  # whose rows have no numbers of their own
         network.get_classifier(),
         functools.partial(_stage_channels, network, (1, config.in_channels, *size)),
         functools.partial(_load_teacher, config, len(data_set.classes)),
@@ -125,7 +126,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
 
     _start_from_images(config, network, data)
     with refusals_placed():
-        classifier = Classifier(
+        classifier: Classifier = load_entry(MODULES[kind])(
             network,
             loss,
             task,
@@ -155,11 +156,13 @@ def _build_data(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run's own is built with a task
         loss = build_loss(config.loss_function, None, **config.loss_params)
-    if loss.kind != data_set.kind:
+    if loss.kind != judged_kind(data_set.kind):
         raise ConfigError(f"loss_function: {other_kind(config, loss.kind, data_set.kind)}")
     corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
     if corruption and data_set.kind != "image":
         raise ConfigError(f"{corruption}: replaces classes, {config.dataset} holds {data_set.kind}s")
+    if config.mixing and data_set.kind != "image":
+        raise ConfigError(f"mixing: mixes whole images and their classes, {config.dataset} holds {data_set.kind}s")
     groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
     data = DataModule(resolved, data_set, size, loss.views, loss.sampling, groups.get(loss.sampling, 1))
     batches = data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so

@@ -13,7 +13,12 @@ from training.losses import build_loss
 from utils.lookup import load_entry
 from utils.types import ConfigError
 
-WRAPPING = [name for name in LOSSES if issubclass(load_entry(LOSSES[name]), WrappingLoss)]
+CLASSES = {name: load_entry(LOSSES[name]) for name in LOSSES}
+WRAPPING = [
+    name
+    for name, each in CLASSES.items()
+    if issubclass(each, WrappingLoss) and each.added_terms is not WrappingLoss.added_terms
+]
 OF_TEXTS = [name for name in LOSSES if load_entry(LOSSES[name]).kind == "sequence"]
 BASES = [*(name for name in LOSSES if name not in OF_TEXTS), "CrossEntropyLoss", "BCEWithLogitsLoss", "MultiMarginLoss"]
 PAIRS = [(name, base) for name in WRAPPING for base in BASES if name != base]
@@ -22,6 +27,7 @@ PAIRS = [(name, base) for name in WRAPPING for base in BASES if name != base]
 ASKED = {
     "LossTransform": ("views", "sampling", "repeats"),
     "DataDistortionDistillationLoss": ("views",),
+    "SupervisedContrastiveLoss": ("views",),
     "TripletLoss": ("sampling", "samples_per_class"),
 }
 """What a loss asks of the data itself."""

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = ("dataset=digits", "accelerator=cpu")
 CHAIN = "image_augmentations={RandomAffine: {degrees: 5}}"
 ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
+    "task": ((), "detection"),
     "dataset": ((), "svhn"),
     "data_params": (("dataset=adience",), "{fold: 2}"),
     "classes": ((), "['1', '2']"),
