@@ -81,6 +81,8 @@ DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", 
 """Keys that a data set's function may take, as its signature says; what else it takes stands in data_params."""
 READ_BY = ("dataset", "data_params", *DATA_KEYS)
 """All that decides which data is read."""
+OF_EVERY_SET = Entry("datasets.rows:long_tail", "which rows of a class are trained on")
+"""What takes the parameters of data_params that are the same for every data set."""
 
 
 def check_dataset_name(name: str) -> str | None:
@@ -111,6 +113,16 @@ def build_dataset(name: str, /, **params: Any) -> DataSet:
     return data_set
 
 
+def params_of_every_set(config: Configuration) -> dict[str, Any]:
+    """Return the part of data_params that every data set takes: those of `OF_EVERY_SET`."""
+    return {key: value for key, value in config.data_params.items() if key in keyword_defaults(OF_EVERY_SET)}
+
+
+def own_params(config: Configuration) -> dict[str, Any]:
+    """Return the part of data_params that is the data set's own."""
+    return {key: value for key, value in config.data_params.items() if key not in keyword_defaults(OF_EVERY_SET)}
+
+
 def load_data_set(config: Configuration) -> DataSet:
     """Read the data set that a configuration names, those of its classes that are kept.
 
@@ -120,7 +132,7 @@ def load_data_set(config: Configuration) -> DataSet:
 
     taken = keywords(load_entry(DATASETS[config.dataset]))
     params = {key: getattr(config, key) for key in DATA_KEYS if key in taken}
-    data_set = build_dataset(config.dataset, **params, **config.data_params)
+    data_set = build_dataset(config.dataset, **params, **own_params(config))
     if config.classes is None or "classes" in taken:
         return data_set
     return keep_classes(data_set, [str(name) for name in config.classes])
@@ -160,7 +172,8 @@ def known_num_classes(config: Configuration) -> int | None:
     if not isinstance(number, str):
         return number
     function = load_entry(Entry(f"{DATASETS[config.dataset].location.partition(':')[0]}:{number}", ""))
-    return None if parameter_problems(function, config.data_params) else function(**config.data_params)
+    params = own_params(config)
+    return None if parameter_problems(function, params) else function(**params)
 
 
 def known_num_images(config: Configuration) -> int | None:

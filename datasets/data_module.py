@@ -20,6 +20,7 @@ from datasets.label_noise import training_labels
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import available_cores
 from datasets.readers.images import check_images, name_and_size, quick_to_name
+from datasets.rows import split_rows
 from datasets.sequences import label_problems
 from datasets.stream.image_stream import ImageStream, Loaded
 from datasets.stream.loader import ResumableLoader, outlast_the_first_sigterm
@@ -28,7 +29,6 @@ from datasets.stream.sampling import (
     ClassBalancedBatches,
     EpochBatches,
     RepeatedBatches,
-    stratified_split,
 )
 from utils.seeding import derive_seed
 from utils.types import Batch, ConfigError, DataError
@@ -74,18 +74,17 @@ class DataModule(pl.LightningDataModule):
         self.mixing = None if config.mixing is None else build_mixing(config.mixing, **config.mixing_params)
         self._resident: dict[int, torch.Tensor] = {}
         _refuse_wrong_labels(data, training=data.train, test=data.test)
-        if config.select_on == "test":
-            self.train_rows, self.valid_rows = np.arange(len(data.train)), np.arange(len(data.test))
-        else:
-            strata = data.train.labels if data.train.strata is None else data.train.strata
-            self.train_rows, self.valid_rows = stratified_split(strata, config.valid_fraction, config.seed)
-        if len(self.train_rows) < 2 or len(self.valid_rows) == 0:
-            raise DataError(
-                f"{config.dataset}: {len(data.train)} training images leave {len(self.train_rows)} to train on and "
-                f"{len(self.valid_rows)} to validate on; change valid_fraction (now {config.valid_fraction})"
-            )
+        self.train_rows, self.valid_rows = split_rows(config, data)
         self.train_table = replace(data.train, labels=training_labels(config, data, self.train_rows))
         _refuse_wrong_labels(data, training=self.train_table)
+
+    @property
+    def class_counts(self) -> tuple[int, ...] | None:
+        """How many images are trained on with each class as their label, K numbers; None of texts."""
+        if self.data.kind != "image":
+            return None
+        labels = self.train_table.labels[self.train_rows]
+        return tuple(np.bincount(labels, minlength=len(self.data.classes)).tolist())
 
     @property
     def wrong_rows(self) -> np.ndarray:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from configuration.schema import CHAINS
-from datasets import DATASETS, MIXINGS, TRANSFORMS
+from datasets import DATASETS, MIXINGS, OF_EVERY_SET, TRANSFORMS
 from losses import LOSSES, TORCH_DEFAULTS
 from models import ARCHITECTURES, resolve_architecture
 from utils.lookup import Entry
-from utils.signatures import UNKNOWN, Signature, read_signature
+from utils.signatures import UNKNOWN, Signature, keyword_defaults, read_signature
 
 DERIVED: Any = object()
 SCHEDULER_DEFAULTS = {"ReduceLROnPlateau": {"monitor": "valid/loss", "mode": DERIVED}}
@@ -34,7 +34,9 @@ def signature_of(key: str, name: str) -> Signature:
     }
     entry: Entry | None = ours.get(key, {}).get(canonical_name(key, name))
     if entry is not None:
-        return read_signature(*entry.location.split(":"))
+        signature = read_signature(*entry.location.split(":"))
+        common = keyword_defaults(OF_EVERY_SET) if key == "dataset" else {}
+        return Signature(signature.names | common.keys(), signature.defaults | common)
     places = {
         "loss_function": ("torch.nn.modules.loss",),
         "optimizer": ("timm.optim", "torch.optim") if name in TIMM_FIRST else ("torch.optim", "timm.optim"),

@@ -120,6 +120,8 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
     corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
     if corruption and data_set.kind != "image":
         raise ConfigError(f"{corruption}: replaces classes, {config.dataset} holds {data_set.kind}s")
+    if "imbalance" in config.data_params and data_set.kind != "image":
+        raise ConfigError(f"data_params.imbalance: is of classes, {config.dataset} holds {data_set.kind}s")
     groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
     data = DataModule(resolved, data_set, size, loss.views, loss.sampling, groups.get(loss.sampling, 1))
     batches = data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
@@ -244,6 +246,9 @@ def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:
         "erase_background": config.erase_background and not config.crop_to_bboxes and "crop_to_bboxes is false",
         "optimizer_params.lr": _other_rate(config),
         "lr_scheduler_params": config.lr_scheduler_params and not config.lr_scheduler and "lr_scheduler is not set",
+        "data_params.imbalance_kind": "imbalance_kind" in config.data_params
+        and config.data_params.get("imbalance", 1) == 1
+        and "imbalance is not above 1",
         "noisy_labels_name": config.noisy_labels_name and not config.noisy_labels and "noisy_labels is not set",
         "mixing_params": config.mixing_params and not config.mixing and "mixing is not set",
         "image_augmentations": config.augment_images and not config.image_augmentations and "it is empty",

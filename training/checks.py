@@ -15,7 +15,15 @@ import torch
 from torch import nn
 
 from configuration.schema import KEYS, Configuration
-from datasets import DATA_KEYS, DATASETS, known_num_classes, mixing_in_words
+from datasets import (
+    DATA_KEYS,
+    DATASETS,
+    OF_EVERY_SET,
+    known_num_classes,
+    mixing_in_words,
+    own_params,
+    params_of_every_set,
+)
 from datasets.augmentation.mixing import build_mixing
 from datasets.augmentation.transforms import build_transforms
 from losses import build_loss
@@ -25,6 +33,7 @@ from runs.folder import RunFolder
 from training import learning_rates, optimizers
 from training.networks import for_channels, own_normalization
 from utils.lookup import load_entry, parameter_problems
+from utils.signatures import keyword_defaults
 from utils.types import ConfigError, Task
 
 if TYPE_CHECKING:
@@ -48,10 +57,12 @@ def check_parameters(config: Configuration, further: tuple[ParameterCheck, ...] 
 
 
 def _check_data_params(config: Configuration) -> None:
-    """Check data_params against the signature of the data set's function without reading data."""
-    params = {key: value for key, value in config.data_params.items() if key not in KEYS}
+    """Check data_params against what takes them, without reading data."""
+    params = {key: value for key, value in own_params(config).items() if key not in KEYS}
     problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
-    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, given=DATA_KEYS)
+    of_every_set = keyword_defaults(OF_EVERY_SET)
+    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, DATA_KEYS, of_every_set)
+    problems |= parameter_problems(load_entry(OF_EVERY_SET), params_of_every_set(config), given=("labels", "rows"))
     if problems:
         raise ConfigError("\n".join(f"data_params.{key}: {text}" for key, text in problems.items()))
 
