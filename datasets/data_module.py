@@ -79,17 +79,17 @@ class DataModule(pl.LightningDataModule):
         _refuse_wrong_labels(data, training=self.train_table)
 
     @property
-    def class_counts(self) -> tuple[int, ...] | None:
-        """How many images are trained on with each class as their label, K numbers; None of texts."""
-        if self.data.kind != "image":
-            return None
-        labels = self.train_table.labels[self.train_rows]
-        return tuple(np.bincount(labels, minlength=len(self.data.classes)).tolist())
-
-    @property
     def wrong_rows(self) -> np.ndarray:
         """The rows of the training part that are trained on with a wrong label, ascending."""
         return np.flatnonzero(self.train_table.labels != self.data.train.labels)
+
+    @cached_property
+    def class_counts(self) -> tuple[int, ...] | None:
+        """Rows trained on of each class, by the labels that are trained on; None for texts."""
+        labels = self.train_table.labels[self.train_rows]
+        if labels.ndim > 1:
+            return None
+        return tuple(np.bincount(labels, minlength=len(self.data.classes)).tolist())
 
     def repeat_few_images(self, number: int) -> None:
         """Train on that many images, again and again, where others would first have to be decoded."""
