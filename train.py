@@ -1,6 +1,6 @@
 """Train one run from one YAML file, or the runs of its `sweep:`.
 
-    python train.py [FILE] [key=value ...] [--check | --profile | --list [TABLE] | --fresh] [--shard i/n]
+    python train.py [FILE] [key=value ...] [--check | --profile | --find-lr | --list [TABLE] | --fresh] [--shard i/n]
                     [--changed-code keep | retrain]
     python train.py [FILE] --new FOLDER_OR_SET [--pretrained NAME] [data_path=PATH]
 
@@ -37,6 +37,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="check everything, print what would run, train nothing")
     measured = "measure for a minute which precision, threads, workers ... train fastest here; train nothing"
     parser.add_argument("--profile", action="store_true", help=measured)
+    rising = (
+        "raise the learning rate from step to step, say where the loss falls fastest, keep the figure; train nothing"
+    )
+    parser.add_argument("--find-lr", action="store_true", help=rising)
     parser.add_argument("--list", nargs="?", const="all", metavar="TABLE", help=f"show the names of {', '.join(LISTS)}")
     parser.add_argument("--new", metavar="FOLDER | SET", help="write a short FILE (config.yml) for these images")
     parser.add_argument("--pretrained", metavar="NAME", help="with --new: the architecture whose weights to start from")
@@ -76,8 +80,8 @@ def run(options: argparse.Namespace) -> None:
     if config.sweep is not None:
         from sweeps.execution import Shard, run_sweep
 
-        if options.profile:
-            raise config.error({("sweep",): "--profile measures one run; leave the sweep out"})
+        if option := "--profile" * options.profile or "--find-lr" * options.find_lr:
+            raise config.error({("sweep",): f"{option} measures one run; leave the sweep out"})
         run_sweep(config, Shard.parse(options.shard), check=options.check, **again)
         return
     if options.shard is not None:
@@ -91,6 +95,10 @@ def run(options: argparse.Namespace) -> None:
         from training.profile import profile
 
         print(profile(config))
+    elif options.find_lr:
+        from training.range_test import find_learning_rate
+
+        print(find_learning_rate(config))
     elif options.check:
         found = runner.check(config, AFTER_TRAINING)  # before anything is printed: a mistake stands alone
         print(config.to_yaml())

@@ -40,6 +40,8 @@ ONLY_WITH = {
     "datasets.label_noise": ("label_noise", "noisy_labels"),
     "datasets.augmentation.mixing": ("mixing",),
     "training.averaging": ("ema_decay",),
+    "training.decays": ("layer_decay",),
+    "training.freezing": ("freeze", "optimizer_groups"),
     "training.learning_rates": ("lr_scheduler",),
     "training.schedules": ("lr_scheduler",),
 }

@@ -29,6 +29,8 @@ from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
 from training import optimizers
 from training.checks import NOTHING, Sequel, build_schedule, check_parameters, check_schedule, warn_about_weights
+from training.decays import treatments
+from training.freezing import freeze, name_problems, problems_before_building, trained
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
 from training.rehearsal import try_out
@@ -70,7 +72,11 @@ def prepare(config: Configuration, sequel: Sequel = NOTHING) -> Preparation:
     """
     if config.sweep is not None:
         raise config.error({("sweep",): "describes several runs, this trains one; `python train.py FILE` runs them"})
-    check_parameters(config, sequel.checks)
+    try:
+        check_parameters(config, sequel.checks)
+    except ConfigError as error:
+        more = config.located(ConfigError("\n".join(problems_before_building(config))))
+        raise ConfigError("\n".join(filter(None, [str(error), str(more)]))) from None
     if config.batch_size < 2 * num_devices(config):
         key = "devices" if config.was_set("devices") else "batch_size"
         text = f"each of {num_devices(config)} devices needs 2 images a step, batch_size is {config.batch_size}"
@@ -134,11 +140,14 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         network,
         loss,
         task,
-        functools.partial(_build_optimizer, config),
+        functools.partial(build_run_optimizer, config, network),
         functools.partial(build_schedule, config),
         channels_last=config.channels_last,
     )
-    optimizers.assign(classifier.named_weights(), config.optimizer_groups)  # raises for groups of nothing
+    if problems := name_problems(config, classifier.named_weights()):
+        raise ConfigError("\n".join(problems))
+    freeze(classifier, config)
+    build_run_optimizer(config, network, classifier.named_weights())  # refuses groups that leave epochs without any
     if loss.start is not None and classifier.own_head is None and task.trained_classifier:
         place = config.place(("loss_params", "start"))
         LOG.warning("%s: start has no effect: the last layer came with weights, its scores start where they are", place)
@@ -203,8 +212,16 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
             raise ConfigError(str(warning).replace("it stays fresh", "they must be the same")) from None
 
 
-def _build_optimizer(config: Configuration, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
-    return optimizers.build_optimizers(config, optimizers.assign(weights, config.optimizer_groups))
+def build_run_optimizer(
+    config: Configuration, network: Any, weights: Mapping[str, nn.Parameter]
+) -> torch.optim.Optimizer:
+    """Build the optimizer of a run for the parameters of `Classifier.named_weights`.
+
+    Raises: ConfigError for patterns that match no parameter.
+    """
+    weights = trained(weights, config)
+    assigned = optimizers.assign(weights, config.optimizer_groups)
+    return optimizers.build_optimizers(config, assigned, treatments(config, network, weights))
 
 
 @torch.no_grad()
@@ -245,6 +262,7 @@ def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:
         "crop_to_bboxes": config.crop_to_bboxes and not has_boxes and f"dataset: {config.dataset} has no boxes",
         "erase_background": config.erase_background and not config.crop_to_bboxes and "crop_to_bboxes is false",
         "optimizer_params.lr": _other_rate(config),
+        "layer_decay": config.layer_decay not in (None, 1) and _rate_of_all(config),
         "lr_scheduler_params": config.lr_scheduler_params and not config.lr_scheduler and "lr_scheduler is not set",
         "data_params.imbalance_kind": "imbalance_kind" in config.data_params
         and config.data_params.get("imbalance", 1) == 1
@@ -257,6 +275,15 @@ def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:
     for key, reason in useless.items():
         if reason:
             LOG.warning("%s: %s has no effect: %s", config.place(tuple(key.split("."))), key, reason)
+
+
+def _rate_of_all(config: Configuration) -> str | None:
+    """Return which parameter gives every layer one learning rate, if one does."""
+    key = {"OneCycleLR": "max_lr", "CyclicLR": "base_lr"}.get(config.lr_scheduler or "")
+    if key is None or key not in config.lr_scheduler_params:
+        return None
+    hint = "; leave max_lr out" if key == "max_lr" else ""
+    return f"{config.lr_scheduler} sets the learning rate of every layer, by lr_scheduler_params.{key}{hint}"
 
 
 def _other_rate(config: Configuration) -> str | None:

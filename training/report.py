@@ -25,6 +25,7 @@ from runs.records import write_csv
 from tracking import dashboard_command
 from tracking.base import Scalar, as_scalar
 from training.callbacks import RunRecord
+from training.group_table import group_table
 from utils.secrets import without_password
 from utils.types import first_few
 
@@ -60,6 +61,7 @@ def describe(prepared: Preparation) -> str:
         f"{''.join(f'{group} on its own, ' for group in config.optimizer_groups)}{schedule}, "
         f"{config.num_epochs} epoch{'s'[: config.num_epochs > 1]} of batches of {config.batch_size}, "
         f"seed {config.seed}",
+        *(f"          {line}" for line in group_table(prepared)),
     ]
     return "\n".join(lines)
 
