@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from configuration.schema import KEYS
 from utils.lookup import Entry, did_you_mean, keywords, load_entry, parameter_problems, source_of
 from utils.signatures import keyword_defaults
 from utils.types import ConfigError, DataError
@@ -121,6 +122,15 @@ def params_of_every_set(config: Configuration) -> dict[str, Any]:
 def own_params(config: Configuration) -> dict[str, Any]:
     """Return the part of data_params that is the data set's own."""
     return {key: value for key, value in config.data_params.items() if key not in keyword_defaults(OF_EVERY_SET)}
+
+
+def data_param_problems(config: Configuration) -> dict[str, str]:
+    """Return parameter in data_params -> what is wrong with it, by the signatures of what takes it; reads no data."""
+    params = {key: value for key, value in own_params(config).items() if key not in KEYS}
+    problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
+    of_every_set = keyword_defaults(OF_EVERY_SET)
+    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, DATA_KEYS, of_every_set)
+    return problems | parameter_problems(load_entry(OF_EVERY_SET), params_of_every_set(config), ("labels", "rows"))
 
 
 def load_data_set(config: Configuration) -> DataSet:

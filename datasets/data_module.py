@@ -30,8 +30,9 @@ from datasets.stream.sampling import (
     EpochBatches,
     RepeatedBatches,
 )
+from losses.contract import Batch
 from utils.seeding import derive_seed
-from utils.types import Batch, ConfigError, DataError
+from utils.types import ConfigError, DataError
 
 LARGEST_RESIDENT = 2 * 10**9
 """Bytes of a set in memory that an accelerator keeps whole."""

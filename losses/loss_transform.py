@@ -7,9 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from losses.base import full_float, require
-from losses.wrapping import WrappingLoss
-from utils.types import Batch, Outputs, Task
+from .base import full_float, require
+from .contract import Batch, Outputs, Task
+from .wrapping import WrappingLoss
 
 
 class LossTransform(WrappingLoss):
@@ -36,7 +36,7 @@ class LossTransform(WrappingLoss):
 
     Shapes: scores and target as the base's, index [N] -> scalar.
     Use: with strong augmentation; `repeated_sampling` where views times the cost is too much.
-    Raises: ValueError if a parameter is out of range; ConfigError for a base that cannot be built or that asks for
+    Raises: ValueError if a parameter is out of range, and for a base that cannot be built or that asks for
         other batches.
     Source: "LossTransform: Reformulating the Loss Function for Contrastive Learning", preprints 202506.1208, 2025.
     Deviations: a reconstruction. The paper's formulas are not readable in the text at hand, which says that a

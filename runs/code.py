@@ -32,7 +32,7 @@ FOLDERS = ("losses", "models", "datasets", "metrics")
 """Where imports are followed; their own files are tables of names, which grow without changing a run."""
 OF_EVERY_RUN = (
     *("models.classifier", "datasets.data_module", "utils.seeding"),
-    *("training.building", "training.networks", "training.optimizers"),
+    *("training.building", "training.losses", "training.networks", "training.optimizers"),
     *("training.callbacks", "training.finishing"),
 )
 """Modules that lead every run from its configuration to its numbers."""
@@ -40,12 +40,12 @@ ONLY_WITH = {
     "datasets.label_noise": ("label_noise", "noisy_labels"),
     "datasets.augmentation.mixing": ("mixing",),
     "training.averaging": ("ema_decay",),
-    "training.decays": ("layer_decay",),
+    "training.decays": ("layer_decay", "decay_norms_and_biases"),
     "training.freezing": ("freeze", "optimizer_groups"),
     "training.learning_rates": ("lr_scheduler",),
     "training.schedules": ("lr_scheduler",),
 }
-"""Modules that count only where one of some keys is set."""
+"""Modules that count only where one of some keys has another value than its default."""
 AUGMENTATION = (
     "datasets.augmentation.transforms",
     "datasets.augmentation.fused.chain",
@@ -68,7 +68,7 @@ def code_of(config: Configuration) -> dict[str, str]:
 
     Comments, docstrings and layout do not count. Nothing is imported.
     """
-    without = {module for module, keys in ONLY_WITH.items() if not any(getattr(config, key) for key in keys)}
+    without = {module for module, keys in ONLY_WITH.items() if not any(map(config.was_set, keys))}
     if not any(has_effect(config, chain) for chain in CHAINS):
         without |= {*AUGMENTATION}
     return dict(_code(frozenset(_roots(config)), frozenset(without | {*WITHOUT_INFLUENCE})))
@@ -178,7 +178,7 @@ def in_words(changes: Changes, parameters: Iterable[str] = ()) -> str:
 def _roots(config: Configuration) -> Iterator[str]:
     """Yield the modules of everything that a configuration names, and those of every run."""
     yield from OF_EVERY_RUN
-    yield from (module for module, keys in ONLY_WITH.items() if any(getattr(config, key) for key in keys))
+    yield from (module for module, keys in ONLY_WITH.items() if any(map(config.was_set, keys)))
     losses = set(_names(config.loss_function, resolved_parameters(config)["loss_params"]))  # one within another, too
     yield from (_module(LOSSES[name]) for name in losses if name in LOSSES)
     if losses & TORCH_LOSSES.keys():
@@ -199,8 +199,8 @@ def _roots(config: Configuration) -> Iterator[str]:
         yield from (_module(TRANSFORMS[name]) for name in _names(chain) if name in TRANSFORMS)
 
 
-def _module(entry: Entry) -> str:
-    return entry.location.partition(":")[0]
+def _module(entry: tuple[str, str]) -> str:
+    return entry[0].partition(":")[0]
 
 
 def _names(*values: Any) -> Iterator[str]:

@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from losses.contract import REJECTED
 from runs.figures import AS_IT_IS, VALID, font_families, new_figure, write_figure
-from utils.types import REJECTED, shorten
+from utils.types import shorten
 
 ABSENT = "#dddddd"
 NUMBERS_UP_TO, NAMES_UP_TO = 20, 60  # classes

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from configuration.schema import CHAINS
 from datasets import DATASETS, MIXINGS, OF_EVERY_SET, TRANSFORMS
 from losses import LOSSES, TORCH_DEFAULTS
 from models import ARCHITECTURES, resolve_architecture
-from utils.lookup import Entry
 from utils.signatures import UNKNOWN, Signature, keyword_defaults, read_signature
 
 DERIVED: Any = object()
@@ -25,16 +25,16 @@ def canonical_name(key: str, name: str) -> str:
 
 def signature_of(key: str, name: str) -> Signature:
     """Return the parameters of what a configuration names under a key; `UNKNOWN` where only an import would tell."""
-    ours = {
+    ours: dict[str, Mapping[str, tuple[str, str]]] = {
         "dataset": DATASETS,
         "architecture": ARCHITECTURES,
         "loss_function": LOSSES,
         "mixing": MIXINGS,
         **dict.fromkeys(CHAINS, TRANSFORMS),
     }
-    entry: Entry | None = ours.get(key, {}).get(canonical_name(key, name))
+    entry = ours.get(key, {}).get(canonical_name(key, name))
     if entry is not None:
-        signature = read_signature(*entry.location.split(":"))
+        signature = read_signature(*entry[0].split(":"))
         common = keyword_defaults(OF_EVERY_SET) if key == "dataset" else {}
         return Signature(signature.names | common.keys(), signature.defaults | common)
     places = {

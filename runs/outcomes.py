@@ -14,11 +14,11 @@ from torch import Tensor
 
 from datasets.sequences import decode_texts
 from losses.base import ClassificationLoss
+from losses.contract import REJECTED, Sequences
 from losses.ctc import text_costs
 from runs.confusions import plot_confusion, plot_places
 from runs.folder import RunFolder
 from runs.records import write_csv
-from utils.types import REJECTED, Sequences
 
 LOG = logging.getLogger("lossbench")
 LARGEST_SCORES = 2**28

@@ -22,6 +22,7 @@ from evaluation.after_training import AFTER_TRAINING
 from evaluation.predicting import predict
 from evaluation.record import read_record
 from evaluation.subject import Subject, open_subject
+from losses.contract import REJECTED, Sequences
 from models.classifier import Classifier
 from runs.folder import RunFolder
 from sweeps.callbacks import Pruning
@@ -32,7 +33,6 @@ from sweeps.search import SearchJobs
 from sweeps.worker import train_cell
 from tests.training.resuming import Died, after_each_save, differences
 from training import runner
-from utils.types import REJECTED, Sequences
 
 pytestmark = [
     pytest.mark.usefixtures("plain_log"),

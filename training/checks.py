@@ -15,26 +15,17 @@ import torch
 from torch import nn
 
 from configuration.schema import KEYS, Configuration
-from datasets import (
-    DATA_KEYS,
-    DATASETS,
-    OF_EVERY_SET,
-    known_num_classes,
-    mixing_in_words,
-    own_params,
-    params_of_every_set,
-)
+from datasets import data_param_problems, known_num_classes, mixing_in_words
 from datasets.augmentation.mixing import build_mixing
 from datasets.augmentation.transforms import build_transforms
-from losses import build_loss
 from losses.base import ClassificationLoss
+from losses.contract import Task
 from models import architecture_problems, weights_problem
 from runs.folder import RunFolder
 from training import learning_rates, optimizers
+from training.losses import build_loss
 from training.networks import for_channels, own_normalization
-from utils.lookup import load_entry, parameter_problems
-from utils.signatures import keyword_defaults
-from utils.types import ConfigError, Task
+from utils.types import ConfigError
 
 if TYPE_CHECKING:
     from datasets.data_module import DataModule  # with Lightning, which takes a second
@@ -58,12 +49,7 @@ def check_parameters(config: Configuration, further: tuple[ParameterCheck, ...] 
 
 def _check_data_params(config: Configuration) -> None:
     """Check data_params against what takes them, without reading data."""
-    params = {key: value for key, value in own_params(config).items() if key not in KEYS}
-    problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
-    of_every_set = keyword_defaults(OF_EVERY_SET)
-    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, DATA_KEYS, of_every_set)
-    problems |= parameter_problems(load_entry(OF_EVERY_SET), params_of_every_set(config), given=("labels", "rows"))
-    if problems:
+    if problems := data_param_problems(config):
         raise ConfigError("\n".join(f"data_params.{key}: {text}" for key, text in problems.items()))
 
 

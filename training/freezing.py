@@ -9,11 +9,13 @@ from typing import Any
 import pytorch_lightning as pl
 from msgspec import structs
 from torch import nn
+from torch.optim import Optimizer
 
 from configuration.schema import Configuration
 from models.classifier import Classifier
+from training.decays import treatments
 from training.networks import CLASSES_TRIED, build_network
-from training.optimizers import NAMED, assign, is_active, patterns
+from training.optimizers import NAMED, assign, build_optimizers, is_active, patterns
 from utils.types import ConfigError, first_few
 
 BACKBONE = "backbone"
@@ -105,6 +107,16 @@ def _norms(classifier: Classifier, in_training: Iterable[nn.Parameter]) -> tuple
         and any(True for _ in module.parameters())
         and not any(id(weight) in active for weight in module.parameters())
     )
+
+
+def build_run_optimizer(config: Configuration, network: Any, weights: Mapping[str, nn.Parameter]) -> Optimizer:
+    """Build the optimizer of a run for the parameters of `Classifier.named_weights`.
+
+    Raises: ConfigError for patterns that match no parameter.
+    """
+    weights = trained(weights, config)
+    assigned = assign(weights, config.optimizer_groups)
+    return build_optimizers(config, assigned, treatments(config, network, weights))
 
 
 class Freezing(pl.Callback):

@@ -25,7 +25,7 @@ from runs.records import write_csv
 from tracking import dashboard_command
 from tracking.base import Scalar, as_scalar
 from training.callbacks import RunRecord
-from training.group_table import group_table
+from training.parameter_groups import group_table
 from utils.secrets import without_password
 from utils.types import first_few
 

@@ -22,7 +22,8 @@ from datasets.preprocessing import Preprocessing
 from datasets.sequences import targets
 from datasets.stream.draws import Draws
 from datasets.stream.sampling import Key
-from utils.types import Batch, DataError, Sequences
+from losses.contract import Batch, Sequences
+from utils.types import DataError
 
 BACKENDS = ("fused", "torchvision")
 SMALL = 2**14

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from losses import build_loss
+from losses.contract import REJECTED, Sequences
 from losses.ctc import text_costs
 from metrics import (
     ALL_METRICS,
@@ -29,7 +29,7 @@ from metrics.sequences import TextTally, edit_distances, same_texts
 from runs import outcomes
 from runs.folder import RunFolder
 from runs.outcomes import OUTCOMES, align
-from utils.types import REJECTED, Sequences
+from training.losses import build_loss
 
 CLASSES = ("皖", "A", "B", "1", "2")
 STEPS = 6

@@ -11,12 +11,14 @@ from torch import nn
 from torch.nn import functional as F
 
 import models.classifier
-from losses import LOSSES, TORCH_LOSSES, build_loss
+from losses import LOSSES, TORCH_LOSSES
 from losses.base import ClassificationLoss
+from losses.contract import Batch, Sequences, Task
 from models import build_model
 from models.classifier import Classifier, repeat_views
+from training.losses import build_loss
 from utils.lookup import load_entry
-from utils.types import Batch, ConfigError, Sequences, Task
+from utils.types import ConfigError
 
 K = 4
 

@@ -52,6 +52,7 @@ ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
     "weights_path": ((), "A"),
     "loss_function": ((), "FocalLoss"),
     "loss_params": (("loss_function=FocalLoss",), "{gamma: 3}"),
+    "class_weights": ((), "balanced"),
     "seed": ((), "1"),
     "batch_size": ((), "32"),
     "num_epochs": ((), "3"),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from training import optimizers
-from training.building import build_run_optimizer
-from training.freezing import frozen_names, trained
+from training.freezing import build_run_optimizer, frozen_names, trained
 
 if TYPE_CHECKING:
     from training.building import Preparation
