@@ -96,6 +96,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
             "early: {params: ['conv1.*', 'stages.0.*'], epochs: 1}, head: {params: 'classifier.*', optimizer: Muon}}",
             "lookahead": "{k: 2}",
         },
+        "frozen, rates by layer": {"freeze": "'*.bias'", "layer_decay": "0.8", "decay_norms_and_biases": "false"},
     },
     "schedule": {
         "none": {},
@@ -115,6 +116,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "either": {"mixing": "[CutMix, MixUp]"},
     },
     "noise": {"none": {}, "drawn": {"label_noise": "0.2"}},
+    "tail": {"none": {}, "long": {"data_params": "{imbalance: 3}"}},
     "selection": {"valid": {}, "test": {"select_on": "test"}},
     "monitor": {"accuracy": {}, "cross entropy": {"monitor": "valid/cross_entropy"}, "loss": {"monitor": "valid/loss"}},
     "stopping": {"none": {}, "patience": {"early_stopping_patience": "1"}},
@@ -164,6 +166,7 @@ def fits(values: list[str]) -> bool:
     return not (
         (row["loss"] in HARD_LABELS and row.get("mixing", "none") != "none")
         or (texts and row.get("noise", "none") != "none")
+        or (texts and row.get("tail", "none") != "none")
         or (texts and row.get("network") == "from images")
         or (row["loss"] == "stages" and row.get("network") == "from images")  # which has two
         or (texts and row.get("precision", "float32") != "float32")  # `image_size` of the plates is their own
