@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -40,6 +40,7 @@ class ClassificationLoss(nn.Module):
         score_scale: the order of differences between scores, for pictures.
         start: score near which a fresh last layer starts; None: near 0, as the architecture has it.
         epoch: the training epoch, counted from 0, as `begin_epoch` had it last.
+        limits: what the loss cannot be put through, of "compile", "export", "vmap", "autocast", "float64" -> why.
         ignore_index: label of rows that do not count; None: all count. Set by `with_options`.
     """
 
@@ -55,6 +56,7 @@ class ClassificationLoss(nn.Module):
     calibrated: bool = True
     score_scale: ClassVar[float] = 1.0
     start: float | None = None
+    limits: Mapping[str, str] = {}
     epoch: int = 0
     ignore_index: int | None = None
 

@@ -116,6 +116,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "either": {"mixing": "[CutMix, MixUp]"},
     },
     "noise": {"none": {}, "drawn": {"label_noise": "0.2"}},
+    "weights": {"none": {}, "balanced": {"class_weights": "balanced"}},
     "tail": {"none": {}, "long": {"data_params": "{imbalance: 3}"}},
     "selection": {"valid": {}, "test": {"select_on": "test"}},
     "monitor": {"accuracy": {}, "cross entropy": {"monitor": "valid/cross_entropy"}, "loss": {"monitor": "valid/loss"}},
@@ -167,6 +168,7 @@ def fits(values: list[str]) -> bool:
         (row["loss"] in HARD_LABELS and row.get("mixing", "none") != "none")
         or (texts and row.get("noise", "none") != "none")
         or (texts and row.get("tail", "none") != "none")
+        or (texts and row.get("weights", "none") != "none")
         or (texts and row.get("network") == "from images")
         or (row["loss"] == "stages" and row.get("network") == "from images")  # which has two
         or (texts and row.get("precision", "float32") != "float32")  # `image_size` of the plates is their own
