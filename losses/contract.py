@@ -76,7 +76,7 @@ class Task:
 
     Args:
         num_classes: K.
-        num_samples: rows of the training part.
+        num_samples: rows of the training part; 0 where what is classified is not numbered, as pixels are not.
         classifier: the network's own last layer, features -> K scores.
         stage_channels: positions of the network's feature maps -> their channels; None where there are none.
         load_network: file of weights -> the run's network with them, images to scores; raises ValueError; None outside

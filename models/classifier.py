@@ -35,8 +35,11 @@ class Classifier(pl.LightningModule):
 
     Attributes:
         metrics: the newest value of each, such as metrics["valid/accuracy"].
+        unit: what its counts are of.
         still: modules that stay in eval mode while the others train.
     """
+
+    unit = "images"
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class Classifier(pl.LightningModule):
             network.reset_classifier(0)  # the architecture's own last layer would be dead weight
         if self.own_head is not None or not task.trained_classifier:
             loss.start_head(head)
-        tally = tally_for(loss.kind)
+        tally = tally_for(getattr(network, "kind", "image"))  # the libraries' networks classify images
         self.train_tally = tally(task.num_classes, judge=False)
         self.judge_tally = tally(task.num_classes, ordered=task.ordered)
         self.metrics: dict[str, float] = {}

@@ -7,10 +7,14 @@ from typing import Any
 
 from configuration.schema import CHAINS
 from datasets import DATASETS, MIXINGS, OF_EVERY_SET, TRANSFORMS
-from losses import LOSSES, TORCH_DEFAULTS
-from models import ARCHITECTURES, resolve_architecture
+from losses import LOSSES as OF_LIBRARY
+from losses import TORCH_DEFAULTS
+from models import OURS, resolve_architecture
+from utils.lookup import Table
 from utils.signatures import UNKNOWN, Signature, keyword_defaults, read_signature
 
+LOSSES = Table(OF_LIBRARY)
+"""The library's losses, and the user's own."""
 DERIVED: Any = object()
 SCHEDULER_DEFAULTS = {"ReduceLROnPlateau": {"monitor": "valid/loss", "mode": DERIVED}}
 """Defaults that the bench itself gives to a library's parameters; `DERIVED` follows from other settings."""
@@ -27,7 +31,7 @@ def signature_of(key: str, name: str) -> Signature:
     """Return the parameters of what a configuration names under a key; `UNKNOWN` where only an import would tell."""
     ours: dict[str, Mapping[str, tuple[str, str]]] = {
         "dataset": DATASETS,
-        "architecture": ARCHITECTURES,
+        "architecture": OURS,
         "loss_function": LOSSES,
         "mixing": MIXINGS,
         **dict.fromkeys(CHAINS, TRANSFORMS),

@@ -18,23 +18,26 @@ from torch import nn
 
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
-from datasets import DATA_KEYS, DATASETS, load_data_set, other_kind, other_network
+from datasets import DATA_KEYS, DATASETS, judged_kind, load_data_set, other_kind, other_network
 from datasets.audit import audit
 from datasets.base import DataSet
 from datasets.data_module import DataModule, common_size
 from losses.contract import Outputs, Task
 from metrics import metric_entries
+from models import MODULES
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
 from training.checks import NOTHING, Sequel, build_schedule, check_parameters, check_schedule, warn_about_weights
 from training.freezing import build_run_optimizer, freeze, name_problems, problems_before_building
+from training.further_metrics import further_metrics
 from training.idle_settings import warn_without_effect
 from training.losses import build_loss, build_run_loss, refusals_placed
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
 from training.rehearsal import try_out
-from utils.lookup import keywords, load_entry
+from utils.lookup import Entry, keywords, load_entry
+from utils.own_names import short_name
 from utils.seeding import derive_seed, seed_all
 from utils.types import ConfigError, first_line
 
@@ -114,7 +117,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
     seed_all(derive_seed(config.seed, "loss"))
     task = Task(
         len(data_set.classes),
-        len(data_set.train),
+        len(data_set.train) if data_set.kind in ("image", "sequence") else 0,  # whose rows have no numbers of their own
         network.get_classifier(),
         functools.partial(_stage_channels, network, (1, config.in_channels, *size)),
         functools.partial(_load_teacher, config, len(data_set.classes)),
@@ -128,7 +131,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
 
     _start_from_images(config, network, data)
     with refusals_placed():
-        classifier = Classifier(
+        classifier: Classifier = load_entry(MODULES[kind])(
             network,
             loss,
             task,
@@ -136,6 +139,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
             functools.partial(build_schedule, config),
             channels_last=config.channels_last,
         )
+    classifier.judge_tally.further = further_metrics(config)
     if problems := name_problems(config, classifier.named_weights()):
         raise ConfigError("\n".join(problems))
     freeze(classifier, config)
@@ -160,11 +164,13 @@ def _build_data(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run's own is built with a task
         loss = build_loss(config.loss_function, None, **config.loss_params)
-    if loss.kind != data_set.kind:
+    if loss.kind != judged_kind(data_set.kind):
         raise ConfigError(f"loss_function: {other_kind(config, loss.kind, data_set.kind)}")
     corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
     if corruption and data_set.kind != "image":
         raise ConfigError(f"{corruption}: replaces classes, {config.dataset} holds {data_set.kind}s")
+    if config.mixing and data_set.kind != "image":
+        raise ConfigError(f"mixing: mixes whole images and their classes, {config.dataset} holds {data_set.kind}s")
     if "imbalance" in config.data_params and data_set.kind != "image":
         raise ConfigError(f"data_params.imbalance: is of classes, {config.dataset} holds {data_set.kind}s")
     groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
@@ -258,6 +264,7 @@ def _refuse_metrics_without_sense(config: Configuration, data_set: DataSet) -> N
         ("lr_scheduler_params", "monitor"): config.lr_scheduler_params.get("monitor"),
     }
     there, ordered = (metric_entries(data_set.kind, ordered=each) for each in (data_set.ordered, True))
+    there |= dict.fromkeys(map(short_name, config.metrics), Entry("", ""))
     wrong = {}
     for key, monitor in monitors.items():
         name = str(monitor).rpartition("/")[2]

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = ("dataset=digits", "accelerator=cpu")
 CHAIN = "image_augmentations={RandomAffine: {degrees: 5}}"
 ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
+    "task": ((), "detection"),
     "dataset": ((), "svhn"),
     "data_params": (("dataset=adience",), "{fold: 2}"),
     "classes": ((), "['1', '2']"),
@@ -69,6 +70,7 @@ ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
     "gradient_clip_norm": ((), "1"),
     "accumulate_batches": ((), "2"),
     "ema_decay": ((), "0.9"),
+    "metrics": ((), f"['{__file__}:read']"),
     "monitor": ((), "valid/loss"),
     "early_stopping_patience": ((), "3"),
     "devices": ((), "2"),
