@@ -34,7 +34,7 @@ FEW = ("cifar10_fast", "crl_table2", "thesis_c10_c11_boxes")
 OF_NO_TABLE = {"cifar10_fast", "cifar10_fast90"}
 NUMBERLESS = {"losstransform_finetuning", "losstransform_v1", "ols_fig7a", "ols_fig7b", "ols_single"} | OF_NO_TABLE
 """Recipes of tables and figures whose numbers are lost, or of none."""
-PAPERS_ELSEWHERE = {"cifar10n"}
+PAPERS_ELSEWHERE = {"cifar10n", "longtail_cifar"}
 """Recipes of papers whose tables do not lie with the others."""
 HEADINGS = ("Reproduces", "Differs or unknown", "Cost", "Command", "Expected")
 
