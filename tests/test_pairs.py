@@ -98,6 +98,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
             "early: {params: ['conv1.*', 'stages.0.*'], epochs: 1}, head: {params: 'classifier.*', optimizer: Muon}}",
             "lookahead": "{k: 2}",
         },
+        "frozen, rates by layer": {"freeze": "'*.bias'", "layer_decay": "0.8", "decay_norms_and_biases": "false"},
     },
     "schedule": {
         "none": {},
@@ -117,6 +118,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "either": {"mixing": "[CutMix, MixUp]"},
     },
     "noise": {"none": {}, "drawn": {"label_noise": "0.2"}},
+    "tail": {"none": {}, "long": {"data_params": "{imbalance: 3}"}},
     "selection": {"valid": {}, "test": {"select_on": "test"}},
     "monitor": {"accuracy": {}, "cross entropy": {"monitor": "valid/cross_entropy"}, "loss": {"monitor": "valid/loss"}},
     "stopping": {"none": {}, "patience": {"early_stopping_patience": "1"}},
@@ -169,6 +171,7 @@ def fits(values: list[str]) -> bool:
         or (texts and row.get("noise", "none") != "none")
         or (texts and row.get("network", "resnet") != "resnet")
         or (row["loss"] == "stages" and row.get("network", "resnet") != "resnet")  # which have two, or one
+        or (texts and row.get("tail", "none") != "none")
         or (texts and row.get("precision", "float32") != "float32")  # `image_size` of the plates is their own
     )
 
