@@ -33,6 +33,7 @@ class ClassificationLoss(nn.Module):
         num_blanks: outcomes that stand behind the classes in `log_probabilities`: 1 for a sequence's blank.
         calibrated: the probabilities are a posterior, not a convention.
         score_scale: the order of differences between scores, for pictures.
+        decoding: names of hyperparameters on which predictions alone depend.
         start: score near which a fresh last layer starts; None: near 0, as the architecture has it.
     """
 
@@ -47,6 +48,7 @@ class ClassificationLoss(nn.Module):
     num_blanks: ClassVar[int] = 0
     calibrated: bool = True
     score_scale: ClassVar[float] = 1.0
+    decoding: ClassVar[tuple[str, ...]] = ()
     start: float | None = None
 
     def __init__(self, task: Task | None = None) -> None:
@@ -106,6 +108,13 @@ class ClassificationLoss(nn.Module):
         likeliest = self.log_probabilities(scores).amax(dim=-1)
         return likeliest if likeliest.ndim == 1 else likeliest.sum(dim=-1)
 
+    def untraceable(self) -> str | None:
+        """Return why no graph can hold this decoding and what helps; None where one can, which is the rule.
+
+        An exported model holds `log_probabilities`, `predict` and `confidence`, traced for any number of samples.
+        """
+        return None
+
     def impossible(self, scores: Tensor, target: Any) -> dict[int, str]:
         """Return which samples cost infinitely much whatever the scores, and why: position in the target -> reason.
 
@@ -120,7 +129,10 @@ class ClassificationLoss(nn.Module):
 
 
 KINDS, SAMPLINGS = ("image", "sequence"), ("shuffle", "repeated", "class_balanced")
-METHODS = ("make_head", "terms", "log_probabilities", "predict", "confidence", "impossible", "on_epoch_end")
+METHODS = (
+    *("make_head", "terms", "log_probabilities", "predict", "confidence"),
+    *("untraceable", "impossible", "on_epoch_end"),
+)
 
 
 def contract_problems(loss: ClassificationLoss) -> dict[str, str]:
