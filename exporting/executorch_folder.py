@@ -24,8 +24,8 @@ probabilities, prediction, confidence. `model.json` says the rest. {rejected} Be
 {steps}
 
 {checked}, by ExecuTorch's runtime for Python on the machine that made it. It was not run on a phone. There, first load
-`check/pixels.bin` (uint8, image after image), run each image, and compare with `check/expected.json`: `prediction` must be
-equal, `probabilities` within its `tolerance`. {images}
+`check/pixels.bin` (uint8, image after image), run each image, and compare with `check/expected.json`: `prediction`
+must be equal, `probabilities` within its `tolerance`. {images}
 """
 
 
