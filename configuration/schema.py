@@ -34,6 +34,7 @@ Key = tuple[str, ...]
 Params = dict[str, Any]
 Positive = Annotated[int, Meta(ge=1)]
 Path = Annotated[str, Meta(min_length=1)]
+Weight = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Chain = dict[str, Params] | list[Annotated[dict[str, Params], Meta(min_length=1, max_length=1)]]
 CHAINS = ("image_augmentations", "tensor_augmentations")
@@ -62,6 +63,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Where each key stands; not a key itself."""
 
     # Data
+    task: Literal["classification", "segmentation", "detection", "instance_segmentation"] = "classification"
     dataset: str = "stanford_cars"
     data_params: Params = {}
     data_path: str | None = None
@@ -112,6 +114,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     # Loss
     loss_function: str = "CrossEntropyLoss"
     loss_params: Params = {}
+    class_weights: Literal["balanced"] | dict[str | int, Weight] | list[Weight] | None = None
 
     # Training
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0

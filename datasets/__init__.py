@@ -54,6 +54,24 @@ DATASETS = {
     ),
     "parquet": Entry("datasets.sets.parquet:parquet", "Hugging Face's files: data_path/{train,test}-*.parquet"),
     "made_up": Entry("datasets.sets.made_up:made_up", "a few made-up images in place of a data set, for smoke: true"),
+    "pets_segmentation": Entry(
+        "datasets.sets.pets:pets_segmentation",
+        "7,349 cats and dogs of 37 breeds, outlined, some heads boxed (Parkhi 2012); for segmentation and detection",
+    ),
+    "voc": Entry(
+        "datasets.sets.voc:voc",
+        "PASCAL VOC 2007 and 2012, 20 classes (Everingham 2010); for segmentation, detection, instance_segmentation",
+    ),
+    "coco": Entry(
+        "datasets.sets.coco:coco", "COCO 2017, 80 classes (Lin 2014); for detection and instance_segmentation"
+    ),
+    "detection_folder": Entry(
+        "datasets.sets.coco:detection_folder", "your objects: data_path/{train,test}.json as COCO's, and their images"
+    ),
+    "penn_fudan": Entry(
+        "datasets.sets.penn_fudan:penn_fudan",
+        "170 street scenes with pedestrians' masks (Wang 2007); for detection and instance_segmentation",
+    ),
     "plates": Entry("datasets.sets.plates:plates", "your plates, for sequences: a CSV file with file and text"),
     "ccpd": Entry(
         "datasets.sets.ccpd:ccpd", "Chinese plates in photographs, for sequences (CCPD, Xu 2018); data_params: subset"
@@ -77,10 +95,18 @@ MIXINGS = {
 }
 
 
-DATA_KEYS = ("data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
+DATA_KEYS = ("task", "data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
 """Keys that a data set's function may take, as its signature says; what else it takes stands in data_params."""
 READ_BY = ("dataset", "data_params", *DATA_KEYS)
 """All that decides which data is read."""
+
+
+HELD = {
+    "segmentation": "images with a class a pixel",
+    "detection": "images with boxes",
+    "instance_segmentation": "images with boxes and masks",
+}
+"""What data holds, by its kind."""
 
 
 def check_dataset_name(name: str) -> str | None:
@@ -118,6 +144,8 @@ def load_data_set(config: Configuration) -> DataSet:
     """
     from datasets.base import keep_classes
 
+    if problem := task_problem(config):
+        raise ConfigError(f"task: {problem}")
     taken = keywords(load_entry(DATASETS[config.dataset]))
     params = {key: getattr(config, key) for key in DATA_KEYS if key in taken}
     data_set = build_dataset(config.dataset, **params, **config.data_params)
@@ -145,11 +173,26 @@ def facts_of(name: str, **params: Any) -> dict[str, Any]:
     """Return what is fixed of a data set, without importing its file; nothing of an unknown one.
 
     FACTS in a set's file holds by its name: `num_classes` (or the name of the function that returns them for
-    data_params), `images` (training and test), `kind`, `ordered`; and under "parameter=value" what that value changes.
+    data_params), `images` (training and test), `kind`, `ordered`, `tasks` (without them, classification alone); and
+    under "parameter=value" what that value changes.
     """
     facts = _facts(name) if name in DATASETS else {}
     changes = [facts[f"{key}={value}"] for key, value in params.items() if f"{key}={value}" in facts]
     return functools.reduce(dict.__or__, changes, facts)
+
+
+def task_problem(config: Configuration) -> str | None:
+    """Return why a data set does not serve the configuration's task, or None."""
+    tasks = facts_of(config.dataset, **config.data_params).get("tasks", ("classification",))
+    if config.task in tasks or config.dataset == "made_up":
+        return None
+    others = [name for name in DATASETS if config.task in facts_of(name).get("tasks", ("classification",))]
+    return f"{config.dataset} is annotated for {', '.join(tasks)}; {config.task} takes {', '.join(others)}"
+
+
+def judged_kind(kind: str) -> str:
+    """Return the kind of loss that data takes: one of texts, or one of rows of scores, whatever a row is of."""
+    return "sequence" if kind == "sequence" else "image"
 
 
 def known_num_classes(config: Configuration) -> int | None:
@@ -175,12 +218,17 @@ def known_num_images(config: Configuration) -> int | None:
 
 def other_kind(config: Configuration, judged: str, held: str) -> str:
     """Say that a loss judges something else than what the data holds."""
-    return f"{config.loss_function} judges {judged}s, {config.dataset} holds {held}s"
+    return f"{config.loss_function} judges {judged}s, {config.dataset} holds {_held(held)}"
 
 
 def other_network(config: Configuration, read: str, held: str) -> str:
     """Say that a network reads something else than what the data holds."""
-    return f"{config.architecture} reads {read}s, {config.dataset} holds {held}s"
+    return f"{config.architecture} is for {_held(read)}, {config.dataset} holds {_held(held)}"
+
+
+def _held(kind: str) -> str:
+    """Return what data of a kind holds, in words."""
+    return HELD.get(kind, f"{kind}s")
 
 
 def check_mixing_name(name: str) -> str | None:

@@ -10,7 +10,7 @@ from datasets import DATASETS, MIXINGS
 from evaluation import EVALUATIONS, check_evaluation_name
 from losses import LOSSES, TORCH_LOSSES
 from metrics import ALL_METRICS
-from models import ALIASES, ARCHITECTURES, resolve_architecture
+from models import ALIASES, ARCHITECTURES, DENSE_ARCHITECTURES, OURS, resolve_architecture
 from models.sizes import CLASSES, Size, read_sizes, short_number
 from tracking import TRACKERS
 from training import names
@@ -30,6 +30,7 @@ def _architectures() -> dict[str, dict[str, str]]:
     """Return, section by section, architecture -> where it comes from."""
     return {
         "ours": {name: entry.summary for name, entry in ARCHITECTURES.items()},
+        "for pixels and regions": {name: entry.summary for name, entry in DENSE_ARCHITECTURES.items()},
         "the thesis's short names": {name: f"short for {target}" for name, target in ALIASES.items()},
         "torchvision": dict.fromkeys(torchvision_architectures(), "torchvision"),
         "timm": dict.fromkeys(timm_architectures(), "timm"),
@@ -88,7 +89,7 @@ def list_names(table: str) -> str:
         for name in LISTS:
             rows = LISTS[name]()
             if name == "architectures":
-                shown = {key: text for key, text in rows.items() if key in ARCHITECTURES or key in ALIASES}
+                shown = {key: text for key, text in rows.items() if key in OURS or key in ALIASES}
                 hidden = len(rows) - len(shown)
                 rows = shown | {f"and {hidden} of torchvision and timm": "python train.py --list architectures"}
             parts.append(f"{name}:\n{_table(rows)}")

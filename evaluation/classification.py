@@ -13,9 +13,9 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from evaluation.findings import Findings, percent, wilson
 from evaluation.subject import Answers, Subject
+from losses.contract import REJECTED
 from runs.confusions import confusion_counts, most_confused, plot_confusion
 from runs.figures import MARK, VALID, Cell, new_figure, plot_wrapped, style_axes, write_figure
-from utils.types import REJECTED
 
 NUMBERS = {
     "images": ("count", "", "number of images"),

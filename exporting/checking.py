@@ -11,7 +11,8 @@ import torch
 from exporting.deployed import Decoded
 from exporting.sample import Sample, right
 from losses.base import ClassificationLoss
-from utils.types import REJECTED, TrainingError
+from losses.contract import REJECTED
+from utils.types import TrainingError
 
 PROBABILITY_TOLERANCE = 1e-4
 SCORE_TOLERANCE = 1e-4

@@ -7,8 +7,8 @@ from typing import Any
 
 from evaluation.subject import Subject
 from exporting.sample import preparation
+from losses.contract import REJECTED
 from runs.environment import package_version
-from utils.types import REJECTED
 
 FORMAT = 1
 PACKAGES = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime", "executorch", "torchao", "safetensors")

@@ -15,7 +15,7 @@ from datasets.stream.image_stream import ImageStream
 from evaluation.images import preprocessing_of_others, sample
 from evaluation.subject import Subject
 from exporting.deployed import Decoded
-from utils.types import Sequences
+from losses.contract import Sequences
 
 LIMIT = 1000
 

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losses.contract import REJECTED
 from metrics.tally import BaseTally
-from utils.types import REJECTED
 
 TOP = 5
 

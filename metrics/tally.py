@@ -22,7 +22,7 @@ class BaseTally(nn.Module):
         ordered: the classes are ordered, so that being one class off means something.
 
     Attributes:
-        kind: "image" or "sequence"; decides which metrics there are.
+        kind: of the data, such as "image"; decides which metrics there are.
     """
 
     kind: str

@@ -19,7 +19,7 @@ import msgspec
 from configuration.schema import CHAINS, Configuration
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_LOSSES
-from models import ARCHITECTURES, resolve_architecture
+from models import OURS, resolve_architecture
 from runs.folder import RunFolder
 from runs.identity import has_effect, plain
 from runs.parameters import resolved_parameters
@@ -32,7 +32,7 @@ FOLDERS = ("losses", "models", "datasets", "metrics")
 """Where imports are followed; their own files are tables of names, which grow without changing a run."""
 OF_EVERY_RUN = (
     *("models.classifier", "datasets.data_module", "utils.seeding"),
-    *("training.building", "training.networks", "training.optimizers"),
+    *("training.building", "training.losses", "training.networks", "training.optimizers"),
     *("training.callbacks", "training.finishing"),
 )
 """Modules that lead every run from its configuration to its numbers."""
@@ -51,6 +51,8 @@ AUGMENTATION = (
     "datasets.augmentation.fused.rectangles",
 )
 """Modules that count only where training images are augmented."""
+DENSE = ("datasets.dense", "datasets.stream.dense_stream", "metrics.dense", "models.dense.classifier")
+"""Modules that count only where pixels or regions are classified."""
 WITHOUT_INFLUENCE = (
     *("datasets.audit", "datasets.cache", "datasets.kept_images", "datasets.statistics", "models.flops"),
     *("models.sizes", "datasets.readers.files", "datasets.readers.downloads", "datasets.readers.archives"),
@@ -69,6 +71,8 @@ def code_of(config: Configuration) -> dict[str, str]:
     without = {module for module, keys in ONLY_WITH.items() if not any(getattr(config, key) for key in keys)}
     if not any(has_effect(config, chain) for chain in CHAINS):
         without |= {*AUGMENTATION}
+    if config.task == "classification":
+        without |= {*DENSE}
     return dict(_code(frozenset(_roots(config)), frozenset(without | {*WITHOUT_INFLUENCE})))
 
 
@@ -183,10 +187,13 @@ def _roots(config: Configuration) -> Iterator[str]:
         yield "losses.torch_losses"
     entry = LOSSES.get(config.loss_function)
     kind = None if entry is None else read_attribute(*entry.location.split(":"), "kind")
+    if config.task != "classification":
+        yield from DENSE
+        yield "metrics.detection"
     yield "metrics.sequences" if kind == "sequence" else "metrics.classification"
     architecture = resolve_architecture(config.architecture)
     library = Entry(f"models.{'torchvision' if architecture.startswith('torchvision/') else 'timm'}_models", "")
-    yield _module(ARCHITECTURES.get(architecture, library))
+    yield _module(OURS.get(architecture, library))
     if config.weights_path or config.pretrained:
         yield "models.weights"
     yield _module(DATASETS[config.dataset])
@@ -197,8 +204,8 @@ def _roots(config: Configuration) -> Iterator[str]:
         yield from (_module(TRANSFORMS[name]) for name in _names(chain) if name in TRANSFORMS)
 
 
-def _module(entry: Entry) -> str:
-    return entry.location.partition(":")[0]
+def _module(entry: tuple[str, str]) -> str:
+    return entry[0].partition(":")[0]
 
 
 def _names(*values: Any) -> Iterator[str]:

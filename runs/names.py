@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from configuration.schema import CHAINS
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import LOSSES, TORCH_DEFAULTS
-from models import ARCHITECTURES, resolve_architecture
-from utils.lookup import Entry
+from models import OURS, resolve_architecture
 from utils.signatures import UNKNOWN, Signature, read_signature
 
 DERIVED: Any = object()
@@ -25,16 +25,16 @@ def canonical_name(key: str, name: str) -> str:
 
 def signature_of(key: str, name: str) -> Signature:
     """Return the parameters of what a configuration names under a key; `UNKNOWN` where only an import would tell."""
-    ours = {
+    ours: dict[str, Mapping[str, tuple[str, str]]] = {
         "dataset": DATASETS,
-        "architecture": ARCHITECTURES,
+        "architecture": OURS,
         "loss_function": LOSSES,
         "mixing": MIXINGS,
         **dict.fromkeys(CHAINS, TRANSFORMS),
     }
-    entry: Entry | None = ours.get(key, {}).get(canonical_name(key, name))
+    entry = ours.get(key, {}).get(canonical_name(key, name))
     if entry is not None:
-        return read_signature(*entry.location.split(":"))
+        return read_signature(*entry[0].split(":"))
     places = {
         "loss_function": ("torch.nn.modules.loss",),
         "optimizer": ("timm.optim", "torch.optim") if name in TIMM_FIRST else ("torch.optim", "timm.optim"),

@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 from configuration.schema import Configuration
 from datasets import READ_BY, known_num_images
-from losses import build_loss
 from models import resolve_architecture
 from models.sizes import Size, read_sizes
 from sweeps.block import build_axes, is_within
 from sweeps.cells import Sweep, axes_of, by_seed, combinations, count, expand, merge, overrides_of, planned
 from sweeps.checks import identity_of
 from sweeps.jobs import Shard
+from training.losses import build_loss
 from utils.types import first_few
 
 DataSize = Callable[[Configuration], int | None]

@@ -22,6 +22,7 @@ from evaluation.after_training import AFTER_TRAINING
 from evaluation.predicting import predict
 from evaluation.record import read_record
 from evaluation.subject import Subject, open_subject
+from losses.contract import REJECTED, Sequences
 from models.classifier import Classifier
 from runs.folder import RunFolder
 from sweeps.callbacks import Pruning
@@ -32,7 +33,6 @@ from sweeps.search import SearchJobs
 from sweeps.worker import train_cell
 from tests.training.resuming import Died, after_each_save, differences
 from training import runner
-from utils.types import REJECTED, Sequences
 
 pytestmark = [
     pytest.mark.usefixtures("plain_log"),
@@ -61,6 +61,9 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "one score": {"loss_function": "BinaryOneSidedMarginLoss", "loss_params": f"{{{MARGINS}}}", "classes": "[3,8]"},
         "state": {"loss_function": "OnlineLabelSmoothingLoss", "loss_params": "{update_every: 2}"},
         "random": {"loss_function": "DisturbLabelLoss"},
+        "class counts": {"loss_function": "LDAMLoss", "loss_params": "{defer: 0.5}"},
+        "memory of images": {"loss_function": "EarlyLearningRegularizationLoss"},
+        "validation": {"loss_function": "AdaFocalLoss"},
         "two views": {"loss_function": "DataDistortionDistillationLoss"},
         "repeated": {"loss_function": "LossTransform", "loss_params": "{views: 2, repeated_sampling: true}"},
         "balanced": {"loss_function": "TripletLoss"},

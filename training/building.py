@@ -18,23 +18,25 @@ from torch import nn
 
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
-from datasets import DATA_KEYS, DATASETS, load_data_set, other_kind, other_network
+from datasets import DATA_KEYS, DATASETS, judged_kind, load_data_set, other_kind, other_network
 from datasets.audit import audit
 from datasets.base import DataSet
 from datasets.data_module import DataModule, common_size
-from losses import build_loss
+from losses.contract import Outputs, Task
 from metrics import metric_entries
+from models import MODULES
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
 from training import optimizers
 from training.checks import NOTHING, Sequel, build_schedule, check_parameters, check_schedule, warn_about_weights
+from training.losses import build_loss, build_run_loss, refusals_placed
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
 from training.rehearsal import try_out
 from utils.lookup import keywords, load_entry
 from utils.seeding import derive_seed, seed_all
-from utils.types import ConfigError, Outputs, Task, first_line
+from utils.types import ConfigError, first_line
 
 LOG = logging.getLogger("lossbench")
 
@@ -104,38 +106,32 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
     size = common_size(config, data_set)
     multiply_adds = count_of_an_image(config, network, size)
 
+    data, steps = _build_data(config, resolved, data_set, size)
     seed_all(derive_seed(config.seed, "loss"))
     task = Task(
         len(data_set.classes),
-        len(data_set.train),
+        len(data_set.train) if data_set.kind in ("image", "sequence") else 0,  # whose rows have no numbers of their own
         network.get_classifier(),
         functools.partial(_stage_channels, network, (1, config.in_channels, *size)),
-        functools.partial(_load_network, config, len(data_set.classes)),
+        functools.partial(_load_teacher, config, len(data_set.classes)),
         data_set.ordered,
         network.trained_classifier,
+        data.class_counts,
+        config.num_epochs,
+        steps,
     )
-    loss = build_loss(config.loss_function, task, **config.loss_params)
-    if loss.kind != data_set.kind:
-        raise ConfigError(f"loss_function: {other_kind(config, loss.kind, data_set.kind)}")
-    corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
-    if corruption and data_set.kind != "image":
-        raise ConfigError(f"{corruption}: replaces classes, {config.dataset} holds {data_set.kind}s")
-    groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
-    data = DataModule(resolved, data_set, size, loss.views, loss.sampling, groups.get(loss.sampling, 1))
-    batches = data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
-    check_schedule(config, math.ceil(len(batches) / config.accumulate_batches))
-    if config.batch_size > len(data.train_rows):
-        LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
+    loss = build_run_loss(config, task, data_set.classes)
 
     _start_from_images(config, network, data)
-    classifier = Classifier(
-        network,
-        loss,
-        task,
-        functools.partial(_build_optimizer, config),
-        functools.partial(build_schedule, config),
-        channels_last=config.channels_last,
-    )
+    with refusals_placed():
+        classifier: Classifier = load_entry(MODULES[kind])(
+            network,
+            loss,
+            task,
+            functools.partial(_build_optimizer, config),
+            functools.partial(build_schedule, config),
+            channels_last=config.channels_last,
+        )
     optimizers.assign(classifier.named_weights(), config.optimizer_groups)  # raises for groups of nothing
     if loss.start is not None and classifier.own_head is None and task.trained_classifier:
         place = config.place(("loss_params", "start"))
@@ -148,6 +144,30 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)
     parameters = count_parameters(classifier)
     return Preparation(config, data, classifier, parameters, multiply_adds, network.not_applied, task, example)
+
+
+def _build_data(
+    config: Configuration, resolved: Configuration, data_set: DataSet, size: tuple[int, int]
+) -> tuple[DataModule, int]:
+    """Build what a run is fed, as its loss asks for it; return it and the steps of an epoch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the run's own is built with a task
+        loss = build_loss(config.loss_function, None, **config.loss_params)
+    if loss.kind != judged_kind(data_set.kind):
+        raise ConfigError(f"loss_function: {other_kind(config, loss.kind, data_set.kind)}")
+    corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
+    if corruption and data_set.kind != "image":
+        raise ConfigError(f"{corruption}: replaces classes, {config.dataset} holds {data_set.kind}s")
+    if config.mixing and data_set.kind != "image":
+        raise ConfigError(f"mixing: mixes whole images and their classes, {config.dataset} holds {data_set.kind}s")
+    groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
+    data = DataModule(resolved, data_set, size, loss.views, loss.sampling, groups.get(loss.sampling, 1))
+    batches = data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
+    steps = math.ceil(len(batches) / config.accumulate_batches)
+    check_schedule(config, steps)
+    if config.batch_size > len(data.train_rows):
+        LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
+    return data, steps
 
 
 def _start_from_images(config: Configuration, network: Any, data: DataModule) -> None:
@@ -199,6 +219,14 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
             return build_network(structs.replace(config, **changes), num_classes)
         except UserWarning as warning:
             raise ConfigError(str(warning).replace("it stays fresh", "they must be the same")) from None
+
+
+def _load_teacher(config: Configuration, num_classes: int, weights_path: str) -> nn.Module:
+    """Return what `_load_network` does for a loss, which reports mistakes as ValueErrors."""
+    try:
+        return _load_network(config, num_classes, weights_path)
+    except ConfigError as error:
+        raise ValueError(str(error).replace("weights_path: ", "")) from None
 
 
 def _build_optimizer(config: Configuration, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:

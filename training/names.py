@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from datasets import TENSORS_ONLY, TRANSFORMS, check_dataset_name, check_mixing_name
-from losses import check_loss_name
 from metrics import MONITORS
 from models import check_architecture_name
 from runs.names import TIMM_FIRST
 from tracking import TRACKERS
+from training.losses import check_loss_name
 from utils.lookup import class_names, did_you_mean
 
 UNUSABLE_OPTIMIZERS = {

@@ -145,6 +145,10 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
 
 
 HEADLINES = {
+    "mean_iou": "mean IoU",
+    "map": "box mAP",
+    "map_50": "box AP50",
+    "mask_map": "mask mAP",
     "accuracy": "accuracy",
     "one_off_accuracy": "one-off accuracy",
     "top5_accuracy": "top-5 accuracy",
@@ -196,16 +200,18 @@ def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_v
     stream = data.train_stream
     chosen = np.linspace(0, len(stream) - 1, min(num_samples, len(stream))).astype(int)
     rows = [int(stream.rows[position]) for position in chosen]
-    views = [
-        [stream.preprocessing.denormalize(stream[(epoch, int(position))].image[0]) for epoch in range(num_views)]
-        for position in chosen
-    ]
+    views = [[stream.picture((epoch, int(position))) for epoch in range(num_views)] for position in chosen]
     labels = [_label(data, row) for row in rows]
     plot_augmentations([stream.unresized(int(position)) for position in chosen], views, labels, path)
 
 
 def _label(data: DataModule, row: int) -> str:
-    """Return the class or text that a training image is trained on as and, where that is wrong, which it is."""
+    """Return the class or text that a training image is trained on as and, where that is wrong, which it is.
+
+    One with an annotation has its file's name.
+    """
+    if data.data.kind not in ("image", "sequence"):
+        return Path(data.train_table.name(row)).stem
     trained, true = (label_in_words(table, row, data.data.classes) for table in (data.train_table, data.data.train))
     return trained if trained == true else f"{trained} (noise; truly {true})"
 

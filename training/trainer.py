@@ -151,4 +151,4 @@ class EpochLines(Callback):
         shown = "  ".join(f"{text} {metrics[name]:.4f}" for name, text in SHOWN if name in metrics)
         epochs = trainer.max_epochs or 1
         epoch = f"epoch {trainer.current_epoch + 1:>{len(str(epochs))}}/{epochs}"
-        print(f"{epoch}  {shown}  {rate:,.0f} images/s  {seconds:.1f} s", flush=True)
+        print(f"{epoch}  {shown}  {rate:,.0f} {pl_module.unit}/s  {seconds:.1f} s", flush=True)

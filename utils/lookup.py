@@ -27,9 +27,9 @@ class Entry(NamedTuple):
     summary: str
 
 
-def load_entry(entry: Entry) -> Any:
-    """Import the thing that a table's line names."""
-    module, _, name = entry.location.partition(":")
+def load_entry(entry: tuple[str, str]) -> Any:
+    """Import the thing that a table's line names. Args: entry: an `Entry`, or another line that begins as it does."""
+    module, _, name = entry[0].partition(":")
     return getattr(importlib.import_module(module), name)
 
 

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datasets import MIXINGS, check_mixing_name
+from losses.contract import Batch
 from utils.lookup import did_you_mean, load_entry, parameter_problems
 from utils.seeding import derive_seed
-from utils.types import Batch, ConfigError
+from utils.types import ConfigError
 
 
 class Mixing:

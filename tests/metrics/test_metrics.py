@@ -7,10 +7,10 @@ import torch
 from sklearn import metrics as sk
 from torch.nn import functional as F
 
+from losses.contract import REJECTED
 from metrics import METRICS, MONITORS, TRAINING_METRICS, lower_is_better
 from metrics.classification import Tally
 from utils.lookup import load_entry
-from utils.types import REJECTED
 
 N, K = 103, 7
 

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = ("dataset=digits", "accelerator=cpu")
 CHAIN = "image_augmentations={RandomAffine: {degrees: 5}}"
 ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
+    "task": ((), "detection"),
     "dataset": ((), "svhn"),
     "data_params": (("dataset=adience",), "{fold: 2}"),
     "classes": ((), "['1', '2']"),
@@ -52,6 +53,7 @@ ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
     "weights_path": ((), "A"),
     "loss_function": ((), "FocalLoss"),
     "loss_params": (("loss_function=FocalLoss",), "{gamma: 3}"),
+    "class_weights": ((), "balanced"),
     "seed": ((), "1"),
     "batch_size": ((), "32"),
     "num_epochs": ((), "3"),
