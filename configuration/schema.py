@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 
 from configuration.chains import shortest
 from configuration.yaml_text import write_yaml
+from utils.own_names import as_written, split_key
 from utils.secrets import without_password
 from utils.types import ConfigError, printable
 
@@ -129,6 +130,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     gradient_clip_norm: Annotated[float, Meta(gt=0)] | None = None
     accumulate_batches: Positive = 1
     ema_decay: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    metrics: list[str] = []
     monitor: str = "valid/accuracy"
     early_stopping_patience: Positive | None = None
 
@@ -218,9 +220,9 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Return the error with file and line before each of its lines that starts with a key."""
         lines = []
         for line in dict.fromkeys(str(error).splitlines()):
-            key = tuple(line.partition(": ")[0].split("."))
+            key = split_key(line.partition(": ")[0])
             lines.append(f"{self.place(key)}: {line}" if key[0] in KEYS else line)
-        return ConfigError("\n".join(lines))
+        return ConfigError(as_written("\n".join(lines)))
 
     def to_yaml(self) -> str:
         """Return the merged configuration as YAML, secrets left out."""
@@ -256,4 +258,6 @@ def list_mistakes(places: Mapping[Key, str], mistakes: Sequence[Mistake]) -> str
     lines = [
         (mistake.place or place_of(mistake.key), f"{'.'.join(mistake.key)}: {mistake.text}") for mistake in mistakes
     ]
-    return "\n".join(printable(f"{place}: {text}") for place, text in sorted(dict.fromkeys(lines), key=order))
+    return "\n".join(
+        as_written(printable(f"{place}: {text}")) for place, text in sorted(dict.fromkeys(lines), key=order)
+    )

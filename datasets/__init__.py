@@ -13,7 +13,9 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from utils.lookup import Entry, did_you_mean, keywords, load_entry, parameter_problems, source_of
+from utils.lookup import Entry, Table, did_you_mean, keywords, load_entry, parameter_problems, source_of
+from utils.own_imports import place_of
+from utils.own_names import is_own, short_name
 from utils.signatures import keyword_defaults
 from utils.types import ConfigError, DataError
 
@@ -93,7 +95,7 @@ MIXINGS = {
     "MixUp": Entry("datasets.augmentation.mixing:MixUp", "each image and label averaged with another's (Zhang 2017)"),
     "CutMix": Entry("datasets.augmentation.mixing:CutMix", "a box of each image replaced by another's (Yun 2019)"),
 }
-
+DATASETS, TRANSFORMS, MIXINGS = Table(DATASETS), Table(TRANSFORMS), Table(MIXINGS)  # they have the user's own, too
 
 DATA_KEYS = ("task", "data_path", "stanford_data_path", "download", "verify_checksums", "flowers_train", "classes")
 """Keys that a data set's function may take, as its signature says; what else it takes stands in data_params."""
@@ -131,6 +133,8 @@ def build_dataset(name: str, /, **params: Any) -> DataSet:
     if problems := parameter_problems(function, params):
         raise ConfigError("\n".join(f"{name}.{key}: {text}" for key, text in problems.items()))
     data_set = function(**params)
+    if is_own(name) and not all(hasattr(data_set, part) for part in ("classes", "train", "test")):
+        raise ConfigError(f"dataset: {place_of(function, name)} must return a datasets.base.DataSet")
     for part in ("train", "test"):
         if not len(getattr(data_set, part)):
             raise DataError(f"{params.get('data_path') or name}: the {part} part of {name} holds no images")
@@ -165,7 +169,7 @@ def _facts(name: str) -> dict[str, Any]:
     module = DATASETS[name].location.partition(":")[0]
     for node in ast.parse(source_of(module)).body:
         if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == ["FACTS"]:
-            return ast.literal_eval(node.value).get(name, {})
+            return ast.literal_eval(node.value).get(short_name(name), {})
     return {}
 
 

@@ -7,10 +7,14 @@ from typing import Any
 
 from configuration.schema import CHAINS
 from datasets import DATASETS, MIXINGS, TRANSFORMS
-from losses import LOSSES, TORCH_DEFAULTS
+from losses import LOSSES as OF_LIBRARY
+from losses import TORCH_DEFAULTS
 from models import OURS, resolve_architecture
+from utils.lookup import Table
 from utils.signatures import UNKNOWN, Signature, read_signature
 
+LOSSES = Table(OF_LIBRARY)
+"""The library's losses, and the user's own."""
 DERIVED: Any = object()
 SCHEDULER_DEFAULTS = {"ReduceLROnPlateau": {"monitor": "valid/loss", "mode": DERIVED}}
 """Defaults that the bench itself gives to a library's parameters; `DERIVED` follows from other settings."""

@@ -30,11 +30,13 @@ from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
 from training import optimizers
 from training.checks import NOTHING, Sequel, build_schedule, check_parameters, check_schedule, warn_about_weights
+from training.further_metrics import further_metrics
 from training.losses import build_loss, build_run_loss, refusals_placed
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
 from training.rehearsal import try_out
-from utils.lookup import keywords, load_entry
+from utils.lookup import Entry, keywords, load_entry
+from utils.own_names import short_name
 from utils.seeding import derive_seed, seed_all
 from utils.types import ConfigError, first_line
 
@@ -132,6 +134,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
             functools.partial(build_schedule, config),
             channels_last=config.channels_last,
         )
+    classifier.judge_tally.further = further_metrics(config)
     optimizers.assign(classifier.named_weights(), config.optimizer_groups)  # raises for groups of nothing
     if loss.start is not None and classifier.own_head is None and task.trained_classifier:
         place = config.place(("loss_params", "start"))
@@ -255,6 +258,7 @@ def _refuse_metrics_without_sense(config: Configuration, data_set: DataSet) -> N
         ("lr_scheduler_params", "monitor"): config.lr_scheduler_params.get("monitor"),
     }
     there, ordered = (metric_entries(data_set.kind, ordered=each) for each in (data_set.ordered, True))
+    there |= dict.fromkeys(map(short_name, config.metrics), Entry("", ""))
     wrong = {}
     for key, monitor in monitors.items():
         name = str(monitor).rpartition("/")[2]

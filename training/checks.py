@@ -24,6 +24,7 @@ from metrics import missing_package
 from models import architecture_problems, weights_problem
 from runs.folder import RunFolder
 from training import learning_rates, optimizers
+from training.further_metrics import further_metrics
 from training.losses import build_loss
 from training.networks import for_channels, own_normalization
 from utils.lookup import load_entry, parameter_problems
@@ -189,6 +190,7 @@ PARAMETER_CHECKS = (
     ParameterCheck(("architecture", "architecture_params"), _check_architecture),
     ParameterCheck(("architecture", "pretrained"), _check_pretrained),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
+    ParameterCheck(("metrics",), further_metrics),
     ParameterCheck(
         (
             *("optimizer", "optimizer_params", "optimizer_groups", "lookahead"),

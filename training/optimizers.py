@@ -14,6 +14,8 @@ from configuration.schema import Configuration, OptimizerGroup
 from runs.names import TIMM_FIRST
 from training.names import NAME_CHECKS
 from utils.lookup import parameter_problems, refusals
+from utils.own_imports import load_class
+from utils.own_names import is_own
 from utils.types import ConfigError, first_few
 
 
@@ -28,7 +30,9 @@ def build_optimizer(
     Raises: ConfigError for parameters that it does not take.
     """
     constructor = None if name in TIMM_FIRST else getattr(torch.optim, name, None)
-    if constructor is None:
+    if is_own(name):
+        constructor = load_class(name, Optimizer, key.removesuffix("_params"))
+    elif constructor is None:
         import timm.optim
 
         constructor = getattr(timm.optim, name, None) or getattr(torch.optim, name)

@@ -25,6 +25,8 @@ from runs.records import write_csv
 from tracking import dashboard_command
 from tracking.base import Scalar, as_scalar
 from training.callbacks import RunRecord
+from utils.own_code import files_in
+from utils.own_names import as_written
 from utils.secrets import without_password
 
 if TYPE_CHECKING:
@@ -57,7 +59,8 @@ def describe(prepared: Preparation) -> str:
         f"{config.num_epochs} epoch{'s'[: config.num_epochs > 1]} of batches of {config.batch_size}, "
         f"seed {config.seed}",
     ]
-    return "\n".join(lines)
+    lines += [f"own code  {names}" for names in files_in(config.to_yaml())]
+    return as_written("\n".join(lines))
 
 
 def _corruptions(prepared: Preparation) -> list[str]:

@@ -12,12 +12,15 @@ import inspect
 import re
 import types
 import typing
+from collections import UserDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
+
+from utils.own_names import OWN_PACKAGE, is_own
 
 
 class Entry(NamedTuple):
@@ -27,10 +30,36 @@ class Entry(NamedTuple):
     summary: str
 
 
+class Table(UserDict[str, Any]):
+    """Names and their lines. A name of the user's own has a line too, without being listed."""
+
+    def __init__(self, lines: dict[str, Any]) -> None:
+        self.data = lines  # the very same, not a copy
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.data or is_own(name)
+
+    def __missing__(self, name: str) -> Entry:
+        if not is_own(name):
+            raise KeyError(name)
+        return Entry(name, "of the user's own")
+
+
 def load_entry(entry: tuple[str, str]) -> Any:
-    """Import the thing that a table's line names. Args: entry: an `Entry`, or another line that begins as it does."""
+    """Import the thing that a table's line names.
+
+    Args: entry: an `Entry`, or another line that begins as it does.
+    Raises: ConfigError for the user's own code that cannot be imported.
+    """
     module, _, name = entry[0].partition(":")
-    return getattr(importlib.import_module(module), name)
+    if not OWN_PACKAGE.match(module):
+        return getattr(importlib.import_module(module), name)
+    from utils.own_imports import IMPORT_ERRORS, import_problem
+
+    try:
+        return getattr(importlib.import_module(module), name)
+    except IMPORT_ERRORS as error:
+        raise import_problem(module, error) from error
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -54,6 +83,11 @@ def source_file(module: str) -> Path | None:
 
 def source_of(module: str) -> str:
     """Read a module's source without importing it, "" if there is none."""
+    if OWN_PACKAGE.match(module):
+        import utils.own_imports  # noqa: F401  finds it
+
+        spec = importlib.util.find_spec(module.partition(".")[0])
+        return (spec.loader.get_source(module) or "") if spec is not None else ""
     file = source_file(module)
     return file.read_text(encoding="utf-8") if file is not None else ""
 

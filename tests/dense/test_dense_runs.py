@@ -9,9 +9,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
 import compare
+import predict
 from datasets.data_module import DataModule
+from evaluation.subject import open_subject
 from metrics.dense import PixelTally, mean_iou
 from runs.folder import RunFolder
 from tests.conftest import read_quick
@@ -116,6 +119,42 @@ def test_compare_shows_a_dense_run(task: str, runs: dict[str, RunFolder], capsys
     assert compare.main([str(runs[task].path), "--metric", metric]) == 0
     summary = json.loads(runs[task].summary.read_text())
     assert f"{100 * summary[metric]:.2f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_predict_draws_what_the_test_saw(task: str, runs: dict[str, RunFolder], tmp_path: Path, capsys: Any) -> None:
+    subject = open_subject(runs[task].path)
+    files = []
+    for place in range(3):
+        files.append(tmp_path / f"image{place}.png")
+        Image.fromarray(subject.original_images([place])[0]).save(files[-1])
+    options = ["--run", str(runs[task].path), "--draw", str(tmp_path / "drawn"), "--json", str(tmp_path / "all.json")]
+    assert predict.main([*map(str, files), *options]) == 0
+    assert "image0.png" in capsys.readouterr().out
+    assert [path.name for path in sorted((tmp_path / "drawn").iterdir())] == [f"image{k}-0.png" for k in range(3)]
+    pictures = json.loads((tmp_path / "all.json").read_text())["pictures"]
+    if task == "segmentation":
+        assert all(sum(part["share"] for part in each["parts"]) == pytest.approx(1, abs=1e-3) for each in pictures)
+        return
+    detected = json.loads(runs[task].detections.read_text())
+    assert {0, 1, 2} <= {each["image_id"] for each in detected}
+    for place, picture in enumerate(pictures):
+        expected = [each["bbox"][:2] for each in detected if each["image_id"] == place]
+        assert [part["box"][:2] for part in picture["parts"]] == [pytest.approx(box, abs=0.1) for box in expected]
+
+
+@pytest.mark.parametrize("task", ["detection", "instance_segmentation"])
+def test_average_precision_is_pycocotools_of_the_stored_predictions(task: str, runs: dict[str, RunFolder]) -> None:
+    coco, evaluation = pytest.importorskip("pycocotools.coco"), pytest.importorskip("pycocotools.cocoeval")
+    folder, summary = runs[task], json.loads(runs[task].summary.read_text())
+    for kind, prefix in (("bbox", "map"), ("segm", "mask_map"))[: 1 + (task != "detection")]:
+        there = coco.COCO(str(folder.ground_truth))
+        judged = evaluation.COCOeval(there, there.loadRes(str(folder.detections)), kind)
+        judged.evaluate()
+        judged.accumulate()
+        judged.summarize()
+        ours = [summary[f"test/{prefix}{end}"] for end in ("", "_50", "_75")]
+        assert ours == pytest.approx(judged.stats[:3].tolist(), abs=1e-6)
 
 
 @pytest.mark.parametrize("task", TASKS)

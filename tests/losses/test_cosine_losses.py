@@ -70,7 +70,7 @@ def test_equals_its_equation(name):
 
 
 def test_circle_loss_equals_its_equation():
-    """Equation 4 with the optima 1 + m and -m and the margins 1 - m and m, as a softplus of the pairs."""
+    """With the optima 1 + m and -m and the margins 1 - m and m, as a softplus over the pairs."""
     _, features, target = feature_batch()
     loss, head = with_head("CircleLoss", margin=0.3, scale=5.0)
     values = []

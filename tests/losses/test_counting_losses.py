@@ -54,7 +54,6 @@ def class_balanced(s: list[float], y: int, beta: float = 0.9999) -> float:
 
 
 def seesaw(s: list[float], y: int, p: float = 0.8, q: float = 2.0) -> float:
-    """Equations 4 to 8."""
     total, probability = 0.0, softmax(s)
     for j, each in enumerate(s):
         mitigation = (COUNTS[j] / COUNTS[y]) ** p if COUNTS[j] < COUNTS[y] else 1

@@ -66,6 +66,7 @@ ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
     "gradient_clip_norm": ((), "1"),
     "accumulate_batches": ((), "2"),
     "ema_decay": ((), "0.9"),
+    "metrics": ((), f"['{__file__}:read']"),
     "monitor": ((), "valid/loss"),
     "early_stopping_patience": ((), "3"),
     "devices": ((), "2"),
