@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 from evaluation.subject import Subject
@@ -38,9 +39,9 @@ def describe(subject: Subject) -> dict[str, Any]:
         "rejected": REJECTED,
         "calibrated": bool(loss.calibrated),
         "score_scale": loss.score_scale,
-        "loss": {"name": config.loss_function, "params": without_paths(config.loss_params)},
-        "architecture": config.architecture,
-        "dataset": config.dataset,
+        "loss": {"name": bare(config.loss_function), "params": without_paths(config.loss_params)},
+        "architecture": bare(config.architecture),
+        "dataset": bare(config.dataset),
         "input": {
             "name": "pixels",
             "dtype": "uint8",
@@ -67,6 +68,11 @@ def describe(subject: Subject) -> dict[str, Any]:
         },
         "versions": {name: version for name in PACKAGES if (version := package_version(name)) is not None},
     }
+
+
+def bare(name: str) -> str:
+    """Return a name, of code of the user's own without the folder of its file."""
+    return re.split(r"[/\\](?=[^/\\]*\.py:)", name)[-1]
 
 
 def without_paths(value: Any) -> Any:

@@ -106,7 +106,7 @@ def configuration(source: Source, timm_architecture: str | None) -> dict[str, An
         **{key: structure[key] for key in STRUCTURE if key in structure},
     }
     return {
-        "architecture": timm_architecture or config.architecture,
+        "architecture": timm_architecture or about["architecture"],
         "num_classes": len(source.classes),
         "num_features": getattr(network, "num_features", None),
         "model_args": config.architecture_params | extra | {"in_chans": size[0], "num_classes": len(source.classes)},

@@ -26,12 +26,12 @@ def card(source: Source, timm_name: str | None) -> str:
     """Return README.md of the hub's folder."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    config, about, summary = source.subject.config, source.about, read_summary(source)
+    about, summary = source.about, read_summary(source)
     results = [
         EvalResult(
             task_type="image-classification" if about["kind"] == "image" else "image-to-text",
-            dataset_type=config.dataset,
-            dataset_name=config.dataset,
+            dataset_type=about["dataset"],
+            dataset_name=about["dataset"],
             dataset_split="test",
             metric_type=kind,
             metric_value=round(value, 6),
@@ -43,7 +43,7 @@ def card(source: Source, timm_name: str | None) -> str:
         license=source.request.license,
         library_name="timm" if timm_name else None,
         pipeline_tag="image-classification" if about["kind"] == "image" else "image-to-text",
-        tags=["lossbench", config.loss_function],
+        tags=["lossbench", about["loss"]["name"]],
         model_name=about["run"]["name"] if results else None,
         eval_results=results or None,
     )
@@ -61,7 +61,7 @@ def read_summary(source: Source) -> dict[str, Any]:
 def _body(source: Source, timm_name: str | None, summary: dict[str, Any]) -> str:
     config, about = source.config, source.about
     gray = ", and makes no gray images, which this network sees" if config.convert_to_grayscale else ""
-    loading = TIMM.format(gray=gray) if timm_name else OURS.format(architecture=config.architecture)
+    loading = TIMM.format(gray=gray) if timm_name else OURS.format(architecture=about["architecture"])
     start = "published weights of the architecture" if config.pretrained else "random weights"
     start = "weights from a file of its trainer's" if config.weights_path else start
     split = "held-out training images" if config.select_on == "valid" else "the test images themselves"
@@ -69,8 +69,8 @@ def _body(source: Source, timm_name: str | None, summary: dict[str, Any]) -> str
     steps = "\n".join(f"{number}. {step}" for number, step in enumerate(about["before_input"], 1))
     sentences = [
         f"# {about['run']['name']}",
-        f"`{config.architecture}` for {len(about['classes'])} classes of `{config.dataset}`, trained by "
-        f"`{config.loss_function}` from {start}, seed {config.seed}; "
+        f"`{about['architecture']}` for {len(about['classes'])} classes of `{about['dataset']}`, trained by "
+        f"`{about['loss']['name']}` from {start}, seed {config.seed}; "
         f"epoch {about['run']['epoch']}, selected on {split}.",
         "" if about["run"]["finished"] else "The run was not finished when it was exported.",
         "\n".join(["| test | value (1 seed) |", "| --- | --- |", *numbers]) if numbers else "",

@@ -30,9 +30,9 @@ def page(source: Source, folder: Path) -> list[str]:
     check_preparation(source.sample)
     pixels = source.check_pixels()
     about = source.about | {
-        "title": f"{source.config.dataset}: {source.config.architecture}",
+        "title": f"{source.about['dataset']}: {source.about['architecture']}",
         "subtitle": f"{len(source.classes)} {'characters' if source.loss.kind == 'sequence' else 'classes'}, "
-        f"trained with {source.config.loss_function}; {100 * model.checked['accuracy']:.1f} % of "
+        f"trained with {source.about['loss']['name']}; {100 * model.checked['accuracy']:.1f} % of "
         f"{model.checked['images']:,} test images right",
         "expected": source.expected(session(model.content)(pixels)),
     }

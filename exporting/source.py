@@ -38,6 +38,8 @@ class Source:
         """As the run was trained: the subject's own names no weights to start from."""
         self.subject: Subject = build_subject(RunFolder(request.run), self.config)
         self.loss, self.classes = self.subject.classifier.loss, self.subject.classes
+        if (kind := self.subject.data.data.kind) != self.loss.kind:
+            raise ConfigError(f"{request.run}: answers of kind {kind} are not exported, only classes and texts")
         if problem := self.loss.untraceable():
             raise ConfigError(f"{request.run}: {self.subject.config.loss_function} cannot be exported: {problem}")
         self.about: dict[str, Any] = describe(self.subject)
