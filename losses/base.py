@@ -38,6 +38,7 @@ class ClassificationLoss(nn.Module):
         num_blanks: outcomes that stand behind the classes in `log_probabilities`: 1 for a sequence's blank.
         calibrated: the probabilities are a posterior, not a convention.
         score_scale: the order of differences between scores, for pictures.
+        decoding: names of hyperparameters on which predictions alone depend.
         start: score near which a fresh last layer starts; None: near 0, as the architecture has it.
         epoch: the training epoch, counted from 0, as `begin_epoch` had it last.
         ignore_index: label of rows that do not count; None: all count. Set by `with_options`.
@@ -54,6 +55,7 @@ class ClassificationLoss(nn.Module):
     num_blanks: ClassVar[int] = 0
     calibrated: bool = True
     score_scale: ClassVar[float] = 1.0
+    decoding: ClassVar[tuple[str, ...]] = ()
     start: float | None = None
     epoch: int = 0
     ignore_index: int | None = None
@@ -226,6 +228,13 @@ class ClassificationLoss(nn.Module):
         likeliest = self.log_probabilities(scores).amax(dim=-1)
         return likeliest if likeliest.ndim == 1 else likeliest.sum(dim=-1)
 
+    def untraceable(self) -> str | None:
+        """Return why no graph can hold this decoding and what helps; None where one can, which is the rule.
+
+        An exported model holds `log_probabilities`, `predict` and `confidence`, traced for any number of samples.
+        """
+        return None
+
     def impossible(self, scores: Tensor, target: Any) -> dict[int, str]:
         """Return which samples cost infinitely much whatever the scores, and why: position in the target -> reason.
 
@@ -259,7 +268,7 @@ class ClassificationLoss(nn.Module):
 KINDS, SAMPLINGS = ("image", "sequence"), ("shuffle", "repeated", "class_balanced")
 METHODS = (
     *("make_head", "sample_losses", "mean_loss", "terms", "log_probabilities", "predict", "confidence", "impossible"),
-    *("begin_epoch", "on_epoch_end", "end_validation", "with_options"),
+    *("untraceable", "begin_epoch", "on_epoch_end", "end_validation", "with_options"),
 )
 TINY = torch.finfo(torch.float32).tiny
 
