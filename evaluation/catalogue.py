@@ -77,6 +77,10 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
 }
 
 
+OF_YOUR_OWN = "\nor one of your own, FILE.py:NAME (docs/own_components.md)"
+TAKING_OWN = ("losses", "datasets", "optimizers", "schedulers", "transforms", "mixing", "metrics")
+
+
 def list_names(table: str) -> str:
     """Return one line for each name of a table, or of all tables but timm's and torchvision's long ones for "all".
 
@@ -95,10 +99,10 @@ def list_names(table: str) -> str:
             parts.append(f"{name}:\n{_table(rows)}")
         return "\n\n".join(parts)
     if table == "architectures":
-        return _architecture_table()
+        return _architecture_table() + OF_YOUR_OWN
     if table not in LISTS:
         raise ConfigError(f"--list {table}: unknown table{did_you_mean(table, LISTS)}; one of {', '.join(LISTS)}")
-    return _table(LISTS[table]())
+    return _table(LISTS[table]()) + (OF_YOUR_OWN if table in TAKING_OWN else "")
 
 
 def _table(rows: Mapping[str, str]) -> str:

@@ -9,13 +9,18 @@ from typing import Any, get_type_hints
 
 from utils.lookup import (
     Entry,
+    Table,
     did_you_mean,
+    keywords,
     load_entry,
     parameter_problems,
     refusals,
     timm_architectures,
     torchvision_architectures,
+    without_partial,
 )
+from utils.own_imports import place_of
+from utils.own_names import is_own
 from utils.types import ConfigError
 
 _NAMES_BY_FILE = {
@@ -87,7 +92,8 @@ DENSE_ARCHITECTURES = {
     "ssdlite": Entry("models.dense.single_shot:ssdlite", "SSDlite on a body of timm's, for detection (Liu 2015)"),
 }
 """Networks of pixels and regions."""
-OURS = ARCHITECTURES | DENSE_ARCHITECTURES
+OURS = Table(ARCHITECTURES | DENSE_ARCHITECTURES)
+"""All of these, and the user's own."""
 
 MODULES = {
     "image": Entry("models.classifier:Classifier", "a class an image"),
@@ -142,7 +148,7 @@ def architecture_problems(name: str, params: Mapping[str, Any]) -> dict[str, str
     source = resolve_architecture(name)
     if source not in OURS:
         return {}
-    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels", "pretrained")
+    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels", "pretrained", "image_size")
     return parameter_problems(load_entry(OURS[source]), params, given=elsewhere)
 
 
@@ -154,7 +160,7 @@ def weights_problem(name: str, pretrained: bool | str) -> str | None:
     source = resolve_architecture(name)
     if not pretrained or source in DENSE_ARCHITECTURES:  # whose bodies are timm's
         return None
-    if source in ARCHITECTURES:
+    if source in OURS:
         return f"there are no published weights of {source}; give a file as weights_path"
     if source.startswith("torchvision/"):
         from models.torchvision_models import weights_names
@@ -182,6 +188,15 @@ def architecture_kind(name: str) -> str:
     return getattr(get_type_hints(function).get("return"), "kind", "image")
 
 
+def _check_network(network: Any, place: str) -> None:
+    """Raise ConfigError for a network of the user's own that lacks something of the contract."""
+    from models.networks.base import CONTRACT
+
+    if missing := [name for name in CONTRACT if not hasattr(network, name)]:
+        text = f"must return a models.networks.base.Network: it has no {', '.join(missing)}"
+        raise ConfigError(f"architecture: {place} {text}")
+
+
 def weights_normalization(name: str) -> tuple[Sequence[float], Sequence[float]] | None:
     """Return mean and std, a number a channel on 0 to 1, that an architecture's published weights were trained with.
 
@@ -206,6 +221,7 @@ def build_model(
     output_channels: int | None = None,
     pretrained: bool | str = False,
     weights_path: str | Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
     **params: Any,
 ) -> Any:
     """Build a network in timm's contract.
@@ -223,6 +239,7 @@ def build_model(
         output_channels: width of the features; None for the architecture's own.
         pretrained: start from the weights that torchvision or timm publish; a text names which of them.
         weights_path: a local file of weights; nothing is downloaded then.
+        image_size: H = W, or (H, W), px, of the images, for networks that are made for one size; None for their own.
         params: to the architecture's constructor.
 
     Returns: an nn.Module, image [B, in_channels, H, W] -> scores [B, K].
@@ -235,6 +252,7 @@ def build_model(
     download = pretrained if weights_path is None else False
     if problem := weights_problem(name, download):
         raise ConfigError(f"pretrained: {problem}")
+    image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     not_applied: list[str] = []
     network: Any
     if source in OURS:
@@ -242,12 +260,16 @@ def build_model(
         options: dict[str, Any] = {"dropout": dropout, "output_channels": output_channels}
         options |= {"pretrained": download or None} if source in DENSE_ARCHITECTURES else {}
         options = {key: value for key, value in options.items() if value is not None}
-        not_applied += parameter_problems(constructor, options, given=("num_classes", "in_channels"))
-        taken = {key: value for key, value in options.items() if key not in not_applied}
+        not_applied += parameter_problems(constructor, options, given=("num_classes", "in_channels", "image_size"))
+        taken: dict[str, Any] = {key: value for key, value in options.items() if key not in not_applied}
+        if image_size is not None and "image_size" in keywords(without_partial(constructor)):
+            taken["image_size"] = image_size
         if problems := architecture_problems(name, params):
             raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
         try:
             network = constructor(num_classes, in_channels, **taken, **params)
+            if is_own(source):
+                _check_network(network, place_of(constructor, source))
             network.trained_classifier = False
         except refusals(constructor) as error:
             raise ConfigError(f"architecture_params: {source} refuses them: {error}") from None
@@ -262,6 +284,7 @@ def build_model(
             in_channels,
             dropout=dropout,
             pretrained=download,
+            image_size=image_size,
             **params,
         )
         not_applied += ["dropout"] if dropout is not None and not drops else []

@@ -21,6 +21,7 @@ from models import ALIASES, resolve_architecture
 from runs.identity import fingerprint, identity, read_settings
 from runs.records import read_mapping, write_csv, write_json
 from utils.files import DamagedFile, read_text
+from utils.own_names import short_name
 
 MLFLOW_COPIES = "mlartifacts"
 """Folder beside the runs where MLflow keeps copies of their files."""
@@ -284,5 +285,5 @@ def run_prefixes(config: Configuration) -> list[str]:
     """Return `run_prefix`, and what it was with each other name of the architecture."""
     name = resolve_architecture(config.architecture)
     names = [name, *(other for other, target in ALIASES.items() if target == name)]
-    parts = [(config.dataset, name, config.loss_function) for name in names]
+    parts = [(short_name(config.dataset), short_name(name), short_name(config.loss_function)) for name in names]
     return ["-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in each) for each in parts]

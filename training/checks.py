@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from configuration.schema import KEYS, Configuration
-from datasets import DATA_KEYS, DATASETS, known_num_classes, mixing_in_words, task_problem
+from datasets import data_param_problems, known_num_classes, mixing_in_words, task_problem
 from datasets.augmentation.mixing import build_mixing
 from datasets.augmentation.transforms import build_transforms, torchvision_of
 from losses.base import ClassificationLoss
@@ -24,9 +24,9 @@ from metrics import missing_package
 from models import architecture_problems, weights_problem
 from runs.folder import RunFolder
 from training import learning_rates, optimizers
+from training.further_metrics import further_metrics
 from training.losses import build_loss
 from training.networks import for_channels, own_normalization
-from utils.lookup import load_entry, parameter_problems
 from utils.types import ConfigError
 
 if TYPE_CHECKING:
@@ -50,11 +50,8 @@ def check_parameters(config: Configuration, further: tuple[ParameterCheck, ...] 
 
 
 def _check_data_params(config: Configuration) -> None:
-    """Check data_params against the signature of the data set's function without reading data."""
-    params = {key: value for key, value in config.data_params.items() if key not in KEYS}
-    problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
-    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, given=DATA_KEYS)
-    if problems:
+    """Check data_params against what takes them, without reading data."""
+    if problems := data_param_problems(config):
         raise ConfigError("\n".join(f"data_params.{key}: {text}" for key, text in problems.items()))
 
 
@@ -189,6 +186,7 @@ PARAMETER_CHECKS = (
     ParameterCheck(("architecture", "architecture_params"), _check_architecture),
     ParameterCheck(("architecture", "pretrained"), _check_pretrained),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
+    ParameterCheck(("metrics",), further_metrics),
     ParameterCheck(
         (
             *("optimizer", "optimizer_params", "optimizer_groups", "lookahead"),

@@ -21,6 +21,7 @@ from configuration.schema import Configuration
 from datasets import TRANSFORMS
 from datasets.preprocessing import Preprocessing
 from utils.lookup import did_you_mean, load_entry, parameter_problems, refusals
+from utils.own_imports import place_of
 from utils.seeding import derive_seed, seed_cpu
 from utils.types import ConfigError
 
@@ -64,7 +65,10 @@ def build_transforms(
             for param, kind in ENUMERATIONS.items():
                 if isinstance(params.get(param), str):
                     params[param] = _member(kind, params[param], f"{here}.{param}")
-            built.append(constructor(**params))
+            transform = constructor(**params)
+            if not callable(transform):
+                raise ConfigError(f"{here}: {place_of(constructor, name)} must be called with an image or a tensor")
+            built.append(transform)
         except ConfigError as error:
             problems.append(str(error))
         except refusals(constructor) as error:

@@ -36,7 +36,8 @@ def make(loss: ClassificationLoss | str, channels_last: bool = False, **params) 
         _, maps = network.forward_intermediates(batch().image[:, 0], indices=list(stages))
         return tuple(each.shape[1] for each in maps)
 
-    task = Task(only or K, 8, network.get_classifier(), stage_channels)
+    counts = (2,) * (only or K)
+    task = Task(only or K, 8, network.get_classifier(), stage_channels, class_counts=counts)
     built = build_loss(loss, task, **params) if isinstance(loss, str) else loss
     return Classifier(
         network, built, task, lambda weights: torch.optim.SGD(weights.values(), lr=0.1), channels_last=channels_last
