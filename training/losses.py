@@ -69,7 +69,8 @@ def build_loss(name: str, task: Task | None = None, /, **params: Any) -> Classif
 
     Raises: ConfigError for an unknown name, a parameter the loss does not take or one out of range.
     """
-    from losses.base import contract_problems, parts_of
+    from losses.base import parts_of
+    from losses.checks import contract_problems
 
     if problems := list(_problems(name, params, "loss_function", "loss_params")):
         raise ConfigError("\n".join(problems))
