@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from configuration.schema import Configuration
     from losses.base import ClassificationLoss
 
-KEYS = {"task.num_classes": "loss_function", "task.classifier": "architecture", "class_weights": "class_weights"}
+KEYS = {
+    "task.num_classes": "loss_function",
+    "task.num_samples": "loss_function",
+    "task.classifier": "architecture",
+    "class_weights": "class_weights",
+}
 """What a loss refuses besides its parameters -> the key that it follows from."""
 
 
