@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def test_a_program_gives_the_expected_answers(trained, capfd):
     from executorch.runtime import Runtime
 
     loaded = Runtime.get().load_program(folder / "model.pte")
-    method = loaded.load_method("forward")
+    method: Any = loaded.load_method("forward")
     expected = json.loads((folder / "check" / "expected.json").read_text())
     pixels = np.frombuffer((folder / "check" / "pixels.bin").read_bytes(), dtype=np.uint8).reshape(-1, 1, 8, 8)
     assert len(pixels) == expected["count"] == 8

@@ -106,7 +106,7 @@ def give(browser, content: bytes) -> dict[str, Any]:
     return browser.run("window.last")
 
 
-def open_browser(name: str):
+def open_browser(name: str) -> Any:
     program = find_chromium() if name == "chromium" else find_firefox()
     if program is None:
         pytest.skip(f"no {name} here")
