@@ -54,6 +54,7 @@ class OptimizerGroup(Struct, frozen=True, forbid_unknown_fields=True):
     params: Annotated[str, Meta(min_length=1)] | Annotated[list[str], Meta(min_length=1)]
     optimizer: str | None = None
     optimizer_params: Params = {}
+    start_epoch: Annotated[int, Meta(ge=0)] | None = None
     epochs: Positive | None = None
 
 
@@ -124,6 +125,10 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     optimizer: str = "AdamW"
     optimizer_params: Params = field(default_factory=lambda: {"lr": 0.001})
     optimizer_groups: dict[str, OptimizerGroup] = {}
+    freeze: Annotated[str, Meta(min_length=1)] | Annotated[list[str], Meta(min_length=1)] | None = None
+    freeze_statistics: bool = True
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] | None = None
+    decay_norms_and_biases: bool = True
     lookahead: Params | None = None
     lr_scheduler: str | None = None
     lr_scheduler_params: Params = {}

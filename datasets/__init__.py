@@ -13,6 +13,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from configuration.schema import KEYS
 from utils.lookup import Entry, Table, did_you_mean, keywords, load_entry, parameter_problems, source_of
 from utils.own_imports import place_of
 from utils.own_names import is_own, short_name
@@ -101,6 +102,8 @@ DATA_KEYS = ("task", "data_path", "stanford_data_path", "download", "verify_chec
 """Keys that a data set's function may take, as its signature says; what else it takes stands in data_params."""
 READ_BY = ("dataset", "data_params", *DATA_KEYS)
 """All that decides which data is read."""
+OF_EVERY_SET = Entry("datasets.rows:long_tail", "which rows of a class are trained on")
+"""What takes the parameters of data_params that are the same for every data set."""
 
 
 HELD = {
@@ -141,6 +144,25 @@ def build_dataset(name: str, /, **params: Any) -> DataSet:
     return data_set
 
 
+def params_of_every_set(config: Configuration) -> dict[str, Any]:
+    """Return the part of data_params that every data set takes: those of `OF_EVERY_SET`."""
+    return {key: value for key, value in config.data_params.items() if key in keyword_defaults(OF_EVERY_SET)}
+
+
+def own_params(config: Configuration) -> dict[str, Any]:
+    """Return the part of data_params that is the data set's own."""
+    return {key: value for key, value in config.data_params.items() if key not in keyword_defaults(OF_EVERY_SET)}
+
+
+def data_param_problems(config: Configuration) -> dict[str, str]:
+    """Return parameter in data_params -> what is wrong with it, by the signatures of what takes it; reads no data."""
+    params = {key: value for key, value in own_params(config).items() if key not in KEYS}
+    problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
+    of_every_set = keyword_defaults(OF_EVERY_SET)
+    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, DATA_KEYS, of_every_set)
+    return problems | parameter_problems(load_entry(OF_EVERY_SET), params_of_every_set(config), ("labels", "rows"))
+
+
 def load_data_set(config: Configuration) -> DataSet:
     """Read the data set that a configuration names, those of its classes that are kept.
 
@@ -152,7 +174,7 @@ def load_data_set(config: Configuration) -> DataSet:
         raise ConfigError(f"task: {problem}")
     taken = keywords(load_entry(DATASETS[config.dataset]))
     params = {key: getattr(config, key) for key in DATA_KEYS if key in taken}
-    data_set = build_dataset(config.dataset, **params, **config.data_params)
+    data_set = build_dataset(config.dataset, **params, **own_params(config))
     if config.classes is None or "classes" in taken:
         return data_set
     return keep_classes(data_set, [str(name) for name in config.classes])
@@ -207,7 +229,8 @@ def known_num_classes(config: Configuration) -> int | None:
     if not isinstance(number, str):
         return number
     function = load_entry(Entry(f"{DATASETS[config.dataset].location.partition(':')[0]}:{number}", ""))
-    return None if parameter_problems(function, config.data_params) else function(**config.data_params)
+    params = own_params(config)
+    return None if parameter_problems(function, params) else function(**params)
 
 
 def known_num_images(config: Configuration) -> int | None:

@@ -21,6 +21,7 @@ from datasets.label_noise import training_labels
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import available_cores
 from datasets.readers.images import check_images, name_and_size, quick_to_name
+from datasets.rows import split_rows
 from datasets.sequences import label_problems
 from datasets.stream.dense_stream import DenseStream
 from datasets.stream.image_stream import ImageStream, Loaded
@@ -30,7 +31,6 @@ from datasets.stream.sampling import (
     ClassBalancedBatches,
     EpochBatches,
     RepeatedBatches,
-    stratified_split,
 )
 from losses.contract import Batch
 from utils.seeding import derive_seed
@@ -77,16 +77,7 @@ class DataModule(pl.LightningDataModule):
         self.mixing = None if config.mixing is None else build_mixing(config.mixing, **config.mixing_params)
         self._resident: dict[int, torch.Tensor] = {}
         _refuse_wrong_labels(data, training=data.train, test=data.test)
-        if config.select_on == "test":
-            self.train_rows, self.valid_rows = np.arange(len(data.train)), np.arange(len(data.test))
-        else:
-            strata = data.train.labels if data.train.strata is None else data.train.strata
-            self.train_rows, self.valid_rows = stratified_split(strata, config.valid_fraction, config.seed)
-        if len(self.train_rows) < 2 or len(self.valid_rows) == 0:
-            raise DataError(
-                f"{config.dataset}: {len(data.train)} training images leave {len(self.train_rows)} to train on and "
-                f"{len(self.valid_rows)} to validate on; change valid_fraction (now {config.valid_fraction})"
-            )
+        self.train_rows, self.valid_rows = split_rows(config, data)
         self.train_table = replace(data.train, labels=training_labels(config, data, self.train_rows))
         _refuse_wrong_labels(data, training=self.train_table)
 

@@ -28,6 +28,9 @@ METRICS = {
         "metrics.classification:one_off_accuracy",
         "share predicted as the label or a neighbouring class, where the data set's classes are ordered",
     ),
+    "balanced_accuracy": Entry(
+        "metrics.classification:balanced_accuracy", "mean accuracy of the classes that occur, however rare each is"
+    ),
     "f1": Entry("metrics.classification:f1", "mean F1 of the classes (macro)"),
     "precision": Entry("metrics.classification:precision", "mean precision of the classes (macro)"),
     "recall": Entry("metrics.classification:recall", "mean recall of the classes (macro)"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -36,6 +36,7 @@ class Classifier(pl.LightningModule):
     Attributes:
         metrics: the newest value of each, such as metrics["valid/accuracy"].
         unit: what its counts are of.
+        still: modules that stay in eval mode while the others train.
     """
 
     unit = "images"
@@ -64,6 +65,7 @@ class Classifier(pl.LightningModule):
         self.train_tally = tally(task.num_classes, judge=False)
         self.judge_tally = tally(task.num_classes, ordered=task.ordered)
         self.metrics: dict[str, float] = {}
+        self.still: tuple[nn.Module, ...] = ()
         self._validation = _Validation(loss)
         self._build_optimizer, self._build_scheduler = build_optimizer, build_scheduler
         self._plateau: dict[str, Any] | None = None
@@ -77,6 +79,12 @@ class Classifier(pl.LightningModule):
         self._ddp_params_and_buffers_to_ignore = [
             f"{prefix}.{name}" for module, prefix in own for name, _ in module.named_buffers()
         ]
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.still:
+            module.eval()
+        return self
 
     @property
     def head(self) -> nn.Module:

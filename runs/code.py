@@ -41,10 +41,12 @@ ONLY_WITH = {
     "datasets.label_noise": ("label_noise", "noisy_labels"),
     "datasets.augmentation.mixing": ("mixing",),
     "training.averaging": ("ema_decay",),
+    "training.decays": ("layer_decay", "decay_norms_and_biases"),
+    "training.freezing": ("freeze", "optimizer_groups"),
     "training.learning_rates": ("lr_scheduler",),
     "training.schedules": ("lr_scheduler",),
 }
-"""Modules that count only where one of some keys is set."""
+"""Modules that count only where one of some keys has another value than its default."""
 AUGMENTATION = (
     "datasets.augmentation.transforms",
     "datasets.augmentation.fused.chain",
@@ -69,7 +71,7 @@ def code_of(config: Configuration) -> dict[str, str]:
 
     Comments, docstrings and layout do not count. Nothing is imported.
     """
-    without = {module for module, keys in ONLY_WITH.items() if not any(getattr(config, key) for key in keys)}
+    without = {module for module, keys in ONLY_WITH.items() if not any(map(config.was_set, keys))}
     if not any(has_effect(config, chain) for chain in CHAINS):
         without |= {*AUGMENTATION}
     if config.task == "classification":
@@ -182,7 +184,7 @@ def _roots(config: Configuration) -> Iterator[str]:
     """Yield the modules of everything that a configuration names, and those of every run."""
     yield from OF_EVERY_RUN
     yield from (module for module in imported_by(config.to_yaml()) if module.partition(".")[0] in FOLDERS)
-    yield from (module for module, keys in ONLY_WITH.items() if any(getattr(config, key) for key in keys))
+    yield from (module for module, keys in ONLY_WITH.items() if any(map(config.was_set, keys)))
     losses = set(_names(config.loss_function, resolved_parameters(config)["loss_params"]))  # one within another, too
     yield from (_module(LOSSES[name]) for name in losses if name in LOSSES)
     if losses & TORCH_LOSSES.keys():

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from configuration.schema import CHAINS
-from datasets import DATASETS, MIXINGS, TRANSFORMS
+from datasets import DATASETS, MIXINGS, OF_EVERY_SET, TRANSFORMS
 from losses import LOSSES as OF_LIBRARY
 from losses import TORCH_DEFAULTS
 from models import OURS, resolve_architecture
 from utils.lookup import Table
-from utils.signatures import UNKNOWN, Signature, read_signature
+from utils.signatures import UNKNOWN, Signature, keyword_defaults, read_signature
 
 LOSSES = Table(OF_LIBRARY)
 """The library's losses, and the user's own."""
@@ -38,7 +38,9 @@ def signature_of(key: str, name: str) -> Signature:
     }
     entry = ours.get(key, {}).get(canonical_name(key, name))
     if entry is not None:
-        return read_signature(*entry[0].split(":"))
+        signature = read_signature(*entry[0].split(":"))
+        common = keyword_defaults(OF_EVERY_SET) if key == "dataset" else {}
+        return Signature(signature.names | common.keys(), signature.defaults | common)
     places = {
         "loss_function": ("torch.nn.modules.loss",),
         "optimizer": ("timm.optim", "torch.optim") if name in TIMM_FIRST else ("torch.optim", "timm.optim"),

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from configuration.schema import KEYS, Configuration
-from datasets import DATA_KEYS, DATASETS, known_num_classes, mixing_in_words, task_problem
+from datasets import data_param_problems, known_num_classes, mixing_in_words, task_problem
 from datasets.augmentation.mixing import build_mixing
 from datasets.augmentation.transforms import build_transforms, torchvision_of
 from losses.base import ClassificationLoss
@@ -27,7 +27,6 @@ from training import learning_rates, optimizers
 from training.further_metrics import further_metrics
 from training.losses import build_loss
 from training.networks import for_channels, own_normalization
-from utils.lookup import load_entry, parameter_problems
 from utils.types import ConfigError
 
 if TYPE_CHECKING:
@@ -51,11 +50,8 @@ def check_parameters(config: Configuration, further: tuple[ParameterCheck, ...] 
 
 
 def _check_data_params(config: Configuration) -> None:
-    """Check data_params against the signature of the data set's function without reading data."""
-    params = {key: value for key, value in config.data_params.items() if key not in KEYS}
-    problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
-    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, given=DATA_KEYS)
-    if problems:
+    """Check data_params against what takes them, without reading data."""
+    if problems := data_param_problems(config):
         raise ConfigError("\n".join(f"data_params.{key}: {text}" for key, text in problems.items()))
 
 
@@ -82,15 +78,14 @@ def _check_loss(config: Configuration) -> None:
 
 
 def _check_architecture(config: Configuration) -> None:
-    """Check architecture_params against the signature of ours; building reports parameters with a key of their own."""
+    """Check parameters against the signature of ours; building reports those with a key of their own."""
     params = {key: value for key, value in config.architecture_params.items() if key not in (*KEYS, *OF_NETWORKS)}
-    if problems := architecture_problems(config.architecture, params):
-        raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
-
-
-def _check_pretrained(config: Configuration) -> None:
+    problems = architecture_problems(config.architecture, params)
+    lines = [f"architecture_params.{key}: {text}" for key, text in problems.items()]
     if problem := weights_problem(config.architecture, config.pretrained):
-        raise ConfigError(f"pretrained: {problem}")
+        lines.append(f"pretrained: {problem}")
+    if lines:
+        raise ConfigError("\n".join(lines))
 
 
 def _check_mixing(config: Configuration) -> None:
@@ -187,8 +182,7 @@ PARAMETER_CHECKS = (
     ParameterCheck(("dataset", "data_params"), _check_data_params),
     ParameterCheck(("task", "dataset", "data_params"), _check_task),
     ParameterCheck(("loss_function", "loss_params", "mixing", "dataset", "data_params", "classes"), _check_loss),
-    ParameterCheck(("architecture", "architecture_params"), _check_architecture),
-    ParameterCheck(("architecture", "pretrained"), _check_pretrained),
+    ParameterCheck(("architecture", "architecture_params", "pretrained"), _check_architecture),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
     ParameterCheck(("metrics",), further_metrics),
     ParameterCheck(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from configuration.schema import Configuration
 from configuration.settings import noisy_labels_in_words
-from datasets import mixing_in_words
+from datasets import mixing_in_words, params_of_every_set
 from datasets.base import DataSet
 from datasets.data_module import DataModule
 from datasets.sequences import label_in_words
@@ -25,12 +25,17 @@ from runs.records import write_csv
 from tracking import dashboard_command
 from tracking.base import Scalar, as_scalar
 from training.callbacks import RunRecord
+from training.parameter_groups import group_table
 from utils.own_code import files_in
 from utils.own_names import as_written
 from utils.secrets import without_password
+from utils.types import first_few
 
 if TYPE_CHECKING:
     from training.building import Preparation
+
+SHOWN_CLASSES = 20
+"""Classes whose number of training images is shown."""
 
 
 def describe(prepared: Preparation) -> str:
@@ -49,7 +54,7 @@ def describe(prepared: Preparation) -> str:
         f"data      {config.dataset}: {len(data.train_rows):,} training, {len(data.valid_rows):,} validation "
         f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {shape}",
         f"          {normalized}",
-        *(f"          {line}" for line in _corruptions(prepared)),
+        *(f"          {line}" for line in (*_class_counts(prepared), *_corruptions(prepared))),
         f"network   {resolve_architecture(config.architecture)}: {prepared.num_parameters:,} parameters, "
         f"{prepared.multiply_adds / 1e6:,.1f} M multiply-adds an image",
         *_parts(network),
@@ -58,9 +63,22 @@ def describe(prepared: Preparation) -> str:
         f"{''.join(f'{group} on its own, ' for group in config.optimizer_groups)}{schedule}, "
         f"{config.num_epochs} epoch{'s'[: config.num_epochs > 1]} of batches of {config.batch_size}, "
         f"seed {config.seed}",
+        *(f"          {line}" for line in group_table(prepared)),
     ]
     lines += [f"own code  {names}" for names in files_in(config.to_yaml())]
     return as_written("\n".join(lines))
+
+
+def _class_counts(prepared: Preparation) -> list[str]:
+    """Return how many images of each class are trained on, in a line; none of texts."""
+    counts = prepared.data.class_counts
+    if counts is None:
+        return []
+    listed = first_few((f"{count:,}" for count in counts), SHOWN_CLASSES)
+    imbalance = params_of_every_set(prepared.config).get("imbalance")
+    how = f" (imbalance: {imbalance:g})" if imbalance else ""
+    spread = f"{min(counts):,} to {max(counts):,}" if min(counts) < max(counts) else f"{counts[0]:,}"
+    return [f"{spread} training images a class{how}: {listed}"]
 
 
 def _corruptions(prepared: Preparation) -> list[str]:

@@ -84,10 +84,9 @@ def source_file(module: str) -> Path | None:
 def source_of(module: str) -> str:
     """Read a module's source without importing it, "" if there is none."""
     if OWN_PACKAGE.match(module):
-        import utils.own_imports  # noqa: F401  finds it
+        from utils.own_imports import own_source
 
-        spec = importlib.util.find_spec(module.partition(".")[0])
-        return (spec.loader.get_source(module) or "") if spec is not None else ""
+        return own_source(module)
     file = source_file(module)
     return file.read_text(encoding="utf-8") if file is not None else ""
 
@@ -143,7 +142,10 @@ def keywords(constructor: Callable[..., Any]) -> frozenset[str]:
 
 
 def parameter_problems(
-    constructor: Callable[..., Any], params: Mapping[str, Any], given: Iterable[str] = ()
+    constructor: Callable[..., Any],
+    params: Mapping[str, Any],
+    given: Iterable[str] = (),
+    elsewhere: Iterable[str] = (),
 ) -> dict[str, str]:
     """Check keyword parameters against a constructor's signature: the constructor is the schema.
 
@@ -151,6 +153,7 @@ def parameter_problems(
         constructor: a class or function.
         params: the user's parameters.
         given: names of parameters that the caller supplies: neither missing nor for the user to set.
+        elsewhere: names of parameters that something else takes, for the message on an unknown one.
 
     Returns: parameter name -> what is wrong with it; empty when all fit. Values are checked where the signature says
         a plain type.
@@ -164,8 +167,9 @@ def parameter_problems(
     problems = {}
     for name in params:
         if name not in named and not (takes_any and name not in given):
-            allowed = ", ".join(named) or "no parameters"
-            problems[name] = f"unknown parameter{did_you_mean(name, named)} (allowed: {allowed})"
+            allowed = [*named, *elsewhere]
+            listed = ", ".join(allowed) or "no parameters"
+            problems[name] = f"unknown parameter{did_you_mean(name, allowed)} (allowed: {listed})"
     hints = _type_hints(constructor)
     for name, parameter in named.items():
         if name not in params:

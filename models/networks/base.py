@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from utils.types import ConfigError
 
-
 CONTRACT = (
     *("forward_features", "forward_head", "forward_intermediates", "get_classifier", "reset_classifier"),
     *("num_features", "image_size"),
