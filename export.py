@@ -26,8 +26,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("words", nargs="*", metavar="RUN | key=value", help="a run folder, and settings such as data_path=...")
-    names = {"type": lambda text: tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))}
-    add("--to", **names, default=("onnx",), metavar="NAME[,NAME]", help="targets (onnx)")
+    add("--to", type=separate, default=("onnx",), metavar="NAME[,NAME]", help="targets (onnx)")
     add("--int8", action="store_true", help="weights and activations of 8 bits, which cost some accuracy")
     add("--allow", type=float, default=0.5, metavar="POINTS", help="accuracy that 8 bits may cost, of 100 points (0.5)")
     add("--output", type=Path, metavar="FOLDER", help="where a folder for each target goes (RUN/export)")
@@ -40,6 +39,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--license", metavar="NAME", help="hub: the licence of the weights")
     add("--push", metavar="OWNER/NAME", help="hub: upload the folder to this repository, with your HF_TOKEN")
     return parser.parse_intermixed_args(arguments)
+
+
+def separate(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(filter(None, map(str.strip, text.split(",")))))
 
 
 def run(options: argparse.Namespace) -> None:

@@ -72,7 +72,8 @@ def _write_weights(source: Source, folder: Path) -> int:
     """Write the weights and read them back. Returns: bytes."""
     from safetensors.torch import load_file, save_file
 
-    network, classifier = whole_network(source), source.subject.classifier
+    network = whole_network(source)
+    classifier: Any = source.subject.classifier
     if network is not None:
         state = network.state_dict()
     else:

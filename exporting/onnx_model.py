@@ -138,7 +138,8 @@ def session(content: bytes, threads: int = 0) -> Model:
     loaded = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def model(pixels: np.ndarray) -> Decoded:
-        return Decoded(*loaded.run(list(OUTPUTS), {"pixels": np.ascontiguousarray(pixels)}))
+        answers: Any = loaded.run(list(OUTPUTS), {"pixels": np.ascontiguousarray(pixels)})
+        return Decoded(*answers)
 
     return model
 

@@ -107,7 +107,7 @@ def main(words):
             print(f"{word}: cannot be read: {error}", file=sys.stderr)
             continue
         _, probabilities, prediction, _ = model.run(None, {"pixels": pixels[None]})
-        print(f"{word}: {in_words(about, probabilities[0], prediction[0])}")
+        print(f"{word}: {in_words(about, np.asarray(probabilities)[0], np.asarray(prediction)[0])}")
     return failed
 
 

@@ -56,6 +56,9 @@ class Firefox:
         assert answer["type"] == "success", answer
         return json.loads(answer["result"].get("value", "null"))
 
+    def close(self) -> None:
+        self._socket.close()
+
     def picture(self) -> bytes:
         return base64.b64decode(self.call("browsingContext.captureScreenshot", context=self.context)["data"])
 
@@ -81,7 +84,11 @@ def firefox(program: str, width: int = 900, height: int = 1000) -> Iterator[Fire
         command += ["--width", str(width), "--height", str(height)]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
             try:
-                yield Firefox(port)
+                browser = Firefox(port)
+                try:
+                    yield browser
+                finally:
+                    browser.close()
             finally:
                 process.terminate()
                 process.wait(SECONDS)

@@ -172,3 +172,13 @@ def test_the_program_prepares_every_kind_of_image_as_the_project_does(tmp_path, 
             "input": {"channels": 1 if gray else 3, "height": size[0], "width": size[1], "gray": [19595, 38470, 7471]}
         }
         np.testing.assert_array_equal(predict_onnx.prepare(predict_onnx.load(path), about), project.transpose(2, 0, 1))
+
+
+def test_a_run_of_mixed_precision_with_averaged_weights_and_rejection_is_exported(trained, capsys):
+    params = {"loss_function": "OneSidedMarginLoss", "loss_params": "{reject: true}", "ema_decay": 0.5}
+    run = trained(precision="bf16-mixed", **params).path
+    assert script.main([str(run)]) == 0
+    about = json.loads((run / "export" / "onnx" / "model.json").read_text())
+    assert about["loss"] == {"name": "OneSidedMarginLoss", "params": {"reject": True}}
+    assert about["checked"]["images"] == 359
+    assert "every answer is the run's own" in capsys.readouterr().out

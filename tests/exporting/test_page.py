@@ -106,7 +106,7 @@ def give(browser, content: bytes) -> dict[str, Any]:
     return browser.run("window.last")
 
 
-def open_browser(name: str):
+def open_browser(name: str) -> Any:
     program = find_chromium() if name == "chromium" else find_firefox()
     if program is None:
         pytest.skip(f"no {name} here")
@@ -123,8 +123,10 @@ def test_a_browser_sees_the_same_pixels_and_gives_the_same_answers(page, name, t
         for path in photos(tmp_path):
             last = give(browser, path.read_bytes())
             own = page.preparation.load(ImageTable([path], np.zeros(1, dtype=np.int64)), 0).transpose(2, 0, 1)
-            assert last["pixels"] == own.ravel().tolist(), path.name
-            answer = page.model(own[None].copy())
+            seen = np.array(last["pixels"], dtype=np.uint8).reshape(own.shape)
+            rounds = name == "firefox" and path.name == "sixteen.png"  # 16 bits to 8, where the project cuts
+            assert np.abs(seen.astype(int) - own).max() <= int(rounds), path.name
+            answer = page.model(seen[None])
             assert last["prediction"] == answer.prediction.tolist()
             np.testing.assert_allclose(last["probabilities"], answer.probabilities[0], atol=1e-5)
         assert browser.run("document.getElementById('title').textContent") == HOSTILE
