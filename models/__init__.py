@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -20,7 +21,10 @@ from utils.types import ConfigError
 
 _NAMES_BY_FILE = {
     "airbench": {"airbench": "six convolutions behind whitening, for 32 px (Jordan 2024)"},
+    "bilinear": {"bcnn": "B-CNN: bilinear pooling of any body's map (Lin 2015)"},
+    "dcl": {"dcl": "DCL: classes, destroyed images and places of their patches, on any body (Chen 2019)"},
     "densenet_cifar": {"densenet_bc_cifar": "DenseNet-BC for 32 px, of free depth and growth (Huang 2017)"},
+    "dfl_cnn": {"dfl_cnn": "DFL-CNN: whole image, patches and filters of each class, on any body (Wang 2018)"},
     "ghostnet": {"ghostnet": "GhostNet with features of free width (Han 2020)"},
     "hardnet": {
         "hardnet39": "HarDNet-39DS's plan with full convolutions",
@@ -72,6 +76,9 @@ ARCHITECTURES = {
 }
 """Our own networks; each is a function of its own name in its file."""
 
+BODIED = ("bcnn", "dcl", "dfl_cnn")
+"""Those of ours that stand on another network, their parameter `body`, whose weights they can start from."""
+
 ALIASES = {
     "ghost": "ghostnet",
     "sq_10": "torchvision/squeezenet1_0",
@@ -116,8 +123,16 @@ def architecture_problems(name: str, params: Mapping[str, Any]) -> dict[str, str
     source = resolve_architecture(name)
     if source not in ARCHITECTURES:
         return {}
-    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels")
+    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels", "pretrained", "weights_path")
     return parameter_problems(load_entry(ARCHITECTURES[source]), params, given=elsewhere)
+
+
+def body_of(name: str, params: Mapping[str, Any]) -> str | None:
+    """Return the architecture that a network of ours stands on; None for one that stands alone."""
+    source = resolve_architecture(name)
+    if source not in BODIED:
+        return None
+    return str(params.get("body") or inspect.signature(load_entry(ARCHITECTURES[source])).parameters["body"].default)
 
 
 def weights_problem(name: str, pretrained: bool | str) -> str | None:
@@ -126,7 +141,7 @@ def weights_problem(name: str, pretrained: bool | str) -> str | None:
     Args: pretrained: the name of some weights; True for the library's default.
     """
     source = resolve_architecture(name)
-    if not pretrained:
+    if not pretrained or source in BODIED:  # building the body reports its own
         return None
     if source in ARCHITECTURES:
         return f"there are no published weights of {source}; give a file as weights_path"
@@ -219,6 +234,15 @@ def build_model(
         taken = {key: value for key, value in options.items() if key not in not_applied}
         if problems := architecture_problems(name, params):
             raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
+        if source in BODIED and weights_path is not None:
+            from models.weights import holds_body
+
+            whole = holds_body(weights_path)
+            params, weights_path = (
+                ({**params}, weights_path) if whole else ({**params, "weights_path": weights_path}, None)
+            )
+        elif source in BODIED:
+            params = {**params, "pretrained": download}
         try:
             network = constructor(num_classes, in_channels, **taken, **params)
             network.trained_classifier = False

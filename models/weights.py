@@ -75,6 +75,11 @@ def load_weights(network: nn.Module, weights_path: str | Path) -> bool:
     return not fresh
 
 
+def holds_body(weights_path: str | Path) -> bool:
+    """Tell whether a file holds a network that stands on a body, not the body alone. Raises: as `load_weights`."""
+    return any(name.removeprefix("network.").startswith("stages.0.net.") for name in _read(weights_path))
+
+
 def _first(names: list[str]) -> str:
     more = f" and {len(names) - _NAMED_AT_MOST} more" if len(names) > _NAMED_AT_MOST else ""
     return ", ".join(names[:_NAMED_AT_MOST]) + more

@@ -11,7 +11,7 @@ from torch import nn
 
 from configuration.reading import read_configuration
 from configuration.schema import KEYS, Configuration, Normalization
-from models import build_model, weights_normalization
+from models import body_of, build_model, weights_normalization
 from models.flops import count_multiply_adds
 from utils.types import ConfigError, first_line
 
@@ -52,7 +52,7 @@ def own_normalization(config: Configuration) -> Normalization | None:
     run = Path(config.weights_path).expanduser().parent.parent / "config.yml" if config.weights_path else None
     if run is not None and run.is_file():
         return with_own_normalization(read_configuration(str(run))).normalization
-    published = weights_normalization(config.architecture)
+    published = weights_normalization(body_of(config.architecture, config.architecture_params) or config.architecture)
     return published and Normalization(*map(list, published))
 
 
