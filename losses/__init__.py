@@ -234,16 +234,18 @@ NOT_CLASSIFICATION = {
 
 
 def loss_class(name: str) -> type[ClassificationLoss]:
-    """Return the class of a loss of `LOSSES`."""
-    module, _, defined = LOSSES[name].location.partition(":")
-    return getattr(importlib.import_module(module.replace("losses", __name__, 1)), defined)
+    """Return the class of a loss of `LOSSES`, or "package.module:Class"."""
+    module, _, defined = (LOSSES[name].location if name in LOSSES else name).partition(":")
+    return getattr(
+        importlib.import_module(module.replace("losses", __name__, 1) if name in LOSSES else module), defined
+    )
 
 
 def build_loss(name: str, task: Task | None = None, /, **params: Any) -> ClassificationLoss:
     """Build a loss by its class name.
 
     Args:
-        name: a key of `LOSSES` or of `TORCH_LOSSES`.
+        name: a key of `LOSSES` or of `TORCH_LOSSES`, or "package.module:Class", one of your own.
         task: facts about the run that the loss may use; None for losses used alone.
         params: the loss's hyperparameters.
 
@@ -253,7 +255,7 @@ def build_loss(name: str, task: Task | None = None, /, **params: Any) -> Classif
         from .torch_losses import TorchLoss
 
         return TorchLoss(name, task, **params)
-    if name not in LOSSES:
+    if name not in LOSSES and ":" not in name:
         raise ValueError(f"unknown loss {name!r}; one of {', '.join([*LOSSES, *TORCH_LOSSES])}")
     constructor: Any = loss_class(name)
     return constructor(task, **params) if takes_task(constructor) else constructor(**params)

@@ -29,15 +29,14 @@ class ActivePassiveLoss(ClassificationLoss):
         passive: the loss of the wrong classes.
         alpha: weight of the active loss, >= 0. Authors' code: 1 for CIFAR-10, 10 for CIFAR-100.
         beta: weight of the passive loss, >= 0. Authors' code: 1 for CIFAR-10, 0.1 for CIFAR-100, 10 for MNIST.
-        gamma: power of the focal loss, >= 0. Paper: 0.5.
-        q: power of the generalized loss, > 0 and <= 1. Paper: 0.7.
-        log_zero: what stands for log 0 in the reverse cross entropy, < 0. Paper: -4; authors' code: log 0.0001.
+        gamma: power of the focal loss, >= 0. Authors' code: 0.5.
+        q: power of the generalized loss, > 0 and <= 1. Authors' code: 0.7.
+        log_zero: what stands for log 0 in the reverse cross entropy, < 0. Authors' code: log 0.0001.
 
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities (sum_k q_k L(k)) -> [N].
     Use: where many labels are wrong.
     Raises: ValueError if a parameter is out of range.
-    Source: Ma et al. 2020, "Normalized Loss Functions for Deep Learning with Noisy Labels", arXiv:2006.13554, eq. 6
-        and table 1.
+    Source: Ma et al. 2020, "Normalized Loss Functions for Deep Learning with Noisy Labels", arXiv:2006.13554.
     Deviations: log p is computed from the scores, where the authors' code clamps p; the gradient runs through the
         focal weights of the sum, which that code holds constant. Absolute error is 1 - p_y as in the code, half the
         paper's.

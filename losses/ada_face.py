@@ -35,7 +35,7 @@ class AdaFaceLoss(CosineLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities, features [N, D] -> [N].
     Use: for faces, or images of which some cannot be recognised.
     Raises: ValueError if a parameter is out of range; ParameterError if the architecture's last layer is not linear.
-    Source: Kim et al. 2022, "AdaFace: Quality Adaptive Margin for Face Recognition", arXiv:2204.00964, eq. 13 to 17.
+    Source: Kim et al. 2022, "AdaFace: Quality Adaptive Margin for Face Recognition", arXiv:2204.00964.
     Deviations: none. As in the authors' code the averages start at 20 and 100, lengths count up to 100, and no gradient
         runs through them. The other classes' cosines are not clamped.
     """

@@ -34,8 +34,8 @@ class AdaFocalLoss(LabelProbabilityLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities (sum_k q_k L(k)) -> [N].
     Use: for calibrated networks, where validation images are held out.
     Raises: ValueError if a parameter is out of range.
-    Source: Ghosh et al. 2022, "AdaFocal: Calibration-aware Adaptive Focal Loss", arXiv:2211.11838, eq. 5 and 6,
-        algorithm 1.
+    Source: Ghosh et al. 2022, "AdaFocal: Calibration-aware Adaptive Focal Loss", arXiv:2211.11838,
+        and its authors' code.
     Deviations: none.
     """
 

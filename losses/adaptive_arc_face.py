@@ -22,9 +22,9 @@ class AdaptiveArcFaceLoss(CosineLoss):
     judged without margin. Where all classes have as many images all have margin_min, as in ArcFace.
 
     Args:
-        margin_min: margin of the most frequent class in radians, 0 to pi / 2. Paper: 0.05.
-        margin_max: margin of the rarest class in radians, margin_min to pi / 2. Paper: 0.5.
-        power: how fast margins fall with a class's images, > 0. Paper: 0.25.
+        margin_min: margin of the most frequent class in radians, 0 to pi / 2. mmpretrain: 0.05.
+        margin_max: margin of the rarest class in radians, margin_min to pi / 2. mmpretrain: 0.5.
+        power: how fast margins fall with a class's images, > 0. mmpretrain: 0.25.
         scale: s, > 0. ArcFace: 64.
         class_counts: n, for a loss that is used alone; in a run those of the training part.
 
@@ -34,7 +34,7 @@ class AdaptiveArcFaceLoss(CosineLoss):
         ParameterError if the architecture's last layer is not linear.
     Source: Ha et al. 2020, "Google Landmark Recognition 2020 Competition Third Place Solution", arXiv:2010.05350; the
         scaling to margin_min and margin_max is mmpretrain's.
-    Deviations: one centre for a class, the paper has three. Beyond pi as ArcFace here.
+    Deviations: one centre for a class, the paper has several. Beyond pi as ArcFace here.
     """
 
     margins: Tensor

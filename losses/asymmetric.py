@@ -26,7 +26,7 @@ class AsymmetricLoss(ClassificationLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities (sum_k q_k L(k)) -> [N].
     Use: as its authors fine-tune for images of one label; the loss of the paper is for several labels.
     Raises: ValueError if a parameter is out of range.
-    Source: Ridnik et al. 2021, "Asymmetric Loss For Multi-Label Classification", arXiv:2009.14119, eq. 4; the form for
+    Source: Ridnik et al. 2021, "Asymmetric Loss For Multi-Label Classification", arXiv:2009.14119; the form for
         one label is the authors' code's alone, ASLSingleLabel.
     Deviations: none. The paper's probability margin belongs to several labels and is not in the authors' form for one.
     """

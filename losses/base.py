@@ -313,7 +313,7 @@ def as_probabilities(target: Tensor, num_classes: int, dtype: torch.dtype) -> Te
     if target.ndim == 2:
         return target.to(dtype)
     one_hot = torch.zeros(len(target), num_classes, dtype=dtype, device=target.device)
-    return one_hot.scatter_(1, target[:, None], 1)
+    return one_hot.scatter(1, target[:, None], 1)  # not in place, for torch.func.vmap
 
 
 def full_float(scores: Tensor) -> Tensor:

@@ -26,8 +26,7 @@ class BiTemperedLoss(ClassificationLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities -> [N].
     Use: where some labels are wrong: t1 for those far from their class, t2 for those near the border.
     Raises: ValueError if a temperature is out of range.
-    Source: Amid et al. 2019, "Robust Bi-Tempered Logistic Loss Based on Bregman Divergences", arXiv:1906.03361, eq. 4
-        and 6.
+    Source: Amid et al. 2019, "Robust Bi-Tempered Logistic Loss Based on Bregman Divergences", arXiv:1906.03361.
     Deviations: the normaliser is exact, where the authors' code takes five steps towards it. Soft labels weigh the
         labels' losses, sum_k q_k L(k), which leaves out of the paper's divergence what the labels alone decide.
     """

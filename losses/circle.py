@@ -28,7 +28,7 @@ class CircleLoss(CosineLoss):
     Use: for features that are compared by cosine later.
     Raises: ValueError if a parameter is out of range; ParameterError if the architecture's last layer is not linear.
     Source: Sun et al. 2020, "Circle Loss: A Unified Perspective of Pair Similarity Optimization", arXiv:2002.10857,
-        eq. 4 to 8 with class-level labels, the similarities to the classes' weights.
+        with class-level labels, the similarities to the classes' weights.
     Deviations: none. Soft labels, on which the paper is silent, weigh the labels' losses: sum_k q_k L(k).
     """
 

@@ -30,7 +30,7 @@ class ClassBalancedLoss(WrappingLoss):
     Use: for long-tailed training data; with a base such as FocalLoss.
     Raises: ValueError if beta is out of range, a class has no image or, at use, if nobody gave the counts;
         ParameterError for a base that cannot be built or needs more than scores.
-    Source: Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples", arXiv:1901.05555, eq. 8.
+    Source: Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples", arXiv:1901.05555.
     Deviations: soft labels, on which the paper is silent, weigh the classes' weights.
     """
 

@@ -44,7 +44,7 @@ def require_counts(values: Tensor, loss: ClassificationLoss) -> Tensor:
 def effective_number_weights(counts: Tensor, beta: float) -> Tensor:
     """Return (1 - beta) / (1 - beta^n) of each class, scaled to a sum of K. Shapes: [K] -> [K].
 
-    Source: Cui et al. 2019, arXiv:1901.05555, eq. 2 and sec. 4.
+    Source: Cui et al. 2019, arXiv:1901.05555.
     """
     exact = counts.double()
     weights = 1 / exact if beta == 1 else (1 - beta) / (1 - beta**exact)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class Batch(NamedTuple):
     image: Tensor
     target: Tensor | Sequences
     index: Tensor
-    extra: Mapping[str, Tensor] = MappingProxyType({})
+    extra: Mapping[str, Tensor] = {}
 
 
 class Outputs(NamedTuple):
@@ -79,7 +78,7 @@ class Task:
 
     Args:
         num_classes: K.
-        num_samples: rows of the training part.
+        num_samples: rows of the training part; 0 where what is classified is not numbered, as pixels are not.
         classifier: the network's own last layer, features -> K scores.
         stage_channels: positions of the network's feature maps -> their channels; None where there are none.
         load_network: file of weights -> the run's network with them, images to scores; raises ValueError; None outside

@@ -24,7 +24,7 @@ class DualFocalLoss(ClassificationLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities (sum_k q_k L(k)) -> [N].
     Use: for calibrated networks, in place of the focal loss.
     Raises: ValueError if gamma is negative.
-    Source: Tao et al. 2023, "Dual Focal Loss for Calibration", arXiv:2305.13665, eq. 5.
+    Source: Tao et al. 2023, "Dual Focal Loss for Calibration", arXiv:2305.13665.
     Deviations: none. As in the authors' code a class that ties with the label is not below it.
     """
 
@@ -40,7 +40,7 @@ class DualFocalLoss(ClassificationLoss):
         if target.ndim == 1:
             cross_entropy = F.cross_entropy(scores, target, reduction="none")  # [N]
             own = scores.gather(1, target[:, None])
-            following = scores.masked_fill(scores >= own, -torch.inf).amax(dim=-1)  # the next smaller score
+            following = scores.masked_fill(scores >= own, -torch.inf).max(dim=-1).values  # the next smaller score
             below = (following - own.squeeze(1) - cross_entropy).exp()
             return fade(below - torch.expm1(-cross_entropy), self.gamma) * cross_entropy
         log_p = scores.log_softmax(dim=-1)

@@ -33,8 +33,7 @@ class EarlyLearningRegularizationLoss(WrappingLoss):
     Shapes: scores and target as the base's, batch.index [N] -> scalar.
     Use: where many labels are wrong and training is long enough to learn them by heart.
     Raises: ValueError if a parameter is out of range; ParameterError for a base that cannot be built.
-    Source: Liu et al. 2020, "Early-Learning Regularization Prevents Memorization of Noisy Labels", arXiv:2007.00151,
-        eq. 6 and 9.
+    Source: Liu et al. 2020, "Early-Learning Regularization Prevents Memorization of Noisy Labels", arXiv:2007.00151.
     Deviations: none. The memory learns from the mean of an image's views. On several devices it is put together at an
         epoch's end from the images that each has seen.
     """

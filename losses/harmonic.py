@@ -45,7 +45,7 @@ class HarmonicLoss(ClassificationLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities -> [N].
     Use: where the weights of a class should be a point that its images gather around.
     Raises: ValueError if a parameter is not positive; ParameterError if the architecture's last layer is not linear.
-    Source: Baek et al. 2025, "Harmonic Loss Trains Interpretable AI Models", arXiv:2502.01628, eq. 2 and 3.
+    Source: Baek et al. 2025, "Harmonic Loss Trains Interpretable AI Models", arXiv:2502.01628.
     Deviations: in the authors' code the exponent applies to the squared distance, so that its n is n / 2 here.
     """
 

@@ -32,7 +32,7 @@ class LDAMLoss(CosineLoss):
     Raises: ValueError if a parameter is out of range, a class has no image or, at use, if nobody gave the counts;
         ParameterError if the architecture's last layer is not linear.
     Source: Cao et al. 2019, "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", arXiv:1906.07413,
-        eq. 13 and algorithm 1.
+        algorithm 1.
     Deviations: the mean over the batch is of weighted losses, where the authors' code divides by the sum of the batch's
         weights. Soft labels, on which the paper is silent, weigh the labels' losses.
     """

@@ -26,8 +26,7 @@ class LogitNormLoss(ClassificationLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities -> [N].
     Use: where unknown images must be told by their confidence.
     Raises: ValueError if tau is not positive.
-    Source: Wei et al. 2022, "Mitigating Neural Network Overconfidence with Logit Normalization", arXiv:2205.09310,
-        eq. 5.
+    Source: Wei et al. 2022, "Mitigating Neural Network Overconfidence with Logit Normalization", arXiv:2205.09310.
     Deviations: none.
     """
 

@@ -17,15 +17,15 @@ class MarginLabelSmoothingLoss(ClassificationLoss):
     Scores are logits; prediction is their argmax. alpha = 0 is cross entropy.
 
     Args:
-        margin: m, >= 0. Paper: 10 for CIFAR-10 and Tiny ImageNet.
-        alpha: weight of what exceeds the margin, >= 0. Paper: 0.1.
+        margin: m, >= 0. Authors' code: 10.
+        alpha: weight of what exceeds the margin, >= 0. Authors' code: 0.1.
 
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities -> [N].
     Use: for calibrated networks; unlike label smoothing it leaves small differences alone.
     Raises: ValueError if a parameter is negative.
     Source: Liu et al. 2022, "The Devil is in the Margin: Margin-based Label Smoothing for Network Calibration",
-        arXiv:2111.15430, eq. 10.
-    Deviations: the mean over the classes, as in the authors' code; the paper's equation has their sum.
+        arXiv:2111.15430.
+    Deviations: the mean over the classes, as in the authors' code, where others write their sum.
     """
 
     calibrated = False
@@ -38,5 +38,5 @@ class MarginLabelSmoothingLoss(ClassificationLoss):
 
     def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = full_float(scores)
-        beyond = F.relu(scores.amax(dim=-1, keepdim=True) - scores - self.margin).mean(dim=-1)  # [N]
+        beyond = F.relu(scores.max(dim=-1, keepdim=True).values - scores - self.margin).mean(dim=-1)  # [N]
         return F.cross_entropy(scores, target, reduction="none") + self.alpha * beyond

@@ -25,7 +25,7 @@ class MaxSupLoss(ClassificationLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities -> [N].
     Use: in place of label smoothing, above all where features are used again.
     Raises: ValueError if a weight is negative.
-    Source: Zhou et al. 2025, "MaxSup: Overcoming Representation Collapse in Label Smoothing", arXiv:2502.15798, eq. 8;
+    Source: Zhou et al. 2025, "MaxSup: Overcoming Representation Collapse in Label Smoothing", arXiv:2502.15798;
         the schedule is the authors' code's.
     Deviations: none.
     """
@@ -47,5 +47,5 @@ class MaxSupLoss(ClassificationLoss):
     def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = full_float(scores)
         weight = self.current if self.training else self.alpha_end
-        excess = scores.amax(dim=-1) - scores.mean(dim=-1)  # [N]
+        excess = scores.max(dim=-1).values - scores.mean(dim=-1)  # [N]
         return F.cross_entropy(scores, target, reduction="none") + weight * excess

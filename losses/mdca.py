@@ -28,7 +28,7 @@ class MDCALoss(WrappingLoss):
     Use: for networks whose probabilities should be right class by class.
     Raises: ValueError if beta is negative; ParameterError for a base that cannot be built.
     Source: Hebbalaguppe et al. 2022, "A Stitch in Time Saves Nine: A Train-Time Regularizing Loss for Improved Neural
-        Network Calibration", arXiv:2203.13834, eq. 4 and 5.
+        Network Calibration", arXiv:2203.13834.
     Deviations: none. On several devices each compares its own part of the batch.
     """
 

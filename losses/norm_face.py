@@ -21,7 +21,7 @@ class NormFaceLoss(CosineLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities -> [N].
     Use: as the baseline of the losses with a margin, or for features that are compared by cosine later.
     Raises: ValueError if the scale is not positive; ParameterError if the architecture's last layer is not linear.
-    Source: Wang et al. 2017, "NormFace: L2 Hypersphere Embedding for Face Verification", arXiv:1704.06369, eq. 8.
+    Source: Wang et al. 2017, "NormFace: L2 Hypersphere Embedding for Face Verification", arXiv:1704.06369.
     Deviations: the scale is a setting; the paper can learn it, too.
     """
 

@@ -25,7 +25,7 @@ class PolyLoss(LabelProbabilityLoss):
     Use: as one more setting beside cross entropy; > 0 for balanced sets, the paper's detectors take < 0.
     Raises: ValueError if epsilon < -1.
     Source: Leng et al. 2022, "PolyLoss: A Polynomial Expansion Perspective of Classification Loss Functions",
-        arXiv:2204.12511, eq. 7.
+        arXiv:2204.12511.
     Deviations: none.
     """
 

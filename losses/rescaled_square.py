@@ -25,7 +25,7 @@ class RescaledSquareLoss(ClassificationLoss):
     Use: as a rival of cross entropy; from some 40 classes on raise k and M.
     Raises: ValueError if k or M is not positive.
     Source: Hui and Belkin 2021, "Evaluation of Neural Architectures Trained with Square Loss vs Cross-Entropy in
-        Classification Tasks", arXiv:2006.07322, sec. 5.
+        Classification Tasks", arXiv:2006.07322.
     Deviations: none. Soft labels, on which the paper is silent, weigh the labels' losses: k = M = 1 then exceeds
         MSELoss by what the labels alone decide.
     """

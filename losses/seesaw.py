@@ -33,7 +33,7 @@ class SeesawLoss(ClassificationLoss):
         weights.
     Use: for long-tailed training data.
     Raises: ValueError if p or q is negative, a class has no image or, at use, if nobody gave the counts.
-    Source: Wang et al. 2021, "Seesaw Loss for Long-Tailed Instance Segmentation", arXiv:2008.10032, eq. 4 to 8.
+    Source: Wang et al. 2021, "Seesaw Loss for Long-Tailed Instance Segmentation", arXiv:2008.10032.
     Deviations: the counts of the training part from the first step on, where the paper counts the labels seen so far,
         whose ratios approach them. Without the paper's normalised linear layer and its score for objects.
     """

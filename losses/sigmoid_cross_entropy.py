@@ -32,7 +32,7 @@ class SigmoidCrossEntropyLoss(ClassificationLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities -> [N].
     Use: with MixUp and CutMix and long training; with many classes start at the prior.
     Raises: ValueError if a parameter is out of range.
-    Source: Wightman et al. 2021, "ResNet Strikes Back", arXiv:2110.00476, sec. 2.2; timm's BinaryCrossEntropy.
+    Source: Wightman et al. 2021, "ResNet Strikes Back", arXiv:2110.00476; timm's BinaryCrossEntropy.
     Deviations: mixed labels are smoothed like others; timm leaves them as they are.
     """
 

@@ -20,7 +20,7 @@ class SquentropyLoss(ClassificationLoss):
     Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities (sum_k q_k L(k)) -> [N].
     Use: in place of cross entropy, with its learning rate; nothing to tune.
     Raises: nothing.
-    Source: Hui et al. 2023, "Cut your Losses with Squentropy", arXiv:2302.03952, eq. 1.
+    Source: Hui et al. 2023, "Cut your Losses with Squentropy", arXiv:2302.03952.
     Deviations: none. Soft labels, on which the paper is silent, weigh the labels' losses.
     """
 

@@ -5,7 +5,7 @@
 The tempered softmax is p_k = exp_t(s_k - c), with the c that makes the sum 1. For t < 1 classes that score far below
 the best have p = 0; for t > 1 the tails are heavier than the softmax's.
 
-Source: Naudts 2002, doi 10.1016/S0378-4371(02)01018-X; Amid et al. 2019, arXiv:1906.03361, sec. 2.
+Source: Naudts 2002, doi 10.1016/S0378-4371(02)01018-X; Amid et al. 2019, arXiv:1906.03361.
 """
 
 from __future__ import annotations

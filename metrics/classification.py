@@ -82,6 +82,15 @@ def recall(tally: Tally) -> Tensor:
     return _mean_over_classes(tally, tally.hits, tally.actual)
 
 
+def balanced_accuracy(tally: Tally) -> Tensor:
+    """Mean over the classes that occur as label of hits / labels: every class weighs alike, however rare.
+
+    Unlike `recall` it leaves out classes that are only predicted.
+    """
+    occurs = tally.actual[:-1] > 0
+    return (tally.hits[:-1].double() / tally.actual[:-1].clamp(min=1))[occurs].mean()
+
+
 def f1(tally: Tally) -> Tensor:
     """Mean over the classes, of those that occur as label or prediction, of 2 hits / (predictions + labels)."""
     return _mean_over_classes(tally, 2 * tally.hits, tally.predicted + tally.actual)

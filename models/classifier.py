@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -35,7 +35,11 @@ class Classifier(pl.LightningModule):
 
     Attributes:
         metrics: the newest value of each, such as metrics["valid/accuracy"].
+        unit: what its counts are of.
+        still: modules that stay in eval mode while the others train.
     """
+
+    unit = "images"
 
     def __init__(
         self,
@@ -57,10 +61,11 @@ class Classifier(pl.LightningModule):
             network.reset_classifier(0)  # the architecture's own last layer would be dead weight
         if self.own_head is not None or not task.trained_classifier:
             loss.start_head(head)
-        tally = tally_for(loss.kind)
+        tally = tally_for(getattr(network, "kind", "image"))  # the libraries' networks classify images
         self.train_tally = tally(task.num_classes, judge=False)
         self.judge_tally = tally(task.num_classes, ordered=task.ordered)
         self.metrics: dict[str, float] = {}
+        self.still: tuple[nn.Module, ...] = ()
         self._validation = _Validation(loss)
         self._build_optimizer, self._build_scheduler = build_optimizer, build_scheduler
         self._plateau: dict[str, Any] | None = None
@@ -74,6 +79,12 @@ class Classifier(pl.LightningModule):
         self._ddp_params_and_buffers_to_ignore = [
             f"{prefix}.{name}" for module, prefix in own for name, _ in module.named_buffers()
         ]
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.still:
+            module.eval()
+        return self
 
     @property
     def head(self) -> nn.Module:

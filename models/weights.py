@@ -56,6 +56,9 @@ def load_weights(network: nn.Module, weights_path: str | Path) -> bool:
     Raises: ConfigError for a path or file that cannot be used, and for layers that do not fit.
     """
     state = _named_as_in(network, _read(weights_path))
+    if (body := getattr(network, "body", None)) is not None and not any(name.startswith("body.") for name in state):
+        _load_body(body.network, state, weights_path)
+        return False
     own = network.state_dict()
     _sum_colours(network, state, own)
     fresh = _drop_other_head(network, state, own, weights_path)
@@ -75,9 +78,25 @@ def load_weights(network: nn.Module, weights_path: str | Path) -> bool:
     return not fresh
 
 
-def holds_body(weights_path: str | Path) -> bool:
-    """Tell whether a file holds a network that stands on a body, not the body alone. Raises: as `load_weights`."""
-    return any(name.removeprefix("network.").startswith("stages.0.net.") for name in _read(weights_path))
+def start_of_body(pretrained: bool | str, weights_path: str | Path | None) -> tuple[dict[str, Any], str | Path | None]:
+    """Return what a network's body starts from, as its parameters, and the file of weights of the network as a whole.
+
+    A file that holds no network on a body holds the body. Raises: as `load_weights`.
+    """
+    if weights_path is None:
+        return {"pretrained": pretrained}, None
+    whole = any(name.removeprefix("network.").startswith("stages.0.net.") for name in _read(weights_path))
+    return ({}, weights_path) if whole else ({"weights_path": str(weights_path)}, None)
+
+
+def _load_body(body: nn.Module, state: Mapping[str, Tensor], weights_path: str | Path) -> None:
+    """Load a classifier's weights into a body that was cut from it: its last stages and layer are left out."""
+    own = body.state_dict()
+    fits = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
+    if lacking := [name for name in own if name not in fits and not name.endswith("num_batches_tracked")]:
+        raise ConfigError(f"weights_path: {weights_path} does not fit the network's body; missing: {_first(lacking)}")
+    body.load_state_dict(fits, strict=False)
+    LOG.info("loaded the %d tensors of the network's body from %s", len(own), weights_path)
 
 
 def _first(names: list[str]) -> str:

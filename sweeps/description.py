@@ -14,8 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from configuration.schema import Configuration
-from datasets import READ_BY, known_num_images
+from datasets import READ_BY, known_num_classes, known_num_images, params_of_every_set
+from datasets.rows import long_tailed_counts
 from models import resolve_architecture
 from models.sizes import Size, read_sizes
 from sweeps.block import build_axes, is_within
@@ -155,8 +158,20 @@ def _training_images(config: Configuration, size: DataSize) -> float | None:
     """Return how many images are trained on, without those that are held out; None where it is not known."""
     images = known_num_images(config)
     images = size(config) if images is None else images
+    if images is None:
+        return None
     held_out = config.valid_fraction if config.select_on == "valid" else 0
-    return None if images is None else images * (1 - held_out)
+    return images * (1 - held_out) * _share_kept(config)
+
+
+def _share_kept(config: Configuration) -> float:
+    """Return the share of the training images that `imbalance` keeps, where the classes are equally large."""
+    imbalance, classes = params_of_every_set(config).get("imbalance", 1.0), known_num_classes(config)
+    if imbalance == 1 or classes is None:
+        return 1.0
+    kind = params_of_every_set(config).get("imbalance_kind", "exponential")
+    many = np.full(classes, 10**6)
+    return float(long_tailed_counts(many, imbalance, kind).sum() / many.sum())
 
 
 def _duration(seconds: float) -> str:

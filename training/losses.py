@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import losses
-from losses import LOSSES, NOT_CLASSIFICATION, TORCH_LOSSES
+from losses import NOT_CLASSIFICATION, TORCH_LOSSES
 from losses.contract import ParameterError, Task
+from runs.names import LOSSES
 from utils.lookup import did_you_mean, load_entry, parameter_problems, source_place
+from utils.own_imports import place_of
 from utils.types import ConfigError
 
 if TYPE_CHECKING:
@@ -105,9 +107,9 @@ def _problems(name: str, params: Mapping[str, Any], key: str, params_key: str) -
     from losses.base import ClassificationLoss
     from losses.torch_losses import torch_loss_class
 
-    constructor: Any = losses.loss_class(name) if name in LOSSES else torch_loss_class(name)
+    constructor: Any = load_entry(LOSSES[name]) if name in LOSSES else torch_loss_class(name)
     if name in LOSSES and not (isinstance(constructor, type) and issubclass(constructor, ClassificationLoss)):
-        yield f"{_place(constructor)} must be a subclass of losses.base.ClassificationLoss"
+        yield f"loss_function: {place_of(constructor, name)} must be a subclass of losses.base.ClassificationLoss"
         return
     problems = parameter_problems(constructor, params, given=() if name in TORCH_LOSSES else ("task",))
     yield from (f"{params_key}.{param}: {text}" for param, text in problems.items())

@@ -61,6 +61,7 @@ def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> 
             outputs = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size))
     except RuntimeError as error:
         raise (ConfigError(_too_large(data, error)) if is_out_of_memory(error) else error) from None
+    outputs = outputs._replace(scores=outputs.scores[:2], features=outputs.features[:2])  # an image may have many rows
     scores = outputs.scores.requires_grad_()
     judged = loss.log_probabilities(scores).shape[-1] - loss.num_blanks
     if judged != num_classes:  # the tally has no room for predictions beyond the classes

@@ -99,7 +99,7 @@ def deepest_with_weights(net: Any) -> int:
 
 
 def freeze_unused(network: Network, in_channels: int) -> None:
-    """Stop the training of weights of a body that no feature depends on, such as those of a head within its last stage."""
+    """Stop training weights of a body that no feature depends on, such as those of a head within its last stage."""
     copy: Any = meta_copy(network).train()
     side = [max(PROBED, least) for least in network.min_size]
     with torch.enable_grad():

@@ -60,16 +60,17 @@ LABEL_SCORES = {
 def test_equals_its_equation(name):
     _, features, target = feature_batch()
     loss, head = with_head(name)
+    scale: Any = loss.scale
     values = []
     for row, y in zip(cosines(features, head.weight), target.tolist(), strict=True):
-        scores = [loss.scale * c for c in row]  # type: ignore[operator]
+        scores = [scale * c for c in row]
         scores[y] = LABEL_SCORES[name](row[y])
         values.append(cross_entropy(scores, y))
     assert loss(head(features), target).item() == pytest.approx(mean(values), rel=1e-9)
 
 
 def test_circle_loss_equals_its_equation():
-    """Equation 4 with the optima 1 + m and -m and the margins 1 - m and m, as a softplus of the pairs."""
+    """With the optima 1 + m and -m and the margins 1 - m and m, as a softplus over the pairs."""
     _, features, target = feature_batch()
     loss, head = with_head("CircleLoss", margin=0.3, scale=5.0)
     values = []

@@ -15,6 +15,8 @@ from torch.nn import functional as F
 from losses import build_loss
 from losses.base import ClassificationLoss
 from losses.contract import ParameterError, Task
+from training.losses import build_loss as build_from_configuration
+from utils.types import ConfigError
 
 COUNTS = (60, 20, 6, 3)
 COUNTING = [
@@ -52,7 +54,6 @@ def class_balanced(s: list[float], y: int, beta: float = 0.9999) -> float:
 
 
 def seesaw(s: list[float], y: int, p: float = 0.8, q: float = 2.0) -> float:
-    """Equations 4 to 8."""
     total, probability = 0.0, softmax(s)
     for j, each in enumerate(s):
         mitigation = (COUNTS[j] / COUNTS[y]) ** p if COUNTS[j] < COUNTS[y] else 1
@@ -139,7 +140,8 @@ def test_weights_start_at_the_epoch_that_they_are_deferred_to(defer, first):
 @pytest.mark.parametrize("name", ["ClassBalancedLoss", "LDAMLoss"])
 def test_soft_labels_weigh_the_classes_weights(name):
     scores, target = batch()
-    loss = build(name, **({"defer": 0.0} if name == "LDAMLoss" else {}))
+    params: dict[str, Any] = {"defer": 0.0} if name == "LDAMLoss" else {}
+    loss = build(name, **params)
     torch.testing.assert_close(loss(scores, F.one_hot(target, 4).double()), loss(scores, target))
 
 
@@ -172,6 +174,17 @@ def test_training_without_counts_is_refused_and_judging_needs_none(name):
 def test_counts_that_cannot_be_are_refused(name, counts, message):
     with pytest.raises(ParameterError, match=message):
         build(name, None, class_counts=counts)
+
+
+@pytest.mark.parametrize("name", COUNTING)
+def test_classes_without_images_are_refused_with_a_remedy(name):
+    task = Task(4, 83, nn.Linear(8, 4), class_counts=(60, 20, 0, 3))
+    with pytest.raises(ConfigError) as error:
+        build_from_configuration(name, task)
+    assert str(error.value) == (
+        "loss_params.class_counts: must be at least 1, but no training image has class 2; leave out such classes by "
+        "`classes`, or choose another loss"
+    )
 
 
 def test_of_many_empty_classes_the_first_are_named():

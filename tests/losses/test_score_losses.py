@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from by_loops import batch, mean, softmax
-from timm.loss import BinaryCrossEntropy
+from timm.loss.binary_cross_entropy import BinaryCrossEntropy
 from torch.nn import functional as F
 
 from losses.active_passive import ActivePassiveLoss

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from sklearn import metrics as sk
@@ -50,6 +52,9 @@ def test_metrics_agree_with_scikit_learn(judged):
     assert found["f1"] == pytest.approx(sk.f1_score(target, prediction, **options))
     assert found["precision"] == pytest.approx(sk.precision_score(target, prediction, **options))
     assert found["recall"] == pytest.approx(sk.recall_score(target, prediction, **options))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")  # REJECTED
+        assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(target, prediction))
     assert found["cross_entropy"] == pytest.approx(
         sk.log_loss(target, log_p.exp().double(), labels=list(range(K))), rel=1e-5
     )

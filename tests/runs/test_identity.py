@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = ("dataset=digits", "accelerator=cpu")
 CHAIN = "image_augmentations={RandomAffine: {degrees: 5}}"
 ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
+    "task": ((), "detection"),
     "dataset": ((), "svhn"),
     "data_params": (("dataset=adience",), "{fold: 2}"),
     "classes": ((), "['1', '2']"),
@@ -59,12 +60,17 @@ ENTERING: dict[str, tuple[tuple[str, ...], str]] = {
     "optimizer": ((), "SGD"),
     "optimizer_params": ((), "{lr: 0.5}"),
     "optimizer_groups": ((), "{biases: {params: '*.bias'}}"),
+    "freeze": ((), "backbone"),
+    "freeze_statistics": (("freeze=backbone",), "false"),
+    "layer_decay": ((), "0.8"),
+    "decay_norms_and_biases": ((), "false"),
     "lookahead": ((), "{}"),
     "lr_scheduler": ((), "StepLR"),
     "lr_scheduler_params": (("lr_scheduler=StepLR",), "{step_size: 3}"),
     "gradient_clip_norm": ((), "1"),
     "accumulate_batches": ((), "2"),
     "ema_decay": ((), "0.9"),
+    "metrics": ((), f"['{__file__}:read']"),
     "monitor": ((), "valid/loss"),
     "early_stopping_patience": ((), "3"),
     "devices": ((), "2"),
