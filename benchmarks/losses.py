@@ -126,7 +126,7 @@ def measure(
 
 
 def network_seconds(device: str) -> float:
-    """Return the median seconds of a step of ResNet-18 for CIFAR with cross entropy, half of the batch of the losses."""
+    """Return the median seconds of a step of ResNet-18 for CIFAR with cross entropy, on half of a batch."""
     network = build_model("resnet18_cifar", CLASSES[0], 3).to(device)
     image, target = torch.randn(BATCH // 2, 3, 32, 32, device=device), torch.zeros(BATCH // 2, dtype=torch.int64)
 
@@ -172,7 +172,7 @@ def main() -> None:
     print(table(("memory", *headings), reference | rows))
     whole = network_seconds(arguments.device)
     print(
-        f"\nPart of a ResNet-18 step (CIFAR, batch {BATCH // 2}, {whole:.2f} s) that a loss of {BATCH} rows adds, in %.\n"
+        f"\nPart of a ResNet-18 step (CIFAR, batch {BATCH // 2}, {whole:.2f} s) that {BATCH} rows of a loss add, %.\n"
     )
     few = list(zip(headings, measured, strict=True))[:2]
     rows = {

@@ -38,6 +38,7 @@ class ClassificationLoss(nn.Module):
         num_blanks: outcomes that stand behind the classes in `log_probabilities`: 1 for a sequence's blank.
         calibrated: the probabilities are a posterior, not a convention.
         score_scale: the order of differences between scores, for pictures.
+        decoding: names of hyperparameters on which predictions alone depend.
         start: score near which a fresh last layer starts; None: near 0, as the architecture has it.
         epoch: the training epoch, counted from 0, as `begin_epoch` had it last.
         limits: what the loss cannot be put through, of "compile", "export", "vmap", "autocast", "float64" -> why.
@@ -55,6 +56,7 @@ class ClassificationLoss(nn.Module):
     num_blanks: ClassVar[int] = 0
     calibrated: bool = True
     score_scale: ClassVar[float] = 1.0
+    decoding: ClassVar[tuple[str, ...]] = ()
     start: float | None = None
     limits: Mapping[str, str] = {}
     epoch: int = 0
@@ -227,6 +229,13 @@ class ClassificationLoss(nn.Module):
         """
         likeliest = self.log_probabilities(scores).amax(dim=-1)
         return likeliest if likeliest.ndim == 1 else likeliest.sum(dim=-1)
+
+    def untraceable(self) -> str | None:
+        """Return why no graph can hold this decoding and what helps; None where one can, which is the rule.
+
+        An exported model holds `log_probabilities`, `predict` and `confidence`, traced for any number of samples.
+        """
+        return None
 
     def impossible(self, scores: Tensor, target: Any) -> dict[int, str]:
         """Return which samples cost infinitely much whatever the scores, and why: position in the target -> reason.

@@ -9,7 +9,7 @@ from .base import ClassificationLoss
 KINDS, SAMPLINGS = ("image", "sequence"), ("shuffle", "repeated", "class_balanced")
 METHODS = (
     *("make_head", "sample_losses", "mean_loss", "terms", "log_probabilities", "predict", "confidence", "impossible"),
-    *("begin_epoch", "on_epoch_end", "end_validation", "with_options"),
+    *("untraceable", "begin_epoch", "on_epoch_end", "end_validation", "with_options"),
 )
 
 
