@@ -85,6 +85,9 @@ class WrappingLoss(ClassificationLoss):
     def confidence(self, scores: Tensor) -> Tensor:
         return self.base.confidence(scores)
 
+    def untraceable(self) -> str | None:
+        return self.base.untraceable()
+
     def impossible(self, scores: Tensor, target: Any) -> dict[int, str]:
         return self.base.impossible(scores, target)
 

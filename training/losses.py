@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from configuration.schema import Configuration
     from losses.base import ClassificationLoss
 
-KEYS = {"task.num_classes": "loss_function", "task.classifier": "architecture", "class_weights": "class_weights"}
+KEYS = {
+    "task.num_classes": "loss_function",
+    "task.num_samples": "loss_function",
+    "task.classifier": "architecture",
+    "class_weights": "class_weights",
+}
 """What a loss refuses besides its parameters -> the key that it follows from."""
 
 
@@ -69,7 +74,8 @@ def build_loss(name: str, task: Task | None = None, /, **params: Any) -> Classif
 
     Raises: ConfigError for an unknown name, a parameter the loss does not take or one out of range.
     """
-    from losses.base import contract_problems, parts_of
+    from losses.base import parts_of
+    from losses.checks import contract_problems
 
     if problems := list(_problems(name, params, "loss_function", "loss_params")):
         raise ConfigError("\n".join(problems))
