@@ -49,8 +49,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--metric",
         action="append",
-        help=f"a name in summary.json ({Options.metric}) or evaluation.json (calibration/ece)",
+        help=f"one or several, A,B: names in summary.json ({Options.metric}) or evaluation.json (calibration/ece)",
     )
+    parser.add_argument("--rope", type=float, metavar="SIZE", help="differences below it do not matter (0.3 points)")
+    parser.add_argument("--two-tests", action="store_true", help="also one test over images and one over seeds")
     parser.add_argument("--baseline", metavar="ROW", help="the row to compare the others with (cross entropy; CTC)")
     parser.add_argument(
         "--tests",
@@ -78,9 +80,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> None:
     names = ("markdown", "latex", "html", "csv", "runs_csv")
     problems = output_problems({f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
-    options.metric, *more = metrics = options.metric or [Options.metric]
-    if more:
-        problems.append(f"--metric: give one, got {', '.join(metrics)}; --csv FILE has the means of all numbers")
+    metrics = list(
+        dict.fromkeys(name for text in options.metric or [Options.metric] for name in text.split(",") if name)
+    )
+    options.metric, *more = metrics or [""]
+    options.more_metrics = tuple(more)
+    if options.rope is not None and not 0 < options.rope < float("inf"):
+        problems.append(f"--rope: must be a positive number in the unit of the metric, got {options.rope:g}")
+    if options.rope is not None and more:
+        problems.append(f"--rope: each metric has a unit of its own; give one --metric, got {', '.join(metrics)}")
     if problems:
         raise ConfigError("\n".join(problems))
     for name in ("rows", "columns", "pool"):

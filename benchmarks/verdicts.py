@@ -2,9 +2,9 @@
 
     python benchmarks/verdicts.py [--quick] [--tables N] [--markdown FILE] [--figure FILE]
 
-A table has rows (the first is the baseline), seeds and test images; its accuracies have the spread of real runs: 0.3 points
-over seeds at 10,000 images, half of the variance from single images. What the images add to a mean is normal, as they are
-many; `--images` draws every image instead, for fewer and smaller tables.
+A table has rows (the first is the baseline), seeds and test images. Its accuracies have the spread of real runs: 0.3
+points over seeds at 10,000 images, a third of the variance from single images. What so many images add to a mean is
+drawn from the normal distribution; the last part draws every image instead.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from sweeps.seeds import level_of, looks
 
 ROPE, LEVEL = 0.3, 0.05
 IMAGES, SEEDS, BOTH = 0.1, 0.25, 0.16
-"""Standard deviations, in points: of a difference over images; of a row over seeds, beside the images, and with them."""
+"""Standard deviations in points: of a difference over images; of a row over seeds, and what images add to each seed."""
 SPREADS = {
     "alike": {},
     "spreads differ": {"unlike": 0.5},
     "bad seeds": {"bad": 0.03},
     "unequal seeds": {"missing": 0.25},
 }
-"""Kinds of tables: rows spread alike; by factors whose logarithm has sd 0.5; 3 % of runs lose 2 points; a quarter lack."""
+"""Kinds of tables: rows spread alike; by factors of log-sd 0.5; 3 % of runs lose 2 points; a quarter is missing."""
 
 
 @dataclass(frozen=True)
@@ -215,11 +215,12 @@ def leading_errors(count: int, random: np.random.Generator) -> Iterator[tuple[st
                 means = np.concatenate([[0], tables.truth[0]])
                 variances, df = tables.moderated
                 both = np.full((rows, rows), 2 * BOTH**2 / seeds)
-                leading = leading_rows(
-                    tables.values[0].mean(-1)[:, None] - tables.values[0].mean(-1),
-                    Parts(IMAGES**2 + both, (variances[0][:, None] + variances[0]) / seeds, both,
-                          joint_df(variances[0][:, None], df[0][:, None], variances[0], df[0]), np.full_like(both, seeds)),
-                )  # fmt: skip
+                (spread,), (free,) = variances, df
+                pair = joint_df(spread[:, None], free[:, None], spread, free)
+                seed_part = (spread[:, None] + spread) / seeds
+                means_seen = tables.values[0].mean(-1)
+                parts = Parts(IMAGES**2 + both, seed_part, both, pair, np.full_like(both, seeds))
+                leading = leading_rows(means_seen[:, None] - means_seen, parts)
                 missing += not leading[means == means.max()].all() if truth == "mixed" else not leading[0]
                 sizes.append(leading.sum())
             yield str(rows), str(seeds), truth, f"{100 * missing / len(sizes):.1f}", f"{np.mean(sizes):.1f}"
@@ -317,25 +318,36 @@ def main() -> None:
     count, random = max(100, options.tables // (100 if options.quick else 1)), np.random.default_rng(0)
     start = time.process_time()
     results = measure(count, random)
-    few = ("3 seeds", "5 to 20")
-    header = (
-        "tables",
-        "method",
-        *(f"false better/worse, {each}" for each in few),
-        *(f"false same, {each}" for each in few),
-    )
+    few = ("3 seeds", "5 to 20 seeds")
+    names = ("false better/worse", "false same", "coverage")
+    near = "within a factor 1.5 of the number at the true spread, %"
     parts = [
-        markdown("Wrong verdicts and coverage, %, the worst over 2 to 30 rows and three truths",
-                 (*header, *(f"coverage, {each}" for each in few), "decided"), list(error_rates(results))),
-        markdown("Leading group", ("rows", "seeds", "truth", "best row missing, %", "mean size"),
-                 list(leading_errors(count, random))),
-        markdown("Predicted seeds", ("rows", "seeds now", "undecided", "within a factor 1.5 of the number at the true spread, %",
-                 "in the stated range, %", "decided at the predicted number, %"), list(power(count, random))),
-        markdown("Looking again", ("rows", "truth", "rule", "false better/worse, %", "false same, %", "mean seeds"),
-                 list(sequential(count, random))),
-        markdown("Every image drawn, 1,000 of them, 4 rows alike", ("seeds", "differences", "coverage, %"),
-                 list(drawn_images(count, random))),
-    ]  # fmt: skip
+        markdown(
+            "Wrong verdicts and coverage, %: the worst over 2, 5, 10 and 30 rows and three truths",
+            ("tables", "method", *(f"{name}, {each}" for name in names for each in few), "decided"),
+            list(error_rates(results)),
+        ),
+        markdown(
+            "Leading group",
+            ("rows", "seeds", "truth", "best row missing, %", "mean size"),
+            list(leading_errors(count, random)),
+        ),
+        markdown(
+            "Predicted seeds",
+            ("rows", "seeds now", "undecided", near, "in the stated range, %", "decided there, %"),
+            list(power(count, random)),
+        ),
+        markdown(
+            "Looking again",
+            ("rows", "truth", "rule", "false better/worse, %", "false same, %", "mean seeds"),
+            list(sequential(count, random)),
+        ),
+        markdown(
+            "Every image drawn: 1,000 of them, 4 rows alike",
+            ("seeds", "differences", "coverage, %"),
+            list(drawn_images(count, random)),
+        ),
+    ]
     text = "\n".join([*parts, f"{count:,} tables of each kind, {time.process_time() - start:.0f} s on one core."])
     print(text)
     if options.markdown is not None:

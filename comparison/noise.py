@@ -1,8 +1,8 @@
 """How far a difference of two rows can be off, over test images and seeds: crossed random effects.
 
 A difference of two rows on image i with seed s is mu + image_i + seed_s + both_is, and the variance of its mean over N
-images and S seeds is var(image) / N + var(seed) / S + var(both) / NS. Three mean squares estimate it. Few seeds say little
-of their own variance, so that of each row is drawn towards the one of all rows, as far as the rows agree (Smyth 2004).
+images and S seeds is var(image) / N + var(seed) / S + var(both) / NS. Three mean squares estimate it. Few seeds say
+little of their own variance, so that of each row is drawn towards that of all rows, as far as they agree (Smyth 2004).
 All functions take leading axes, for many tables at once.
 """
 
@@ -32,12 +32,15 @@ class Parts(NamedTuple):
 
     @property
     def total(self) -> tuple[np.ndarray, np.ndarray]:
-        """The variance over other images and other seeds, and its degrees of freedom (Satterthwaite 1946)."""
+        """The variance over other images and other seeds, and its degrees of freedom (Satterthwaite 1946).
+
+        They are at most twice those of the seeds: where few seeds happen to agree, the images would vouch for them.
+        """
         seeds = np.maximum(self.seeds, self.both)  # as they are but for chance
         variance = self.images + seeds - self.both
         with np.errstate(divide="ignore", invalid="ignore"):
             df = np.where(seeds > 0, variance**2 / (seeds**2 / self.df), CERTAIN)
-        return variance, np.minimum(df, CERTAIN)
+        return variance, np.minimum(df, np.where(seeds > 0, 2 * self.df, CERTAIN))
 
 
 def row_variances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +53,7 @@ def row_variances(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         centred = values - values.mean(-1, keepdims=True)
         residual = centred - centred.mean(-2, keepdims=True)
         df = np.full(values.shape[:-1], (seeds - 1) * (rows - 1) / rows)
-        return (residual**2).sum(-1) / df, df
+        return (residual**2).sum(-1) / np.maximum(df, 1e-9), df
     row, seed = np.nonzero(~np.isnan(values))
     design = np.concatenate([np.eye(rows)[row], np.eye(seeds)[seed]], axis=1)  # [cells, R + S]
     left = np.linalg.svd(design, full_matrices=False)
@@ -167,8 +170,8 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 def leading_rows(differences: np.ndarray, parts: Parts, level: float = 0.05) -> np.ndarray:
     """Return which rows may be the best: [R] bool. The best row is among them with probability 1 - `level`.
 
-    A row is left out where another is better at level / (R - 1), one-sided: for the truly best row these are R - 1 tests,
-    whatever the other pairs are (multiple comparisons with the best, Hsu 1984, with Bonferroni's bound).
+    A row is left out where another is better at level / (R - 1), one-sided: for the truly best row these are R - 1
+    tests, whatever the other pairs are (multiple comparisons with the best, Hsu 1984, with Bonferroni's bound).
 
     Args: differences: [R, R], row less column, higher being better. parts: of these, each [R, R].
     """

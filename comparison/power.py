@@ -9,19 +9,22 @@ import numpy as np
 from comparison.noise import Parts, half_width
 from sweeps.seeds import POWER
 
-MOST_SEEDS = 500
+MOST_SEEDS = 200
 """Seeds beyond which nobody is sent for more."""
 
 
 class Need(NamedTuple):
     """Seeds in all with which a row is decided with probability `POWER`; None for more than `MOST_SEEDS`, or never.
 
-    Args: low, high: the same with a variance over seeds at the ends of its 80 % interval.
+    Args:
+        low, high: the same with a variance over seeds at the ends of its 80 % interval.
+        ever: whether any number would do: what the test images leave open, seeds cannot close.
     """
 
     seeds: int | None
     low: int | None = None
     high: int | None = None
+    ever: bool = True
 
 
 def chance_to_decide(
@@ -51,7 +54,7 @@ def _later(parts: Parts, seeds: np.ndarray) -> tuple[Parts, float, float]:
     now = float(parts.num_seeds)
     one, both = float(np.maximum(parts.seeds, parts.both)) * now, parts.both * now / seeds
     df = parts.df * (seeds - 1) / max(now - 1, 1)
-    return Parts(parts.images - parts.both + both, one / seeds, both, df, seeds), one, now
+    return Parts(np.maximum(parts.images - parts.both, 0) + both, one / seeds, both, df, seeds), one, now
 
 
 def needed_seeds(difference: float, parts: Parts, rope: float | None, level: float) -> Need:
@@ -60,14 +63,18 @@ def needed_seeds(difference: float, parts: Parts, rope: float | None, level: flo
 
     seeds = np.arange(int(parts.num_seeds) + 1, MOST_SEEDS + 1)
 
+    if len(seeds) == 0:
+        return Need(None)
+
     def first(factor: float) -> int | None:
         scaled = parts._replace(seeds=np.maximum(parts.seeds, parts.both) * factor)
         enough = chance_to_decide(difference, scaled, seeds, rope, level) >= POWER
         return int(seeds[enough.argmax()]) if enough.any() else None
 
+    ever = chance_to_decide(difference, parts, np.array([1e6]), rope, level)[0] >= POWER
     df = float(parts.df)
     factors = (df / float(chdtri(df, 0.1)), df / float(chdtri(df, 0.9)))
     low, high = first(factors[0]), first(factors[1])
     if low is not None and high is not None:
         low, high = min(low, high), max(low, high)
-    return Need(first(1.0), low, high)
+    return Need(first(1.0), low, high, bool(ever))

@@ -28,6 +28,8 @@ COST_NAMES = {
 """Costs of a run: their names in its summary and in tables."""
 UNPAIRED = " ¶"
 """The mark of a difference between groups that share no seed."""
+ROPE_OF_SHARES, ROPE_OF_PLAIN = 0.3, 0.01
+"""The largest difference that does not matter unless `--rope` says otherwise: of shares in points."""
 WORDS = {"val": "valid", "validation": "valid", "acc": "accuracy", "ce": "cross_entropy", "top5": "top5_accuracy"}
 """Other spellings of parts of a metric's name."""
 SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "multiply_adds", "waiting_share"})
@@ -88,6 +90,13 @@ def better_of(metric: str) -> Better:
     """Return which direction of a number in summary.json or metrics.csv is better."""
     lower = metric in SMALLER_IS_BETTER or lower_is_better(metric.replace("_loss", "/loss"))
     return "lower" if lower else "higher"
+
+
+def rope_of(metric: str, unit: str, chosen: float | None) -> float | None:
+    """Return the largest difference that does not matter, in the numbers' own unit; None for a unit without default."""
+    if unit in PARTS_OF_ONE:
+        return (ROPE_OF_SHARES if chosen is None else chosen) / 100
+    return ROPE_OF_PLAIN if chosen is None and not unit and metric not in COST_NAMES else chosen
 
 
 def notes_on_differences(differences: Sequence[Difference]) -> Iterator[str]:

@@ -1,11 +1,11 @@
 """What is known of each row: better or worse than the baseline, the same within a rope, or undecided.
 
-Both tests are of one estimate with one variance (`noise`), and each is corrected by Holm for the comparisons of a table.
+Both tests are of one estimate with one variance (`noise`), each corrected by Holm for the comparisons of a table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -25,13 +25,10 @@ from comparison.noise import (
     row_variances,
 )
 from comparison.power import Need, needed_seeds
-from comparison.predictions import NotPaired
-from comparison.reading import Run
+from comparison.predictions import NotPaired, ReadImages
 from sweeps.seeds import LEVEL
 
 Decision = Literal["better", "worse", "same", "undecided"]
-ReadImages = Callable[[Run], tuple[bytes, np.ndarray]]
-"""Returns which test images a run has, and a number of each; raises NotPaired."""
 
 
 @dataclass(frozen=True)

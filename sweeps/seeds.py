@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from configuration.schema import Configuration
+from configuration.schema import COMMAND_LINE, Configuration
 from sweeps.block import AUTO, FIRST_LOOK, Block
 from utils.types import ConfigError
 
@@ -17,16 +17,21 @@ POWER = 0.8
 """The probability with which a predicted number of seeds is to decide."""
 
 
-def with_seeds(config: Configuration, number: int) -> Configuration:
+def with_seeds(config: Configuration, number: int | None) -> Configuration:
     """Return a sweep's configuration with that many seeds: the file's own, then the smallest whole numbers.
 
+    Args: number: None changes nothing.
     Raises: ConfigError without a sweep, and for fewer seeds than the file has.
     """
+    if number is None:
+        return config
     if config.sweep is None:
         raise ConfigError("--seeds-to: the configuration has no sweep; add sweep: {seeds: 3} to it, or give seed=1")
     own = msgspec.convert(config.sweep, Block).seed_list or [config.seed]
-    if number < len(own) and config.sweep.get("seeds") != AUTO:
+    if number < len(own):
         raise ConfigError(f"--seeds-to: the sweep has {len(own)} seeds already, got {number}")
+    if any(place == COMMAND_LINE and key == ("seed",) for key, place in config._places.items()):
+        raise ConfigError("--seeds-to: the command line sets the seed; leave seed=... out")
     further = (seed for seed in itertools.count() if seed not in own)
     seeds = [*own, *itertools.islice(further, max(0, number - len(own)))][:number]
     return msgspec.structs.replace(config, sweep={**config.sweep, "seeds": seeds})
@@ -43,7 +48,8 @@ def level_of(seeds: int, most: int) -> float:
     It rises with the square of the seeds trained so far. That the sum bounds the error needs nothing of how the looks
     depend on one another, which share their images.
 
-    Source: Kim and DeMets 1987, "Design and analysis of group sequential tests based on the type I error spending rate".
+    Source: Kim and DeMets 1987, "Design and analysis of group sequential tests based on the type I error spending rate
+    function".
     """
     reached = [0, *(look for look in looks(most) if look <= seeds)]
     return LEVEL * ((reached[-1] / most) ** 2 - (reached[-2] / most) ** 2) if len(reached) > 1 else 0.0

@@ -142,7 +142,7 @@ def _table(table: Table) -> str:
     if len(table.rows) > MOST_ROWS:
         notes.append(f"and {len(table.rows) - MOST_ROWS:,} more rows: --markdown FILE or --csv FILE has all")
     if any(text.bold for texts in table.rows for text in texts):
-        notes.append("bold: the best of its column")
+        notes.append(f"bold: {table.starred}")
     return (
         f"{element('h3', Text(table.title))}<div class=wide tabindex=0 role=region aria-label='{safe(table.title)}'>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{list_notes(notes)}"
