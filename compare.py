@@ -24,6 +24,7 @@ from comparison.records import group_records, run_records
 from comparison.sources import find_runs
 from comparison.strata import STRATA
 from comparison.tables import build_tables
+from comparison.units import settle_metrics
 from runs.records import write_csv
 from utils.files import write_atomically
 from utils.logs import presentable
@@ -80,15 +81,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> None:
     names = ("markdown", "latex", "html", "csv", "runs_csv")
     problems = output_problems({f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
-    metrics = list(
-        dict.fromkeys(name for text in options.metric or [Options.metric] for name in text.split(",") if name)
-    )
-    options.metric, *more = metrics or [""]
-    options.more_metrics = tuple(more)
-    if options.rope is not None and not 0 < options.rope < float("inf"):
-        problems.append(f"--rope: must be a positive number in the unit of the metric, got {options.rope:g}")
-    if options.rope is not None and more:
-        problems.append(f"--rope: each metric has a unit of its own; give one --metric, got {', '.join(metrics)}")
+    problems += settle_metrics(options)
     if problems:
         raise ConfigError("\n".join(problems))
     for name in ("rows", "columns", "pool"):

@@ -1,6 +1,7 @@
 """Classify image files by the trained model of a run.
 
-    python predict.py IMAGE [IMAGE ...] --run RUN [--top N] [--csv FILE] [--json FILE] [key=value ...]
+    python predict.py IMAGE [IMAGE ...] --run RUN [--top N] [--csv FILE] [--json FILE] [--draw FOLDER]
+        [key=value ...]
 
 IMAGE is a file, a pattern such as "photos/*.jpg", or a folder, which is searched at any depth. Unreadable images are
 reported, the others classified, and the exit status is then 1.
@@ -35,6 +36,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--top", type=int, default=3, metavar="N", help="number of classes for each image (3)")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a line for each image")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write an object for each image")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="write images with their objects or pixels drawn")
     return parser.parse_intermixed_args(arguments)
 
 
@@ -58,7 +60,9 @@ def run(options: argparse.Namespace) -> int:
 
     logs.configure("WARNING", "logs")
     subject = open_subject(options.run, "test", [word for word in options.words if is_change(word)])
-    predictions = predict(subject, [*files.images], options.top)
+    if options.draw and not hasattr(subject.classifier, "look"):
+        raise ConfigError(f"--draw: {options.run} classifies whole images, of which nothing can be drawn")
+    predictions = predict(subject, [*files.images], options.top, options.draw)
     if options.csv:
         write_csv(predictions, options.csv)
     if options.json:

@@ -1,6 +1,6 @@
 """Train one run from one YAML file, or the runs of its `sweep:`.
 
-    python train.py [FILE] [key=value ...] [--check | --profile | --list [TABLE] | --fresh] [--shard i/n]
+    python train.py [FILE] [key=value ...] [--check | --profile | --find-lr | --list [TABLE] | --fresh] [--shard i/n]
                     [--changed-code keep | retrain] [--seeds-to N]
     python train.py [FILE] --new FOLDER_OR_SET [--pretrained NAME] [data_path=PATH]
 
@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from evaluation.catalogue import LISTS, NAME_CHECKS, list_names
 from sweeps.seeds import with_seeds
+from training import MEASUREMENTS
+from utils.lookup import load_entry
 from utils.scripts import Parser, choose_file, exit_status, leave
 from utils.signals import Interrupted, raise_on_signals
 from utils.types import ConfigError
@@ -34,8 +36,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("words", nargs="*", metavar="FILE | key=value", help="the file, and what to change")
     parser.add_argument("-d", metavar="PATH", dest="data_path", help="where the data lies; the same as data_path=PATH")
     parser.add_argument("--check", action="store_true", help="check everything, print what would run, train nothing")
-    measured = "measure for a minute which precision, threads, workers ... train fastest here; train nothing"
-    parser.add_argument("--profile", action="store_true", help=measured)
+    for option, entry in MEASUREMENTS.items():
+        parser.add_argument(option, dest="measure", action="store_const", const=option, help=entry.summary)
     parser.add_argument("--list", nargs="?", const="all", metavar="TABLE", help=f"show the names of {', '.join(LISTS)}")
     parser.add_argument("--new", metavar="FOLDER | SET", help="write a short FILE (config.yml) for these images")
     parser.add_argument("--pretrained", metavar="NAME", help="with --new: the architecture whose weights to start from")
@@ -52,8 +54,7 @@ def read(options: argparse.Namespace) -> Configuration:
     from sweeps.mistakes import find_mistakes
 
     overrides = [word for word in options.words if "=" in word]
-    if options.data_path is not None:
-        overrides.append(f"data_path={options.data_path}")
+    overrides += [] if options.data_path is None else [f"data_path={options.data_path}"]
     file = choose_file([word for word in options.words if "=" not in word])
     return read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
 
@@ -77,8 +78,8 @@ def run(options: argparse.Namespace) -> None:
         from comparison.sequential import train_sweep
         from sweeps.jobs import Shard
 
-        if options.profile:
-            raise config.error({("sweep",): "--profile measures one run; leave the sweep out"})
+        if options.measure:
+            raise config.error({("sweep",): f"{options.measure} measures one run; leave the sweep out"})
         train_sweep(config, Shard.parse(options.shard), check=options.check, **again)
         return
     if options.shard is not None:
@@ -88,10 +89,8 @@ def run(options: argparse.Namespace) -> None:
     from utils import logs
 
     logs.configure(config.loglevel, config.logging_dir)
-    if options.profile:
-        from training.profile import profile
-
-        print(profile(config))
+    if options.measure:
+        print(load_entry(MEASUREMENTS[options.measure])(config))
     elif options.check:
         found = runner.check(config, AFTER_TRAINING)  # before anything is printed: a mistake stands alone
         print(config.to_yaml())

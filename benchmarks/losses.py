@@ -21,8 +21,8 @@ if __name__ == "__main__":
 from benchmarks.measuring import Step, environment, main_options, peak_bytes, prepare, seconds_per_step, table
 from losses import LOSSES, build_loss
 from losses.base import ClassificationLoss
+from losses.contract import Batch, Outputs, Task
 from utils.lookup import load_entry
-from utils.types import Batch, Outputs, Task
 
 BATCH, CLASSES, FEATURES = 256, (10, 100, 196, 1000, 21841), 64
 REFERENCE = "F.cross_entropy"
@@ -54,7 +54,13 @@ class Result(NamedTuple):
 
 def build(name: str, classes: int) -> ClassificationLoss:
     """Build a loss for features of `FEATURES` numbers; feature maps, where it asks for some, have one pixel."""
-    task = Task(classes, BATCH, nn.Linear(FEATURES, classes), stage_channels=lambda stages: (1,) * len(stages))
+    task = Task(
+        classes,
+        BATCH,
+        nn.Linear(FEATURES, classes),
+        stage_channels=lambda stages: (1,) * len(stages),
+        class_counts=tuple(range(classes, 0, -1)),
+    )
     return build_loss(name, task)
 
 

@@ -38,14 +38,14 @@ from datasets.base import DataSet, ImageTable
 from datasets.data_module import DataModule
 from datasets.stream.image_stream import Loaded
 from evaluation.catalogue import NAME_CHECKS
-from losses import build_loss
+from losses.contract import Batch, Task
 from models import build_model
 from models.classifier import Classifier
 from runs.folder import RunFolder
 from tracking import build_trackers
 from tracking.base import TrackedRun
+from training.losses import build_loss
 from training.runner import build_trainer
-from utils.types import Batch, Task
 
 CLASSES = 10
 

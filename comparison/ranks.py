@@ -1,4 +1,4 @@
-"""Rows over several data sets: mean ranks and how far apart they must be, and how probable it is that a row is better.
+"""Rows over several data sets: mean ranks and how far apart they must be, and how probably a row is better.
 
 scipy has all tests: scikit-posthocs and autorank wrap these, and the critical difference needs only the studentized range.
 rliable's probability of improvement is the mean of Mann and Whitney's statistic; the package has not moved since 2024.
@@ -55,8 +55,8 @@ def rank_rows(comparison: Comparison) -> Ranks | None:
         if cell.spread is not None:
             name = f"{cell.group.settings.get('dataset')} {str(cell.group.settings.get(DATA))[:6]}"
             cells.setdefault(name, {}).setdefault(cell.row, []).append(cell.group)
-    rows = [row for row in dict.fromkeys(row for found in cells.values() for row in found)]
-    rows = [row for row in rows if all(row in found for found in cells.values())]
+    every = dict.fromkeys(row for found in cells.values() for row in found)
+    rows = [row for row in every if all(row in found for found in cells.values())]
     if not better or len(cells) < 2 or len(rows) < 2:
         return None
     from scipy import stats
@@ -76,8 +76,9 @@ def rank_rows(comparison: Comparison) -> Ranks | None:
     base = next((panel.baseline for panel in comparison.panels if panel.baseline in rows), None)
     others = [row for row in rows if base is not None and row != base]
     improvement = {row: _improvement([(found[row], found[base or ""]) for found in runs.values()]) for row in others}
-    tests: list[Any] = [stats.wilcoxon(means[rows.index(row)] - means[rows.index(base or "")]) for row in others]
-    raw = [float(np.nan_to_num(test.pvalue, nan=1.0)) for test in tests] if len(cells) > 2 else []
+    gaps = [means[rows.index(row)] - means[rows.index(base or "")] for row in others] if len(cells) > 2 else []
+    tests: list[Any] = [stats.wilcoxon(gap) if gap.any() else None for gap in gaps]
+    raw = [1.0 if test is None else float(test.pvalue) for test in tests]
     order = np.argsort(ranks, kind="stable")
     return Ranks(
         tuple(rows[place] for place in order),
@@ -129,9 +130,8 @@ def ranks_table(comparison: Comparison) -> Table | None:
     if base is not None:
         notes.append(f"P(better): that a run of the row is better than one of {base}; 95 % interval over seeds")
     if found.friedman is not None and found.critical is not None:
-        notes.append(
-            f"all rows alike: p = {p_text(found.friedman)} (Friedman); ranks differ from {found.critical:.2f} on (Nemenyi)"
-        )
+        alike = f"all rows alike: p = {p_text(found.friedman)} (Friedman)"
+        notes.append(f"{alike}; ranks that are {found.critical:.2f} apart differ (Nemenyi)")
     else:
         notes.append("tests over data sets need at least three rows and three data sets")
     header = (", ".join(comparison.layout.rows), "mean rank", "near the best", "P(better)", "Wilcoxon p (Holm)")

@@ -21,7 +21,12 @@ from utils.logs import presentable
 
 
 def train_sweep(
-    config: Configuration, shard: Shard | None, *, check: bool = False, fresh: bool = False, changed_code: OnChange = None
+    config: Configuration,
+    shard: Shard | None,
+    *,
+    check: bool = False,
+    fresh: bool = False,
+    changed_code: OnChange = None,
 ) -> None:
     """Train a sweep; one with `seeds: auto` with more and more seeds, until each verdict is decided or there are enough.
 

@@ -22,7 +22,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def build_tables(comparison: Comparison) -> list[Table]:
-    """Return the tables of results, then those of verdicts, then the others where there are any or they are asked for."""
+    """Return the tables of results, of verdicts, and the others that there are or that are asked for."""
     tables = [_results(panel, comparison) for panel in comparison.panels]
     if comparison.others:
         tables.insert(0, several_metrics(comparison))

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from comparison.groups import Difference, Spread
 from comparison.sources import Selection
@@ -114,6 +115,18 @@ def p_text(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def settle_metrics(options: Any) -> list[str]:
+    """Set the first metric of parsed options, and further ones; return what is wrong with them or with the rope."""
+    words = [name for text in options.metric or ["test/accuracy"] for name in re.split(r"[,\s]+", text) if name]
+    options.metric, *more = dict.fromkeys(words) or [""]
+    options.more_metrics, problems = tuple(more), []
+    if options.rope is not None and not 0 < options.rope < math.inf:
+        problems.append(f"--rope: must be a positive number in the metric's unit, got {options.rope:g}")
+    if options.rope is not None and more:
+        problems.append(f"--rope: each metric has a unit of its own; give one --metric, got {', '.join(words)}")
+    return problems
+
+
 def check_metric(selection: Selection, metric: str) -> None:
     """Raises: ConfigError for a metric that no run has."""
     names = {name for run in selection.runs for name in run.numbers}
@@ -122,8 +135,6 @@ def check_metric(selection: Selection, metric: str) -> None:
     tested = ", ".join(sorted(name for name in names if name.startswith("test/")))
     evaluated = ", ".join(sorted({name for run in selection.runs for name in run.findings} & names))
     more = f"of evaluations {evaluated}" if evaluated else "python evaluate.py RUN adds others"
-    if several := [name for name in re.split(r"[,\s]+", metric) if name in names]:
-        raise ConfigError(f"--metric: must be one, such as {several[0]}, got {metric!r}; --csv FILE has all of them")
     part, *words = [WORDS.get(word, word) for word in re.split(r"[\s/_.-]+", metric.lower()) if word] or [metric]
     spelled = "/".join([part, "_".join(words)]) if words else part  # as summaries spell "val_acc" or "test acc"
     hint = did_you_mean(spelled, names)

@@ -140,7 +140,8 @@ def _on_intervals(panel: Panel, comparison: Comparison, known: list[Verdict]) ->
     yield f"interval: of this row alone, over seeds{with_images}{only}"
     if len(known) > 1 or comparison.level != 0.05:
         level = f"{100 * comparison.level:.2g} %"
-        yield f"verdicts hold together: corrected by Holm for {len(known)} comparisons, wrong in {level} of such tables"
+        number = f"{len(known)} comparison{'s'[: len(known) > 1]}"
+        yield f"verdicts: corrected by Holm for {number}; at most {level} of such tables have a wrong one"
 
 
 def several_metrics(comparison: Comparison) -> Table:

@@ -11,6 +11,7 @@ import msgspec
 
 from configuration.chains import NoEntry, put, shortest, steps
 from configuration.checks import TOGETHER, NameChecks, check_names, check_types
+from configuration.own_code import WITHIN, with_digests
 from configuration.schema import (
     CHAINS,
     COMMAND_LINE,
@@ -26,6 +27,7 @@ from configuration.smoke import shrink
 from configuration.yaml_text import MAX_CHARACTERS, YamlError, read_yaml
 from utils.files import open_regular
 from utils.lookup import did_you_mean
+from utils.own_names import short_name, split_key
 from utils.secrets import remember_secrets, without_password
 from utils.types import ConfigError
 
@@ -58,19 +60,26 @@ def read_configuration(
     places: dict[Key, str] = {}
     mistakes: list[Mistake] = []
     values = _read_file(file, of_a_run, places, mistakes) if file is not None else {}
+    not_there: list[Mistake] = []
+    with_digests(values, Path(file or "").parent, places, not_there, copies_only=of_a_run)
     for key in CHAINS:
         if (mapping := shortest(values.get(key))) is not values.get(key):
             _place_by_name(key, values[key], places)
             values[key] = mapping
     for override in overrides:
         _apply_override(override, values, places, mistakes)
+    changed = {override.partition("=")[0].partition(".")[0] for override in overrides}
+    with_digests(values, Path(), places, not_there, changed.intersection(WITHIN))
     remember_secrets(values)
     _merge_spellings(values, places, mistakes)
     for key in [key for key, value in values.items() if value is None and is_mapping(key)]:
         del values[key]  # `loss_params:` with nothing behind it is an empty mapping
     misfits = check_types(Configuration, values)
     mistakes += misfits
+    own_monitors = [f"valid/{short_name(str(name))}" for name in values.get("metrics") or ()]
     for key, check in (name_checks or {}).items():
+        if key == "monitor" and values.get(key) in own_monitors:
+            continue
         mistakes += check_names(key, values.get(key, Configuration.default(key)), check)
     has_sweep = isinstance(values.get("sweep"), dict)
     if has_sweep and check_sweep is not None:
@@ -80,6 +89,8 @@ def read_configuration(
     if not has_sweep:
         rules = [rule for rule in TOGETHER if wrong.isdisjoint(rule.keys)]
         mistakes += [mistake for rule in rules for mistake in rule.check(configuration)]
+    named = {mistake.key for mistake in not_there}  # these are no unknown names
+    mistakes = [*not_there, *(mistake for mistake in mistakes if mistake.key not in named)]
     if mistakes:
         raise ConfigError(list_mistakes(places, mistakes))
     return shrink(msgspec.structs.replace(configuration, _places=places))
@@ -120,7 +131,7 @@ def _read_file(file: str, of_a_run: bool, places: dict[Key, str], mistakes: list
 
 def _parts(name: str) -> Key:
     """Return the parts of a dotted key; below these of a sweep stand dotted keys themselves."""
-    key = tuple(name.split("."))
+    key = split_key(name)
     for above in (("sweep", "grid"), ("sweep", "search", "ranges")):
         if key[: len(above)] == above and len(key) > len(above):
             return (*above, ".".join(key[len(above) :]))

@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 
 from configuration.chains import shortest
 from configuration.yaml_text import write_yaml
+from utils.own_names import as_written, split_key
 from utils.secrets import without_password
 from utils.types import ConfigError, printable
 
@@ -34,6 +35,7 @@ Key = tuple[str, ...]
 Params = dict[str, Any]
 Positive = Annotated[int, Meta(ge=1)]
 Path = Annotated[str, Meta(min_length=1)]
+Weight = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, lt=1)]
 Chain = dict[str, Params] | list[Annotated[dict[str, Params], Meta(min_length=1, max_length=1)]]
 CHAINS = ("image_augmentations", "tensor_augmentations")
@@ -52,6 +54,7 @@ class OptimizerGroup(Struct, frozen=True, forbid_unknown_fields=True):
     params: Annotated[str, Meta(min_length=1)] | Annotated[list[str], Meta(min_length=1)]
     optimizer: str | None = None
     optimizer_params: Params = {}
+    start_epoch: Annotated[int, Meta(ge=0)] | None = None
     epochs: Positive | None = None
 
 
@@ -62,6 +65,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Where each key stands; not a key itself."""
 
     # Data
+    task: Literal["classification", "segmentation", "detection", "instance_segmentation"] = "classification"
     dataset: str = "stanford_cars"
     data_params: Params = {}
     data_path: str | None = None
@@ -112,6 +116,7 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     # Loss
     loss_function: str = "CrossEntropyLoss"
     loss_params: Params = {}
+    class_weights: Literal["balanced"] | dict[str | int, Weight] | list[Weight] | None = None
 
     # Training
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
@@ -120,12 +125,17 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     optimizer: str = "AdamW"
     optimizer_params: Params = field(default_factory=lambda: {"lr": 0.001})
     optimizer_groups: dict[str, OptimizerGroup] = {}
+    freeze: Annotated[str, Meta(min_length=1)] | Annotated[list[str], Meta(min_length=1)] | None = None
+    freeze_statistics: bool = True
+    layer_decay: Annotated[float, Meta(gt=0, le=1)] | None = None
+    decay_norms_and_biases: bool = True
     lookahead: Params | None = None
     lr_scheduler: str | None = None
     lr_scheduler_params: Params = {}
     gradient_clip_norm: Annotated[float, Meta(gt=0)] | None = None
     accumulate_batches: Positive = 1
     ema_decay: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    metrics: list[str] = []
     monitor: str = "valid/accuracy"
     early_stopping_patience: Positive | None = None
 
@@ -215,9 +225,9 @@ class Configuration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Return the error with file and line before each of its lines that starts with a key."""
         lines = []
         for line in dict.fromkeys(str(error).splitlines()):
-            key = tuple(line.partition(": ")[0].split("."))
+            key = split_key(line.partition(": ")[0])
             lines.append(f"{self.place(key)}: {line}" if key[0] in KEYS else line)
-        return ConfigError("\n".join(lines))
+        return ConfigError(as_written("\n".join(lines)))
 
     def to_yaml(self) -> str:
         """Return the merged configuration as YAML, secrets left out."""
@@ -253,4 +263,6 @@ def list_mistakes(places: Mapping[Key, str], mistakes: Sequence[Mistake]) -> str
     lines = [
         (mistake.place or place_of(mistake.key), f"{'.'.join(mistake.key)}: {mistake.text}") for mistake in mistakes
     ]
-    return "\n".join(printable(f"{place}: {text}") for place, text in sorted(dict.fromkeys(lines), key=order))
+    return "\n".join(
+        as_written(printable(f"{place}: {text}")) for place, text in sorted(dict.fromkeys(lines), key=order)
+    )

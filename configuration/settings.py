@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import yaml
 from configuration.schema import KEYS
 from configuration.yaml_text import YamlError, read_yaml
 from utils.files import DamagedFile, read_text
+from utils.own_code import read_copies
+from utils.own_names import as_written
 
 BETWEEN = re.compile(r"\n(?=\w)")
 """What stands before a top-level key; lines within a value begin with a space or a dash."""
@@ -22,11 +25,12 @@ FEW_DIGITS, TYPED_DIGITS, MANY_DIGITS = 4, 6, 18
 
 
 def read_values(path: Path) -> dict[str, Any]:
-    """Return what a run's config.yml says, key -> value; not to be changed.
+    """Return what a run's config.yml says, key -> value; not to be changed. Its own code is read, too.
 
     Raises: OSError or ValueError if the file cannot be read or holds something else.
     """
     text = read_text(path)
+    read_copies(text, path.parent)  # whose signatures tell which parameters are defaults
     parts = [part for part in BETWEEN.split(text) if part.partition(":")[0] in KEYS]
     entries = [_read_entry(part) for part in parts]  # parts that other runs have alike are read once
     if entries and all(entries):
@@ -90,8 +94,17 @@ def short_labels(values: Iterable[Any]) -> dict[str, str]:
     for digits in range(FEW_DIGITS, MANY_DIGITS):
         labels = {text: _rounded(text, value, digits) for text, value in texts.items()}
         if len(set(labels.values())) == len(labels):
-            return labels
-    return {text: text for text in texts}
+            break
+    else:
+        labels = {text: text for text in texts}
+    return dict(zip(labels, own_labels(labels.values()), strict=True))
+
+
+def own_labels(texts: Iterable[str]) -> list[str]:
+    """Return texts with FILE.py:NAME for code of the user's own, with its digest where several would read the same."""
+    texts = list(texts)
+    written = Counter(map(as_written, dict.fromkeys(texts)))
+    return [as_written(text) if written[as_written(text)] == 1 else text for text in texts]
 
 
 def _rounded(text: str, value: Any, digits: int) -> str:

@@ -10,6 +10,8 @@ from configuration.schema import Configuration
 
 IN_PIXELS = ("size", "padding", "length")
 """Parameters of transforms that are lengths on an image."""
+OF_EVERY_SET = ("imbalance", "imbalance_kind")
+"""Parameters in data_params that made-up images take as well."""
 DATA_SET, SIZE, BATCH, EPOCHS = "made_up", 32, 16, 2
 HELD_OUT = 0.1
 """Share that is held out at least, where any is: of so few images a smaller one is none."""
@@ -33,7 +35,9 @@ def shrink(config: Configuration) -> Configuration:
     scale = SIZE / longer if shorter > SIZE else 1.0  # plates of 24 x 94 px are small enough
     kept, stands_for = config.keep_epochs, config.data_params
     if config.dataset != DATA_SET:
+        kept_params = {key: value for key, value in stands_for.items() if key in OF_EVERY_SET}
         stands_for = {"like": config.dataset} | ({"num_classes": len(config.classes)} if config.classes else {})
+        stands_for |= kept_params
     return msgspec.structs.replace(
         config,
         dataset=DATA_SET,

@@ -25,7 +25,8 @@ def audit(data: DataSet) -> tuple[str, ...]:
     """Return notes on classes without training or test images and on images that are in both parts."""
     one, many = ("class has", "classes have") if data.kind == "image" else ("character has", "characters have")
     notes = []
-    for part, table in (("training", data.train), ("test", data.test)):
+    parts = (("training", data.train), ("test", data.test))
+    for part, table in parts if data.kind in ("image", "sequence") else ():
         counts = np.bincount(table.labels[table.labels >= 0], minlength=len(data.classes))
         empty = [name for name, count in zip(data.classes, counts, strict=False) if count == 0]
         if empty and (part == "training" or data.kind == "image"):  # few texts hold every character

@@ -89,7 +89,7 @@ class DataSet:
         train: the training part; validation is held out of it by the data module.
         test: the official test part.
         notes: what a reader of the results must know, such as "512 boxes clipped"; printed once, kept with the run.
-        kind: "image" or "sequence"; must match the loss.
+        kind: "image" or "sequence", which must match the loss, or the `task` that the tables are annotated for.
         ordered: the classes stand in an order that means something, such as ages.
     """
 
@@ -129,8 +129,10 @@ def keep_classes(data_set: DataSet, names: Sequence[str]) -> DataSet:
     Raises: ConfigError for a name that is no class or stands twice, for fewer than two, and for sequences, whose
         classes are characters.
     """
-    if data_set.kind != "image":
+    if data_set.kind == "sequence":
         raise ConfigError(f"classes: leave it out: the data holds {data_set.kind}s, whose classes are characters")
+    if data_set.kind != "image":
+        raise ConfigError("classes: leave it out: an image shows several")
     more = f", and {len(data_set.classes) - 12} more" if len(data_set.classes) > 12 else ""
     held = f"; it has {', '.join(data_set.classes[:12])}{more}"
     problems = [

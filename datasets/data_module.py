@@ -15,12 +15,15 @@ from torch.utils.data import DataLoader
 from configuration.schema import Configuration
 from datasets.augmentation.mixing import build_mixing, draw_partners
 from datasets.base import DataSet, ImageTable
+from datasets.dense import DenseTable
 from datasets.kept_images import keep_images
 from datasets.label_noise import training_labels
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import available_cores
 from datasets.readers.images import check_images, name_and_size, quick_to_name
+from datasets.rows import split_rows
 from datasets.sequences import label_problems
+from datasets.stream.dense_stream import DenseStream
 from datasets.stream.image_stream import ImageStream, Loaded
 from datasets.stream.loader import ResumableLoader, outlast_the_first_sigterm
 from datasets.stream.sampling import (
@@ -28,10 +31,10 @@ from datasets.stream.sampling import (
     ClassBalancedBatches,
     EpochBatches,
     RepeatedBatches,
-    stratified_split,
 )
+from losses.contract import Batch
 from utils.seeding import derive_seed
-from utils.types import Batch, ConfigError, DataError
+from utils.types import ConfigError, DataError
 
 LARGEST_RESIDENT = 2 * 10**9
 """Bytes of a set in memory that an accelerator keeps whole."""
@@ -74,16 +77,7 @@ class DataModule(pl.LightningDataModule):
         self.mixing = None if config.mixing is None else build_mixing(config.mixing, **config.mixing_params)
         self._resident: dict[int, torch.Tensor] = {}
         _refuse_wrong_labels(data, training=data.train, test=data.test)
-        if config.select_on == "test":
-            self.train_rows, self.valid_rows = np.arange(len(data.train)), np.arange(len(data.test))
-        else:
-            strata = data.train.labels if data.train.strata is None else data.train.strata
-            self.train_rows, self.valid_rows = stratified_split(strata, config.valid_fraction, config.seed)
-        if len(self.train_rows) < 2 or len(self.valid_rows) == 0:
-            raise DataError(
-                f"{config.dataset}: {len(data.train)} training images leave {len(self.train_rows)} to train on and "
-                f"{len(self.valid_rows)} to validate on; change valid_fraction (now {config.valid_fraction})"
-            )
+        self.train_rows, self.valid_rows = split_rows(config, data)
         self.train_table = replace(data.train, labels=training_labels(config, data, self.train_rows))
         _refuse_wrong_labels(data, training=self.train_table)
 
@@ -91,6 +85,14 @@ class DataModule(pl.LightningDataModule):
     def wrong_rows(self) -> np.ndarray:
         """The rows of the training part that are trained on with a wrong label, ascending."""
         return np.flatnonzero(self.train_table.labels != self.data.train.labels)
+
+    @cached_property
+    def class_counts(self) -> tuple[int, ...] | None:
+        """Rows trained on of each class, by the labels that are trained on; None for texts and annotations."""
+        labels = self.train_table.labels[self.train_rows]
+        if labels.ndim > 1 or isinstance(self.train_table, DenseTable):
+            return None
+        return tuple(np.bincount(labels, minlength=len(self.data.classes)).tolist())
 
     def repeat_few_images(self, number: int) -> None:
         """Train on that many images, again and again, where others would first have to be decoded."""
@@ -111,18 +113,24 @@ class DataModule(pl.LightningDataModule):
         """Return the training images with these chains, done by the configuration's backend or another."""
         config = self.config
         options: Any = {"views": self.views, "seed": config.seed, "backend": backend or config.augment_backend}
-        return ImageStream(
-            self.train_table, self.train_rows, Preprocessing.of(config, training=True), **options, **chains
-        )
+        table = self.train_table
+        stream: Any = DenseStream if isinstance(table, DenseTable) else ImageStream
+        return stream(table, self.train_rows, Preprocessing.of(config, training=True), **options, **chains)
 
     @cached_property
     def valid_stream(self) -> ImageStream:
         table = self.data.test if self.config.select_on == "test" else self.data.train
-        return ImageStream(table, self.valid_rows, Preprocessing.of(self.config, training=False))
+        return self._judged_stream(table, self.valid_rows)
 
     @cached_property
     def test_stream(self) -> ImageStream:
-        return ImageStream(self.data.test, range(len(self.data.test)), Preprocessing.of(self.config, training=False))
+        return self._judged_stream(self.data.test, np.arange(len(self.data.test)))
+
+    def _judged_stream(self, table: ImageTable, rows: np.ndarray) -> ImageStream:
+        preprocessing = Preprocessing.of(self.config, training=False)
+        if isinstance(table, DenseTable):
+            return DenseStream(table, rows, preprocessing, judged=True)
+        return ImageStream(table, rows, preprocessing)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -132,6 +140,7 @@ class DataModule(pl.LightningDataModule):
         for table in (self.train_table, self.data.test):
             digest.update(np.ascontiguousarray(table.labels).tobytes())
             digest.update(b"" if table.boxes is None else np.ascontiguousarray(table.boxes).tobytes())
+            digest.update(table.digest if isinstance(table, DenseTable) else b"")
             if isinstance(table.images, np.ndarray):
                 digest.update(np.ascontiguousarray(table.images).tobytes())
             else:
@@ -145,6 +154,9 @@ class DataModule(pl.LightningDataModule):
         on_disk = [table for table in tables.values() if not isinstance(table.images, np.ndarray)]
         if on_disk:
             check_images([image for table in on_disk for image in table.images])
+        for table in (self.data.train, self.data.test):
+            if isinstance(table, DenseTable):
+                table.refuse_problems(len(self.data.classes))
 
     def keep_images(self) -> None:
         """Decode, cut and resize the images once, where `cache` says, instead of in every epoch.

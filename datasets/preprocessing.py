@@ -28,6 +28,7 @@ class Preprocessing:
         crop: cut the image to its box.
         erase: with `crop`: keep the frame and paint what is outside the box instead of cutting, black or white.
         most_pixels: with `size` None: an image of more pixels is reduced to that many, its aspect ratio kept.
+        fit: keep the aspect ratio, and fill what is left of `size` below and to the right with black.
     """
 
     size: tuple[int, int] | None
@@ -37,6 +38,7 @@ class Preprocessing:
     crop: bool = False
     erase: bool | Literal["white"] = False
     most_pixels: int | None = None
+    fit: bool = False
 
     @classmethod
     def of(cls, config: Configuration, training: bool) -> Preprocessing:
@@ -49,6 +51,7 @@ class Preprocessing:
             std=tuple(params.std) if params else None,
             crop=config.crop_to_bboxes == "all" or (training and config.crop_to_bboxes is True),
             erase=config.erase_background,
+            fit=config.task != "classification",
         )
 
     @property
@@ -59,7 +62,15 @@ class Preprocessing:
     def pixels_key(self) -> tuple[Any, ...]:
         """The settings that decide the pixels of an image."""
         key = self.size, self.grayscale, self.crop, self.crop and self.erase
-        return key if self.most_pixels is None else (*key, self.most_pixels)
+        key = key if self.most_pixels is None else (*key, self.most_pixels)
+        return (*key, "fit") if self.fit else key
+
+    def fitted(self, height: int, width: int) -> tuple[int, int]:
+        """Return the height and width that an image of these takes up in the prepared one."""
+        if not self.fit or self.size is None:
+            return self._size_for(height, width)
+        scale = min(self.size[0] / height, self.size[1] / width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
 
     def size_of(self, table: ImageTable, index: int) -> tuple[int, int]:
         """Return the height and width that an image is prepared to, read from its file's head only.
@@ -97,11 +108,13 @@ class Preprocessing:
                 image[top:bottom, left:right] = inside
             else:
                 image = inside
-        size = self._size_for(*image.shape[:2])
+        size = self.fitted(*image.shape[:2])
         if image.shape[:2] != size:
             image = resize(image, size)
         elif image.shape[-1] == 4:
             image = np.ascontiguousarray(image[..., :3])
+        if self.fit and self.size is not None and size != self.size:
+            image = np.pad(image, [(0, full - part) for full, part in zip(self.size, size, strict=True)] + [(0, 0)])
         if self.grayscale and image.shape[-1] == 3:
             return np.asarray(Image.fromarray(image).convert("L"))[..., None]
         return image if image.shape[-1] == self.channels else np.repeat(image, 3, axis=-1)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from datasets.base import ImageTable
-from utils.types import Sequences
+from losses.contract import Sequences
 
 PADDING = -1
 """The filling behind a text in a row of labels."""

@@ -13,16 +13,27 @@ sys.path[0] = str(ROOT) if __name__ == "__main__" else sys.path[0]
 from docs.docstrings import as_markdown, introduction  # noqa: E402 - the project's root must come first
 from losses import build_loss  # noqa: E402
 from losses.base import ClassificationLoss, as_probabilities  # noqa: E402
+from losses.class_counts import class_counts_of, require_counts  # noqa: E402
+from losses.contract import Batch, Outputs, Sequences, Task  # noqa: E402
+from losses.cosine import CosineLoss  # noqa: E402
 from losses.label_probability import LabelProbabilityLoss  # noqa: E402
+from losses.margin import MarginLoss  # noqa: E402
 from losses.wrapping import WrappingLoss  # noqa: E402
 from utils.files import write_atomically  # noqa: E402
-from utils.types import Batch, Outputs, Sequences, Task  # noqa: E402
 
 PAGE = ROOT / "docs" / "api.md"
 PARTS = {
     "Build": (build_loss, Task),
     "The contract": (ClassificationLoss,),
-    "Frames to build on": (LabelProbabilityLoss, WrappingLoss, as_probabilities),
+    "Frames to build on": (
+        LabelProbabilityLoss,
+        MarginLoss,
+        CosineLoss,
+        WrappingLoss,
+        as_probabilities,
+        class_counts_of,
+        require_counts,
+    ),
     "What losses receive": (Batch, Outputs, Sequences),
 }
 

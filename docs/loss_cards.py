@@ -28,9 +28,9 @@ from docs.docstrings import (  # noqa: E402 - the project's root must come first
 )
 from losses import LOSSES, TORCH_LOSSES, build_loss  # noqa: E402
 from losses.base import ClassificationLoss  # noqa: E402
+from losses.contract import Batch, Outputs, Sequences, Task  # noqa: E402
 from utils.files import atomic_file, write_atomically  # noqa: E402
 from utils.lookup import load_entry  # noqa: E402
-from utils.types import Batch, Outputs, Sequences, Task  # noqa: E402
 
 PAGE, PICTURES = ROOT / "docs" / "losses.md", ROOT / "docs" / "losses"
 RESULTS = ROOT / "benchmarks" / "results"
@@ -107,7 +107,14 @@ class Subject:
         torch.manual_seed(0)
         self.classes = load_entry(LOSSES[name]).num_classes or CLASSES
         classifier = nn.Linear(self.classes, self.classes)
-        task = Task(self.classes, 100, classifier, stage_channels=lambda stages: (1,) * len(stages))
+        task = Task(
+            self.classes,
+            100,
+            classifier,
+            stage_channels=lambda stages: (1,) * len(stages),
+            class_counts=tuple(100 - 10 * label for label in range(self.classes)),
+            num_epochs=1,
+        )
         self.loss = build_loss(name, task)
         head: Any = self.loss.make_head(task)
         if head is not classifier and head.out_features == self.classes:
@@ -154,16 +161,18 @@ class Subject:
     def judged(self, margin: float, label: int = 1) -> float:
         """Return what `forward` gives for the image alone."""
         outputs, batch = self.batch(margin, label)
-        return self.loss(outputs.scores[:1], rows_of(batch.target, slice(1))).item()
+        return self.judge(outputs.scores, batch.target, slice(1))
+
+    def judge(self, scores: Tensor, target: Any, rows: slice) -> float:
+        """Return what the loss judges some rows of a batch by."""
+        return copy.deepcopy(self.loss).eval()(scores[rows], rows_of(target, rows)).item()
 
     def trained(self, margin: float, label: int = 1) -> float:
         """Return what training minimises, without what the companions and the image's other views cost alone."""
         outputs, batch = self.batch(margin, label)
         views = self.loss.views
         others = [slice(1, views)] if views > 1 else []
-        alone = sum(self.loss(outputs.scores[rows], rows_of(batch.target, rows)).item() for rows in others) * (
-            views - 1
-        )
+        alone = sum(self.judge(outputs.scores, batch.target, rows) for rows in others) * (views - 1)
 
         def once(seed: int) -> float:
             return self.cost(seed, outputs, batch, 0) - self.cost(seed, outputs, batch, views) - alone

@@ -49,6 +49,9 @@ EVALUATIONS = {
     "attacks": Entry(
         "evaluation.attacks:attacks", "accuracy under adversarial perturbations: FGSM, PGD (takes a minute)"
     ),
+    "ood": Entry(
+        "evaluation.ood:ood", "images of other data sets told from the run's own by confidence: AUROC, AUPR, FPR95"
+    ),
     "test_time_augmentation": Entry(
         "evaluation.averaged_views:averaged_views", "accuracy and likelihood averaged over several views of an image"
     ),

@@ -24,9 +24,9 @@ from evaluation.findings import Findings, percent
 from evaluation.images import sample, select
 from evaluation.subject import Subject
 from losses.base import ClassificationLoss
+from losses.contract import REJECTED
 from runs.figures import MARK, TRAIN, VALID, Cell, new_figure, plot_grid, style_axes, to_uint8, write_figure
 from utils.seeding import derive_seed
-from utils.types import REJECTED
 
 ON_REQUEST = True
 NUMBERS = {

@@ -15,8 +15,8 @@ from torch import Tensor
 from evaluation import Positive
 from evaluation.findings import Findings, wilson
 from evaluation.subject import Subject
+from losses.contract import REJECTED
 from runs.figures import MARK, TRAIN, VALID, new_figure, style_axes, write_figure
-from utils.types import REJECTED
 
 NUMBERS = {
     "ece": (

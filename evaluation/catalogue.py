@@ -10,7 +10,7 @@ from datasets import DATASETS, MIXINGS
 from evaluation import EVALUATIONS, check_evaluation_name
 from losses import LOSSES, TORCH_LOSSES
 from metrics import ALL_METRICS
-from models import ALIASES, ARCHITECTURES, resolve_architecture
+from models import ALIASES, ARCHITECTURES, DENSE_ARCHITECTURES, OURS, resolve_architecture
 from models.sizes import CLASSES, Size, read_sizes, short_number
 from tracking import TRACKERS
 from training import names
@@ -30,6 +30,7 @@ def _architectures() -> dict[str, dict[str, str]]:
     """Return, section by section, architecture -> where it comes from."""
     return {
         "ours": {name: entry.summary for name, entry in ARCHITECTURES.items()},
+        "for pixels and regions": {name: entry.summary for name, entry in DENSE_ARCHITECTURES.items()},
         "the thesis's short names": {name: f"short for {target}" for name, target in ALIASES.items()},
         "torchvision": dict.fromkeys(torchvision_architectures(), "torchvision"),
         "timm": dict.fromkeys(timm_architectures(), "timm"),
@@ -76,6 +77,10 @@ LISTS: dict[str, Callable[[], dict[str, str]]] = {
 }
 
 
+OF_YOUR_OWN = "\nor one of your own, FILE.py:NAME (docs/own_components.md)"
+TAKING_OWN = ("losses", "datasets", "optimizers", "schedulers", "transforms", "mixing", "metrics")
+
+
 def list_names(table: str) -> str:
     """Return one line for each name of a table, or of all tables but timm's and torchvision's long ones for "all".
 
@@ -88,16 +93,16 @@ def list_names(table: str) -> str:
         for name in LISTS:
             rows = LISTS[name]()
             if name == "architectures":
-                shown = {key: text for key, text in rows.items() if key in ARCHITECTURES or key in ALIASES}
+                shown = {key: text for key, text in rows.items() if key in OURS or key in ALIASES}
                 hidden = len(rows) - len(shown)
                 rows = shown | {f"and {hidden} of torchvision and timm": "python train.py --list architectures"}
             parts.append(f"{name}:\n{_table(rows)}")
         return "\n\n".join(parts)
     if table == "architectures":
-        return _architecture_table()
+        return _architecture_table() + OF_YOUR_OWN
     if table not in LISTS:
         raise ConfigError(f"--list {table}: unknown table{did_you_mean(table, LISTS)}; one of {', '.join(LISTS)}")
-    return _table(LISTS[table]())
+    return _table(LISTS[table]()) + (OF_YOUR_OWN if table in TAKING_OWN else "")
 
 
 def _table(rows: Mapping[str, str]) -> str:

@@ -13,9 +13,9 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from evaluation.findings import Findings, percent, wilson
 from evaluation.subject import Answers, Subject
+from losses.contract import REJECTED
 from runs.confusions import confusion_counts, most_confused, plot_confusion
 from runs.figures import MARK, VALID, Cell, new_figure, plot_wrapped, style_axes, write_figure
-from utils.types import REJECTED
 
 NUMBERS = {
     "images": ("count", "", "number of images"),
@@ -26,6 +26,10 @@ NUMBERS = {
         "higher",
         "share predicted as their label or a neighbouring class, of ordered classes",
     ),
+    "balanced_accuracy": ("share", "higher", "accuracy of each class that has images here, mean over these classes"),
+    "many_shot_accuracy": ("share", "higher", "the same over the classes with more than 100 training images"),
+    "medium_shot_accuracy": ("share", "higher", "the same over the classes with 20 to 100 training images"),
+    "few_shot_accuracy": ("share", "higher", "the same over the classes with fewer than 20 training images"),
     "rejected": ("share", "lower", "share predicted as none of the classes, by losses that reject"),
     "accuracy_of_not_rejected": ("share", "higher", "accuracy of the images that are not rejected"),
     "precision": (
@@ -50,6 +54,8 @@ NUMBERS = {
         "0 to 1, low if the errors are the unsure predictions (Geifman, El-Yaniv 2017, arXiv:1705.08500)",
     ),
 }
+SHOTS = {"few": (0, 19), "medium": (20, 100), "many": (101, np.inf)}
+"""Numbers of training images of a class (Liu et al. 2019, arXiv:1904.05160)."""
 TOP = 5
 IMAGES_OF_A_PAIR = COLUMNS = 6
 SHARES = (0.05, 0.1, 0.2, 0.5)
@@ -75,6 +81,7 @@ def classification(subject: Subject, *, pairs: Annotated[int, Meta(ge=0, le=100)
         findings.add("one_off_accuracy", near.mean())
     findings.add("rejected", (prediction == REJECTED).mean())
     _add_classes(subject, target, prediction, findings)
+    add_balanced(target, answers.right.numpy(), np.array(subject.data.class_counts), findings)
     _add_confusions(subject, target, prediction, pairs, findings)
     _add_rejection(subject, answers, findings)
     return findings
@@ -99,6 +106,24 @@ def _add_classes(subject: Subject, target: np.ndarray, prediction: np.ndarray, f
                 f"; {without_images:,} are predicted but have no image here: they count as 0, but not in weighted_..."
             )
         findings.notes.append(note)
+
+
+def add_balanced(target: np.ndarray, right: np.ndarray, trained: np.ndarray, findings: Findings) -> None:
+    """Add the mean accuracy of the classes and, where their training images differ so much, of many, medium and few.
+
+    Shapes: target [N], right [N] bool, trained [K]: training images of each class.
+    """
+    occurring, images = np.unique(target, return_counts=True)
+    accuracy = np.bincount(target, weights=right)[occurring] / images
+    findings.add("balanced_accuracy", accuracy.mean())
+    groups = {name: (trained >= low) & (trained <= high) for name, (low, high) in SHOTS.items()}
+    if sum(group.any() for group in groups.values()) == 1:
+        return
+    for name, group in groups.items():
+        if group[occurring].any():
+            findings.add(f"{name}_shot_accuracy", accuracy[group[occurring]].mean())
+    numbers = ", ".join(f"{group.sum():,} {name}-shot" for name, group in groups.items())
+    findings.notes.append(f"classes by their training images: {numbers}")
 
 
 def _add_confusions(

@@ -11,8 +11,9 @@ from torch import Tensor
 from evaluation import NonNegative, Positive
 from evaluation.findings import Findings, NotApplicable, percent
 from evaluation.subject import Subject
+from losses.contract import REJECTED
 from runs.figures import plot_over_epochs
-from utils.types import REJECTED, ConfigError
+from utils.types import ConfigError
 
 ON_REQUEST = True
 NUMBERS = {

@@ -21,9 +21,9 @@ from evaluation.findings import Findings, NotApplicable
 from evaluation.images import sample, select
 from evaluation.subject import Subject
 from losses.base import ClassificationLoss, full_float
+from losses.contract import REJECTED, Batch
 from models.classifier import Classifier
 from runs.figures import Cell, plot_grid, to_uint8
-from utils.types import REJECTED, Batch
 
 NUMBERS = {
     "maps": ("count", "", "number of maps drawn"),

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from evaluation.findings import Findings, NotApplicable, percent
 from evaluation.subject import Subject
+from losses.contract import REJECTED
 from utils.files import read_regular
-from utils.types import DAMAGED_TENSORS, REJECTED, ConfigError, first_line
+from utils.types import DAMAGED_TENSORS, ConfigError, first_line
 
 ON_REQUEST = True
 NUMBERS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.readers.files import in_threads, progress
 from evaluation.images import preprocessing_of_others
+from evaluation.parts import guess_parts
 from evaluation.subject import Subject
 from runs.outcomes import OUTCOMES, Guess
 from runs.records import write_rows
@@ -30,23 +31,34 @@ class Prediction(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """Args: unreadable: a line for each image that could not be read. calibrated: probabilities are a posterior."""
+    """The predictions for N images.
+
+    Args:
+        unreadable: a line for each image that could not be read.
+        calibrated: probabilities are a posterior.
+        parts: of pixels and objects all that is seen in each image, as `guess_parts` gives it.
+    """
 
     images: tuple[Prediction, ...]
     unreadable: tuple[str, ...]
     calibrated: bool
+    parts: tuple[list[dict[str, Any]], ...] = ()
 
 
 @torch.no_grad()
-def predict(subject: Subject, paths: Sequence[Path], top: int) -> Predictions:
+def predict(subject: Subject, paths: Sequence[Path], top: int, folder: Path | None = None) -> Predictions:
     """Classify image files in batches, each preprocessed as the run's own images.
 
-    Args: top: number of classes for each, the most likely first.
+    Args:
+        top: number of classes for each, the most likely first.
+        folder: where images are written with the pixels or objects that are seen drawn into them.
+
     Raises: DataError naming all files if none can be read.
     """
     preprocessing, loss = preprocessing_of_others(subject.data), subject.classifier.loss
     predictions: list[Prediction] = []
     unreadable: list[str] = []
+    parts: list[list[dict[str, Any]]] = []
     size = subject.config.batch_size
     with progress(len(paths), "images") as bar:
         for start in range(0, len(paths), size):
@@ -60,12 +72,18 @@ def predict(subject: Subject, paths: Sequence[Path], top: int) -> Predictions:
                     pixels.append(loaded)
             if readable:
                 images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).to(subject.device)
-                scores = subject.classifier(preprocessing.to_numbers(images)).scores
+                numbers = preprocessing.to_numbers(images)
+                if hasattr(subject.classifier, "look"):
+                    seen = guess_parts(subject, preprocessing, readable, numbers, top, folder)
+                    predictions += [Prediction(*each) for each in zip(readable, seen[0], strict=True)]
+                    parts += seen[1]
+                    continue
+                scores = subject.classifier(numbers).scores
                 guesses = OUTCOMES[subject.data.data.kind].guesses(loss, scores, subject.classes, top)
                 predictions += [Prediction(path, guess) for path, guess in zip(readable, guesses, strict=True)]
     if not predictions:
         raise DataError("\n".join(unreadable))
-    return Predictions(tuple(predictions), tuple(unreadable), loss.calibrated)
+    return Predictions(tuple(predictions), tuple(unreadable), loss.calibrated, tuple(parts))
 
 
 def _load(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
@@ -80,7 +98,7 @@ def _load(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
 def as_table(predictions: Predictions, limit: int | None = None) -> str:
     """Return lines for a terminal: image file, then the classes with their probabilities."""
     shown = predictions.images[:limit]
-    width = max(len(printable(str(path))) for path, _ in shown)
+    width = max(len(printable(str(one.path))) for one in shown)
     lines = []
     for path, (predicted, likeliest) in shown:
         guesses = [f"{name} {100 * probability:.1f} %" for name, probability in likeliest]
@@ -101,12 +119,12 @@ def write_csv(predictions: Predictions, path: Path) -> None:
 
     Names that spreadsheets would run as formulas are preceded by an apostrophe.
     """
-    number = len(predictions.images[0].guess.likeliest)
+    number = max(len(each.guess.likeliest) for each in predictions.images)
     header = [f"{name}_{rank}" for rank in range(1, number + 1) for name in ("class", "probability")]
     rows = [["image", "prediction", *header]]
     for image, guess in predictions.images:
         cells = [value for name, probability in guess.likeliest for value in (name, f"{probability:.6g}")]
-        rows.append([_as_text(image), guess.name or "", *cells])
+        rows.append([_as_text(image), guess.name or "", *cells, *[""] * (2 * number - len(cells))])
     write_rows(path, rows)
 
 
@@ -116,9 +134,10 @@ def write_json(predictions: Predictions, path: Path) -> None:
     Each of pictures has image, prediction (null if rejected) and likeliest.
     """
     pictures = []
-    for image, guess in predictions.images:
+    for place, (image, guess) in enumerate(predictions.images):
         likeliest = [{"class": name, "probability": probability} for name, probability in guess.likeliest]
-        pictures.append({"image": _as_text(image), "prediction": guess.name, "likeliest": likeliest})
+        picture = {"image": _as_text(image), "prediction": guess.name, "likeliest": likeliest}
+        pictures.append(picture | ({"parts": predictions.parts[place]} if predictions.parts else {}))
     unreadable = [printable(line) for line in predictions.unreadable]
     meaning = "posterior" if predictions.calibrated else "convention"
     values = {"probabilities": meaning, "pictures": pictures, "unreadable": unreadable}

@@ -11,12 +11,12 @@ from msgspec import Meta
 from datasets.sequences import decode_texts
 from evaluation.findings import Findings
 from evaluation.subject import Subject
+from losses.contract import REJECTED
 from losses.ctc import read_by_beams
 from metrics.sequences import edit_distances
 from runs.confusions import plot_places
 from runs.figures import Cell, plot_wrapped
 from runs.outcomes import character_pairs
-from utils.types import REJECTED
 
 KINDS = ("sequence",)
 NUMBERS = {

@@ -15,8 +15,8 @@ from evaluation import NonNegative, Positive
 from evaluation.findings import Findings
 from evaluation.images import augmented_stream
 from evaluation.subject import Subject
+from losses.contract import REJECTED
 from runs.figures import TRAIN, VALID, new_figure, plot_augmentations, style_axes, write_figure
-from utils.types import REJECTED
 
 NUMBERS = {
     "images": ("count", "", "number of images"),

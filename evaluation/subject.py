@@ -24,6 +24,7 @@ from datasets.readers.files import progress
 from datasets.stream.image_stream import ImageStream
 from evaluation.images import Part, open_part
 from evaluation.requests import read_run
+from losses.contract import Batch, Outputs, Sequences
 from models.classifier import Classifier
 from runs.checkpoints import DamagedCheckpoint, load_checkpoint, load_weights_of
 from runs.code import code_changes, in_words
@@ -31,7 +32,7 @@ from runs.folder import DamagedFile, RunFolder
 from training.building import prepare
 from training.networks import with_own_normalization
 from training.trainer import build_lightning
-from utils.types import Batch, ConfigError, DataError, Outputs, Sequences
+from utils.types import ConfigError, DataError
 
 LOG = logging.getLogger("lossbench")
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float, num_features
-from utils.types import Batch, Outputs, Task
+from .base import ClassificationLoss, full_float, num_features
+from .contract import Batch, Outputs, Task
 
 MARGINS = (1, 2, 3, 4)
 SHORTEST = 1e-12
@@ -63,7 +62,10 @@ class AngularMarginLoss(ClassificationLoss):
         assert self.head is not None
         return self.head
 
-    def forward(self, scores: Tensor, target: Any) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(full_float(scores), target, reduction="none")
+
+    def mean_loss(self, scores: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(full_float(scores), target)
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:

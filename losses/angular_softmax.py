@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from losses.angular_margin import AngularMarginLoss
-from losses.base import require
-from utils.types import Task
+from .angular_margin import AngularMarginLoss
+from .base import require
+from .contract import Task
 
 
 class AngularLinear(nn.Linear):
@@ -42,7 +42,7 @@ class AngularSoftmaxLoss(AngularMarginLoss):
     Shapes: scores [B, K] float, target [B] int64, features [B, D] -> scalar, mean over B.
     Use: to learn features whose angles tell classes apart, as for faces or retrieval. It needs more epochs than cross
         entropy, and the margin only grows as beta falls.
-    Raises: ValueError if a parameter is out of range; ConfigError if the architecture's last layer is not linear.
+    Raises: ValueError if a parameter is out of range, or if the architecture's last layer is not linear.
     Source: Liu et al. 2017, "SphereFace: Deep Hypersphere Embedding for Face Recognition", arXiv:1704.08063, eq. 7.
     Deviations: none. No soft labels: the margin belongs to one label.
     """

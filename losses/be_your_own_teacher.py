@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float, num_features, require
-from losses.wrapping import build_inner_loss
-from utils.types import Batch, ConfigError, Outputs, Task
+from .base import ClassificationLoss, full_float, num_features, require
+from .contract import Batch, Outputs, ParameterError, Task
+from .wrapping import build_inner_loss
 
 
 class ShallowClassifier(nn.Module):
@@ -36,7 +36,7 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
         L = (1 - alpha) sum_{all} label(z_i, y) + alpha T^2 sum_{shallow} CE(softmax(z_i / T), softmax(z / T))
             + feature_weight mean sum_{shallow} |f_i - f|^2,    with z and f, the deepest's, constant in the last two
 
-    Scores are the deepest classifier's logits; prediction is their argmax; `forward` judges them as `label_loss` does,
+    Scores are the deepest classifier's logits; prediction is their argmax; it judges them as `label_loss` does,
     by cross entropy unless another is chosen. Each classifier has a `label_loss` of its own, with its own state. The
     shallow ones (1x1 convolution to the width of the deepest features, batch normalisation, ReLU, mean over pixels,
     linear layer) exist in training only; they are counted among the parameters.
@@ -53,8 +53,8 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities, stages [B, C_i, H_i, W_i] -> scalar.
     Use: to train a deep network better at no cost in use: the shallow classifiers are left behind. Training costs more.
-    Raises: ValueError if a parameter is out of range; ConfigError if the architecture's last layer is not linear or
-        the feature maps are none of images, and for a `label_loss` that cannot be built or is of another kind.
+    Raises: ValueError if a parameter is out of range, if the network's last layer is not linear or the feature maps are
+        none of images, and for a `label_loss` that cannot be built or is of another kind.
     Source: Zhang et al. 2019, "Be Your Own Teacher", ICCV, arXiv:1905.08094, eq. 2 to 7.
     Deviations: alpha weighs the deepest classifier's label too, as in a public implementation. Works on the stages of
         any network, so the shallow classifiers are one 1x1 convolution instead of a chain of bottlenecks. The teaching
@@ -95,22 +95,24 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
 
     @staticmethod
     def _check_label_loss(name: str, label: ClassificationLoss) -> None:
-        """Raise ConfigError unless the label's loss can train a classifier on any feature map as on the last."""
+        """Raise ParameterError unless the label's loss can train a classifier on any feature map as on the last."""
         plain = ClassificationLoss
         own = [type(label).make_head, type(label).log_probabilities, type(label).predict]
         if own != [plain.make_head, plain.log_probabilities, plain.predict]:
-            raise ConfigError(f"loss_params.label_loss: must read the network's own scores as logits, {name} does not")
+            raise ParameterError("label_loss", f"must read the network's own scores as logits, {name} does not")
         if (label.views, label.sampling, label.stages) != (plain.views, plain.sampling, plain.stages):
-            raise ConfigError(
-                f"loss_params.label_loss: must judge images one by one, by their scores; {name} asks for more"
-            )
+            text = f"must judge images one by one, by their scores; {name} asks for more"
+            raise ParameterError("label_loss", text)
 
-    def forward(self, scores: Tensor, target: Any) -> Tensor:
-        return self.label_losses[0](scores, target)
+    def sample_losses(self, scores: Tensor, target: Any) -> Tensor:
+        return self.label_losses[0].sample_losses(scores, target)
+
+    def forward(self, scores: Tensor, target: Any, *args: Any, **options: Any) -> Tensor:
+        return self.label_losses[0](scores, target, *args, **options)
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         if len(outputs.stages) != len(self.shallow):
-            raise ConfigError("loss_params.stages: the loss was built without the channels of its feature maps")
+            raise ValueError("stages: the loss was built without the channels of its feature maps")
         deepest, *others = self.label_losses
         deep, features = full_float(outputs.scores), full_float(outputs.features)
         taught = (deep.detach() / self.temperature).softmax(dim=-1)
@@ -126,6 +128,11 @@ class BeYourOwnTeacherLoss(ClassificationLoss):
             "teaching": self.alpha * self.temperature**2 * teaching,
             "features": self.feature_weight * distance,
         }
+
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        for loss in self.label_losses:
+            loss.begin_epoch(epoch)
 
     def on_epoch_end(self) -> None:
         for loss in self.label_losses:

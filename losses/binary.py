@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from losses.base import ClassificationLoss, full_float, num_features
-from utils.types import ConfigError, Task
+from .base import ClassificationLoss, full_float, num_features
+from .contract import ParameterError, Task
 
 
 class BinaryLoss(ClassificationLoss):
     """The frame of losses of one score [B, 1] for two classes; a member overrides `costs` and `log_odds`.
 
     Shapes: scores [B, 1] or [B] float, target [B] int64 (0 or 1) or [B, 2] probabilities -> scalar, mean over B.
-    Raises: ConfigError if the data has not two classes.
+    Raises: ValueError if the data has not two classes.
     """
 
     num_classes = 2
@@ -21,10 +21,8 @@ class BinaryLoss(ClassificationLoss):
     def __init__(self, task: Task | None = None) -> None:
         super().__init__(task)
         if task is not None and task.num_classes != self.num_classes:
-            raise ConfigError(
-                f"loss_function: {type(self).__name__} tells two classes apart, the data has {task.num_classes}; "
-                "choose two by `classes: [one, other]`"
-            )
+            text = f"{type(self).__name__} tells two classes apart, the data has {task.num_classes}; choose two by "
+            raise ParameterError("task.num_classes", f"{text}`classes: [one, other]`")
 
     def make_head(self, task: Task) -> nn.Module:
         return nn.Linear(num_features(task, type(self).__name__), 1)
@@ -37,12 +35,12 @@ class BinaryLoss(ClassificationLoss):
         """Return log p(second class) - log p(first class). Shapes: [B] -> [B]."""
         raise NotImplementedError
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         positive, negative = self.costs(_single(scores))
         if target.ndim == 1:
-            return torch.where(target == 1, positive, negative).mean()
+            return torch.where(target == 1, positive, negative)
         weight = target.to(positive.dtype)
-        return (weight[:, 1] * positive + weight[:, 0] * negative).mean()
+        return weight[:, 1] * positive + weight[:, 0] * negative
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """Return log p of both classes. Shapes: [B, 1] -> [B, 2]."""

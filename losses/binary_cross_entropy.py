@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.binary import BinaryLoss
+from .binary import BinaryLoss
 
 
 class BinaryCrossEntropyLoss(BinaryLoss):
@@ -18,7 +18,7 @@ class BinaryCrossEntropyLoss(BinaryLoss):
 
     Shapes: scores [B, 1] or [B] float, target [B] int64 (0 or 1) or [B, 2] probabilities -> scalar, mean over B.
     Use: for two classes, as the baseline of BinaryOneSidedMarginLoss.
-    Raises: ConfigError if the data has not two classes.
+    Raises: ValueError if the data has not two classes.
     Source: Zhang et al. 2019, arXiv:1907.13349, eq. 4.
     Deviations: none.
     """

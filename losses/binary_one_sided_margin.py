@@ -8,9 +8,9 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.binary import BinaryLoss
-from losses.one_sided_margin import check_margins, starting_score, threshold, warn_of_ties
-from utils.types import Task
+from .binary import BinaryLoss
+from .contract import Task
+from .one_sided_margin import check_margins, starting_score, threshold, warn_of_ties
 
 
 class BinaryOneSidedMarginLoss(BinaryLoss):
@@ -35,7 +35,7 @@ class BinaryOneSidedMarginLoss(BinaryLoss):
 
     Shapes: scores [B, 1] or [B] float, target [B] int64 (0 or 1) or [B, 2] probabilities -> scalar, mean over B.
     Use: for two classes, to compare one-sided margins with binary cross entropy.
-    Raises: ValueError if a parameter is out of range; ConfigError if the data has not two classes. Warns when
+    Raises: ValueError if a parameter is out of range, or if the data has not two classes. Warns when
         alpha >= lambda_: then very negative scores are the first class's again.
     Source: Karimi et al. 2022, arXiv:2206.01002, eq. 1.
     Deviations: eq. 2 lacks the factor (1 - y) that eq. 1 has; eq. 1 is followed. The paper gives no threshold; the

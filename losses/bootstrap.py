@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from losses.base import ClassificationLoss, full_float, require
-from losses.label_probability import mean_over_labels
-from utils.types import Task
+from .base import ClassificationLoss, full_float, require
+from .contract import Task
+from .label_probability import over_labels
 
 DEFAULT_BETA = {"soft": 0.95, "hard": 0.8}
 
@@ -44,8 +44,17 @@ class BootstrapLoss(ClassificationLoss):
         require("beta", beta, 0 <= beta <= 1, "0 to 1")
         self.mode, self.beta = mode, beta
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        label, own = self._parts(scores, target)
+        return -self.beta * over_labels(label, target) - (1 - self.beta) * own
+
+    def mean_loss(self, scores: Tensor, target: Tensor) -> Tensor:
+        label, own = self._parts(scores, target)
+        return -self.beta * over_labels(label, target).mean() - (1 - self.beta) * own.mean()
+
+    def _parts(self, scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log p of the label, or of every class, and what z makes of it. Shapes: [N] or [N, K], and [N]."""
         log_p = full_float(scores).log_softmax(dim=-1)
         label = log_p.gather(1, target[:, None]).squeeze(1) if target.ndim == 1 else log_p
         own = (log_p.exp() * log_p).sum(dim=-1) if self.mode == "soft" else log_p.max(dim=-1).values  # [B]
-        return -self.beta * mean_over_labels(label, target) - (1 - self.beta) * own.mean()
+        return label, own

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losses.base import as_probabilities, full_float, num_features, require, sum_over_ranks
-from losses.wrapping import WrappingLoss
-from utils.types import Batch, Outputs, Task
+from .base import as_probabilities, full_float, num_features, require, sum_over_ranks
+from .contract import Batch, Outputs, Task
+from .wrapping import WrappingLoss
 
 
 class CenterLoss(WrappingLoss):
@@ -29,7 +29,7 @@ class CenterLoss(WrappingLoss):
 
     Shapes: features [B, D], scores and target as the base's -> scalar, mean over B.
     Use: where features are compared later (retrieval, verification), or classes vary much within themselves.
-    Raises: ValueError if weight or alpha is out of range; ConfigError for a base that cannot be built, or if the
+    Raises: ValueError if weight or alpha is out of range, and for a base that cannot be built, or if the
         architecture's last layer is not linear.
     Source: Wen et al. 2016, "A Discriminative Feature Learning Approach for Deep Face Recognition", ECCV, eq. 2 to 4.
     Deviations: the mean over the batch instead of the sum, for both terms. Soft labels, on which the paper is silent,

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import full_float, require
-from losses.label_probability import LabelProbabilityLoss, log_odds_against, mean_over_labels
-from utils.types import Task
+from .base import full_float, require
+from .contract import Task
+from .label_probability import LabelProbabilityLoss, log_odds_against, over_labels
 
 EXACT_BELOW = 0.1
 """alpha from which the rounding of 1 - p no longer shows in log(alpha + 1 - p)."""
@@ -48,10 +48,10 @@ class CompetingRatioLoss(LabelProbabilityLoss):
     def cost(self, cross_entropy: Tensor) -> Tensor:
         return cross_entropy.add(torch.log(self.alpha - torch.expm1(-cross_entropy)), alpha=self.beta)
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         if self.alpha >= EXACT_BELOW:
-            return super().forward(scores, target)
+            return super().sample_losses(scores, target)
         against = log_odds_against(full_float(scores), target)
         log_alpha = against.new_tensor(math.log(self.alpha) if self.alpha > 0 else -math.inf)
         ratio = torch.logaddexp(log_alpha, -F.softplus(-against))  # log(alpha + 1 - p)
-        return mean_over_labels(F.softplus(against) + self.beta * ratio, target)
+        return over_labels(F.softplus(against) + self.beta * ratio, target)

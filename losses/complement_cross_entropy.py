@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float, require
-from losses.label_probability import mean_over_labels
-from utils.types import Task
+from .base import ClassificationLoss, full_float, require
+from .contract import Task
+from .label_probability import over_labels
 
 
 class ComplementCrossEntropyLoss(ClassificationLoss):
@@ -41,11 +41,18 @@ class ComplementCrossEntropyLoss(ClassificationLoss):
         self.gamma = gamma
         self.calibrated = gamma == 0
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        scores = full_float(scores)
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        entropy, weight = self._entropy(full_float(scores), target)
+        return F.cross_entropy(full_float(scores), target, reduction="none") + weight * entropy
+
+    def mean_loss(self, scores: Tensor, target: Tensor) -> Tensor:
+        entropy, weight = self._entropy(full_float(scores), target)
+        return F.cross_entropy(full_float(scores), target) + weight * entropy.mean()
+
+    def _entropy(self, scores: Tensor, target: Tensor) -> tuple[Tensor, float]:
+        """Return the entropy of the wrong classes, and its weight. Shapes: scores [N, K], target -> [N]."""
         entropy = complement_entropy(scores, target) if target.ndim == 1 else complement_entropies(scores)
-        weight = self.gamma / (scores.shape[-1] - 1)
-        return F.cross_entropy(scores, target) + weight * mean_over_labels(entropy, target)
+        return over_labels(entropy, target), self.gamma / (scores.shape[-1] - 1)
 
 
 def complement_entropy(scores: Tensor, label: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from losses.base import ClassificationLoss, full_float, num_features
-from losses.ctc import read_by_beams, read_greedily, steps_needed, text_costs
-from utils.types import Sequences, Task
+from .base import ClassificationLoss, full_float, num_features
+from .contract import Sequences, Task
+from .ctc import read_by_beams, read_greedily, steps_needed, text_costs
 
 
 class ConnectionistTemporalLoss(ClassificationLoss):
@@ -45,8 +45,8 @@ class ConnectionistTemporalLoss(ClassificationLoss):
     def make_head(self, task: Task) -> nn.Module:
         return nn.Linear(num_features(task, type(self).__name__), task.num_classes + self.num_blanks)
 
-    def forward(self, scores: Tensor, target: Sequences) -> Tensor:
-        return text_costs(self.log_probabilities(scores), target).mean()
+    def sample_losses(self, scores: Tensor, target: Sequences) -> Tensor:
+        return text_costs(self.log_probabilities(scores), target)
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """Return log p of the K characters and, last, the blank at each step. Shapes: [B, T, K + 1], as the scores."""

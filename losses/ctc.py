@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from utils.types import REJECTED, Sequences
+from .contract import REJECTED, Sequences
 
 
 def text_costs(log_p: Tensor, target: Sequences) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import full_float, require
-from losses.wrapping import WrappingLoss
-from utils.types import Batch, Outputs, Task
+from .base import full_float, require
+from .contract import Batch, Outputs, Task
+from .wrapping import WrappingLoss
 
 
 class DataDistortionDistillationLoss(WrappingLoss):
@@ -31,7 +31,7 @@ class DataDistortionDistillationLoss(WrappingLoss):
     Shapes: scores and target as the base's for 2 B images, views of an image next to each other; features [2 B, D]
         -> scalar.
     Use: with strong augmentation and time for two views of every image.
-    Raises: ValueError if a parameter is out of range; ConfigError for a base that cannot be built or that asks for
+    Raises: ValueError if a parameter is out of range, and for a base that cannot be built or that asks for
         another number of views.
     Source: Xu and Liu 2019, "Data-Distortion Guided Self-Distillation for Deep Neural Networks", AAAI.
     Deviations: the paper's text and code were not at hand. The structure (two views, KL both ways, discrepancy of

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, as_probabilities, full_float, require
-from utils.types import Batch, Outputs, Task
+from .base import ClassificationLoss, as_probabilities, full_float, require
+from .contract import Task
 
 
 class DisturbLabelLoss(ClassificationLoss):
@@ -35,12 +35,14 @@ class DisturbLabelLoss(ClassificationLoss):
         require("alpha", alpha, 0 <= alpha <= 1, "0 to 1")
         self.alpha = alpha
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(full_float(scores), target)
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(full_float(scores), self._label(scores, target), reduction="none")
 
-    def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        disturbed = disturb(batch.target, outputs.scores.shape[-1], self.alpha)  # type: ignore
-        return {"main": self(outputs.scores, disturbed)}
+    def mean_loss(self, scores: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(full_float(scores), self._label(scores, target))
+
+    def _label(self, scores: Tensor, target: Tensor) -> Tensor:
+        return disturb(target, scores.shape[-1], self.alpha) if self.training else target
 
 
 def disturb(target: Tensor, num_classes: int, alpha: float) -> Tensor:

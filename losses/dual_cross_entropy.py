@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float, require
-from utils.types import Task
+from .base import ClassificationLoss, full_float, require
+from .contract import Task
 
 
 class DualCrossEntropyLoss(ClassificationLoss):
@@ -40,8 +40,15 @@ class DualCrossEntropyLoss(ClassificationLoss):
         self.alpha, self.beta = alpha, beta
         self.calibrated = beta == 0
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(full_float(scores), target, reduction="none") + self.beta * self._penalty(scores, target)
+
+    def mean_loss(self, scores: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(full_float(scores), target) + self.beta * self._penalty(scores, target).mean()
+
+    def _penalty(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Return sum_{j != y} log(alpha + p_j). Shapes: [N, K], target -> [N]."""
         scores = full_float(scores)
         penalty = math.log(self.alpha) + torch.log1p(scores.softmax(dim=-1) / self.alpha)  # [B, K]
         of_wrong = penalty.scatter(1, target[:, None], 0.0) if target.ndim == 1 else (1 - target) * penalty
-        return F.cross_entropy(scores, target) + self.beta * of_wrong.sum(dim=-1).mean()
+        return of_wrong.sum(dim=-1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from losses.base import require
-from losses.label_probability import LabelProbabilityLoss
-from utils.types import Task
+from .base import require
+from .contract import Task
+from .label_probability import LabelProbabilityLoss, fade
 
 
 class FocalLoss(LabelProbabilityLoss):
@@ -38,7 +38,4 @@ class FocalLoss(LabelProbabilityLoss):
         self.gamma, self.alpha = gamma, alpha
 
     def cost(self, cross_entropy: Tensor) -> Tensor:
-        missing = -torch.expm1(-cross_entropy)  # 1 - p
-        if self.gamma < 1:  # the power has an infinite slope at 0, which times a cross entropy of 0 is not a number
-            missing = missing.clamp_min(torch.finfo(missing.dtype).tiny)
-        return missing**self.gamma * (self.alpha * cross_entropy)
+        return fade(-torch.expm1(-cross_entropy), self.gamma) * (self.alpha * cross_entropy)

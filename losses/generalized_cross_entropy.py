@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from losses.base import require
-from losses.label_probability import LabelProbabilityLoss
-from utils.types import Task
+from .base import require
+from .contract import Task
+from .label_probability import LabelProbabilityLoss
 
 
 class GeneralizedCrossEntropyLoss(LabelProbabilityLoss):

@@ -8,8 +8,8 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float, require
-from utils.types import Task
+from .base import ClassificationLoss, full_float, require
+from .contract import Task
 
 VARIANTS = ("crammer_singer", "weston_watkins")
 
@@ -55,9 +55,9 @@ class HingeLoss(ClassificationLoss):
             raise ValueError(f"power must be 1 or 2, got {power}")
         self.margin, self.variant, self.power = margin, variant, power
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         scores, label = full_float(scores), target[:, None]
         others = scores.scatter(1, label, -math.inf)  # [B, K]; the label's own hinge is 0
         if self.variant == "crammer_singer":
             others = others.max(dim=-1, keepdim=True).values  # [B, 1]
-        return (F.relu(self.margin + others - scores.gather(1, label)) ** self.power).sum(dim=-1).mean()
+        return (F.relu(self.margin + others - scores.gather(1, label)) ** self.power).sum(dim=-1)

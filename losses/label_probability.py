@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float
+from .base import ClassificationLoss, full_float
 
 
 class LabelProbabilityLoss(ClassificationLoss):
@@ -23,16 +24,40 @@ class LabelProbabilityLoss(ClassificationLoss):
         """Return the loss of a label, elementwise, from its -log p."""
         raise NotImplementedError
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = full_float(scores)
         if target.ndim == 1:
-            return self.cost(F.cross_entropy(scores, target, reduction="none")).mean()
-        return mean_over_labels(self.cost(-scores.log_softmax(dim=-1)), target)
+            return self.cost(F.cross_entropy(scores, target, reduction="none"))
+        return over_labels(self.cost(-scores.log_softmax(dim=-1)), target)
 
 
-def mean_over_labels(values: Tensor, target: Tensor) -> Tensor:
-    """Return the batch's mean of what each label costs. Shapes: [B] for labels, [B, K] for soft ones -> scalar."""
-    return values.mean() if target.ndim == 1 else (target.to(values.dtype) * values).sum(dim=-1).mean()
+def over_labels(values: Tensor, target: Tensor) -> Tensor:
+    """Return what each row costs, of soft labels the mean of its labels' costs.
+
+    Shapes: values [N] for labels, [N, K] for soft ones -> [N].
+    """
+    return values if target.ndim == 1 else (target.to(values.dtype) * values).sum(dim=-1)
+
+
+def of_label(values: Tensor, target: Tensor, cost: Callable[[Tensor], Tensor] = lambda value: value) -> Tensor:
+    """Return what each row's label costs, of soft labels the mean of its labels' costs.
+
+    Args:
+        values: of each class, such as scores.
+        cost: elementwise; it is applied to labels alone where that suffices.
+
+    Shapes: values [N, K], target [N] int64 or [N, K] probabilities -> [N].
+    """
+    if target.ndim == 1:
+        return cost(values.gather(1, target[:, None])).squeeze(1)
+    return (target.to(values.dtype) * cost(values)).sum(dim=-1)
+
+
+def fade(missing: Tensor, gamma: float) -> Tensor:
+    """Return a missing probability to the power of gamma, with a finite slope at 0. Shapes: any -> the same."""
+    if gamma < 1:  # the power has an infinite slope at 0, which times a cross entropy of 0 is not a number
+        missing = missing.clamp_min(torch.finfo(missing.dtype).tiny)
+    return missing**gamma
 
 
 def log_odds_against(scores: Tensor, target: Tensor) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float
-from utils.types import Task
+from .base import ClassificationLoss, full_float
+from .contract import Task
 
 
 class LabelSmoothingCrossEntropy(ClassificationLoss):
@@ -33,5 +33,8 @@ class LabelSmoothingCrossEntropy(ClassificationLoss):
             raise ValueError(f"epsilon must be 0 to 1, got {epsilon}")
         self.epsilon = epsilon
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        return F.cross_entropy(full_float(scores), target, reduction="none", label_smoothing=self.epsilon)
+
+    def mean_loss(self, scores: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(full_float(scores), target, label_smoothing=self.epsilon)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from losses.angular_margin import AngularMarginLoss
-from losses.base import require
-from utils.types import Task
+from .angular_margin import AngularMarginLoss
+from .base import require
+from .contract import Task
 
 
 class LargeMarginSoftmaxLoss(AngularMarginLoss):
@@ -28,7 +28,7 @@ class LargeMarginSoftmaxLoss(AngularMarginLoss):
     Shapes: scores [B, K] float, target [B] int64, features [B, D] -> scalar, mean over B.
     Use: to ask for more than a right decision on data that cross entropy learns by heart. Hard to train with margin 4
         and many classes: lower beta slowly.
-    Raises: ValueError if a parameter is out of range; ConfigError if the architecture's last layer is not linear.
+    Raises: ValueError if a parameter is out of range, or if the architecture's last layer is not linear.
     Source: Liu et al. 2016, "Large-Margin Softmax Loss for Convolutional Neural Networks", arXiv:1612.02295,
         eq. 4 to 6.
     Deviations: the paper anneals without saying how fast; beta 100, factor 0.99 and minimum 0 are those of a public

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float, require
-from utils.types import Batch, Outputs, Task
+from .base import ClassificationLoss, full_float, require
+from .contract import Task
 
 
 class LearntLabelsLoss(ClassificationLoss):
@@ -17,7 +15,7 @@ class LearntLabelsLoss(ClassificationLoss):
 
         L = -alpha log p_y - (1 - alpha) sum_k S_yk log p_k,        p = softmax(scores)
 
-    S is uniform at first. Scores are logits; prediction is their argmax; `forward` judges by cross entropy. Soft
+    S is uniform at first. Scores are logits; prediction is their argmax; it judges by cross entropy. Soft
     targets (MixUp) mix the soft labels of their classes and teach nothing, since they have no one class.
 
     Args:
@@ -38,22 +36,29 @@ class LearntLabelsLoss(ClassificationLoss):
         classes = 0 if task is None else task.num_classes
         self.register_buffer("soft", torch.full((classes, classes), 1 / max(classes, 1)))
 
-    def forward(self, scores: Tensor, target: Any) -> Tensor:
-        return F.cross_entropy(full_float(scores), target)
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        if not self.training:
+            return F.cross_entropy(full_float(scores), target, reduction="none")
+        log_p, soft_part = self._soft_part(scores, target)
+        return self.alpha * F.cross_entropy(log_p, target, reduction="none") + (1 - self.alpha) * soft_part
 
-    def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        log_p = full_float(outputs.scores).log_softmax(dim=-1)
-        target: Any = batch.target
+    def mean_loss(self, scores: Tensor, target: Tensor) -> Tensor:
+        if not self.training:
+            return F.cross_entropy(full_float(scores), target)
+        log_p, soft_part = self._soft_part(scores, target)
+        hard_part = F.nll_loss(log_p, target) if target.ndim == 1 else F.cross_entropy(log_p, target)
+        return self.alpha * hard_part + (1 - self.alpha) * soft_part.mean()
+
+    def _soft_part(self, scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return log p and the cross entropy of the soft labels, and learn from it. Shapes: [N, K], [N]."""
+        log_p = full_float(scores).log_softmax(dim=-1)
         soft = self.soft.to(log_p.dtype)
-        if target.ndim == 1:
-            hard_part = F.nll_loss(log_p, target)
-            soft_part = -(soft[target] * log_p).sum(dim=-1).mean()
-            with torch.no_grad():
-                self.learn(log_p.exp().to(self.soft.dtype), target, log_p.argmax(dim=-1) == target)
-        else:
-            hard_part = F.cross_entropy(log_p, target)
-            soft_part = -(target.to(soft.dtype) @ soft * log_p).sum(dim=-1).mean()
-        return {"main": self.alpha * hard_part + (1 - self.alpha) * soft_part}
+        if target.ndim == 2:
+            return log_p, -(target.to(soft.dtype) @ soft * log_p).sum(dim=-1)
+        soft_part = -(soft[target] * log_p).sum(dim=-1)
+        with torch.no_grad():
+            self.learn(log_p.exp().to(self.soft.dtype), target, log_p.argmax(dim=-1) == target)
+        return log_p, soft_part
 
     def learn(self, p: Tensor, target: Tensor, right: Tensor) -> None:
         """Learn from a batch. Shapes: p [B, K] constant, target [B] int64, right [B] bool."""

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from losses.base import full_float, require
-from losses.wrapping import WrappingLoss
-from utils.types import Batch, Outputs, Task
+from .base import full_float, require
+from .contract import Batch, Outputs, Task
+from .wrapping import WrappingLoss
 
 
 class LossTransform(WrappingLoss):
@@ -36,7 +36,7 @@ class LossTransform(WrappingLoss):
 
     Shapes: scores and target as the base's, index [N] -> scalar.
     Use: with strong augmentation; `repeated_sampling` where views times the cost is too much.
-    Raises: ValueError if a parameter is out of range; ConfigError for a base that cannot be built or that asks for
+    Raises: ValueError if a parameter is out of range, and for a base that cannot be built or that asks for
         other batches.
     Source: "LossTransform: Reformulating the Loss Function for Contrastive Learning", preprints 202506.1208, 2025.
     Deviations: a reconstruction. The paper's formulas are not readable in the text at hand, which says that a
@@ -84,9 +84,9 @@ def log_group_means(log_p: Tensor, index: Tensor) -> Tensor:
 
     Shapes: log_p [N, K], index [N] int64 -> [N, K].
     """
-    same = index[:, None] == index  # [N, N]
-    group = same.to(torch.uint8).argmax(dim=-1)  # the first row of the group stands for it
+    _, group, size = index.unique(return_inverse=True, return_counts=True)  # [N], [G]
+    groups = log_p.new_empty(len(size), log_p.shape[1])
     rows = group[:, None].expand_as(log_p)
-    top = torch.full_like(log_p, -torch.inf).scatter_reduce(0, rows, log_p.detach(), "amax")[group]
-    sums = torch.zeros_like(log_p).index_add(0, group, (log_p - top).exp())[group]
-    return top + sums.log() - same.sum(dim=-1, keepdim=True).to(log_p.dtype).log()
+    top = torch.full_like(groups, -torch.inf).scatter_reduce(0, rows, log_p.detach(), "amax")[group]
+    sums = torch.zeros_like(groups).index_add(0, group, (log_p - top).exp())[group]
+    return top + sums.log() - size.to(log_p.dtype).log()[group, None]

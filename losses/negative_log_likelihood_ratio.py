@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from losses.base import ClassificationLoss, full_float
-from losses.label_probability import log_odds_against, mean_over_labels
+from .base import ClassificationLoss, full_float
+from .label_probability import log_odds_against, over_labels
 
 
 class NegativeLogLikelihoodRatioLoss(ClassificationLoss):
@@ -25,5 +25,5 @@ class NegativeLogLikelihoodRatioLoss(ClassificationLoss):
 
     calibrated = False
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        return mean_over_labels(log_odds_against(full_float(scores), target), target)
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        return over_labels(log_odds_against(full_float(scores), target), target)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float, require
-from utils.types import REJECTED, Task
+from .base import ClassificationLoss, full_float, require
+from .contract import REJECTED, Task
 
 
 class OneSidedMarginLoss(ClassificationLoss):
@@ -84,7 +84,7 @@ class OneSidedMarginLoss(ClassificationLoss):
         weight = self._negative_weight(scores.shape[-1])
         return label_costs(full_float(scores), self.lambda_min, self.lambda_max, self.alpha, weight)
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         # bfloat16 has a resolution of 4 near lambda_max, and float16 overflows in the sum over 111 classes.
         scores = full_float(scores)
         weight = self._negative_weight(scores.shape[-1])
@@ -97,7 +97,7 @@ class OneSidedMarginLoss(ClassificationLoss):
             q = target.to(scores.dtype)
             own_cost = (q * self._own_cost(scores, hinge)).sum(dim=-1)
             negatives = ((1 - q) * hinge(missing)).sum(dim=-1)
-        return own_cost.add(negatives, alpha=weight).mean()
+        return own_cost.add(negatives, alpha=weight)
 
     def log_probabilities(self, scores: Tensor) -> Tensor:
         """Return log p over the K classes, "none of them" left out. Shapes: [B, K] -> [B, K]."""

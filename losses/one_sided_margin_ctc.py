@@ -7,16 +7,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from losses.base import full_float, num_features
-from losses.connectionist_temporal import ConnectionistTemporalLoss
-from losses.one_sided_margin import (
+from .base import full_float, num_features
+from .connectionist_temporal import ConnectionistTemporalLoss
+from .contract import Task
+from .one_sided_margin import (
     check_margins,
     label_costs,
     log_probabilities_with_rejection,
     starting_score,
     threshold,
 )
-from utils.types import Task
 
 STEP = 2**-12
 """Least difference of log p between two characters when a text is read: above the rounding of float32 at 600."""

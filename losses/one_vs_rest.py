@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from losses.base import ClassificationLoss, full_float
-from losses.label_probability import log_complements
+from .base import ClassificationLoss, full_float
+from .label_probability import log_complements
 
 
 class OneVsRestCrossEntropyLoss(ClassificationLoss):
@@ -23,9 +23,9 @@ class OneVsRestCrossEntropyLoss(ClassificationLoss):
     Deviations: the second line of eq. 5 lacks the bar over the wrong classes; their factors are 1 - p_j.
     """
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
         log_p = full_float(scores).log_softmax(dim=-1)
         if target.ndim == 1:
             own = log_p.gather(1, target[:, None])  # [B, 1], in the place of the label's complement
-            return -log_complements(log_p).scatter(1, target[:, None], own).sum(dim=-1).mean()
-        return -(target * log_p + (1 - target) * log_complements(log_p)).sum(dim=-1).mean()
+            return -log_complements(log_p).scatter(1, target[:, None], own).sum(dim=-1)
+        return -(target * log_p + (1 - target) * log_complements(log_p)).sum(dim=-1)

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from losses.base import require, sum_over_ranks
-from losses.learnt_labels import LearntLabelsLoss
-from utils.types import Batch, Outputs, Task
+from .base import require, sum_over_ranks
+from .contract import Task
+from .learnt_labels import LearntLabelsLoss
 
 
 class OnlineLabelSmoothingLoss(LearntLabelsLoss):
@@ -19,7 +19,7 @@ class OnlineLabelSmoothingLoss(LearntLabelsLoss):
 
     S_y, the soft label of class y, is the mean p over the images of class y that were predicted right in the epoch
     before, in training. A class without any has the uniform label. Scores are logits; prediction is their argmax;
-    `forward` judges by cross entropy. alpha = 1 is cross entropy. S and what it is gathered from are kept with the
+    it judges by cross entropy. alpha = 1 is cross entropy. S and what it is gathered from are kept with the
     checkpoint and see the images of all devices.
 
     Args:
@@ -67,13 +67,13 @@ class OnlineLabelSmoothingLoss(LearntLabelsLoss):
         self.register_buffer("counts", torch.zeros(len(self.soft)))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
-    def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        terms = super().terms(outputs, batch)
+    def _soft_part(self, scores: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        parts = super()._soft_part(scores, target)
         if self.update_every is not None:
             self.steps += 1
             if int(self.steps) % self.update_every == 0:
                 self.update()
-        return terms
+        return parts
 
     def learn(self, p: Tensor, target: Tensor, right: Tensor) -> None:
         self.sums.index_add_(0, target, p * right[:, None])

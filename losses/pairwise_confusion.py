@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from losses.base import full_float, require
-from losses.wrapping import WrappingLoss
-from utils.types import Batch, Outputs, Task
+from .base import full_float, require
+from .contract import Batch, Outputs, Task
+from .wrapping import WrappingLoss
 
 
 class PairwiseConfusionLoss(WrappingLoss):
@@ -28,7 +28,7 @@ class PairwiseConfusionLoss(WrappingLoss):
 
     Shapes: scores and target as the base's -> scalar.
     Use: for fine-grained sets with few images, on pretrained networks.
-    Raises: ValueError if weight or start_epoch is negative; ConfigError for a base that cannot be built.
+    Raises: ValueError if weight or start_epoch is negative, and for a base that cannot be built.
     Source: Dubey et al. 2018, "Pairwise Confusion for Fine-Grained Visual Classification", ECCV, arXiv:1705.08016.
     Deviations: follows the paper (probabilities, squared distance, only pairs of different classes); its code takes
         logits, the distance itself and every pair, OLS's port the norm along the batch. Soft labels count as their

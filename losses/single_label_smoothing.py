@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, distributed
 
-from losses.base import sum_over_ranks
-from losses.learnt_labels import LearntLabelsLoss
-from utils.types import Task
+from .base import sum_over_ranks
+from .contract import Task
+from .learnt_labels import LearntLabelsLoss
 
 
 class SingleLabelSmoothingLoss(LearntLabelsLoss):
@@ -17,7 +17,7 @@ class SingleLabelSmoothingLoss(LearntLabelsLoss):
 
     S_y, the soft label of class y, is p of the newest image of class y that was predicted right in a step before this
     one; of several in one step, the last of the batch. It is uniform until there is one. Scores are logits; prediction
-    is their argmax; `forward` judges by cross entropy. alpha = 1 is cross entropy. S is kept with the checkpoint and is
+    is their argmax; it judges by cross entropy. alpha = 1 is cross entropy. S is kept with the checkpoint and is
     the same on all devices.
 
     Args:

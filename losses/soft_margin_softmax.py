@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, full_float, require
-from losses.label_probability import log_odds_against, mean_over_labels
-from utils.types import Batch, Outputs, Task
+from .base import ClassificationLoss, full_float, require
+from .contract import Task
+from .label_probability import log_odds_against, over_labels
 
 
 class SoftMarginSoftmaxLoss(ClassificationLoss):
@@ -36,16 +36,20 @@ class SoftMarginSoftmaxLoss(ClassificationLoss):
         require("margin", margin, margin >= 0, ">= 0")
         self.margin = margin
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(full_float(scores), target)
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        scores = full_float(scores)
+        if self.training and target.ndim == 2:
+            return over_labels(F.softplus(self.margin + log_odds_against(scores, target)), target)
+        return F.cross_entropy(self._lowered(scores, target), target, reduction="none")
 
-    def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        return {"main": with_margin(full_float(outputs.scores), batch.target, self.margin)}  # type: ignore
+    def mean_loss(self, scores: Tensor, target: Tensor) -> Tensor:
+        if self.training and target.ndim == 2:
+            return super().mean_loss(scores, target)
+        return F.cross_entropy(self._lowered(full_float(scores), target), target)
 
-
-def with_margin(scores: Tensor, target: Tensor, margin: float) -> Tensor:
-    """Return the cross entropy of scores of which the label's is lowered. Shapes: [B, K], [B] or [B, K] -> scalar."""
-    if target.ndim == 2:
-        return mean_over_labels(F.softplus(margin + log_odds_against(scores, target)), target)
-    lowering = torch.full_like(target, -margin, dtype=scores.dtype)[:, None]  # [B, 1]
-    return F.cross_entropy(scores.scatter_add(1, target[:, None], lowering), target)
+    def _lowered(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Return the scores, of which the label's is lowered while training. Shapes: [N, K] -> [N, K]."""
+        if not self.training:
+            return scores
+        lowering = torch.full_like(target, -self.margin, dtype=scores.dtype)[:, None]  # [N, 1]
+        return scores.scatter_add(1, target[:, None], lowering)

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from losses.base import require
-from losses.label_probability import LabelProbabilityLoss
-from utils.types import Task
+from .base import require
+from .contract import Task
+from .label_probability import LabelProbabilityLoss
 
 
 class SymmetricCrossEntropyLoss(LabelProbabilityLoss):

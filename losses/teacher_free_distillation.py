@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from losses.base import ClassificationLoss, as_probabilities, full_float, require
-from utils.types import Batch, ConfigError, Outputs, Task
+from .base import ClassificationLoss, as_probabilities, full_float, require
+from .contract import Batch, Outputs, ParameterError, Task
 
 DEFAULTS = {"regularization": (0.1, 20.0, 1.0), "self": (0.95, 6.0, 0.5)}
 """Mode -> alpha, temperature and multiplier."""
@@ -23,7 +23,7 @@ class TeacherFreeDistillationLoss(ClassificationLoss):
 
     p = softmax(s); the teacher made by hand is d_y = a and d_k = (1 - a) / (K - 1). In the mode self, t are the scores
     of a frozen copy of the same network, trained before, on the same augmented images. Scores are logits; prediction is
-    their argmax. `forward` judges by the loss itself in the mode regularization and by cross entropy in the mode self,
+    their argmax. It judges by the loss itself in the mode regularization and by cross entropy in the mode self,
     since it sees no images. alpha = 0 is cross entropy.
 
     Args:
@@ -38,8 +38,8 @@ class TeacherFreeDistillationLoss(ClassificationLoss):
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities (sum_k q_k L(k)) -> scalar, mean over B.
     Use: in place of label smoothing (regularization), or to train a network a second time (self).
-    Raises: ValueError if a parameter is out of range; ConfigError if teacher_path is missing, is given in the other
-        mode or does not fit the network.
+    Raises: ValueError if a parameter is out of range, or if teacher_path is missing, is given in the other mode or does
+        not fit the network.
     Source: Yuan et al. 2020, "Revisiting Knowledge Distillation via Label Smoothing Regularization", CVPR,
         arXiv:1909.11723, eq. 7 to 9.
     Deviations: follows the code where it differs: the handmade teacher is a softmax of probabilities, so nearly
@@ -70,9 +70,9 @@ class TeacherFreeDistillationLoss(ClassificationLoss):
         require("multiplier", multiplier, multiplier >= 0, ">= 0")
         require("a", a, 0 <= a <= 1, "0 to 1")
         if mode == "self" and teacher_path is None:
-            raise ConfigError("loss_params.teacher_path: mode: self needs the file of a trained network's weights")
+            raise ParameterError("teacher_path", "mode: self needs the file of a trained network's weights")
         if mode == "regularization" and teacher_path is not None:
-            raise ConfigError("loss_params.teacher_path: mode: regularization has no network for a teacher")
+            raise ParameterError("teacher_path", "mode: regularization has no network for a teacher")
         self.mode, self.alpha, self.temperature, self.multiplier, self.a = mode, alpha, temperature, multiplier, a
         self.teacher: nn.Module | None = None
         if teacher_path is not None and task is not None:
@@ -85,22 +85,28 @@ class TeacherFreeDistillationLoss(ClassificationLoss):
             self.teacher.eval()
         return self
 
-    def forward(self, scores: Tensor, target: Any) -> Tensor:
-        scores = full_float(scores)
-        label = F.cross_entropy(scores, target)
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        return self._loss(full_float(scores), target, "none")
+
+    def mean_loss(self, scores: Tensor, target: Tensor) -> Tensor:
+        return self._loss(full_float(scores), target, "mean")
+
+    def _loss(self, scores: Tensor, target: Tensor, reduction: str) -> Tensor:
+        label = F.cross_entropy(scores, target, reduction=reduction)
         if self.mode == "self":
             return label
-        return (1 - self.alpha) * label + self.alpha * self.multiplier * self._made_by_hand(scores, target)
+        taught = self._made_by_hand(scores, target, reduction)
+        return (1 - self.alpha) * label + self.alpha * self.multiplier * taught
 
-    def _made_by_hand(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Return KL(teacher || p), averaged over labels drawn from the target. Shapes: [B, K], target -> scalar."""
+    def _made_by_hand(self, scores: Tensor, target: Tensor, reduction: str) -> Tensor:
+        """Return KL(teacher || p), averaged over labels drawn from the target. Shapes: [N, K], target -> [N]."""
         classes = scores.shape[-1]
         values = scores.new_full((classes,), (1 - self.a) / max(classes - 1, 1))
         values[0] = self.a
         log_teacher = (values / self.temperature).log_softmax(dim=-1)  # the label's first, then the others'
         own, other = log_teacher.exp()[[0, -1]]
         expected = other + (own - other) * as_probabilities(target, classes, scores.dtype)  # [B, K]
-        return F.cross_entropy(scores, expected) + (log_teacher.exp() * log_teacher).sum()
+        return F.cross_entropy(scores, expected, reduction=reduction) + (log_teacher.exp() * log_teacher).sum()
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         main = self(outputs.scores, batch.target)
@@ -118,9 +124,9 @@ class TeacherFreeDistillationLoss(ClassificationLoss):
 
 def _frozen(task: Task, path: str) -> nn.Module:
     if task.load_network is None:
-        raise ConfigError("loss_params.teacher_path: only a run can load a teacher")
+        raise ParameterError("teacher_path", "only a run can load a teacher")
     try:
         network = task.load_network(path)
-    except ConfigError as error:
-        raise ConfigError(str(error).replace("weights_path:", "loss_params.teacher_path:")) from None
+    except ValueError as error:
+        raise ParameterError("teacher_path", str(error)) from None
     return network.requires_grad_(False).eval()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from losses import TORCH_DEFAULTS, TORCH_LOSSES
-from losses.base import ClassificationLoss, as_probabilities, full_float
-from utils.types import ConfigError, Task
+from . import TORCH_DEFAULTS, TORCH_LOSSES
+from .base import ClassificationLoss, as_probabilities, full_float
+from .contract import ParameterError, Task
 
 LOGITS = {"CrossEntropyLoss", "NLLLoss", "KLDivLoss"}
 CLASS_TARGETS = {"CrossEntropyLoss", "MultiMarginLoss", "NLLLoss"}
 LOG_SOFTMAX_INPUT = {"NLLLoss", "KLDivLoss"}
+REFUSALS = (TypeError, RuntimeError, ArithmeticError, LookupError, AttributeError, AssertionError)
+"""Errors other than ValueError by which torch's losses reject parameters."""
 
 
 def torch_loss_class(name: str) -> type[nn.Module]:
@@ -31,10 +34,10 @@ class TorchLoss(ClassificationLoss):
 
     Args:
         name: a key of `losses.TORCH_LOSSES`.
-        params: the module's own, except `reduction`, which must leave a scalar ("mean" or "sum").
+        params: the module's own. `reduction` is what the default of `forward` does, "mean" or "sum".
 
     Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities where the module allows -> scalar.
-    Raises: ConfigError for reduction "none"; the module's own errors for its parameters.
+    Raises: ValueError for reduction "none" and for parameters that the module rejects.
     Source: torch.nn's documentation of the class.
     Deviations: KLDivLoss defaults to the reduction "batchmean", its mathematical definition; torch's own default warns.
     """
@@ -42,9 +45,17 @@ class TorchLoss(ClassificationLoss):
     def __init__(self, name: str, task: Task | None = None, **params: Any) -> None:
         super().__init__(task)
         if name not in TORCH_LOSSES:
-            raise ConfigError(f"loss_function: {name!r} is not one of {', '.join(TORCH_LOSSES)}")
+            raise ValueError(f"{name!r} is not one of {', '.join(TORCH_LOSSES)}")
         if params.get("reduction", "mean") not in ("mean", "sum", "batchmean"):
-            raise ConfigError(f"loss_params.reduction: must leave one number: mean or sum, got {params['reduction']!r}")
+            raise ParameterError("reduction", f"must leave one number: mean or sum, got {params['reduction']!r}")
+        try:
+            self._build(name, params)
+        except REFUSALS as error:
+            if not params:  # there is nothing that it could refuse
+                raise
+            raise ValueError(str(error)) from error
+
+    def _build(self, name: str, params: dict[str, Any]) -> None:
         for key in {"weight", "pos_weight"} & params.keys():
             if params[key] is None:  # the default
                 del params[key]
@@ -53,23 +64,36 @@ class TorchLoss(ClassificationLoss):
         params = TORCH_DEFAULTS.get(name, {}) | params
         self.name = name
         self.module = torch_loss_class(name)(**params)
+        each = copy.copy(self.module)  # shares its buffers
+        each.reduction = "none"
+        self._each = (each,)  # in a tuple, so that the state has no buffer twice
         self.calibrated = name in LOGITS
         self.soft_targets = name not in {"MultiMarginLoss", "NLLLoss", "MultiLabelMarginLoss", "SoftMarginLoss"}
         if params:  # torch judges some of them only when it computes
             weight = params.get("weight", params.get("pos_weight", torch.ones(2)))
-            classes = weight.numel() if task is None else task.num_classes
+            classes = weight.numel() if self.task is None else self.task.num_classes
             self(torch.zeros(2, classes), torch.tensor([0, classes - 1]))
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        values = self._of(self._each[0], scores, target)
+        if values.ndim == 1:
+            return values
+        return values.sum(dim=-1) if self.module.reduction == "batchmean" else values.mean(dim=-1)
+
+    def mean_loss(self, scores: Tensor, target: Tensor) -> Tensor:
+        return self._of(self.module, scores, target)
+
+    def _of(self, module: nn.Module, scores: Tensor, target: Tensor) -> Tensor:
+        """Return what a module gives for its own kind of input."""
         scores = full_float(scores)
         inputs = scores.log_softmax(dim=-1) if self.name in LOG_SOFTMAX_INPUT else scores
         if self.name == "BCELoss":
             inputs = scores.sigmoid()
         if self.name in CLASS_TARGETS:
-            return self.module(inputs, target)
+            return module(inputs, target)
         if self.name == "MultiLabelMarginLoss":
             classes = torch.full(scores.shape, -1, dtype=torch.int64, device=scores.device)
             classes[:, 0] = target
-            return self.module(inputs, classes)
+            return module(inputs, classes)
         labels = as_probabilities(target, scores.shape[-1], inputs.dtype)
-        return self.module(inputs, 2 * labels - 1 if self.name == "SoftMarginLoss" else labels)
+        return module(inputs, 2 * labels - 1 if self.name == "SoftMarginLoss" else labels)

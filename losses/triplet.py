@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses.base import full_float, require
-from losses.wrapping import WrappingLoss
-from utils.types import Batch, Outputs, Task
+from .base import full_float, require
+from .contract import Batch, Outputs, Task
+from .wrapping import WrappingLoss
 
 
 class TripletLoss(WrappingLoss):
@@ -38,7 +38,7 @@ class TripletLoss(WrappingLoss):
 
     Shapes: features [B, D], scores as the base's, target [B] int64 -> scalar.
     Use: where features are compared later; batches must hold several images of each class.
-    Raises: ValueError if a parameter is out of range; ConfigError for a base that cannot be built or draws other
+    Raises: ValueError if a parameter is out of range, and for a base that cannot be built or draws other
         batches.
     Source: Schroff et al. 2015, "FaceNet", arXiv:1503.03832, eq. 1 to 3; batch hard: Hermans et al. 2017,
         arXiv:1703.07737, eq. 5.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from torch import Tensor, nn
 
-from losses import build_loss
-from losses.base import ClassificationLoss
-from utils.types import Batch, ConfigError, Outputs, Task
+from . import build_loss
+from .base import ClassificationLoss
+from .contract import Batch, Outputs, ParameterError, Task
 
 
 class WrappingLoss(ClassificationLoss):
@@ -22,7 +21,7 @@ class WrappingLoss(ClassificationLoss):
         base: name of any other loss of images.
         base_params: its hyperparameters.
 
-    Raises: ConfigError for a base that is unknown, refuses its parameters or asks for other batches.
+    Raises: ParameterError for a base that is unknown, refuses its parameters or asks for other batches.
     """
 
     def __init__(self, task: Task | None, base: str, base_params: dict[str, Any] | None) -> None:
@@ -30,25 +29,25 @@ class WrappingLoss(ClassificationLoss):
         name = type(self).__name__
         self.base = build_inner_loss("base", base, task, base_params)
         if self.base.kind != self.kind:
-            raise ConfigError(f"loss_params.base: {base} judges {self.base.kind}s, {name} judges {self.kind}s")
+            raise ParameterError("base", f"{base} judges {self.base.kind}s, {name} judges {self.kind}s")
         if any(type(inner) is type(self) for inner in self.base.modules()):
-            raise ConfigError(f"loss_params.base: {name} cannot wrap {name}")
+            raise ParameterError("base", f"{name} cannot wrap {name}")
         for attribute in ClassificationLoss.__annotations__:
             setattr(self, attribute, getattr(self.base, attribute))
         self.soft_targets = type(self).soft_targets and self.base.soft_targets
 
     def ask_for_views(self, views: int) -> None:
-        """Ask for replicas of each training image. Raises: ConfigError if the base asks for another number."""
+        """Ask for replicas of each training image. Raises: ParameterError if the base asks for another number."""
         if self.base.views not in (1, views):
             ours, theirs = type(self).__name__, type(self.base).__name__
-            raise ConfigError(f"loss_params.base: {ours} takes {views} views of an image, {theirs} {self.base.views}")
+            raise ParameterError("base", f"{ours} takes {views} views of an image, {theirs} {self.base.views}")
         self.views = views
 
     def ask_for_sampling(self, sampling: str) -> None:
-        """Ask for a way to draw training images. Raises: ConfigError if the base asks for another."""
+        """Ask for a way to draw training images. Raises: ParameterError if the base asks for another."""
         if self.base.sampling not in ("shuffle", sampling):
             ours, theirs = type(self).__name__, type(self.base).__name__
-            raise ConfigError(f"loss_params.base: {ours} draws {sampling} batches, {theirs} {self.base.sampling} ones")
+            raise ParameterError("base", f"{ours} draws {sampling} batches, {theirs} {self.base.sampling} ones")
         self.sampling = sampling
 
     def make_head(self, task: Task) -> nn.Module:
@@ -57,8 +56,14 @@ class WrappingLoss(ClassificationLoss):
     def start_head(self, head: nn.Module) -> None:
         self.base.start_head(head)
 
-    def forward(self, scores: Tensor, target: Any) -> Tensor:
-        return self.base(scores, target)
+    def sample_losses(self, scores: Tensor, target: Any) -> Tensor:
+        return self.base.sample_losses(scores, target)
+
+    def mean_loss(self, scores: Tensor, target: Any) -> Tensor:
+        return self.base.mean_loss(scores, target)
+
+    def forward(self, scores: Tensor, target: Any, *args: Any, **options: Any) -> Tensor:
+        return self.base(scores, target, *args, **options)
 
     def terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         return self.base.terms(outputs, batch) | self.added_terms(outputs, batch)
@@ -79,6 +84,10 @@ class WrappingLoss(ClassificationLoss):
     def impossible(self, scores: Tensor, target: Any) -> dict[int, str]:
         return self.base.impossible(scores, target)
 
+    def begin_epoch(self, epoch: int) -> None:
+        super().begin_epoch(epoch)
+        self.base.begin_epoch(epoch)
+
     def on_epoch_end(self) -> None:
         self.base.on_epoch_end()
 
@@ -86,12 +95,14 @@ class WrappingLoss(ClassificationLoss):
 def build_inner_loss(key: str, name: str, task: Task | None, params: dict[str, Any] | None) -> ClassificationLoss:
     """Build a loss that is a parameter of another, as `key` and `key`_params.
 
-    Raises: ConfigError as `build_loss`, at that parameter.
+    Raises: ParameterError with its place among the parameters of the outer one.
     """
     if not isinstance(params, (dict, type(None))):
-        raise ConfigError(f"loss_params.{key}_params: must be a mapping of parameters, got {params!r}")
+        raise ParameterError(f"{key}_params", f"must be a mapping of parameters, got {params!r}")
     try:
         return build_loss(name, task, **(params or {}))
-    except ConfigError as error:
-        text = re.sub(r"^loss_params(?=[.:])", f"loss_params.{key}_params", str(error), flags=re.MULTILINE)
-        raise ConfigError(re.sub(r"^loss_function:", f"loss_params.{key}:", text, flags=re.MULTILINE)) from None
+    except ParameterError as error:
+        inner = {"task.num_classes": key, "task.classifier": error.key}.get(error.key, f"{key}_params.{error.key}")
+        raise ParameterError(inner, error.text) from None
+    except ValueError as error:
+        raise ParameterError(f"{key}_params", f"{name} refuses them: {error}") from None

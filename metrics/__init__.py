@@ -5,6 +5,7 @@ What is measured once, of a trained model, is an evaluation: calibration is eval
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 from utils.lookup import Entry, load_entry
@@ -27,6 +28,9 @@ METRICS = {
         "metrics.classification:one_off_accuracy",
         "share predicted as the label or a neighbouring class, where the data set's classes are ordered",
     ),
+    "balanced_accuracy": Entry(
+        "metrics.classification:balanced_accuracy", "mean accuracy of the classes that occur, however rare each is"
+    ),
     "f1": Entry("metrics.classification:f1", "mean F1 of the classes (macro)"),
     "precision": Entry("metrics.classification:precision", "mean precision of the classes (macro)"),
     "recall": Entry("metrics.classification:recall", "mean recall of the classes (macro)"),
@@ -42,12 +46,42 @@ SEQUENCE_METRICS = {
     "rejected": METRICS["rejected"],
 }
 """Of images with a text each."""
-ALL_METRICS = METRICS | SEQUENCE_METRICS
+PIXEL_METRICS = {
+    **COMMON,
+    "mean_iou": Entry("metrics.dense:mean_iou", "of pixels: mean intersection over union of the classes"),
+    "rejected": METRICS["rejected"],
+}
+"""Of images with a class a pixel."""
+BOX_METRICS = {
+    **COMMON,
+    "map": Entry("metrics.detection:box_map", "of objects: COCO's mean average precision of boxes"),
+    "map_50": Entry("metrics.detection:box_map_50", "of objects: that at an overlap of 0.5"),
+    "map_75": Entry("metrics.detection:box_map_75", "of objects: that at an overlap of 0.75"),
+    "rejected": METRICS["rejected"],
+}
+"""Of images with objects; those in common with others are of regions."""
+MASK_METRICS = {
+    **BOX_METRICS,
+    "mask_map": Entry("metrics.detection:mask_map", "of objects: COCO's mean average precision of masks"),
+    "mask_map_50": Entry("metrics.detection:mask_map_50", "of objects: that of masks at an overlap of 0.5"),
+    "mask_map_75": Entry("metrics.detection:mask_map_75", "of objects: that of masks at an overlap of 0.75"),
+}
+"""Of images with objects that have masks."""
+ALL_METRICS = METRICS | SEQUENCE_METRICS | PIXEL_METRICS | MASK_METRICS
 
-KINDS = {"image": METRICS, "sequence": SEQUENCE_METRICS}
+KINDS = {
+    "image": METRICS,
+    "sequence": SEQUENCE_METRICS,
+    "segmentation": PIXEL_METRICS,
+    "detection": BOX_METRICS,
+    "instance_segmentation": MASK_METRICS,
+}
 TALLIES = {
     "image": Entry("metrics.classification:Tally", "classes"),
     "sequence": Entry("metrics.sequences:TextTally", "texts"),
+    "segmentation": Entry("metrics.dense:PixelTally", "pixels"),
+    "detection": Entry("metrics.detection:DetectionTally", "regions and objects"),
+    "instance_segmentation": Entry("metrics.detection:InstanceTally", "regions and objects with masks"),
 }
 """Counters of predictions, by their kind."""
 
@@ -75,6 +109,16 @@ def metric_entries(kind: str, judge: bool = True, ordered: bool = False) -> dict
         for name, entry in KINDS[kind].items()
         if name not in left_out and (judge or name in TRAINING_METRICS)
     }
+
+
+PACKAGES = {"detection": "faster-coco-eval", "instance_segmentation": "faster-coco-eval"}
+"""What the metrics of a task need beside the requirements."""
+
+
+def missing_package(task: str) -> str | None:
+    """Return the package that a task's metrics need and that is not installed."""
+    package = PACKAGES.get(task)
+    return package if package and importlib.util.find_spec(package.replace("-", "_")) is None else None
 
 
 def tally_for(kind: str) -> type[BaseTally]:

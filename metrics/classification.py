@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losses.contract import REJECTED
 from metrics.tally import BaseTally
-from utils.types import REJECTED
 
 TOP = 5
 
@@ -80,6 +80,15 @@ def precision(tally: Tally) -> Tensor:
 def recall(tally: Tally) -> Tensor:
     """Mean over the classes, of those that occur as label or prediction, of hits / labels; 0 if there is none."""
     return _mean_over_classes(tally, tally.hits, tally.actual)
+
+
+def balanced_accuracy(tally: Tally) -> Tensor:
+    """Mean over the classes that occur as label of hits / labels: every class weighs alike, however rare.
+
+    Unlike `recall` it leaves out classes that are only predicted.
+    """
+    occurs = tally.actual[:-1] > 0
+    return (tally.hits[:-1].double() / tally.actual[:-1].clamp(min=1))[occurs].mean()
 
 
 def f1(tally: Tally) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from losses.contract import REJECTED
 from losses.ctc import text_costs
 from metrics.tally import BaseTally
-from utils.types import REJECTED
 
 
 class TextTally(BaseTally):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -22,10 +22,12 @@ class BaseTally(nn.Module):
         ordered: the classes are ordered, so that being one class off means something.
 
     Attributes:
-        kind: "image" or "sequence"; decides which metrics there are.
+        kind: of the data, such as "image"; decides which metrics there are.
+        further: metrics of the user's own, by name.
     """
 
     kind: str
+    further: Mapping[str, Callable[[Any], Any]] = {}
     samples: Tensor
     loss: Tensor
     correct: Tensor
@@ -81,7 +83,8 @@ class BaseTally(nn.Module):
         """Return every metric of this tally, over all samples since the reset."""
         here = copy.deepcopy(self).cpu()  # one transfer each, then plain numbers
         entries = metric_entries(self.kind, self.judge, self.ordered)
-        return {name: float(load_entry(entry)(here)) for name, entry in entries.items()}
+        metrics = {name: load_entry(entry) for name, entry in entries.items()} | self.further
+        return {name: float(metric(here)) for name, metric in metrics.items()}
 
 
 def loss(tally: BaseTally) -> Tensor:

@@ -9,13 +9,18 @@ from typing import Any, get_type_hints
 
 from utils.lookup import (
     Entry,
+    Table,
     did_you_mean,
+    keywords,
     load_entry,
     parameter_problems,
     refusals,
     timm_architectures,
     torchvision_architectures,
+    without_partial,
 )
+from utils.own_imports import place_of
+from utils.own_names import is_own
 from utils.types import ConfigError
 
 _NAMES_BY_FILE = {
@@ -72,6 +77,33 @@ ARCHITECTURES = {
 }
 """Our own networks; each is a function of its own name in its file."""
 
+DENSE_ARCHITECTURES = {
+    "lraspp": Entry("models.dense.segmentation:lraspp", "LR-ASPP on a body of timm's, for segmentation (Howard 2019)"),
+    "fcn": Entry("models.dense.segmentation:fcn", "FCN on a body of timm's, for segmentation (Long 2015)"),
+    "deeplabv3": Entry(
+        "models.dense.segmentation:deeplabv3", "DeepLabV3 on a body of timm's, for segmentation (Chen 2017)"
+    ),
+    "faster_rcnn": Entry(
+        "models.dense.regions:faster_rcnn", "Faster R-CNN on a body of timm's, for detection (Ren 2015)"
+    ),
+    "mask_rcnn": Entry(
+        "models.dense.regions:mask_rcnn", "Mask R-CNN on a body of timm's, for instance_segmentation (He 2017)"
+    ),
+    "ssdlite": Entry("models.dense.single_shot:ssdlite", "SSDlite on a body of timm's, for detection (Liu 2015)"),
+}
+"""Networks of pixels and regions."""
+OURS = Table(ARCHITECTURES | DENSE_ARCHITECTURES)
+"""All of these, and the user's own."""
+
+MODULES = {
+    "image": Entry("models.classifier:Classifier", "a class an image"),
+    "sequence": Entry("models.classifier:Classifier", "a text an image"),
+    "segmentation": Entry("models.dense.classifier:DenseClassifier", "a class a pixel"),
+    "detection": Entry("models.dense.classifier:DenseClassifier", "a class a region"),
+    "instance_segmentation": Entry("models.dense.classifier:DenseClassifier", "a class a region"),
+}
+"""What trains a network, by its kind."""
+
 ALIASES = {
     "ghost": "ghostnet",
     "sq_10": "torchvision/squeezenet1_0",
@@ -97,13 +129,13 @@ def resolve_architecture(name: str) -> str:
 @functools.cache
 def architecture_names() -> tuple[str, ...]:
     """Return every name that `build_model` takes: ours, short ones, torchvision's, timm's; imports neither."""
-    return (*ARCHITECTURES, *ALIASES, *torchvision_architectures(), *timm_architectures())
+    return (*OURS, *ALIASES, *torchvision_architectures(), *timm_architectures())
 
 
 def check_architecture_name(name: str) -> str | None:
     """Return what is wrong with an architecture's name, or None; imports nothing. timm's may end in `.TAG`."""
     # timm's hundred files are read only for a name that is not found before.
-    if name in ARCHITECTURES or name in ALIASES or name in torchvision_architectures():
+    if name in OURS or name in ALIASES or name in torchvision_architectures():
         return None
     if "/" not in name and name.partition(".")[0] in timm_architectures():
         return None
@@ -114,10 +146,10 @@ def check_architecture_name(name: str) -> str | None:
 def architecture_problems(name: str, params: Mapping[str, Any]) -> dict[str, str]:
     """Return parameter of one of our architectures -> what is wrong; libraries tell theirs when they build."""
     source = resolve_architecture(name)
-    if source not in ARCHITECTURES:
+    if source not in OURS:
         return {}
-    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels")
-    return parameter_problems(load_entry(ARCHITECTURES[source]), params, given=elsewhere)
+    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels", "pretrained", "image_size")
+    return parameter_problems(load_entry(OURS[source]), params, given=elsewhere)
 
 
 def weights_problem(name: str, pretrained: bool | str) -> str | None:
@@ -126,9 +158,9 @@ def weights_problem(name: str, pretrained: bool | str) -> str | None:
     Args: pretrained: the name of some weights; True for the library's default.
     """
     source = resolve_architecture(name)
-    if not pretrained:
+    if not pretrained or source in DENSE_ARCHITECTURES:  # whose bodies are timm's
         return None
-    if source in ARCHITECTURES:
+    if source in OURS:
         return f"there are no published weights of {source}; give a file as weights_path"
     if source.startswith("torchvision/"):
         from models.torchvision_models import weights_names
@@ -147,13 +179,22 @@ def weights_problem(name: str, pretrained: bool | str) -> str | None:
 
 
 def architecture_kind(name: str) -> str:
-    """Return what an architecture's scores are of, "image" or "sequence", as its function's annotation says."""
+    """Return what an architecture's scores are of, such as "image", as its function's annotation says."""
     source = resolve_architecture(name)
-    if source not in ARCHITECTURES:
+    if source not in OURS:
         return "image"  # the libraries' networks classify images
-    function = load_entry(ARCHITECTURES[source])
+    function = load_entry(OURS[source])
     function = function.func if isinstance(function, functools.partial) else function
     return getattr(get_type_hints(function).get("return"), "kind", "image")
+
+
+def _check_network(network: Any, place: str) -> None:
+    """Raise ConfigError for a network of the user's own that lacks something of the contract."""
+    from models.networks.base import CONTRACT
+
+    if missing := [name for name in CONTRACT if not hasattr(network, name)]:
+        text = f"must return a models.networks.base.Network: it has no {', '.join(missing)}"
+        raise ConfigError(f"architecture: {place} {text}")
 
 
 def weights_normalization(name: str) -> tuple[Sequence[float], Sequence[float]] | None:
@@ -162,7 +203,7 @@ def weights_normalization(name: str) -> tuple[Sequence[float], Sequence[float]] 
     None where none are published.
     """
     source = resolve_architecture(name)
-    if source in ARCHITECTURES:
+    if source in OURS:
         return None
     if source.startswith("torchvision/"):
         from models.torchvision_models import normalization
@@ -180,6 +221,7 @@ def build_model(
     output_channels: int | None = None,
     pretrained: bool | str = False,
     weights_path: str | Path | None = None,
+    image_size: int | tuple[int, int] | None = None,
     **params: Any,
 ) -> Any:
     """Build a network in timm's contract.
@@ -197,6 +239,7 @@ def build_model(
         output_channels: width of the features; None for the architecture's own.
         pretrained: start from the weights that torchvision or timm publish; a text names which of them.
         weights_path: a local file of weights; nothing is downloaded then.
+        image_size: H = W, or (H, W), px, of the images, for networks that are made for one size; None for their own.
         params: to the architecture's constructor.
 
     Returns: an nn.Module, image [B, in_channels, H, W] -> scores [B, K].
@@ -209,18 +252,24 @@ def build_model(
     download = pretrained if weights_path is None else False
     if problem := weights_problem(name, download):
         raise ConfigError(f"pretrained: {problem}")
+    image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     not_applied: list[str] = []
     network: Any
-    if source in ARCHITECTURES:
-        constructor = load_entry(ARCHITECTURES[source])
-        options = {"dropout": dropout, "output_channels": output_channels}
+    if source in OURS:
+        constructor = load_entry(OURS[source])
+        options: dict[str, Any] = {"dropout": dropout, "output_channels": output_channels}
+        options |= {"pretrained": download or None} if source in DENSE_ARCHITECTURES else {}
         options = {key: value for key, value in options.items() if value is not None}
-        not_applied += parameter_problems(constructor, options, given=("num_classes", "in_channels"))
-        taken = {key: value for key, value in options.items() if key not in not_applied}
+        not_applied += parameter_problems(constructor, options, given=("num_classes", "in_channels", "image_size"))
+        taken: dict[str, Any] = {key: value for key, value in options.items() if key not in not_applied}
+        if image_size is not None and "image_size" in keywords(without_partial(constructor)):
+            taken["image_size"] = image_size
         if problems := architecture_problems(name, params):
             raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
         try:
             network = constructor(num_classes, in_channels, **taken, **params)
+            if is_own(source):
+                _check_network(network, place_of(constructor, source))
             network.trained_classifier = False
         except refusals(constructor) as error:
             raise ConfigError(f"architecture_params: {source} refuses them: {error}") from None
@@ -235,6 +284,7 @@ def build_model(
             in_channels,
             dropout=dropout,
             pretrained=download,
+            image_size=image_size,
             **params,
         )
         not_applied += ["dropout"] if dropout is not None and not drops else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from losses.base import ClassificationLoss, full_float
+from losses.base import ClassificationLoss, full_float, parts_of
+from losses.contract import Batch, Outputs, Sequences, Task
 from metrics import tally_for
 from metrics.tally import BaseTally
 from models.single_sample import running_statistics_for_single_values
-from utils.types import Batch, ConfigError, Outputs, Sequences, Task
+from utils.types import ConfigError
 
 
 class Classifier(pl.LightningModule):
@@ -34,7 +35,11 @@ class Classifier(pl.LightningModule):
 
     Attributes:
         metrics: the newest value of each, such as metrics["valid/accuracy"].
+        unit: what its counts are of.
+        still: modules that stay in eval mode while the others train.
     """
+
+    unit = "images"
 
     def __init__(
         self,
@@ -56,10 +61,12 @@ class Classifier(pl.LightningModule):
             network.reset_classifier(0)  # the architecture's own last layer would be dead weight
         if self.own_head is not None or not task.trained_classifier:
             loss.start_head(head)
-        tally = tally_for(loss.kind)
+        tally = tally_for(getattr(network, "kind", "image"))  # the libraries' networks classify images
         self.train_tally = tally(task.num_classes, judge=False)
         self.judge_tally = tally(task.num_classes, ordered=task.ordered)
         self.metrics: dict[str, float] = {}
+        self.still: tuple[nn.Module, ...] = ()
+        self._validation = _Validation(loss)
         self._build_optimizer, self._build_scheduler = build_optimizer, build_scheduler
         self._plateau: dict[str, Any] | None = None
         self._plateau_state: dict[str, Any] | None = None
@@ -72,6 +79,12 @@ class Classifier(pl.LightningModule):
         self._ddp_params_and_buffers_to_ignore = [
             f"{prefix}.{name}" for module, prefix in own for name, _ in module.named_buffers()
         ]
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.still:
+            module.eval()
+        return self
 
     @property
     def head(self) -> nn.Module:
@@ -118,14 +131,12 @@ class Classifier(pl.LightningModule):
     def _judge(self, batch: Batch) -> tuple[Tensor, Tensor]:
         scores = self(batch.image[:, 0]).scores
         with full_precision(scores):
-            prediction = self.loss.predict(scores)
-            self.judge_tally.update(
-                self.loss(scores, batch.target), prediction, batch.target, self.loss.log_probabilities(scores)
-            )
+            prediction, log_p = self.loss.predict(scores), self.loss.log_probabilities(scores)
+            self.judge_tally.update(self.loss(scores, batch.target), prediction, batch.target, log_p)
         return scores, prediction
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._judge(batch)
+        self._validation.add(self._judge(batch)[0], batch.target)
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         scores, prediction = self._judge(batch)
@@ -139,9 +150,15 @@ class Classifier(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         self._publish("valid", self.judge_tally)
+        self._validation.end()
 
     def on_test_epoch_end(self) -> None:
         self._publish("test", self.judge_tally)
+
+    def on_train_epoch_start(self) -> None:
+        self.loss.begin_epoch(self.trainer.current_epoch)
+
+    on_train_start = on_train_epoch_start  # resumed within an epoch, Lightning does not start it again
 
     def on_train_epoch_end(self) -> None:
         self._publish("train", self.train_tally)
@@ -175,6 +192,26 @@ class Classifier(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._plateau_state = checkpoint.get("plateau")
+
+
+class _Validation:
+    """The scores of the validation part, kept for the losses that learn from them."""
+
+    def __init__(self, loss: ClassificationLoss) -> None:
+        plain = ClassificationLoss.end_validation
+        self.parts = [part for part in parts_of(loss) if type(part).end_validation is not plain]
+        self.batches: list[tuple[Tensor, Any]] = []
+
+    def add(self, scores: Tensor, target: Any) -> None:
+        if self.parts:
+            self.batches.append((scores, target))
+
+    def end(self) -> None:
+        if self.batches:
+            scores, target = map(torch.cat, zip(*self.batches, strict=True))
+            self.batches.clear()
+            for part in self.parts:
+                part.end_validation(scores, target)
 
 
 def full_precision(like: Tensor) -> contextlib.AbstractContextManager:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import sys
@@ -41,6 +42,7 @@ def build(
     *,
     dropout: float | None = None,
     pretrained: bool | str = False,
+    image_size: tuple[int, int] | None = None,
     **params: Any,
 ) -> tuple[nn.Module, bool]:
     """Build one of timm's networks.
@@ -51,6 +53,7 @@ def build(
         in_channels: channels of the image.
         dropout: timm's `drop_rate`.
         pretrained: download timm's weights, those of a tag or its default ones.
+        image_size: height and width of the images, px; networks that are made for one size get it.
         params: to `timm.create_model`.
 
     Returns: the network, and whether the dropout has taken effect.
@@ -66,11 +69,16 @@ def build(
     except RuntimeError as error:
         one_of = ", ".join(weights_names(name.partition(".")[0]))
         raise ConfigError(f"architecture: {name}: {error}{one_of and f'; its weights: {one_of}'}") from None
-    options = {} if dropout is None else {"drop_rate": dropout}
-    network = _create(name, params, num_classes=num_classes, in_chans=in_channels, pretrained=pretrained, **options)
+    ours = {"num_classes": num_classes, "in_chans": in_channels, "pretrained": pretrained}
+    network = _create(name, params, **ours, **({} if dropout is None else {"drop_rate": dropout}))
     if network is None:
         dropout = None
-        network = _create(name, params, num_classes=num_classes, in_chans=in_channels, pretrained=pretrained)
+        network = _create(name, params, **ours)
+    if image_size is not None and "img_size" not in params and not _takes(network, in_channels, image_size):
+        sized = {**params, "img_size": image_size}
+        with contextlib.suppress(ConfigError):  # the run says which size is refused
+            network = _create(name, sized, **ours, **({} if dropout is None else {"drop_rate": dropout}))
+            params = sized
     network.image_size = _image_size(network, params)
     network.trained_classifier = pretrained and network.pretrained_cfg.get("num_classes") == num_classes
     image = torch.empty(2, in_channels, *network.image_size, device="meta")
@@ -122,6 +130,17 @@ def _image_size(network: Any, params: Mapping[str, Any]) -> tuple[int, int]:
     """Return the height and width, px, of the images that the network was made for."""
     size = params.get("img_size") or network.pretrained_cfg.get("input_size", (3, 224, 224))[1:]
     return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def _takes(network: Any, channels: int, size: tuple[int, int]) -> bool:
+    """Return whether a network takes images of this size; only one that timm says is made for one size is asked."""
+    if not network.pretrained_cfg.get("fixed_input_size"):
+        return True
+    try:
+        meta_copy(network).eval()(torch.empty(1, channels, *size, device="meta"))
+    except _REFUSALS:
+        return False
+    return True
 
 
 def contract_problem(network: Any, image: Tensor) -> str | None:

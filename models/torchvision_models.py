@@ -53,6 +53,14 @@ def _schema(constructor: Callable[..., nn.Module]) -> Callable[..., None]:
     return schema
 
 
+def _for_size(constructor: Callable[..., nn.Module], size: tuple[int, int]) -> dict[str, Any]:
+    """Return the parameter that makes a network for images of one size, if its class has one that can say it."""
+    taken = inspect.signature(constructor).parameters
+    if "input_size" in taken:
+        return {"input_size": size}
+    return {"image_size": size[0]} if "image_size" in taken and size[0] == size[1] else {}
+
+
 def weights_names(name: str) -> list[str]:
     """Return what torchvision calls the weights that it publishes for a network."""
     return [weights.name for weights in tv.get_model_weights(name)]
@@ -78,6 +86,7 @@ def build(
     *,
     dropout: float | None = None,
     pretrained: bool | str = False,
+    image_size: tuple[int, int] | None = None,
     **params: Any,
 ) -> tuple[TorchvisionNetwork, bool]:
     """Build one of torchvision's networks.
@@ -88,6 +97,7 @@ def build(
         in_channels: channels of the image; with pretrained weights 3, or 1 (the colours' weights are summed).
         dropout: probability of the dropout layers between the last feature map and the last layer.
         pretrained: download weights, those of a name or torchvision's default ones.
+        image_size: height and width of the images, px; classes made for one size get it, unless weights fix that.
         params: to the network's class.
 
     Returns: the network, and whether it has such dropout layers.
@@ -96,6 +106,8 @@ def build(
     constructor = _constructor(name)
     if problems := parameter_problems(_schema(constructor), params):
         raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
+    sized = {} if pretrained or image_size is None else _for_size(constructor, image_size)
+    params = sized | params
     if pretrained and in_channels not in (1, 3):
         raise ConfigError(f"torchvision/{name}: pretrained weights take 3 channels or 1, got {in_channels}")
     weights = pretrained if isinstance(pretrained, str) else "DEFAULT"
@@ -106,9 +118,12 @@ def build(
     try:
         with weights_only_loads():
             net: Any = tv.get_model(name, weights=weights if pretrained else None, **params)
-    except (OSError, RuntimeError, TypeError, ValueError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, TypeError, ValueError, AssertionError, pickle.UnpicklingError) as error:
         if pretrained and isinstance(error, (OSError, RuntimeError, pickle.UnpicklingError)):
             raise no_pretrained_weights(f"torchvision/{name}", error) from None
+        if sized:
+            text = "torchvision/{} cannot take {}x{} images: {}".format(name, *image_size or (), error)
+            raise ConfigError(f"image_size: {text}") from None
         raise ConfigError(f"architecture_params: torchvision/{name} refuses them: {error}") from None
     if isinstance(net, (tv.GoogLeNet, tv.Inception3)):
         net.aux_logits = False

@@ -56,6 +56,9 @@ def load_weights(network: nn.Module, weights_path: str | Path) -> bool:
     Raises: ConfigError for a path or file that cannot be used, and for layers that do not fit.
     """
     state = _named_as_in(network, _read(weights_path))
+    if (body := getattr(network, "body", None)) is not None and not any(name.startswith("body.") for name in state):
+        _load_body(body.network, state, weights_path)
+        return False
     own = network.state_dict()
     _sum_colours(network, state, own)
     fresh = _drop_other_head(network, state, own, weights_path)
@@ -73,6 +76,16 @@ def load_weights(network: nn.Module, weights_path: str | Path) -> bool:
     network.load_state_dict(state, strict=False)  # only counters of batches can be missing
     LOG.info("loaded %d of %d tensors from %s%s", len(own) - len(fresh), len(own), weights_path, _but_for(fresh))
     return not fresh
+
+
+def _load_body(body: nn.Module, state: Mapping[str, Tensor], weights_path: str | Path) -> None:
+    """Load a classifier's weights into a body that was cut from it: its last stages and layer are left out."""
+    own = body.state_dict()
+    fits = {name: value for name, value in state.items() if name in own and value.shape == own[name].shape}
+    if lacking := [name for name in own if name not in fits and not name.endswith("num_batches_tracked")]:
+        raise ConfigError(f"weights_path: {weights_path} does not fit the network's body; missing: {_first(lacking)}")
+    body.load_state_dict(fits, strict=False)
+    LOG.info("loaded the %d tensors of the network's body from %s", len(own), weights_path)
 
 
 def _first(names: list[str]) -> str:

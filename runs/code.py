@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -18,13 +17,15 @@ import msgspec
 
 from configuration.schema import CHAINS, Configuration
 from datasets import DATASETS, MIXINGS, TRANSFORMS
-from losses import LOSSES, TORCH_LOSSES
-from models import ARCHITECTURES, resolve_architecture
+from losses import TORCH_LOSSES
+from models import OURS, resolve_architecture
 from runs.folder import RunFolder
 from runs.identity import has_effect, plain
+from runs.names import LOSSES
 from runs.parameters import resolved_parameters
 from runs.records import write_json
 from utils.lookup import Entry
+from utils.own_code import code_digest, imported_by
 from utils.signatures import read_attribute
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +33,7 @@ FOLDERS = ("losses", "models", "datasets", "metrics")
 """Where imports are followed; their own files are tables of names, which grow without changing a run."""
 OF_EVERY_RUN = (
     *("models.classifier", "datasets.data_module", "utils.seeding"),
-    *("training.building", "training.networks", "training.optimizers"),
+    *("training.building", "training.losses", "training.networks", "training.optimizers"),
     *("training.callbacks", "training.finishing"),
 )
 """Modules that lead every run from its configuration to its numbers."""
@@ -40,10 +41,12 @@ ONLY_WITH = {
     "datasets.label_noise": ("label_noise", "noisy_labels"),
     "datasets.augmentation.mixing": ("mixing",),
     "training.averaging": ("ema_decay",),
+    "training.decays": ("layer_decay", "decay_norms_and_biases"),
+    "training.freezing": ("freeze", "optimizer_groups"),
     "training.learning_rates": ("lr_scheduler",),
     "training.schedules": ("lr_scheduler",),
 }
-"""Modules that count only where one of some keys is set."""
+"""Modules that count only where one of some keys has another value than its default."""
 AUGMENTATION = (
     "datasets.augmentation.transforms",
     "datasets.augmentation.fused.chain",
@@ -51,6 +54,8 @@ AUGMENTATION = (
     "datasets.augmentation.fused.rectangles",
 )
 """Modules that count only where training images are augmented."""
+DENSE = ("datasets.dense", "datasets.stream.dense_stream", "metrics.dense", "models.dense.classifier")
+"""Modules that count only where pixels or regions are classified."""
 WITHOUT_INFLUENCE = (
     *("datasets.audit", "datasets.cache", "datasets.kept_images", "datasets.statistics", "models.flops"),
     *("models.sizes", "datasets.readers.files", "datasets.readers.downloads", "datasets.readers.archives"),
@@ -66,9 +71,11 @@ def code_of(config: Configuration) -> dict[str, str]:
 
     Comments, docstrings and layout do not count. Nothing is imported.
     """
-    without = {module for module, keys in ONLY_WITH.items() if not any(getattr(config, key) for key in keys)}
+    without = {module for module, keys in ONLY_WITH.items() if not any(map(config.was_set, keys))}
     if not any(has_effect(config, chain) for chain in CHAINS):
         without |= {*AUGMENTATION}
+    if config.task == "classification":
+        without |= {*DENSE}
     return dict(_code(frozenset(_roots(config)), frozenset(without | {*WITHOUT_INFLUENCE})))
 
 
@@ -176,17 +183,21 @@ def in_words(changes: Changes, parameters: Iterable[str] = ()) -> str:
 def _roots(config: Configuration) -> Iterator[str]:
     """Yield the modules of everything that a configuration names, and those of every run."""
     yield from OF_EVERY_RUN
-    yield from (module for module, keys in ONLY_WITH.items() if any(getattr(config, key) for key in keys))
+    yield from (module for module in imported_by(config.to_yaml()) if module.partition(".")[0] in FOLDERS)
+    yield from (module for module, keys in ONLY_WITH.items() if any(map(config.was_set, keys)))
     losses = set(_names(config.loss_function, resolved_parameters(config)["loss_params"]))  # one within another, too
     yield from (_module(LOSSES[name]) for name in losses if name in LOSSES)
     if losses & TORCH_LOSSES.keys():
         yield "losses.torch_losses"
     entry = LOSSES.get(config.loss_function)
     kind = None if entry is None else read_attribute(*entry.location.split(":"), "kind")
+    if config.task != "classification":
+        yield from DENSE
+        yield "metrics.detection"
     yield "metrics.sequences" if kind == "sequence" else "metrics.classification"
     architecture = resolve_architecture(config.architecture)
     library = Entry(f"models.{'torchvision' if architecture.startswith('torchvision/') else 'timm'}_models", "")
-    yield _module(ARCHITECTURES.get(architecture, library))
+    yield _module(OURS.get(architecture, library))
     if config.weights_path or config.pretrained:
         yield "models.weights"
     yield _module(DATASETS[config.dataset])
@@ -197,8 +208,8 @@ def _roots(config: Configuration) -> Iterator[str]:
         yield from (_module(TRANSFORMS[name]) for name in _names(chain) if name in TRANSFORMS)
 
 
-def _module(entry: Entry) -> str:
-    return entry.location.partition(":")[0]
+def _module(entry: tuple[str, str]) -> str:
+    return entry[0].partition(":")[0]
 
 
 def _names(*values: Any) -> Iterator[str]:
@@ -231,27 +242,4 @@ def _read_module(file: Path) -> tuple[str, frozenset[str]]:
             package = file.parents[node.level - 1].relative_to(ROOT).parts if node.level else ()
             source = ".".join((*package, *filter(None, [node.module])))
             modules |= {source, *(f"{source}.{alias.name}" for alias in node.names)}
-    return hashlib.sha256("".join(_written(tree)).encode()).hexdigest()[:12], frozenset(modules)
-
-
-def _written(node: Any) -> Iterator[str]:
-    """Yield a tree's text without texts that do nothing, the same in every version of Python.
-
-    `ast.dump` writes fields that only some versions have, so what is empty is left out.
-    """
-    if isinstance(node, ast.AST):
-        yield f"{type(node).__name__}("
-        for name, value in ast.iter_fields(node):
-            constant = isinstance(node, ast.Constant) and name == "value"
-            if constant or not (value is None or value == [] or name in ("ctx", "kind", "type_comment")):
-                yield f"{name}="
-                yield from _written(value)
-        yield ")"
-    elif isinstance(node, list):
-        yield "["
-        for item in node:
-            if not (isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant)):
-                yield from _written(item)
-        yield "]"
-    else:
-        yield f"{type(node).__name__} {node!r},"
+    return code_digest(tree), frozenset(modules)

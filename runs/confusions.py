@@ -11,8 +11,9 @@ import numpy as np
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from losses.contract import REJECTED
 from runs.figures import AS_IT_IS, VALID, font_families, new_figure, write_figure
-from utils.types import REJECTED, shorten
+from utils.types import shorten
 
 ABSENT = "#dddddd"
 NUMBERS_UP_TO, NAMES_UP_TO = 20, 60  # classes
@@ -38,7 +39,17 @@ def plot_confusion(
 
     Raises: ValueError if lengths differ or a number names no class.
     """
-    counts, names = confusion_counts(targets, predictions, classes, nothing)
+    draw_confusion(*confusion_counts(targets, predictions, classes, nothing), classes, path, nothing)
+
+
+def draw_confusion(
+    counts: np.ndarray,
+    names: Sequence[str],
+    classes: Sequence[str],
+    path: str | os.PathLike[str],
+    nothing: str = "rejected",
+) -> None:
+    """Draw counts [K, K], or [K, K + 1], and the names of their columns, as `plot_confusion` does."""
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.where(totals > 0, counts / np.maximum(totals, 1), np.nan)  # [K, K or K+1]
     num_classes, num_columns = shares.shape

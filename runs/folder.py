@@ -21,11 +21,12 @@ from models import ALIASES, resolve_architecture
 from runs.identity import fingerprint, identity, read_settings
 from runs.records import read_mapping, write_csv, write_json
 from utils.files import DamagedFile, read_text
+from utils.own_names import short_name
 
 MLFLOW_COPIES = "mlartifacts"
 """Folder beside the runs where MLflow keeps copies of their files."""
 OF_EVERY_SUMMARY = (
-    *("test/accuracy", "test/top5_accuracy", "test/f1", "test/loss", "test/cross_entropy", "test/rejected"),
+    *("test/accuracy", "test/loss", "test/cross_entropy", "test/rejected"),
     *("valid/accuracy", "selected_on", "selected_epoch", "seconds", "images_per_second", "waiting_share"),
 )
 """Names that every summary has."""
@@ -59,6 +60,8 @@ class RunFolder:
     Attributes:
         previous: the checkpoint before the last, from which a run resumes when that one is damaged.
         evaluation: results of evaluate.py on the test part.
+        detections, ground_truth: of objects, both in COCO's json.
+        precisions: of objects, by class and size.
         confusions: of texts, the characters that are mistaken at each place.
         trial: there if the run was trained as a trial of a search.
         unreported: there while trackers are open, and after them if they may have missed the end of the run.
@@ -76,6 +79,9 @@ class RunFolder:
     previous = _Within("checkpoints/previous.ckpt")
     summary = _Within("summary.json")
     predictions = _Within("predictions.parquet")
+    detections = _Within("predictions.json")
+    ground_truth = _Within("ground_truth.json")
+    precisions = _Within("average_precision.csv")
     evaluation = _Within("evaluation")
     label_noise = _Within("label_noise.csv")
     confusions = _Within("confusions.csv")
@@ -279,5 +285,5 @@ def run_prefixes(config: Configuration) -> list[str]:
     """Return `run_prefix`, and what it was with each other name of the architecture."""
     name = resolve_architecture(config.architecture)
     names = [name, *(other for other, target in ALIASES.items() if target == name)]
-    parts = [(config.dataset, name, config.loss_function) for name in names]
+    parts = [(short_name(config.dataset), short_name(name), short_name(config.loss_function)) for name in names]
     return ["-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", part) for part in each) for each in parts]

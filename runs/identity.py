@@ -67,6 +67,8 @@ def settings_of(
         value = getattr(config, key)
         if key == "image_size":
             settings[key] = config.size[0] if config.size and config.size[0] == config.size[1] else config.size
+        elif key == "freeze":
+            settings[key] = plain([value] if isinstance(value, str) else value)
         elif key == "classes":  # names, which may be written as numbers
             settings[key] = value and tuple(map(str, value))
         elif key == "precision":
@@ -188,6 +190,8 @@ def has_effect(config: Configuration, key: str) -> bool:
         return any(has_effect(config, chain) for chain in CHAINS)
     if key in ("mixing_params", "lr_scheduler_params"):
         return getattr(config, OWNERS[key]) is not None
+    if key == "freeze_statistics":
+        return bool(config.freeze or any(group.start_epoch for group in config.optimizer_groups.values()))
     if key == "valid_fraction":
         return config.select_on == "valid"
     if key == "flowers_train":  # one of the keys that a data set takes or not, as its signature says
@@ -218,7 +222,9 @@ def _groups(config: Configuration) -> dict[str, Any]:
         above = f"optimizer_groups.{name}."
         flat |= {f"{above}params": plain([group.params] if isinstance(group.params, str) else group.params)}
         flat |= {
-            f"{above}{key}": value for key in ("optimizer", "epochs") if (value := getattr(group, key)) is not None
+            f"{above}{key}": value
+            for key in ("optimizer", "start_epoch", "epochs")
+            if (value := getattr(group, key)) is not None
         }
         flat |= _flatten(f"{above}optimizer_params.", group.optimizer_params) if group.optimizer_params else {}
     return flat

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from configuration.schema import CHAINS
-from datasets import DATASETS, MIXINGS, TRANSFORMS
-from losses import LOSSES, TORCH_DEFAULTS
-from models import ARCHITECTURES, resolve_architecture
-from utils.lookup import Entry
-from utils.signatures import UNKNOWN, Signature, read_signature
+from datasets import DATASETS, MIXINGS, OF_EVERY_SET, TRANSFORMS
+from losses import LOSSES as OF_LIBRARY
+from losses import TORCH_DEFAULTS
+from models import OURS, resolve_architecture
+from utils.lookup import Table
+from utils.signatures import UNKNOWN, Signature, keyword_defaults, read_signature
 
+LOSSES = Table(OF_LIBRARY)
+"""The library's losses, and the user's own."""
 DERIVED: Any = object()
 SCHEDULER_DEFAULTS = {"ReduceLROnPlateau": {"monitor": "valid/loss", "mode": DERIVED}}
 """Defaults that the bench itself gives to a library's parameters; `DERIVED` follows from other settings."""
@@ -25,16 +29,18 @@ def canonical_name(key: str, name: str) -> str:
 
 def signature_of(key: str, name: str) -> Signature:
     """Return the parameters of what a configuration names under a key; `UNKNOWN` where only an import would tell."""
-    ours = {
+    ours: dict[str, Mapping[str, tuple[str, str]]] = {
         "dataset": DATASETS,
-        "architecture": ARCHITECTURES,
+        "architecture": OURS,
         "loss_function": LOSSES,
         "mixing": MIXINGS,
         **dict.fromkeys(CHAINS, TRANSFORMS),
     }
-    entry: Entry | None = ours.get(key, {}).get(canonical_name(key, name))
+    entry = ours.get(key, {}).get(canonical_name(key, name))
     if entry is not None:
-        return read_signature(*entry.location.split(":"))
+        signature = read_signature(*entry[0].split(":"))
+        common = keyword_defaults(OF_EVERY_SET) if key == "dataset" else {}
+        return Signature(signature.names | common.keys(), signature.defaults | common)
     places = {
         "loss_function": ("torch.nn.modules.loss",),
         "optimizer": ("timm.optim", "torch.optim") if name in TIMM_FIRST else ("torch.optim", "timm.optim"),

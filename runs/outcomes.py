@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from torch import Tensor
 
+from datasets.base import DataSet
 from datasets.sequences import decode_texts
 from losses.base import ClassificationLoss
+from losses.contract import REJECTED, Sequences
 from losses.ctc import text_costs
-from runs.confusions import plot_confusion, plot_places
+from runs.confusions import draw_confusion, plot_confusion, plot_places
 from runs.folder import RunFolder
 from runs.records import write_csv
-from utils.types import REJECTED, Sequences
+from utils.files import write_atomically
 
 LOG = logging.getLogger("lossbench")
+SIZES = ("small", "medium", "large")
+"""Of objects, as COCO parts them: up to 32 x 32 and up to 96 x 96 pixels, and larger."""
 LARGEST_SCORES = 2**28
 """Bytes of the scores that predictions.parquet takes in: a text has as many as it has steps times characters."""
 Pairs = list[tuple[int, int, int]]
@@ -71,6 +77,9 @@ class Classes:
             for label, likeliest, values in zip(*columns, strict=True)
         ]
 
+    def write_further(self, tally: Any, data: DataSet, folder: RunFolder) -> None:
+        """Write what the test's counts tell beside the table."""
+
     def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:
         targets, predictions = outputs["target"].numpy(), outputs["prediction"].numpy()
         plot_confusion(targets, predictions, classes, folder.picture("confusion"))
@@ -119,7 +128,64 @@ class Texts(Classes):
         write_csv(folder.confusions, rows)
 
 
-OUTCOMES = {"image": Classes(), "sequence": Texts()}
+class Pixels(Classes):
+    """Predictions that are a class a pixel; what is stored is each image's counts, not its pixels."""
+
+    def columns(
+        self, loss: ClassificationLoss, outputs: dict[str, Tensor], classes: tuple[str, ...]
+    ) -> dict[str, pa.Array]:
+        """Return each image's labelled pixels, the share that is right, and the mean IoU of the classes in it."""
+        counts = outputs["counts"].double()  # [N, K, K + 1], the last column rejected
+        hits, actual, predicted = counts.diagonal(dim1=1, dim2=2), counts.sum(dim=2), counts[..., :-1].sum(dim=1)
+        union = actual + predicted - hits
+        iou = (hits / union).nansum(dim=1) / (union > 0).sum(dim=1)
+        columns = {"pixels": actual.sum(dim=1).long(), "accuracy": hits.sum(dim=1) / actual.sum(dim=1), "mean_iou": iou}
+        return {name: pa.array(column.numpy()) for name, column in columns.items()}
+
+    def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:
+        counts = outputs["counts"].sum(dim=0).numpy()
+        names = [*classes, "rejected"][: counts.shape[1] if counts[:, -1].any() else len(classes)]
+        draw_confusion(counts[:, : len(names)], names, classes, folder.picture("confusion"))
+
+
+class Objects(Classes):
+    """Predictions that are objects: COCO's json, and the average precision of each class and size."""
+
+    def columns(
+        self, loss: ClassificationLoss, outputs: dict[str, Tensor], classes: tuple[str, ...]
+    ) -> dict[str, pa.Array]:
+        """Return how many objects each image holds and how many are detected."""
+        return {name: pa.array(outputs[name].numpy()) for name in ("objects", "detections")}
+
+    def write_further(self, tally: Any, data: DataSet, folder: RunFolder) -> None:
+        truth, names = tally.ground_truth, data.classes[1:]
+        truth["categories"] = [{"id": k, "name": name} for k, name in enumerate(names, start=1)]
+        truth["images"] = [each | {"file_name": Path(data.test.name(each["id"])).name} for each in truth["images"]]
+        write_atomically(folder.detections, json.dumps(tally.detections))
+        write_atomically(folder.ground_truth, json.dumps(truth))
+        numbers = Counter(each["category_id"] for each in truth["annotations"] if not each["iscrowd"])
+        rows = []
+        for kind, precision in tally.precisions.items():
+            parts = [(name, precision[:, k, 0], numbers[k + 1]) for k, name in enumerate(names)]
+            parts += [(f"{size} objects", precision[:, :, k], "") for k, size in enumerate(SIZES, start=1)]
+            for name, some, number in parts:
+                known = some[~np.isnan(some)]
+                rows.append(
+                    {"overlap_of": kind, "of": name, "ap": known.mean() if known.size else "", "objects": number}
+                )
+        write_csv(folder.precisions, rows)
+
+    def draw_mistakes(self, outputs: dict[str, Tensor], classes: tuple[str, ...], folder: RunFolder) -> None:
+        """Draw nothing: what is detected where nothing is has no class that it is confused with."""
+
+
+OUTCOMES = {
+    "image": Classes(),
+    "sequence": Texts(),
+    "segmentation": Pixels(),
+    "detection": Objects(),
+    "instance_segmentation": Objects(),
+}
 """By the kind of the data."""
 
 

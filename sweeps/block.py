@@ -11,7 +11,8 @@ from msgspec import Meta, Struct, field
 
 from configuration.chains import value_at
 from configuration.schema import KEYS, Configuration, Key, Params, Positive
-from configuration.settings import show
+from configuration.settings import own_labels, show
+from utils.own_names import split_key
 
 LABEL = "name"
 """The entry of a mapping of values that go together by which it is called; no configuration key."""
@@ -120,7 +121,12 @@ class Axis:
 def build_axes(block: Block) -> list[Axis]:
     """Return the axes of a checked block; seeds first, so that a whole table is there after one seed."""
     axes = [Axis("seed", tuple(Point(str(seed), {("seed",): seed}) for seed in block.seed_list))]
-    axes += [Axis(name, tuple(_point(name, value) for value in values)) for name, values in block.grid.items()]
+    for name, values in block.grid.items():
+        points = [_point(name, value) for value in values]
+        labels = own_labels(point.label for point in points)
+        axes.append(
+            Axis(name, tuple(Point(label, point.overrides) for label, point in zip(labels, points, strict=True)))
+        )
     return [axis for axis in axes if axis.points]
 
 
@@ -148,7 +154,7 @@ def common_value(values: Mapping[str, Any], name: str) -> Any:
 
 
 def as_key(name: str) -> Key:
-    return tuple(name.split("."))
+    return split_key(name)
 
 
 def is_within(key: Key, fixed: Collection[Key]) -> bool:

@@ -9,9 +9,9 @@ from configuration.schema import Configuration
 from datasets import READ_BY, load_data_set, other_kind, other_network, reading
 from datasets.base import DataSet
 from datasets.label_noise import read_noisy_labels
-from losses import loss_kind
 from models import architecture_kind
 from training import networks
+from training.losses import loss_kind
 from utils.types import DataError, UserError
 
 MOST = 20

@@ -14,9 +14,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from configuration.schema import Configuration
-from datasets import READ_BY, known_num_images
-from losses import build_loss
+from datasets import READ_BY, known_num_classes, known_num_images, params_of_every_set
+from datasets.rows import long_tailed_counts
 from models import resolve_architecture
 from models.sizes import Size, read_sizes
 from sweeps.block import AUTO, build_axes, is_within
@@ -24,6 +26,7 @@ from sweeps.cells import Sweep, axes_of, by_seed, combinations, count, expand, m
 from sweeps.checks import identity_of
 from sweeps.jobs import Shard
 from sweeps.seeds import detectable, looks
+from training.losses import build_loss
 from utils.types import first_few
 
 DataSize = Callable[[Configuration], int | None]
@@ -81,8 +84,8 @@ def _power(sweep: Sweep) -> Iterator[str]:
     elif rows > 1:
         size = detectable(seeds, rows - 1)
         yield (
-            f"{seeds} seeds can tell a difference of {size:.1f} times the spread of a run over seeds, {0.3 * size:.2f} points "
-            f"where that is 0.3, from chance with probability 0.8 ({rows - 1} comparisons, many test images)"
+            f"{seeds} seeds show a difference of {0.3 * size:.2f} points with probability 0.8 where a run spreads by 0.3 "
+            f"({size:.1f} times the spread; {rows - 1} comparisons, many test images)"
         )
 
 
@@ -174,8 +177,20 @@ def _training_images(config: Configuration, size: DataSize) -> float | None:
     """Return how many images are trained on, without those that are held out; None where it is not known."""
     images = known_num_images(config)
     images = size(config) if images is None else images
+    if images is None:
+        return None
     held_out = config.valid_fraction if config.select_on == "valid" else 0
-    return None if images is None else images * (1 - held_out)
+    return images * (1 - held_out) * _share_kept(config)
+
+
+def _share_kept(config: Configuration) -> float:
+    """Return the share of the training images that `imbalance` keeps, where the classes are equally large."""
+    imbalance, classes = params_of_every_set(config).get("imbalance", 1.0), known_num_classes(config)
+    if imbalance == 1 or classes is None:
+        return 1.0
+    kind = params_of_every_set(config).get("imbalance_kind", "exponential")
+    many = np.full(classes, 10**6)
+    return float(long_tailed_counts(many, imbalance, kind).sum() / many.sum())
 
 
 def _duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +20,7 @@ from sweeps.jobs import Job, Outcome
 from sweeps.resources import Share
 from utils import logs
 from utils.lookup import ROOT
+from utils.own_code import Sources, add_sources, sources_in
 from utils.secrets import remember_secrets
 from utils.signals import Interrupted, raise_on_signals
 from utils.types import TrainingError, UserError
@@ -63,6 +64,7 @@ class Setup:
         folder: where the user stands; paths in configurations start there.
         environment: variables of each run's process.
         threads: of torch in each run; None where OMP_NUM_THREADS says it.
+        own_code: the user's own, as it was when the sweep was read.
     """
 
     sweep: Sweep
@@ -70,19 +72,22 @@ class Setup:
     folder: str
     environment: dict[str, str]
     threads: int | None = None
+    own_code: dict[str, Sources] = field(default_factory=dict)
 
 
 def set_up(sweep: Sweep, share: Share, fresh: bool) -> Setup:
     """Return what all runs have in common that start from where the user stands."""
     cores = max(1, int(share.cores))
     threads = None if "OMP_NUM_THREADS" in os.environ else cores
-    return Setup(sweep, fresh, os.getcwd(), {CORES_VARIABLE: str(cores)}, threads)
+    own_code = sources_in(repr(sweep.base.values()))
+    return Setup(sweep, fresh, os.getcwd(), {CORES_VARIABLE: str(cores)}, threads, own_code)
 
 
 def work(setup: Setup, job: Job, send: Callable[[Report], None]) -> Report:
     """Do one run in a process for it, tell of each epoch and return how it ended. A SIGTERM has it saved first."""
     os.chdir(setup.folder)
     os.environ.update(setup.environment)
+    add_sources(setup.own_code)
     cell = job.cell(setup.sweep)
     remember_secrets(setup.sweep.base.values())
     logs.configure(cell.config.loglevel, cell.config.logging_dir)

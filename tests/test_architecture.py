@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 BELOW: dict[str, tuple[str, ...]] = {
     "utils": (),
     "configuration": ("utils",),
-    "losses": ("utils",),
+    "losses": (),
     "metrics": ("losses", "utils"),
-    "datasets": ("configuration", "utils"),
+    "datasets": ("configuration", "losses", "utils"),
     "models": ("losses", "metrics", "utils"),
 }
 """Folder -> the folders that it may import, besides itself; of those in a row, all that stand before it."""
@@ -30,9 +31,20 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+            assert node.level == (path.parent.name == "losses" and is_ours(node)), f"{path}: relative import"
+            module = ".".join(filter(None, ["losses"[: 6 * node.level], node.module]))
+            names |= {f"{module}.{alias.name}" for alias in node.names}
     return names
+
+
+def is_ours(node: ast.ImportFrom) -> bool:
+    """Return whether an import in losses/ is of losses/ itself."""
+    return node.level > 0 or str(node.module).partition(".")[0] in BELOW
+
+
+def test_losses_import_torch_and_themselves_only():
+    names = {name.partition(".")[0] for path in (ROOT / "losses").glob("*.py") for name in imported(path)}
+    assert names - sys.stdlib_module_names == {"losses", "torch"}
 
 
 @pytest.mark.parametrize("folder", BELOW)

@@ -17,12 +17,12 @@ from torch.nn import functional as F
 from docs.errata import FIGURE, draw, printed_factor, true_factor
 from losses.binary_one_sided_margin import BinaryOneSidedMarginLoss
 from losses.competing_ratio import CompetingRatioLoss
+from losses.contract import Batch, Outputs
 from losses.label_smoothing import LabelSmoothingCrossEntropy
 from losses.negative_log_likelihood_ratio import NegativeLogLikelihoodRatioLoss
 from losses.one_sided_margin import OneSidedMarginLoss
 from sweeps.reference import read_reference
 from tests.losses.cases import make
-from utils.types import Batch, Outputs
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "errata.md").read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ from evaluation.after_training import AFTER_TRAINING
 from evaluation.predicting import predict
 from evaluation.record import read_record
 from evaluation.subject import Subject, open_subject
+from losses.contract import REJECTED, Sequences
 from models.classifier import Classifier
 from runs.folder import RunFolder
 from sweeps.callbacks import Pruning
@@ -32,7 +33,6 @@ from sweeps.search import SearchJobs
 from sweeps.worker import train_cell
 from tests.training.resuming import Died, after_each_save, differences
 from training import runner
-from utils.types import REJECTED, Sequences
 
 pytestmark = [
     pytest.mark.usefixtures("plain_log"),
@@ -61,6 +61,9 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "one score": {"loss_function": "BinaryOneSidedMarginLoss", "loss_params": f"{{{MARGINS}}}", "classes": "[3,8]"},
         "state": {"loss_function": "OnlineLabelSmoothingLoss", "loss_params": "{update_every: 2}"},
         "random": {"loss_function": "DisturbLabelLoss"},
+        "class counts": {"loss_function": "LDAMLoss", "loss_params": "{defer: 0.5}"},
+        "memory of images": {"loss_function": "EarlyLearningRegularizationLoss"},
+        "validation": {"loss_function": "AdaFocalLoss"},
         "two views": {"loss_function": "DataDistortionDistillationLoss"},
         "repeated": {"loss_function": "LossTransform", "loss_params": "{views: 2, repeated_sampling: true}"},
         "balanced": {"loss_function": "TripletLoss"},
@@ -93,6 +96,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
             "early: {params: ['conv1.*', 'stages.0.*'], epochs: 1}, head: {params: 'classifier.*', optimizer: Muon}}",
             "lookahead": "{k: 2}",
         },
+        "frozen, rates by layer": {"freeze": "'*.bias'", "layer_decay": "0.8", "decay_norms_and_biases": "false"},
     },
     "schedule": {
         "none": {},
@@ -112,6 +116,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "either": {"mixing": "[CutMix, MixUp]"},
     },
     "noise": {"none": {}, "drawn": {"label_noise": "0.2"}},
+    "tail": {"none": {}, "long": {"data_params": "{imbalance: 3}"}},
     "selection": {"valid": {}, "test": {"select_on": "test"}},
     "monitor": {"accuracy": {}, "cross entropy": {"monitor": "valid/cross_entropy"}, "loss": {"monitor": "valid/loss"}},
     "stopping": {"none": {}, "patience": {"early_stopping_patience": "1"}},
@@ -161,6 +166,7 @@ def fits(values: list[str]) -> bool:
     return not (
         (row["loss"] in HARD_LABELS and row.get("mixing", "none") != "none")
         or (texts and row.get("noise", "none") != "none")
+        or (texts and row.get("tail", "none") != "none")
         or (texts and row.get("network") == "from images")
         or (row["loss"] == "stages" and row.get("network") == "from images")  # which has two
         or (texts and row.get("precision", "float32") != "float32")  # `image_size` of the plates is their own

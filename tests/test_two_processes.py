@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.multiprocessing.spawn import spawn
 
-from losses import build_loss
+from losses.contract import Task
 from models import build_model
 from models.classifier import Classifier
 from tests.losses.cases import feature_batch, make, terms_of
-from utils.types import Task
+from training.losses import build_loss
 
 WORLD, LIMIT = 2, datetime.timedelta(seconds=600)
 

@@ -8,7 +8,7 @@ import functools
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,28 @@ from torch import nn
 
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
-from datasets import DATA_KEYS, DATASETS, load_data_set, other_kind, other_network
+from datasets import DATA_KEYS, DATASETS, judged_kind, load_data_set, other_kind, other_network
 from datasets.audit import audit
 from datasets.base import DataSet
 from datasets.data_module import DataModule, common_size
-from losses import build_loss
+from losses.contract import Outputs, Task
 from metrics import metric_entries
+from models import MODULES
 from models.classifier import Classifier
 from models.flops import count_multiply_adds, count_parameters
 from models.scorer import Scorer
-from training import optimizers
 from training.checks import NOTHING, Sequel, build_schedule, check_parameters, check_schedule, warn_about_weights
+from training.freezing import build_run_optimizer, freeze, name_problems, problems_before_building
+from training.further_metrics import further_metrics
+from training.idle_settings import warn_without_effect
+from training.losses import build_loss, build_run_loss, refusals_placed
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
 from training.rehearsal import try_out
-from utils.lookup import keywords, load_entry
+from utils.lookup import Entry, keywords, load_entry
+from utils.own_names import short_name
 from utils.seeding import derive_seed, seed_all
-from utils.types import ConfigError, Outputs, Task, first_line
+from utils.types import ConfigError, first_line
 
 LOG = logging.getLogger("lossbench")
 
@@ -70,7 +75,11 @@ def prepare(config: Configuration, sequel: Sequel = NOTHING) -> Preparation:
     """
     if config.sweep is not None:
         raise config.error({("sweep",): "describes several runs, this trains one; `python train.py FILE` runs them"})
-    check_parameters(config, sequel.checks)
+    try:
+        check_parameters(config, sequel.checks)
+    except ConfigError as error:
+        more = config.located(ConfigError("\n".join(problems_before_building(config))))
+        raise ConfigError("\n".join(filter(None, [str(error), str(more)]))) from None
     if config.batch_size < 2 * num_devices(config):
         key = "devices" if config.was_set("devices") else "batch_size"
         text = f"each of {num_devices(config)} devices needs 2 images a step, batch_size is {config.batch_size}"
@@ -85,7 +94,7 @@ def prepare(config: Configuration, sequel: Sequel = NOTHING) -> Preparation:
     _refuse_metrics_without_sense(config, data_set)
     sequel.refuse(config, data_set.kind)
     data_set = dataclasses.replace(data_set, notes=(*data_set.notes, *audit(data_set)))
-    _warn_without_effect(config, has_boxes=data_set.train.boxes is not None)
+    warn_without_effect(config, has_boxes=data_set.train.boxes is not None)
     for note in data_set.notes:
         LOG.warning("%s: %s", config.dataset, note)
     with _located(config):
@@ -104,39 +113,37 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
     size = common_size(config, data_set)
     multiply_adds = count_of_an_image(config, network, size)
 
+    data, steps = _build_data(config, resolved, data_set, size)
     seed_all(derive_seed(config.seed, "loss"))
     task = Task(
         len(data_set.classes),
-        len(data_set.train),
+        len(data_set.train) if data_set.kind in ("image", "sequence") else 0,  # whose rows have no numbers of their own
         network.get_classifier(),
         functools.partial(_stage_channels, network, (1, config.in_channels, *size)),
-        functools.partial(_load_network, config, len(data_set.classes)),
+        functools.partial(_load_teacher, config, len(data_set.classes)),
         data_set.ordered,
         network.trained_classifier,
+        data.class_counts,
+        config.num_epochs,
+        steps,
     )
-    loss = build_loss(config.loss_function, task, **config.loss_params)
-    if loss.kind != data_set.kind:
-        raise ConfigError(f"loss_function: {other_kind(config, loss.kind, data_set.kind)}")
-    corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
-    if corruption and data_set.kind != "image":
-        raise ConfigError(f"{corruption}: replaces classes, {config.dataset} holds {data_set.kind}s")
-    groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
-    data = DataModule(resolved, data_set, size, loss.views, loss.sampling, groups.get(loss.sampling, 1))
-    batches = data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
-    check_schedule(config, math.ceil(len(batches) / config.accumulate_batches))
-    if config.batch_size > len(data.train_rows):
-        LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
+    loss = build_run_loss(config, task, data_set.classes)
 
     _start_from_images(config, network, data)
-    classifier = Classifier(
-        network,
-        loss,
-        task,
-        functools.partial(_build_optimizer, config),
-        functools.partial(build_schedule, config),
-        channels_last=config.channels_last,
-    )
-    optimizers.assign(classifier.named_weights(), config.optimizer_groups)  # raises for groups of nothing
+    with refusals_placed():
+        classifier: Classifier = load_entry(MODULES[kind])(
+            network,
+            loss,
+            task,
+            functools.partial(build_run_optimizer, config, network),
+            functools.partial(build_schedule, config),
+            channels_last=config.channels_last,
+        )
+    classifier.judge_tally.further = further_metrics(config)
+    if problems := name_problems(config, classifier.named_weights()):
+        raise ConfigError("\n".join(problems))
+    freeze(classifier, config)
+    build_run_optimizer(config, network, classifier.named_weights())  # refuses groups that leave epochs without any
     if loss.start is not None and classifier.own_head is None and task.trained_classifier:
         place = config.place(("loss_params", "start"))
         LOG.warning("%s: start has no effect: the last layer came with weights, its scores start where they are", place)
@@ -148,6 +155,32 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         LOG.warning("%s: augment_backend: fused cannot do %s; torchvision does the chain one by one", place, unknown)
     parameters = count_parameters(classifier)
     return Preparation(config, data, classifier, parameters, multiply_adds, network.not_applied, task, example)
+
+
+def _build_data(
+    config: Configuration, resolved: Configuration, data_set: DataSet, size: tuple[int, int]
+) -> tuple[DataModule, int]:
+    """Build what a run is fed, as its loss asks for it; return it and the steps of an epoch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the run's own is built with a task
+        loss = build_loss(config.loss_function, None, **config.loss_params)
+    if loss.kind != judged_kind(data_set.kind):
+        raise ConfigError(f"loss_function: {other_kind(config, loss.kind, data_set.kind)}")
+    corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
+    if corruption and data_set.kind != "image":
+        raise ConfigError(f"{corruption}: replaces classes, {config.dataset} holds {data_set.kind}s")
+    if config.mixing and data_set.kind != "image":
+        raise ConfigError(f"mixing: mixes whole images and their classes, {config.dataset} holds {data_set.kind}s")
+    if "imbalance" in config.data_params and data_set.kind != "image":
+        raise ConfigError(f"data_params.imbalance: is of classes, {config.dataset} holds {data_set.kind}s")
+    groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
+    data = DataModule(resolved, data_set, size, loss.views, loss.sampling, groups.get(loss.sampling, 1))
+    batches = data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
+    steps = math.ceil(len(batches) / config.accumulate_batches)
+    check_schedule(config, steps)
+    if config.batch_size > len(data.train_rows):
+        LOG.warning("%s: batch_size exceeds the training images: one step an epoch", config.place(("batch_size",)))
+    return data, steps
 
 
 def _start_from_images(config: Configuration, network: Any, data: DataModule) -> None:
@@ -201,8 +234,12 @@ def _load_network(config: Configuration, num_classes: int, weights_path: str) ->
             raise ConfigError(str(warning).replace("it stays fresh", "they must be the same")) from None
 
 
-def _build_optimizer(config: Configuration, weights: Mapping[str, nn.Parameter]) -> torch.optim.Optimizer:
-    return optimizers.build_optimizers(config, optimizers.assign(weights, config.optimizer_groups))
+def _load_teacher(config: Configuration, num_classes: int, weights_path: str) -> nn.Module:
+    """Return what `_load_network` does for a loss, which reports mistakes as ValueErrors."""
+    try:
+        return _load_network(config, num_classes, weights_path)
+    except ConfigError as error:
+        raise ValueError(str(error).replace("weights_path: ", "")) from None
 
 
 @torch.no_grad()
@@ -227,6 +264,7 @@ def _refuse_metrics_without_sense(config: Configuration, data_set: DataSet) -> N
         ("lr_scheduler_params", "monitor"): config.lr_scheduler_params.get("monitor"),
     }
     there, ordered = (metric_entries(data_set.kind, ordered=each) for each in (data_set.ordered, True))
+    there |= dict.fromkeys(map(short_name, config.metrics), Entry("", ""))
     wrong = {}
     for key, monitor in monitors.items():
         name = str(monitor).rpartition("/")[2]
@@ -236,28 +274,3 @@ def _refuse_metrics_without_sense(config: Configuration, data_set: DataSet) -> N
             wrong[key] = no_order if name in ordered else other_kind
     if wrong:
         raise config.error(wrong)
-
-
-def _warn_without_effect(config: Configuration, has_boxes: bool) -> None:
-    useless = {
-        "crop_to_bboxes": config.crop_to_bboxes and not has_boxes and f"dataset: {config.dataset} has no boxes",
-        "erase_background": config.erase_background and not config.crop_to_bboxes and "crop_to_bboxes is false",
-        "optimizer_params.lr": _other_rate(config),
-        "lr_scheduler_params": config.lr_scheduler_params and not config.lr_scheduler and "lr_scheduler is not set",
-        "noisy_labels_name": config.noisy_labels_name and not config.noisy_labels and "noisy_labels is not set",
-        "mixing_params": config.mixing_params and not config.mixing and "mixing is not set",
-        "image_augmentations": config.augment_images and not config.image_augmentations and "it is empty",
-        "tensor_augmentations": config.augment_tensors and not config.tensor_augmentations and "it is empty",
-    }
-    for key, reason in useless.items():
-        if reason:
-            LOG.warning("%s: %s has no effect: %s", config.place(tuple(key.split("."))), key, reason)
-
-
-def _other_rate(config: Configuration) -> str | None:
-    """Return which parameter is the learning rate instead of the optimizer's, if that is another and was set."""
-    key = {"OneCycleLR": "max_lr", "CyclicLR": "base_lr"}.get(config.lr_scheduler or "")
-    rate, other = config.optimizer_params.get("lr"), config.lr_scheduler_params.get(key or "")
-    if None in (key, rate, other) or rate == other or not config.was_set("optimizer_params"):
-        return None
-    return f"{config.lr_scheduler} sets the learning rate, by lr_scheduler_params.{key} ({other})"

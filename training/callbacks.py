@@ -6,22 +6,20 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint
-from torch import Tensor, nn
+from torch import Tensor
 
-from configuration.schema import OptimizerGroup
 from metrics import lower_is_better
 from runs.checkpoints import save_checkpoint, weights_of
 from runs.folder import RunFolder
 from tracking.base import Tracker
 from training.averaging import WeightAverage
-from training.optimizers import assign
 from training.tracking import report_epoch
 from utils.lookup import source_place
 from utils.seeding import derive_seed, seed_cpu
@@ -44,33 +42,6 @@ class StepSeed(Callback):
         seed_cpu(seed)
         if pl_module.device.type == "cuda":
             torch.cuda.manual_seed(seed)
-
-
-class Freezing(Callback):
-    """Leaves the parameters of optimizer groups as they are once their epochs have passed.
-
-    Their gradients are then not computed or, on several devices, which all expect them, not used. The statistics of
-    batch normalisation are no parameters, and go on.
-    """
-
-    def __init__(self, groups: Mapping[str, OptimizerGroup]) -> None:
-        self.groups = groups
-        self.frozen: list[nn.Parameter] = []
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Freeze; an epoch that is resumed does not start."""
-        assigned = assign(pl_module.named_weights(), self.groups)  # type: ignore[operator]
-        over = [name for name, group in self.groups.items() if (group.epochs or math.inf) <= trainer.current_epoch]
-        self.frozen = [weight for name in over for weight in assigned[name]]
-        if trainer.world_size == 1:
-            for weight in self.frozen:
-                weight.requires_grad_(False)
-
-    on_train_epoch_start = on_train_start
-
-    def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Any) -> None:
-        for weight in self.frozen:
-            weight.grad = None
 
 
 class FiniteLoss(Callback):

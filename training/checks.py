@@ -15,17 +15,19 @@ import torch
 from torch import nn
 
 from configuration.schema import KEYS, Configuration
-from datasets import DATA_KEYS, DATASETS, known_num_classes, mixing_in_words
+from datasets import data_param_problems, known_num_classes, mixing_in_words, task_problem
 from datasets.augmentation.mixing import build_mixing
-from datasets.augmentation.transforms import build_transforms
-from losses import build_loss
+from datasets.augmentation.transforms import build_transforms, torchvision_of
 from losses.base import ClassificationLoss
+from losses.contract import Task
+from metrics import missing_package
 from models import architecture_problems, weights_problem
 from runs.folder import RunFolder
 from training import learning_rates, optimizers
+from training.further_metrics import further_metrics
+from training.losses import build_loss
 from training.networks import for_channels, own_normalization
-from utils.lookup import load_entry, parameter_problems
-from utils.types import ConfigError, Task
+from utils.types import ConfigError
 
 if TYPE_CHECKING:
     from datasets.data_module import DataModule  # with Lightning, which takes a second
@@ -48,12 +50,16 @@ def check_parameters(config: Configuration, further: tuple[ParameterCheck, ...] 
 
 
 def _check_data_params(config: Configuration) -> None:
-    """Check data_params against the signature of the data set's function without reading data."""
-    params = {key: value for key, value in config.data_params.items() if key not in KEYS}
-    problems = {key: f"comes from {key}, a key of its own" for key in config.data_params if key in KEYS}
-    problems |= parameter_problems(load_entry(DATASETS[config.dataset]), params, given=DATA_KEYS)
-    if problems:
+    """Check data_params against what takes them, without reading data."""
+    if problems := data_param_problems(config):
         raise ConfigError("\n".join(f"data_params.{key}: {text}" for key, text in problems.items()))
+
+
+def _check_task(config: Configuration) -> None:
+    if problem := task_problem(config):
+        raise ConfigError(f"task: {problem}")
+    if missing := missing_package(config.task):
+        raise ConfigError(f"task: {config.task} needs {missing}: pip install {missing}")
 
 
 def _check_loss(config: Configuration) -> None:
@@ -169,14 +175,18 @@ class ParameterCheck(NamedTuple):
 
 PARAMETER_CHECKS = (
     *(
-        ParameterCheck((key,), lambda config, key=key: build_transforms(getattr(config, key), key))
+        ParameterCheck(
+            (key, "task"), lambda config, key=key: build_transforms(getattr(config, key), key, torchvision_of(config))
+        )
         for key in ("image_augmentations", "tensor_augmentations")
     ),
     ParameterCheck(("dataset", "data_params"), _check_data_params),
+    ParameterCheck(("task", "dataset", "data_params"), _check_task),
     ParameterCheck(("loss_function", "loss_params", "mixing", "dataset", "data_params", "classes"), _check_loss),
     ParameterCheck(("architecture", "architecture_params"), _check_architecture),
     ParameterCheck(("architecture", "pretrained"), _check_pretrained),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
+    ParameterCheck(("metrics",), further_metrics),
     ParameterCheck(
         (
             *("optimizer", "optimizer_params", "optimizer_groups", "lookahead"),

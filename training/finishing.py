@@ -44,9 +44,11 @@ def finish(prepared: Preparation, trainer: pl.Trainer, record: RunRecord) -> dic
     summary = report.summarize(prepared, record)
     if trainer.is_global_zero:
         loss, classes = classifier.loss.cpu(), prepared.data.data.classes
-        columns = OUTCOMES[loss.kind].columns(loss, outputs, classes)
+        outcome = OUTCOMES[prepared.data.data.kind]
+        columns = outcome.columns(loss, outputs, classes)
         table = pa.table({"index": pa.array(outputs["index"].numpy()), **columns})  # a row a test image
         write_atomically(folder.predictions, lambda file: pq.write_table(table, file, compression="zstd"))
+        outcome.write_further(classifier.judge_tally, prepared.data.data, folder)
         report.draw_results(record, outputs, prepared.data.data)
         write_json(folder.summary, summary)
         report_end(record.trackers, record.rows[-1], summary, folder)

@@ -13,6 +13,8 @@ from metrics import MONITORS, lower_is_better
 from training import schedules
 from training.optimizers import refuse
 from utils.lookup import did_you_mean, parameter_problems, refusals
+from utils.own_imports import load_class
+from utils.own_names import is_own
 from utils.types import ConfigError
 
 EVERY_STEP = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
@@ -84,6 +86,8 @@ def _try_step(key: str, stepped: Any, *args: Any) -> None:
 
 
 def _constructor(name: str) -> Callable[..., LRScheduler]:
+    if is_own(name):
+        return load_class(name, LRScheduler, "lr_scheduler")
     return getattr(schedules, name, None) or getattr(lr_scheduler, name)
 
 
@@ -151,7 +155,7 @@ def _misplaced(name: str, params: Any) -> str | None:
     """Return why a schedule cannot stand inside another, or None."""
     from training.names import schedulers
 
-    if name not in schedulers():
+    if name not in schedulers() and not is_own(name):
         return f"unknown schedule{did_you_mean(str(name), schedulers())} (python train.py --list schedulers)"
     if name in (*OUTER, "ReduceLROnPlateau"):
         return "cannot stand inside another schedule"

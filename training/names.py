@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from datasets import TENSORS_ONLY, TRANSFORMS, check_dataset_name, check_mixing_name
-from losses import check_loss_name
 from metrics import MONITORS
 from models import check_architecture_name
 from runs.names import TIMM_FIRST
 from tracking import TRACKERS
+from training.losses import check_loss_name
 from utils.lookup import class_names, did_you_mean
+from utils.own_names import is_own
 
 UNUSABLE_OPTIMIZERS = {
     "Adahessian": "it needs second derivatives",
@@ -68,12 +69,13 @@ def _check(
     names: Callable[[], Iterable[str]],
     unusable: Mapping[str, str] | None = None,
     hint: str = "",
+    own: bool = True,
 ) -> Callable[[str], str | None]:
-    """Return the function that tells what is wrong with a name of this kind."""
+    """Return the function that tells what is wrong with a name of this kind. Args: own: the user's own may be named."""
 
     def check(name: str) -> str | None:
         known_names = set(names())
-        if name in known_names:
+        if name in known_names or (own and is_own(name)):
             return None
         if unusable and name in unusable:
             return f"{name} cannot be used: {unusable[name]}"
@@ -95,7 +97,8 @@ NAME_CHECKS: dict[str, Callable[[str], str | None]] = {
     ),
     "tensor_augmentations": _check("transform", tensor_transforms, UNUSABLE_TRANSFORMS),
     "mixing": check_mixing_name,
-    "trackers": _check("tracker", lambda: TRACKERS),
-    "monitor": _check("metric", lambda: MONITORS, hint=f"; one of {', '.join(MONITORS)}"),
+    "trackers": _check("tracker", lambda: TRACKERS, own=False),
+    "monitor": _check("metric", lambda: MONITORS, hint=f"; one of {', '.join(MONITORS)}", own=False),
+    "metrics": lambda name: None if is_own(name) else f"names one of your own, FILE.py:NAME, got {name!r}",
 }
 """Configuration key -> what is wrong with a name given there, or None."""

@@ -37,6 +37,7 @@ def build_network(config: Configuration, num_classes: int) -> Any:
         output_channels=config.output_channels,
         pretrained=config.pretrained,
         weights_path=config.weights_path,
+        image_size=config.size,
         **config.architecture_params,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
@@ -12,23 +13,33 @@ from torch.optim import Optimizer
 
 from configuration.schema import Configuration, OptimizerGroup
 from runs.names import TIMM_FIRST
+from training.decays import Treatment, grouped
 from training.names import NAME_CHECKS
 from utils.lookup import parameter_problems, refusals
+from utils.own_imports import load_class
+from utils.own_names import is_own
 from utils.types import ConfigError, first_few
 
 
 def build_optimizer(
-    name: str, parameters: Iterable[nn.Parameter], key: str = "optimizer_params", /, **params: Any
+    name: str,
+    parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+    key: str = "optimizer_params",
+    /,
+    **params: Any,
 ) -> Optimizer:
     """Build an optimizer of torch.optim, or of timm.optim where torch has none of that name or one of less use.
 
     Args:
+        parameters: as torch takes them, in groups or not.
         key: where its parameters stand.
 
     Raises: ConfigError for parameters that it does not take.
     """
     constructor = None if name in TIMM_FIRST else getattr(torch.optim, name, None)
-    if constructor is None:
+    if is_own(name):
+        constructor = load_class(name, Optimizer, key.removesuffix("_params"))
+    elif constructor is None:
         import timm.optim
 
         constructor = getattr(timm.optim, name, None) or getattr(torch.optim, name)
@@ -39,6 +50,7 @@ def build_optimizer(
         raise ConfigError(f"{key}: {name} refuses them: {error}") from None
 
 
+NO_TREATMENTS: Mapping[int, Treatment] = {}
 REST = ""
 """Name of the parameters that no group takes."""
 NAMED = 12
@@ -54,7 +66,7 @@ def assign(weights: Mapping[str, nn.Parameter], groups: Mapping[str, OptimizerGr
     for name, weight in weights.items():
         takers = (taker for taker, group in groups.items() if any(fnmatchcase(name, each) for each in patterns(group)))
         assigned[next(takers, REST)].append(weight)
-    text = f"match no parameter that is not in a group above; there are {first_few(weights, NAMED)}"
+    text = f"match no parameter that trains and is not in a group above; there are {first_few(weights, NAMED)}"
     if empty := [name for name in groups if not assigned[name]]:
         raise ConfigError("\n".join(f"optimizer_groups.{name}.params: {text}" for name in empty))
     return assigned
@@ -64,18 +76,47 @@ def patterns(group: OptimizerGroup) -> list[str]:
     return [group.params] if isinstance(group.params, str) else group.params
 
 
-def build_optimizers(config: Configuration, assigned: Mapping[str, Sequence[nn.Parameter]]) -> Optimizer:
-    """Build the optimizer of a run. Args: assigned: group -> its parameters, as `assign` returns them.
+def build_treated(
+    name: str,
+    parameters: Sequence[nn.Parameter],
+    by: Mapping[int, Treatment],
+    key: str = "optimizer_params",
+    /,
+    **params: Any,
+) -> Optimizer:
+    """Build an optimizer whose parameters are treated as `by` says, each treatment a group of the optimizer.
+
+    Raises: as `build_optimizer`.
+    """
+    if not by:
+        return build_optimizer(name, parameters, key, **params)
+    groups = grouped(parameters, by)
+    optimizer = build_optimizer(name, [{"params": members} for members in groups.values()], key, **params)
+    for treatment, group in zip(groups, optimizer.param_groups, strict=True):
+        group["lr"] *= treatment.scale
+        if not treatment.decays:
+            group["weight_decay"] = 0.0
+    return optimizer
+
+
+def build_optimizers(
+    config: Configuration, assigned: Mapping[str, Sequence[nn.Parameter]], by: Mapping[int, Treatment] = NO_TREATMENTS
+) -> Optimizer:
+    """Build the optimizer of a run.
+
+    Args:
+        assigned: group -> its parameters, as `assign` returns them.
+        by: how single parameters are treated, as `decays.treatments` returns it.
 
     Raises: ConfigError naming every parameter of an optimizer that it does not take.
     """
     if not config.optimizer_groups and config.lookahead is None:
-        return build_optimizer(config.optimizer, assigned[REST], **config.optimizer_params)
+        return build_treated(config.optimizer, assigned[REST], by, **config.optimizer_params)
     parts, problems, groups = [], [], config.optimizer_groups
-    trained = [groups.get(name) for name, parameters in assigned.items() if parameters]
-    last = max(config.num_epochs if group is None else group.epochs or config.num_epochs for group in trained)
-    if last < config.num_epochs:
-        problems.append(f"optimizer_groups: no parameter trains after epoch {last} of {config.num_epochs}")
+    if idle := _idle_epoch(config, [groups.get(name) for name, parameters in assigned.items() if parameters]):
+        when = f"after epoch {idle - 1} of" if idle > 1 else "in the first epoch of"
+        problems.append(f"optimizer_groups: no parameter trains {when} {config.num_epochs}")
+    problems += _never_training(config)
     for name, parameters in assigned.items():
         group, key, optimizer, params = groups.get(name), "optimizer", config.optimizer, {}
         if group is not None:
@@ -87,7 +128,7 @@ def build_optimizers(config: Configuration, assigned: Mapping[str, Sequence[nn.P
             if problem := NAME_CHECKS["optimizer"](optimizer):
                 raise ConfigError(f"{key}: {problem}")
             if parameters:
-                parts.append(build_optimizer(optimizer, parameters, f"{key}_params", **params))
+                parts.append(build_treated(optimizer, parameters, by, f"{key}_params", **params))
         except ConfigError as error:
             problems.append(str(error))
     try:
@@ -97,6 +138,28 @@ def build_optimizers(config: Configuration, assigned: Mapping[str, Sequence[nn.P
     if problems:
         raise ConfigError("\n".join(problems))
     return GroupedOptimizer(parts)
+
+
+def is_active(group: OptimizerGroup | None, epoch: int) -> bool:
+    """Tell whether a group's parameters train in an epoch, counted from 0; None for those of no group."""
+    return group is None or (group.start_epoch or 0) <= epoch < (group.epochs or math.inf)
+
+
+def _idle_epoch(config: Configuration, groups: Sequence[OptimizerGroup | None]) -> int | None:
+    """Return the first epoch, counted from 1, in which no group trains; None if there is none."""
+    epochs = range(config.num_epochs)
+    return next((epoch + 1 for epoch in epochs if not any(is_active(group, epoch) for group in groups)), None)
+
+
+def _never_training(config: Configuration) -> list[str]:
+    """Return a line for each group that ends before it starts, or starts after the run."""
+    problems = []
+    for name, group in config.optimizer_groups.items():
+        start, end = group.start_epoch or 0, min(group.epochs or config.num_epochs, config.num_epochs)
+        if start >= end:
+            text = f"epochs are counted from 0, and this group's last is {end - 1}, got {start}"
+            problems.append(f"optimizer_groups.{name}.start_epoch: {text}")
+    return problems
 
 
 def _looking_ahead(optimizer: Optimizer, params: Mapping[str, Any] | None) -> Optimizer:

@@ -23,13 +23,14 @@ from datasets.augmentation.transforms import transform_class
 from datasets.data_module import DataModule
 from datasets.readers.files import some
 from datasets.sequences import example_targets, label_in_words, targets
-from losses import build_loss
 from losses.base import ClassificationLoss
+from losses.contract import Batch, Outputs
 from models.classifier import Classifier, repeat_views
+from training.losses import build_run_loss
 from training.memory import is_out_of_memory
 from utils.lookup import REFUSALS_OF_LIBRARIES, refusals, source_place
 from utils.seeding import derive_seed, seed_cpu
-from utils.types import Batch, ConfigError, DataError, Outputs, first_line
+from utils.types import ConfigError, DataError, first_line
 
 if TYPE_CHECKING:
     from training.building import Preparation
@@ -60,7 +61,7 @@ def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> 
             outputs = classifier.eval()(torch.zeros(2, config.in_channels, *data.image_size))
     except RuntimeError as error:
         raise (ConfigError(_too_large(data, error)) if is_out_of_memory(error) else error) from None
-    classifier.train()
+    outputs = outputs._replace(scores=outputs.scores[:2], features=outputs.features[:2])  # an image may have many rows
     scores = outputs.scores.requires_grad_()
     judged = loss.log_probabilities(scores).shape[-1] - loss.num_blanks
     if judged != num_classes:  # the tally has no room for predictions beyond the classes
@@ -84,6 +85,7 @@ def try_out(config: Configuration, data: DataModule, classifier: Classifier) -> 
             raise ConfigError(f"loss_function: {place}: forward {problem}")
         value.backward()
     loss.predict(scores)
+    classifier.train()  # judged until here: in training a loss may draw random numbers and learn
     _refuse_impossible(config, data, loss, scores[0])
     return outputs
 
@@ -159,10 +161,13 @@ def rehearse(prepared: Preparation) -> None:
 def _rehearse(prepared: Preparation) -> None:
     batch = _batch(prepared)
     first, fresh = (_Rehearsed(prepared, batch) for _ in range(2))
+    first.loss.begin_epoch(0)
     first.step(0)
     first.loss.on_epoch_end()
+    first.loss.begin_epoch(1)
     first.step(1)
     fresh.restore(first)
+    fresh.loss.begin_epoch(1)
     resumed, whole = fresh.step(2), first.step(2)
     ours, theirs = _state(first.loss), _state(fresh.loss)
     lost = [name for name in ours if not _same(ours[name], theirs.get(name))]
@@ -190,7 +195,7 @@ class _Rehearsed:
         task = dataclasses.replace(
             prepared.task, num_samples=len(batch.index), classifier=copy.deepcopy(prepared.task.classifier)
         )
-        self.loss: ClassificationLoss = build_loss(config.loss_function, task, **config.loss_params).train()
+        self.loss: ClassificationLoss = build_run_loss(config, task, prepared.data.data.classes).train()
         self.head, self.batch, self.example = self.loss.make_head(task), batch, example
 
     def step(self, number: int) -> Tensor:

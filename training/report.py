@@ -10,7 +10,7 @@ from torch import Tensor
 
 from configuration.schema import Configuration
 from configuration.settings import noisy_labels_in_words
-from datasets import mixing_in_words
+from datasets import mixing_in_words, params_of_every_set
 from datasets.base import DataSet
 from datasets.data_module import DataModule
 from datasets.sequences import label_in_words
@@ -25,10 +25,17 @@ from runs.records import write_csv
 from tracking import dashboard_command
 from tracking.base import Scalar, as_scalar
 from training.callbacks import RunRecord
+from training.parameter_groups import group_table
+from utils.own_code import files_in
+from utils.own_names import as_written
 from utils.secrets import without_password
+from utils.types import first_few
 
 if TYPE_CHECKING:
     from training.building import Preparation
+
+SHOWN_CLASSES = 20
+"""Classes whose number of training images is shown."""
 
 
 def describe(prepared: Preparation) -> str:
@@ -47,7 +54,7 @@ def describe(prepared: Preparation) -> str:
         f"data      {config.dataset}: {len(data.train_rows):,} training, {len(data.valid_rows):,} validation "
         f"({held_out}), {test:,} test images; {len(data.data.classes)} classes; {shape}",
         f"          {normalized}",
-        *(f"          {line}" for line in _corruptions(prepared)),
+        *(f"          {line}" for line in (*_class_counts(prepared), *_corruptions(prepared))),
         f"network   {resolve_architecture(config.architecture)}: {prepared.num_parameters:,} parameters, "
         f"{prepared.multiply_adds / 1e6:,.1f} M multiply-adds an image",
         *_parts(network),
@@ -56,8 +63,22 @@ def describe(prepared: Preparation) -> str:
         f"{''.join(f'{group} on its own, ' for group in config.optimizer_groups)}{schedule}, "
         f"{config.num_epochs} epoch{'s'[: config.num_epochs > 1]} of batches of {config.batch_size}, "
         f"seed {config.seed}",
+        *(f"          {line}" for line in group_table(prepared)),
     ]
-    return "\n".join(lines)
+    lines += [f"own code  {names}" for names in files_in(config.to_yaml())]
+    return as_written("\n".join(lines))
+
+
+def _class_counts(prepared: Preparation) -> list[str]:
+    """Return how many images of each class are trained on, in a line; none of texts."""
+    counts = prepared.data.class_counts
+    if counts is None:
+        return []
+    listed = first_few((f"{count:,}" for count in counts), SHOWN_CLASSES)
+    imbalance = params_of_every_set(prepared.config).get("imbalance")
+    how = f" (imbalance: {imbalance:g})" if imbalance else ""
+    spread = f"{min(counts):,} to {max(counts):,}" if min(counts) < max(counts) else f"{counts[0]:,}"
+    return [f"{spread} training images a class{how}: {listed}"]
 
 
 def _corruptions(prepared: Preparation) -> list[str]:
@@ -145,6 +166,10 @@ def summarize(prepared: Preparation, record: RunRecord) -> dict[str, Any]:
 
 
 HEADLINES = {
+    "mean_iou": "mean IoU",
+    "map": "box mAP",
+    "map_50": "box AP50",
+    "mask_map": "mask mAP",
     "accuracy": "accuracy",
     "one_off_accuracy": "one-off accuracy",
     "top5_accuracy": "top-5 accuracy",
@@ -196,16 +221,18 @@ def draw_augmentations(data: DataModule, path: Path, num_samples: int = 6, num_v
     stream = data.train_stream
     chosen = np.linspace(0, len(stream) - 1, min(num_samples, len(stream))).astype(int)
     rows = [int(stream.rows[position]) for position in chosen]
-    views = [
-        [stream.preprocessing.denormalize(stream[(epoch, int(position))].image[0]) for epoch in range(num_views)]
-        for position in chosen
-    ]
+    views = [[stream.picture((epoch, int(position))) for epoch in range(num_views)] for position in chosen]
     labels = [_label(data, row) for row in rows]
     plot_augmentations([stream.unresized(int(position)) for position in chosen], views, labels, path)
 
 
 def _label(data: DataModule, row: int) -> str:
-    """Return the class or text that a training image is trained on as and, where that is wrong, which it is."""
+    """Return the class or text that a training image is trained on as and, where that is wrong, which it is.
+
+    One with an annotation has its file's name.
+    """
+    if data.data.kind not in ("image", "sequence"):
+        return Path(data.train_table.name(row)).stem
     trained, true = (label_in_words(table, row, data.data.classes) for table in (data.train_table, data.data.train))
     return trained if trained == true else f"{trained} (noise; truly {true})"
 

@@ -38,6 +38,7 @@ from training.save_points import SavePoints
 from training.tracking import catch_up, close_trackers, open_trackers
 from training.trainer import build_trainer
 from utils.files import FULL, CannotWrite, DamagedFile, remove_leftovers, write_atomically
+from utils.own_code import write_copies
 from utils.signals import Interrupted, command_to_go_on, raise_on_signals
 from utils.types import ConfigError, TrainingError, first_line
 
@@ -173,6 +174,7 @@ def _train(
         if not folder.config.is_file() and (nearest := describe_nearest(config, folder)):
             LOG.info("%s", nearest)
         remove_leftovers(folder.path)
+        write_copies(config.to_yaml(), folder.path)
         write_atomically(folder.config, config.to_yaml())
         folder.write_classes(prepared.data.data.kind, prepared.data.data.classes)
         root = trainer.strategy.root_device

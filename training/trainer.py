@@ -20,7 +20,8 @@ from runs.environment import precision_here
 from runs.folder import RunFolder
 from tracking.base import Tracker
 from training.averaging import WeightAverage
-from training.callbacks import FiniteLoss, Freezing, RunRecord, StepSeed
+from training.callbacks import FiniteLoss, RunRecord, StepSeed
+from training.freezing import Freezing, needs_freezing
 from training.save_points import SavePoints
 from utils.types import ConfigError
 
@@ -77,8 +78,8 @@ def build_trainer(
     record = RunRecord(folder, trackers, config.monitor, average, keep)
     save_points = SavePoints(folder, config.checkpoint_every_steps)
     callbacks: list[Callback] = [StepSeed(config.seed), FiniteLoss(), *([average] if average else [])]
-    if any(group.epochs for group in config.optimizer_groups.values()):
-        callbacks.append(Freezing(config.optimizer_groups))
+    if needs_freezing(config):
+        callbacks.append(Freezing(config))
     callbacks += [record, save_points, *others]
     callbacks.append(TerminalProgress() if sys.stderr.isatty() else EpochLines())
     if config.early_stopping_patience is not None:
@@ -151,4 +152,4 @@ class EpochLines(Callback):
         shown = "  ".join(f"{text} {metrics[name]:.4f}" for name, text in SHOWN if name in metrics)
         epochs = trainer.max_epochs or 1
         epoch = f"epoch {trainer.current_epoch + 1:>{len(str(epochs))}}/{epochs}"
-        print(f"{epoch}  {shown}  {rate:,.0f} images/s  {seconds:.1f} s", flush=True)
+        print(f"{epoch}  {shown}  {rate:,.0f} {pl_module.unit}/s  {seconds:.1f} s", flush=True)

@@ -12,12 +12,15 @@ import inspect
 import re
 import types
 import typing
+from collections import UserDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
+
+from utils.own_names import OWN_PACKAGE, is_own
 
 
 class Entry(NamedTuple):
@@ -27,10 +30,36 @@ class Entry(NamedTuple):
     summary: str
 
 
-def load_entry(entry: Entry) -> Any:
-    """Import the thing that a table's line names."""
-    module, _, name = entry.location.partition(":")
-    return getattr(importlib.import_module(module), name)
+class Table(UserDict[str, Any]):
+    """Names and their lines. A name of the user's own has a line too, without being listed."""
+
+    def __init__(self, lines: dict[str, Any]) -> None:
+        self.data = lines  # the very same, not a copy
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.data or is_own(name)
+
+    def __missing__(self, name: str) -> Entry:
+        if not is_own(name):
+            raise KeyError(name)
+        return Entry(name, "of the user's own")
+
+
+def load_entry(entry: tuple[str, str]) -> Any:
+    """Import the thing that a table's line names.
+
+    Args: entry: an `Entry`, or another line that begins as it does.
+    Raises: ConfigError for the user's own code that cannot be imported.
+    """
+    module, _, name = entry[0].partition(":")
+    if not OWN_PACKAGE.match(module):
+        return getattr(importlib.import_module(module), name)
+    from utils.own_imports import IMPORT_ERRORS, import_problem
+
+    try:
+        return getattr(importlib.import_module(module), name)
+    except IMPORT_ERRORS as error:
+        raise import_problem(module, error) from error
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -54,6 +83,11 @@ def source_file(module: str) -> Path | None:
 
 def source_of(module: str) -> str:
     """Read a module's source without importing it, "" if there is none."""
+    if OWN_PACKAGE.match(module):
+        import utils.own_imports  # noqa: F401  finds it
+
+        spec = importlib.util.find_spec(module.partition(".")[0])
+        return (spec.loader.get_source(module) or "") if spec is not None else ""
     file = source_file(module)
     return file.read_text(encoding="utf-8") if file is not None else ""
 
@@ -109,7 +143,10 @@ def keywords(constructor: Callable[..., Any]) -> frozenset[str]:
 
 
 def parameter_problems(
-    constructor: Callable[..., Any], params: Mapping[str, Any], given: Iterable[str] = ()
+    constructor: Callable[..., Any],
+    params: Mapping[str, Any],
+    given: Iterable[str] = (),
+    elsewhere: Iterable[str] = (),
 ) -> dict[str, str]:
     """Check keyword parameters against a constructor's signature: the constructor is the schema.
 
@@ -117,6 +154,7 @@ def parameter_problems(
         constructor: a class or function.
         params: the user's parameters.
         given: names of parameters that the caller supplies: neither missing nor for the user to set.
+        elsewhere: names of parameters that something else takes, for the message on an unknown one.
 
     Returns: parameter name -> what is wrong with it; empty when all fit. Values are checked where the signature says
         a plain type.
@@ -130,8 +168,9 @@ def parameter_problems(
     problems = {}
     for name in params:
         if name not in named and not (takes_any and name not in given):
-            allowed = ", ".join(named) or "no parameters"
-            problems[name] = f"unknown parameter{did_you_mean(name, named)} (allowed: {allowed})"
+            allowed = [*named, *elsewhere]
+            listed = ", ".join(allowed) or "no parameters"
+            problems[name] = f"unknown parameter{did_you_mean(name, allowed)} (allowed: {listed})"
     hints = _type_hints(constructor)
     for name, parameter in named.items():
         if name not in params:

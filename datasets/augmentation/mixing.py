@@ -12,9 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datasets import MIXINGS, check_mixing_name
+from losses.contract import Batch
 from utils.lookup import did_you_mean, load_entry, parameter_problems
+from utils.own_imports import load_class
+from utils.own_names import is_own
 from utils.seeding import derive_seed
-from utils.types import Batch, ConfigError
+from utils.types import ConfigError
 
 
 class Mixing:
@@ -219,7 +222,7 @@ def build_mixing(names: str | Sequence[str], /, **params: Any) -> Mixing:
 def _build_mixing(name: str, params: dict[str, Any], key: str) -> Mixing:
     if problem := check_mixing_name(name):
         raise ConfigError(f"mixing: {problem}")
-    constructor = load_entry(MIXINGS[name])
+    constructor = load_class(name, Mixing, "mixing") if is_own(name) else load_entry(MIXINGS[name])
     if problems := parameter_problems(constructor, params):
         raise ConfigError("\n".join(f"{key}.{param}: {text}" for param, text in problems.items()))
     try:

@@ -13,13 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torchvision import transforms
-from torchvision.transforms import InterpolationMode
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms import functional as tf
 
 from configuration.chains import steps
+from configuration.schema import Configuration
 from datasets import TRANSFORMS
 from datasets.preprocessing import Preprocessing
 from utils.lookup import did_you_mean, load_entry, parameter_problems, refusals
+from utils.own_imports import place_of
 from utils.seeding import derive_seed, seed_cpu
 from utils.types import ConfigError
 
@@ -27,20 +29,23 @@ ENUMERATIONS: dict[str, type[Enum]] = {"interpolation": InterpolationMode, "poli
 """Parameters that torchvision takes as members of an enumeration, and a configuration as their texts."""
 
 
-def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key: str) -> list[Callable[[Any], Any]]:
+def build_transforms(
+    chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key: str, library: Any = transforms
+) -> list[Callable[[Any], Any]]:
     """Build the transforms of a chain.
 
     Args:
         chain: name -> parameters, or a list of such mappings. A transform of transforms (RandomApply, RandomChoice,
             RandomOrder) takes a chain as its `transforms`; those that work on normalised tensors cannot stand there.
         key: the configuration's key, for messages.
+        library: torchvision's module that they come from, where they are not ours.
 
     Raises: ConfigError naming each parameter that a transform does not take and each transform that cannot be built.
     """
     built, problems = [], []
     for path, name, values in steps(chain):
         params, here = dict(values or {}), ".".join((key, *path))
-        constructor = transform_class(name)
+        constructor = transform_class(name, library)
         if constructor is None:  # one inside another: those at the top were checked with the other names
             near = did_you_mean(name, [*TRANSFORMS, *vars(transforms)])
             problems.append(f"{here}: unknown transform {name!r}{near} (python train.py --list transforms)")
@@ -50,7 +55,7 @@ def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key
         try:
             if "transforms" in params and "transforms" not in unfit:
                 inner, places = f"{here}.transforms", [path for path, _, _ in steps(params["transforms"])]
-                params["transforms"] = build_transforms(params["transforms"], inner)
+                params["transforms"] = build_transforms(params["transforms"], inner, library)
                 for place, item in zip(places, params["transforms"], strict=True):
                     reason = "comes after normalisation" if is_late(item) else "alternates with the epochs"
                     if is_late(item) or alternates(item):
@@ -60,7 +65,10 @@ def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key
             for param, kind in ENUMERATIONS.items():
                 if isinstance(params.get(param), str):
                     params[param] = _member(kind, params[param], f"{here}.{param}")
-            built.append(constructor(**params))
+            transform = constructor(**params)
+            if not callable(transform):
+                raise ConfigError(f"{here}: {place_of(constructor, name)} must be called with an image or a tensor")
+            built.append(transform)
         except ConfigError as error:
             problems.append(str(error))
         except refusals(constructor) as error:
@@ -70,9 +78,14 @@ def build_transforms(chain: Mapping[str, Any] | Sequence[Mapping[str, Any]], key
     return built
 
 
-def transform_class(name: str) -> Any:
+def torchvision_of(config: Configuration) -> Any:
+    """Return torchvision's transforms for a configuration's task: the second version moves boxes and masks, too."""
+    return transforms if config.task == "classification" else v2
+
+
+def transform_class(name: str, library: Any = transforms) -> Any:
     """Return the class of a transform, ours or torchvision's, or None."""
-    return load_entry(TRANSFORMS[name]) if name in TRANSFORMS else getattr(transforms, name, None)
+    return load_entry(TRANSFORMS[name]) if name in TRANSFORMS else getattr(library, name, None)
 
 
 def _member(kind: type[Enum], value: str, place: str) -> Enum:

@@ -22,7 +22,8 @@ from datasets.preprocessing import Preprocessing
 from datasets.sequences import targets
 from datasets.stream.draws import Draws
 from datasets.stream.sampling import Key
-from utils.types import Batch, DataError, Sequences
+from losses.contract import Batch, Sequences
+from utils.types import DataError
 
 BACKENDS = ("fused", "torchvision")
 SMALL = 2**14
@@ -140,15 +141,21 @@ class ImageStream(Dataset[Batch]):
 
     def __getitems__(self, keys: Sequence[int | Key]) -> Loaded:
         """Return the samples of a step, as a loader's workers do. Its keys are of one epoch."""
-        if isinstance(keys[0], tuple):
-            places = np.asarray(keys)
-            epoch, positions = int(places[0, 0]), places[:, 1]
-            first_views = self.views * (places[:, 2] if places.shape[1] > 2 else np.zeros(len(keys), dtype=np.int64))
-        else:
-            epoch, positions, first_views = 0, np.asarray(keys), np.zeros(len(keys), dtype=np.int64)
-        rows = self.rows[positions]
+        epoch, rows, first_views = self.places(keys)
         image, boxes, drawn = self._augmented(epoch, rows, first_views)
         return Loaded(image, targets(self.table, rows), torch.from_numpy(rows), boxes, drawn)
+
+    def places(self, keys: Sequence[int | Key]) -> tuple[int, np.ndarray, np.ndarray]:
+        """Return the epoch of some keys, and for each the row of the table and the number of its first view."""
+        if not isinstance(keys[0], tuple):
+            return 0, self.rows[np.asarray(keys)], np.zeros(len(keys), dtype=np.int64)
+        places = np.asarray(keys)
+        draws = places[:, 2] if places.shape[1] > 2 else np.zeros(len(keys), dtype=np.int64)
+        return int(places[0, 0]), self.rows[places[:, 1]], self.views * draws
+
+    def picture(self, key: int | Key) -> Tensor:
+        """Return the first view of a sample for a figure. Shapes: -> [C, H, W] on 0 to 1."""
+        return self.preprocessing.denormalize(self[key].image[0])
 
     def _pixels_of(self, rows: np.ndarray) -> np.ndarray | list[np.ndarray]:
         if self.pixels is None:

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from losses.base import ClassificationLoss, as_probabilities, require
-from utils.types import Task
+from .base import ClassificationLoss, as_probabilities, require
+from .contract import Task
 
 
 class BrierLoss(ClassificationLoss):
@@ -14,7 +14,7 @@ class BrierLoss(ClassificationLoss):
     Args:
         scale: factor of the loss, > 0.
 
-    Shapes: scores [B, K] float, target [B] int64 or [B, K] probabilities -> scalar, mean over B.
+    Shapes: scores [N, K] float, target [N] int64 or [N, K] probabilities -> [N].
     Use: loss_function: BrierLoss.
     Raises: ValueError if scale is not positive.
     Source: Brier 1950, "Verification of forecasts expressed in terms of probability".
@@ -26,6 +26,6 @@ class BrierLoss(ClassificationLoss):
         require("scale", scale, scale > 0, "> 0")
         self.scale = scale
 
-    def forward(self, scores: Tensor, target: Tensor) -> Tensor:
-        label = as_probabilities(target, scores.shape[-1], scores.dtype)  # [B, K]
-        return self.scale * (scores.softmax(dim=-1) - label).square().sum(dim=-1).mean()
+    def sample_losses(self, scores: Tensor, target: Tensor) -> Tensor:
+        label = as_probabilities(target, scores.shape[-1], scores.dtype)  # [N, K]
+        return self.scale * (scores.softmax(dim=-1) - label).square().sum(dim=-1)

@@ -9,6 +9,12 @@ from torch import Tensor, nn
 
 from utils.types import ConfigError
 
+CONTRACT = (
+    *("forward_features", "forward_head", "forward_intermediates", "get_classifier", "reset_classifier"),
+    *("num_features", "image_size"),
+)
+"""Names of timm's contract, on which the bench relies."""
+
 
 class Network(nn.Module):
     """A network that answers to timm's contract: image -> `stages` -> `head` -> `classifier`.

@@ -8,8 +8,9 @@ from leaving import CE, FOCAL, OSM, contrast, leave, leave_losses, study, text_o
 from comparison.notes import notes
 from comparison.tables import build_tables
 from configuration.schema import Configuration
-from losses import BASELINES, build_loss, check_loss_name
+from losses import BASELINES
 from metrics import KINDS
+from training.losses import build_loss, check_loss_name
 from utils.types import ConfigError
 
 

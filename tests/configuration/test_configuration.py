@@ -358,6 +358,7 @@ def test_architectures_are_listed_with_their_costs_ours_first():
     assert told.startswith("Trainable parameters at 1000 classes, multiply-adds")
     assert [section.partition(":")[0] for section in sections] == [
         "ours",
+        "for pixels and regions",
         "the thesis's short names",
         "torchvision",
         "timm",
@@ -372,6 +373,8 @@ def test_architectures_are_listed_with_their_costs_ours_first():
 def test_costs_stand_in_columns_within_a_line():
     for section in list_names("architectures").split("\n\n")[1:]:
         head, *rows = section.splitlines()
+        if head.startswith("for pixels and regions"):  # which are counted with their body
+            continue
         place = head.index("image") + len("image")
         counted = [row for row in rows if row[place - 3 : place].strip().isdigit()]
         assert len(counted) > 0.9 * len(rows)

@@ -13,7 +13,7 @@ from datasets.augmentation.mixing import draw_partners
 from datasets.data_module import DataModule
 from datasets.stream.loader import ResumableLoader
 from datasets.stream.sampling import ClassBalancedBatches, EpochBatches, RepeatedBatches
-from utils.types import Batch
+from losses.contract import Batch
 
 AUGMENTED = {"augment_images": "true", "image_augmentations": "{RandomAffine: {degrees: 25}}"}
 DRAWN = {"repeated": 3, "class_balanced": 4}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dense_layouts import write_coco, write_own, write_penn_fudan, write_pets, write_voc
 from official_layouts import (
     draw,
     write_adience,
@@ -28,6 +29,7 @@ from PIL import Image
 
 from datasets import DATASETS, build_dataset
 from datasets.base import DataSet, ImageTable
+from datasets.dense import DenseTable
 from datasets.sequences import text_problems
 from datasets.sets.stanford.preparation import prepare_stanford
 from utils.lookup import load_entry
@@ -77,6 +79,11 @@ BUILDERS: dict[str, Callable[[Path], DataSet]] = {
     "parquet": lambda folder: build_dataset("parquet", data_path=str(write_parquet(folder))),
     "made_up": lambda folder: build_dataset("made_up", like="adience"),
     "plates": lambda folder: build_dataset("plates", data_path=str(write_plates(folder))),
+    "pets_segmentation": lambda folder: build_dataset("pets_segmentation", data_path=str(write_pets(folder))),
+    "voc": lambda folder: build_dataset("voc", data_path=str(write_voc(folder))),
+    "coco": lambda folder: build_dataset("coco", data_path=str(write_coco(folder))),
+    "detection_folder": lambda folder: build_dataset("detection_folder", data_path=str(write_own(folder))),
+    "penn_fudan": lambda folder: build_dataset("penn_fudan", data_path=str(write_penn_fudan(folder)), num_test=2),
     "ccpd": lambda folder: build_dataset("ccpd", data_path=str(write_ccpd(folder))),
 }
 
@@ -96,7 +103,9 @@ def test_every_row_has_an_image_and_a_label_within_the_classes(pair: tuple[DataS
         assert len(part) == len(part.images) == len(part.labels) > 0
         assert {part.load(row).mode for row in (0, len(part) - 1)} <= {"L", "RGB"}
         assert part.labels.dtype == np.int64
-        assert part.labels.ndim == {"image": 1, "sequence": 2}[data.kind]
+        assert part.labels.ndim == (2 if data.kind == "sequence" else 1)
+        if isinstance(part, DenseTable):
+            part.refuse_problems(len(data.classes))
         assert 0 <= (part.labels if part.strata is None else part.strata).min() <= part.labels.max() < len(data.classes)
         if data.kind == "sequence":
             assert text_problems("", part, len(data.classes)) == []

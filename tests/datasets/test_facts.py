@@ -60,6 +60,7 @@ def test_facts_are_read_without_importing_a_set():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
     for name in DATASETS:
-        assert {key for key in facts_of(name) if "=" not in key} <= {"num_classes", "images", "kind", "ordered"}
+        keys = {key for key in facts_of(name) if "=" not in key}
+        assert keys <= {"num_classes", "images", "kind", "ordered", "tasks"}
     names = Path(datasets.__file__).with_name("sets") / "stanford" / "class_names.txt"
     assert facts_of("stanford_cars")["num_classes"] == len(names.read_text(encoding="utf-8").splitlines())

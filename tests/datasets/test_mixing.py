@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from datasets import MIXINGS
 from datasets.augmentation.mixing import build_mixing, draw_partners
-from utils.types import Batch, ConfigError
+from losses.contract import Batch
+from utils.types import ConfigError
 
 K = 5
 SEEDS = range(40)

@@ -14,6 +14,7 @@ import torch
 from datasets import build_dataset
 from datasets.data_module import DataModule
 from datasets.label_noise import read_noisy_labels
+from tests.conftest import SAMPLES
 from utils.types import ConfigError
 
 CLEAN = np.arange(12) % 3
@@ -138,3 +139,23 @@ def test_one_way_to_corrupt_labels_excludes_the_other(quick: Callable) -> None:
         quick(noisy_labels="x.npy", label_noise=0.2)
     with pytest.raises(ConfigError, match=r"noisy_labels: excludes classes: the file has a label for every"):
         quick(noisy_labels="x.npy", classes="['1', '2']")
+
+
+HUMAN = {
+    "aggre_label": 4_505,
+    "random_label1": 8_617,
+    "random_label2": 9_061,
+    "random_label3": 8_820,
+    "worse_label": 20_104,
+}
+
+
+@pytest.mark.skipif(not (SAMPLES / "cifar10n").is_dir(), reason=f"no human labels: {SAMPLES}/cifar10n is absent")
+def test_labels_of_people_are_wrong_as_often_as_published() -> None:
+    path = SAMPLES / "cifar10n" / "cifar10n.npz"
+    with np.load(path) as sets:
+        clean = sets["clean_label"].astype(np.int64)
+    wrong = {name: int((read_noisy_labels(str(path), name, clean, 10) != clean).sum()) for name in HUMAN}
+    assert wrong == HUMAN
+    with pytest.raises(ConfigError, match=r"clean_label differs from the true labels in [0-9,]+ of 50,000 rows"):
+        read_noisy_labels(str(path), "worse_label", clean[::-1].copy(), 10)

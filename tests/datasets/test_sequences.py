@@ -26,9 +26,10 @@ from datasets.sequences import (
 from datasets.stream.loader import ResumableLoader
 from datasets.stream.sampling import ClassBalancedBatches
 from losses.base import ClassificationLoss
+from losses.contract import Batch, Sequences
 from tests.conftest import pictures
 from training import building, checks, report
-from utils.types import Batch, ConfigError, DataError, Sequences
+from utils.types import ConfigError, DataError
 
 LPRNET = ("architecture=lprnet_small", "loss_function=ConnectionistTemporalLoss", "select_on=test", "batch_size=2")
 CLASSES = ("A", "B", "1", "2")

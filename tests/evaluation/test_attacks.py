@@ -9,8 +9,9 @@ from msgspec import structs
 from torch import nn
 
 from evaluation.attacks import Attack, attacks, costs, fgsm, input_gradient, pgd, remarks
-from losses import LOSSES, build_loss
+from losses import LOSSES
 from tests.evaluation.made_up_subject import LOSSES_OF_CLASSES, all_right, make_subject
+from training.losses import build_loss
 from utils.lookup import load_entry
 
 EPS, STEP = 8 / 255, 2 / 255

@@ -15,8 +15,8 @@ from evaluation.evaluating import evaluate
 from evaluation.findings import wilson
 from evaluation.glossary import glossary
 from evaluation.subject import Answers
+from losses.contract import REJECTED
 from tests.evaluation.made_up_subject import make_answers, make_subject, random_answers, with_answers
-from utils.types import REJECTED
 
 BINS = 15
 

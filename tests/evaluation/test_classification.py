@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluation.classification import RejectionCurve, classification
+from evaluation.classification import RejectionCurve, add_balanced, classification
+from evaluation.findings import Findings
 from tests.evaluation.made_up_subject import make_answers, make_subject, random_answers, with_answers
 
 images = st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=1, max_size=40)
@@ -52,3 +53,21 @@ def test_a_note_says_over_which_classes_means_are_taken_if_some_have_no_image(qu
     assert found.numbers["weighted_recall"] == pytest.approx(right / len(few.target))
     whole = dataclasses.replace(answers, prediction=answers.target)
     assert classification(with_answers(subject, whole)).notes == []
+
+
+def test_classes_are_judged_by_how_many_images_they_were_trained_on():
+    trained = np.array([500, 101, 100, 20, 19, 1])
+    target = np.repeat(np.arange(5), 4)  # of the last class there is no image
+    right = np.arange(20) % 4 < np.repeat([4, 3, 2, 1, 0], 4)
+    findings = Findings("classification")
+    add_balanced(target, right, trained, findings)
+    expected = {"balanced": 0.5, "many_shot": 0.875, "medium_shot": 0.375, "few_shot": 0.0}
+    assert findings.numbers == {f"{name}_accuracy": pytest.approx(value) for name, value in expected.items()}
+    assert findings.notes == ["classes by their training images: 2 few-shot, 2 medium-shot, 2 many-shot"]
+    assert all(finding.better == "higher" and finding.unit == "%" for finding in findings.results.values())
+
+
+def test_classes_of_one_kind_are_not_told_apart():
+    findings = Findings("classification")
+    add_balanced(np.array([0, 1, 1]), np.array([True, True, False]), np.array([30, 90]), findings)
+    assert findings.numbers == {"balanced_accuracy": 0.75}

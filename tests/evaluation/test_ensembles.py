@@ -14,8 +14,9 @@ from evaluation.findings import NotApplicable
 from evaluation.images import augmented_stream
 from evaluation.label_noise import label_noise
 from evaluation.subject import Subject
+from losses.contract import REJECTED
 from tests.evaluation.made_up_subject import keep, make_subject, random_answers, restore, scramble
-from utils.types import REJECTED, ConfigError
+from utils.types import ConfigError
 
 
 def subject_of(config, epochs: int) -> Subject:

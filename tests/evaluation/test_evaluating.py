@@ -28,11 +28,12 @@ from evaluation.evaluating import evaluate as evaluate_run
 from evaluation.record import read_record
 from evaluation.requests import Request
 from evaluation.subject import open_subject
+from losses.contract import REJECTED
 from runs.checkpoints import load_checkpoint, save_checkpoint
 from runs.folder import RunFolder
 from training import runner
 from utils.lookup import load_entry
-from utils.types import REJECTED, ConfigError, DataError, UserError
+from utils.types import ConfigError, DataError, UserError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 OSM = {"loss_function": "OneSidedMarginLoss", "loss_params": "{lambda_min: 1, lambda_max: 6, reject: true}"}

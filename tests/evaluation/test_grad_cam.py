@@ -17,9 +17,10 @@ from evaluation.grad_cam import (
     layout,
     scores_are_evidence,
 )
-from losses import LOSSES, build_loss
+from losses import LOSSES
 from models.networks.base import Network, pool_to_vector
 from tests.evaluation.made_up_subject import LOSSES_OF_CLASSES, make_subject
+from training.losses import build_loss
 from utils.lookup import load_entry
 
 

@@ -15,8 +15,9 @@ from evaluation import human_agreement as module
 from evaluation.findings import NotApplicable
 from evaluation.human_agreement import divergences, human_agreement, read_people
 from evaluation.subject import Subject
+from losses.contract import REJECTED
 from tests.evaluation.made_up_subject import make_answers, make_subject, with_answers
-from utils.types import REJECTED, ConfigError
+from utils.types import ConfigError
 
 FLOOR = module.FLOOR
 

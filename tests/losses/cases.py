@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from losses import LOSSES, build_loss
+from losses import LOSSES
 from losses.base import ClassificationLoss
+from losses.contract import REJECTED, Batch, Outputs, Sequences, Task
+from training.losses import build_loss
 from utils.lookup import load_entry
-from utils.types import REJECTED, Batch, ConfigError, Outputs, Sequences, Task
+from utils.types import ConfigError
 
 K, N, D = 5, 6, 8
 STEPS = 7
@@ -27,7 +29,14 @@ def make(name: str, classes: int = K, **params: Any) -> ClassificationLoss:
     """Build a loss for features of D numbers, with feature maps if it asks for some."""
     torch.manual_seed(0)
     classes = classes_of(name, classes)
-    task = Task(classes, 24, nn.Linear(D, classes), stage_channels=lambda stages: tuple(range(3, 3 + len(stages))))
+    task = Task(
+        classes,
+        24,
+        nn.Linear(D, classes),
+        stage_channels=lambda stages: tuple(range(3, 3 + len(stages))),
+        class_counts=tuple(range(classes + 2, 2, -1)),
+        num_epochs=10,
+    )
     return build_loss(name, task, **params)
 
 

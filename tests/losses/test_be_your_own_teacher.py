@@ -9,9 +9,8 @@ from cases import K, feature_batch, make, outputs_of, refused, terms_of
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.be_your_own_teacher import BeYourOwnTeacherLoss
-from utils.types import ConfigError
+from training.losses import build_loss
 
 NAME = "BeYourOwnTeacherLoss"
 
@@ -19,7 +18,8 @@ NAME = "BeYourOwnTeacherLoss"
 def own_teacher(**params) -> BeYourOwnTeacherLoss:
     loss = make(NAME, **params)
     assert isinstance(loss, BeYourOwnTeacherLoss)
-    return loss.eval()  # batch normalisation by its running statistics, the same at every call
+    loss.shallow.eval()  # batch normalisation by its running statistics, the same at every call
+    return loss
 
 
 def step(loss: BeYourOwnTeacherLoss, scores: Tensor, features: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -110,7 +110,7 @@ def test_each_feature_map_has_a_classifier_of_its_width():
 def test_training_without_the_channels_is_told():
     scores, features, target = feature_batch()
     loss = build_loss(NAME)
-    with pytest.raises(ConfigError, match=r"loss_params\.stages: the loss was built without the channels"):
+    with pytest.raises(ValueError, match=r"^stages: the loss was built without the channels"):
         terms_of(loss, scores, target, features=features)
 
 

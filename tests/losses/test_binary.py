@@ -10,9 +10,10 @@ from cases import D, make
 from torch import nn
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.binary_cross_entropy import BinaryCrossEntropyLoss
-from utils.types import ConfigError, Task
+from losses.contract import Task
+from training.losses import build_loss
+from utils.types import ConfigError
 
 BINARY = ["BinaryCrossEntropyLoss", "BinaryOneSidedMarginLoss"]
 

@@ -10,7 +10,7 @@ from by_loops import mean
 from torch import nn
 
 from losses.binary_one_sided_margin import BinaryOneSidedMarginLoss
-from utils.types import Task
+from losses.contract import Task
 
 SETTINGS = [
     {},

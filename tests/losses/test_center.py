@@ -9,9 +9,10 @@ from cases import D, K, feature_batch, make, terms_of
 from torch import nn
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.center import CenterLoss
-from utils.types import ConfigError, Task
+from losses.contract import Task
+from training.losses import build_loss
+from utils.types import ConfigError
 
 
 def center(**params) -> CenterLoss:

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.base import ClassificationLoss
+from losses.contract import Sequences, Task
 from losses.one_sided_margin import OneSidedMarginLoss
-from utils.types import ConfigError, Sequences, Task
+from training.losses import build_loss
+from utils.types import ConfigError
 
 B, T, K = 4, 18, 67
 NAMES = ["ConnectionistTemporalLoss", "OneSidedMarginCTCLoss"]

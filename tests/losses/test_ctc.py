@@ -8,8 +8,8 @@ import math
 import pytest
 import torch
 
+from losses.contract import REJECTED, Sequences
 from losses.ctc import read_by_beams, read_greedily, steps_needed, text_costs
-from utils.types import REJECTED, Sequences
 
 K, T = 3, 4
 Text = tuple[int, ...]

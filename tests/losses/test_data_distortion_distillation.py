@@ -8,7 +8,7 @@ from by_loops import kl, mean, softmax, squared_distance
 from cases import D, feature_batch, make, terms_of
 from torch.nn import functional as F
 
-from losses import build_loss
+from training.losses import build_loss
 
 NAME = "DataDistortionDistillationLoss"
 

@@ -11,7 +11,6 @@ from by_loops import batch, mean_by_loops
 from torch import Tensor
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.base import ClassificationLoss
 from losses.bootstrap import BootstrapLoss
 from losses.competing_ratio import CompetingRatioLoss
@@ -26,6 +25,7 @@ from losses.negative_log_likelihood_ratio import NegativeLogLikelihoodRatioLoss
 from losses.one_vs_rest import OneVsRestCrossEntropyLoss
 from losses.symmetric_cross_entropy import SymmetricCrossEntropyLoss
 from losses.tamed_cross_entropy import TamedCrossEntropyLoss
+from training.losses import build_loss
 from utils.types import ConfigError
 
 log = math.log

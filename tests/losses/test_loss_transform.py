@@ -10,7 +10,7 @@ from by_loops import kl, mean, softmax
 from cases import K, feature_batch, make, refused, terms_of
 from torch.nn import functional as F
 
-from losses import build_loss
+from training.losses import build_loss
 
 GROUPS = torch.tensor([7, 2, 2, 9, 5, 9, 7, 9, 4])  # one, two and three replicas, mixed
 DIRECTIONS = ["mean_to_prediction", "prediction_to_mean"]

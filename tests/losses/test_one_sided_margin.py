@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from losses.contract import REJECTED
 from losses.one_sided_margin import OneSidedMarginLoss
-from utils.types import REJECTED
 
 SETTINGS = [
     {},

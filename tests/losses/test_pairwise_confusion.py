@@ -8,7 +8,7 @@ from by_loops import softmax, squared_distance
 from cases import K, feature_batch, make, terms_of
 from torch.nn import functional as F
 
-from losses import build_loss
+from training.losses import build_loss
 
 
 def by_loops(p: list[list[float]], labels: list[int], weight: float) -> float:

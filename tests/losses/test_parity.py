@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import multiclass_hinge_loss
 from torchvision.ops import sigmoid_focal_loss
 
-from losses import build_loss
 from losses.base import ClassificationLoss
 from losses.focal import FocalLoss
 from losses.hinge import HingeLoss
 from losses.label_smoothing import LabelSmoothingCrossEntropy
+from training.losses import build_loss
 
 CROSS_ENTROPIES = {  # settings in which a loss is cross entropy
     "BootstrapLoss": {"beta": 1.0},
@@ -39,7 +39,7 @@ def samples(classes: int = 7, size: int = 50) -> tuple[Tensor, Tensor]:
 
 
 def cross_entropy_loss(name: str) -> ClassificationLoss:
-    return build_loss(name, None, **CROSS_ENTROPIES[name])
+    return build_loss(name, None, **CROSS_ENTROPIES[name]).eval()
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 0.4])

@@ -92,7 +92,7 @@ def test_soft_targets_mix_soft_labels_and_are_not_remembered():
 
 
 def test_judging_is_cross_entropy_and_remembers_nothing():
-    loss = single()
+    loss = single().eval()
     for scores, target in batches():
         torch.testing.assert_close(loss(scores, target), F.cross_entropy(scores, target))
     torch.testing.assert_close(loss.soft, torch.tensor([UNIFORM] * K, dtype=torch.float64))

@@ -9,11 +9,12 @@ import torch
 from cases import refused
 from torch import nn
 
-from losses import LOSSES, build_loss
+from losses import LOSSES
+from losses.contract import Batch, ParameterError, Sequences, Task
 from models import build_model
 from models.classifier import Classifier
+from training.losses import build_loss
 from utils.lookup import keywords, load_entry
-from utils.types import Batch, ConfigError, Sequences, Task
 
 STARTS = {"OneSidedMarginLoss": 600.0, "BinaryOneSidedMarginLoss": 350.0, "OneSidedMarginCTCLoss": 350.0}
 """Loss -> the score near which a network's last layer starts."""
@@ -91,7 +92,7 @@ def test_a_last_layer_without_bias_is_given_one_that_is_trained_and_saved():
 
 
 def test_a_last_layer_that_cannot_be_started_is_refused():
-    with pytest.raises(ConfigError, match=r"^loss_params\.start: .*last layer, BatchNorm1d, has no bias.*null leaves"):
+    with pytest.raises(ParameterError, match=r"^start: .*last layer, BatchNorm1d, has no bias.*null leaves"):
         build_loss("OneSidedMarginLoss").start_head(nn.BatchNorm1d(3))
 
 

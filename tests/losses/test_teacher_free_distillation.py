@@ -9,9 +9,10 @@ from cases import D, K, feature_batch, terms_of
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from losses import build_loss
 from losses.base import ClassificationLoss
-from utils.types import ConfigError, Task
+from losses.contract import Task
+from training.losses import build_loss
+from utils.types import ConfigError
 
 NAME = "TeacherFreeDistillationLoss"
 
@@ -120,7 +121,7 @@ def test_judging_by_a_trained_teacher_s_loss_is_cross_entropy():
 
 def test_a_file_that_cannot_be_loaded_is_told_at_its_key():
     def load(path: str) -> nn.Module:
-        raise ConfigError(f"weights_path: {path}: no such file")
+        raise ValueError(f"{path}: no such file")
 
     with pytest.raises(ConfigError) as error:
         build_loss(NAME, Task(K, 10, nn.Linear(D, K), load_network=load), mode="self", teacher_path="gone.ckpt")

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from losses import TORCH_LOSSES, build_loss
+from losses import TORCH_LOSSES
+from training.losses import build_loss
 
 
 @pytest.fixture

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 from sklearn import metrics as sk
 from torch.nn import functional as F
 
+from losses.contract import REJECTED
 from metrics import METRICS, MONITORS, TRAINING_METRICS, lower_is_better
 from metrics.classification import Tally
 from utils.lookup import load_entry
-from utils.types import REJECTED
 
 N, K = 103, 7
 
@@ -50,6 +52,9 @@ def test_metrics_agree_with_scikit_learn(judged):
     assert found["f1"] == pytest.approx(sk.f1_score(target, prediction, **options))
     assert found["precision"] == pytest.approx(sk.precision_score(target, prediction, **options))
     assert found["recall"] == pytest.approx(sk.recall_score(target, prediction, **options))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")  # REJECTED
+        assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(target, prediction))
     assert found["cross_entropy"] == pytest.approx(
         sk.log_loss(target, log_p.exp().double(), labels=list(range(K))), rel=1e-5
     )

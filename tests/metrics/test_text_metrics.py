@@ -11,14 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from losses import build_loss
+from losses.contract import REJECTED, Sequences
 from losses.ctc import text_costs
 from metrics import (
     ALL_METRICS,
     KINDS,
-    METRICS,
     MONITORS,
-    SEQUENCE_METRICS,
     TALLIES,
     TRAINING_METRICS,
     lower_is_better,
@@ -26,10 +24,11 @@ from metrics import (
     tally_for,
 )
 from metrics.sequences import TextTally, edit_distances, same_texts
+from models import MODULES
 from runs import outcomes
 from runs.folder import RunFolder
 from runs.outcomes import OUTCOMES, align
-from utils.types import REJECTED, Sequences
+from training.losses import build_loss
 
 CLASSES = ("皖", "A", "B", "1", "2")
 STEPS = 6
@@ -97,11 +96,11 @@ def test_training_counts_whole_texts_only():
 
 
 def test_every_kind_has_its_tally_metrics_and_outcomes():
-    assert KINDS.keys() == TALLIES.keys() == OUTCOMES.keys() == {"image", "sequence"}
+    assert KINDS.keys() == TALLIES.keys() == OUTCOMES.keys() == MODULES.keys()
     for kind in KINDS:
         assert tally_for(kind).kind == kind
         assert {"loss", "accuracy", "rejected", "cross_entropy"} <= KINDS[kind].keys()
-    assert ALL_METRICS.keys() == METRICS.keys() | SEQUENCE_METRICS.keys()
+    assert ALL_METRICS.keys() == {name for metrics in KINDS.values() for name in metrics}
     assert "valid/character_error_rate" in MONITORS
     assert lower_is_better("valid/character_error_rate")
 

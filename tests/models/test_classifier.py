@@ -11,12 +11,14 @@ from torch import nn
 from torch.nn import functional as F
 
 import models.classifier
-from losses import LOSSES, TORCH_LOSSES, build_loss
+from losses import LOSSES, TORCH_LOSSES
 from losses.base import ClassificationLoss
+from losses.contract import Batch, Sequences, Task
 from models import build_model
 from models.classifier import Classifier, repeat_views
+from training.losses import build_loss
 from utils.lookup import load_entry
-from utils.types import Batch, ConfigError, Sequences, Task
+from utils.types import ConfigError
 
 K = 4
 
@@ -34,7 +36,8 @@ def make(loss: ClassificationLoss | str, channels_last: bool = False, **params) 
         _, maps = network.forward_intermediates(batch().image[:, 0], indices=list(stages))
         return tuple(each.shape[1] for each in maps)
 
-    task = Task(only or K, 8, network.get_classifier(), stage_channels)
+    counts = (2,) * (only or K)
+    task = Task(only or K, 8, network.get_classifier(), stage_channels, class_counts=counts)
     built = build_loss(loss, task, **params) if isinstance(loss, str) else loss
     return Classifier(
         network, built, task, lambda weights: torch.optim.SGD(weights.values(), lr=0.1), channels_last=channels_last

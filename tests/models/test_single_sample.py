@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from losses import build_loss
+from losses.contract import Batch, Task
 from models import build_model
 from models.classifier import Classifier
 from models.single_sample import running_statistics_for_single_values
-from utils.types import Batch, Task
+from training.losses import build_loss
 
 
 def test_single_values_are_normalised_by_running_statistics():

@@ -108,6 +108,22 @@ def test_image_size_is_that_of_the_weights_or_of_the_parameters():
 
 
 @pytest.mark.parametrize(
+    ("name", "made_for"),
+    [("vit_tiny_patch16_224", (48, 32)), ("swin_tiny_patch4_window7_224", (48, 32)), ("test_resnet", (160, 160))],
+)
+def test_a_network_for_one_size_is_made_for_the_images(name, made_for):
+    with torch.device("meta"):
+        network = build_model(name, 5, image_size=(48, 32))
+        assert network.image_size == made_for
+        assert network.eval()(torch.empty(2, 3, 48, 32)).shape == (2, 5)
+
+
+def test_a_network_that_takes_any_size_stays_as_timm_makes_it():
+    with torch.device("meta"):
+        assert build_model("xcit_nano_12_p16_224", 5, image_size=64).image_size == (224, 224)
+
+
+@pytest.mark.parametrize(
     ("name", "params", "message"),
     [
         ("test_resnet", {"zero_init": True}, r"_params\.zero_init: unknown parameter.*allowed: .*zero_init_last"),

@@ -133,6 +133,8 @@ def test_dropout_drops_in_training_alone():
         ("efficientnet_b1", {}, 240),
         ("vit_b_32", {}, 224),
         ("vit_b_32", {"image_size": 64}, 64),
+        ("maxvit_t", {"image_size": (448, 448)}, 448),
+        ("resnet18", {"image_size": 64}, 224),
         ("maxvit_t", {"input_size": [448, 448]}, 448),
     ],
 )
@@ -211,6 +213,11 @@ def test_pretrained_grayscale_is_the_colours_sum(monkeypatch):
         ("resnet18", {"norm_laier": 2}, r"architecture_params\.norm_laier: .*did you mean 'norm_layer'.*allowed: "),
         ("vit_b_32", {"norm_laier": 2}, r"architecture_params\.norm_laier: .*did you mean 'norm_layer'.*allowed: "),
         ("resnet18", {"replace_stride_with_dilation": [True]}, "_params: torchvision/resnet18 refuses them: "),
+        (
+            "vit_b_32",
+            {"image_size": 227},
+            "^image_size: torchvision/vit_b_32 cannot take 227x227 images: .*indivisible",
+        ),
     ],
 )
 def test_what_torchvision_refuses_is_reported(name, params, message):

@@ -22,6 +22,7 @@ from runs import parameters
 from runs.code import code_changes, code_of, continued_code
 from tests.small_sweep import BASE
 from training import resumption, runner
+from utils import own_code
 from utils.types import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plain_log", "quiet_runs")
@@ -166,7 +167,7 @@ OTHER = {
 
 
 def written(text: str) -> str:
-    return "".join(run_code._written(ast.parse(text)))
+    return "".join(own_code._spelled(ast.parse(text)))
 
 
 @pytest.mark.parametrize("text", SAME.values(), ids=SAME)

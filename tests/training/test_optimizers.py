@@ -459,7 +459,7 @@ def test_look_ahead_returns_to_half_way_every_k_steps(quick):
     [
         (
             "{a: {params: x.*}}",
-            r"optimizer_groups\.a\.params: match no parameter that is not in a group above; there are",
+            r"optimizer_groups\.a\.params: match no parameter that trains and is not in a group above; there are",
         ),
         ("{a: {params: '*'}, b: {params: '*.bias'}}", r"optimizer_groups\.b\.params: match no parameter"),
         (

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 import losses
-from losses import build_loss, check_loss_name
 from losses.base import ClassificationLoss
+from losses.contract import Task
 from training import building
+from training.losses import build_loss, check_loss_name
 from utils.lookup import Entry
-from utils.types import ConfigError, Task
+from utils.types import ConfigError
 
 
 class Plain(nn.Module):
@@ -122,8 +123,8 @@ def test_a_loss_outside_the_contract_is_refused_with_its_place(name, params, mes
         build_loss(name, None, **params)
 
 
-def test_a_loss_without_forward_ends_with_its_name():
-    with pytest.raises(NotImplementedError, match=r"^OwnNames defines no forward$"):
+def test_a_loss_without_sample_losses_ends_with_its_name():
+    with pytest.raises(NotImplementedError, match=r"^OwnNames defines no sample_losses$"):
         build_loss("OwnNames", None)(torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64))
 
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 import losses
 from losses import LOSSES, TORCH_LOSSES
 from losses.base import ClassificationLoss
+from losses.contract import Batch, Outputs, Task
 from training import building
 from training.rehearsal import rehearse
 from utils.lookup import Entry, load_entry
-from utils.types import Batch, ConfigError, Outputs, Task
+from utils.types import ConfigError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 

@@ -22,6 +22,7 @@ import train
 from configuration.reading import read_configuration
 from datasets import build_dataset, data_module
 from datasets.stream.sampling import EpochBatches
+from losses.contract import Batch
 from losses.focal import FocalLoss
 from losses.torch_losses import TorchLoss
 from models.classifier import Classifier
@@ -30,7 +31,7 @@ from runs.folder import RunFolder
 from tests.conftest import pictures, read_quick
 from training import building, callbacks, runner
 from training.trainer import build_lightning
-from utils.types import Batch, ConfigError, DataError, TrainingError
+from utils.types import ConfigError, DataError, TrainingError
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 
