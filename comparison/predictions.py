@@ -42,14 +42,14 @@ class Rightness:
             try:
                 index, target, prediction = read_predictions(run, self._held)
                 images = hashlib.sha256(index.tobytes() + target.tobytes()).digest()
-                self._kept[run] = images, (prediction == target).astype(np.float32)
-                self._held += 4 * len(index)
+                self._kept[run] = images, prediction == target
+                self._held += len(index)
             except NotPaired as problem:
                 self._kept[run] = problem
         found = self._kept[run]
         if isinstance(found, NotPaired):
             raise found
-        return found
+        return found[0], found[1].astype(np.float32)
 
 
 def read_predictions(run: Run, held: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

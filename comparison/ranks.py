@@ -1,6 +1,6 @@
 """Rows over several data sets: mean ranks and how far apart they must be, and how probably a row is better.
 
-scipy has all tests: scikit-posthocs and autorank wrap these, and the critical difference needs only the studentized range.
+scipy has all tests, which scikit-posthocs and autorank wrap; the critical difference is a quantile of its range.
 rliable's probability of improvement is the mean of Mann and Whitney's statistic; the package has not moved since 2024.
 """
 

@@ -28,7 +28,7 @@ def train_sweep(
     fresh: bool = False,
     changed_code: OnChange = None,
 ) -> None:
-    """Train a sweep; one with `seeds: auto` with more and more seeds, until each verdict is decided or there are enough.
+    """Train a sweep; one with `seeds: auto` with more and more seeds, until each verdict is decided or all are trained.
 
     Each look has a level of its own, which together make 5 % (`sweeps.seeds.level_of`).
 

@@ -117,7 +117,7 @@ def p_text(value: float) -> str:
 
 def settle_metrics(options: Any) -> list[str]:
     """Set the first metric of parsed options, and further ones; return what is wrong with them or with the rope."""
-    words = [name for text in options.metric or ["test/accuracy"] for name in re.split(r"[,\s]+", text) if name]
+    words = [name for text in options.metric or ["test/accuracy"] for name in map(str.strip, text.split(",")) if name]
     options.metric, *more = dict.fromkeys(words) or [""]
     options.more_metrics, problems = tuple(more), []
     if options.rope is not None and not 0 < options.rope < math.inf:

@@ -108,7 +108,7 @@ def _legend(panel: Panel, comparison: Comparison) -> Iterator[str]:
     if decisions & {"better", "worse"}:
         yield f"better, worse: differs from {panel.baseline}, whichever seeds and test images are drawn"
     if "same" in decisions:
-        yield f"same: the difference is less than {unit_text(comparison, comparison.rope or 0)} (--rope), to either side"
+        yield f"same: the difference is less than {unit_text(comparison, comparison.rope or 0)}, either way (--rope)"
     waiting = [verdict.need for verdict in verdicts if verdict.decision == "undecided" and verdict.need is not None]
     if any(need.seeds for need in waiting):
         yield "undecided: could be any of these yet; so many more seeds decide it with probability 0.8"
@@ -142,6 +142,8 @@ def _on_intervals(panel: Panel, comparison: Comparison, known: list[Verdict]) ->
         level = f"{100 * comparison.level:.2g} %"
         number = f"{len(known)} comparison{'s'[: len(known) > 1]}"
         yield f"verdicts: corrected by Holm for {number}; at most {level} of such tables have a wrong one"
+        if any(verdict.decision == "undecided" and verdict.low * verdict.high > 0 for verdict in known):
+            yield "that is why an interval can leave out 0 and the row still be undecided"
 
 
 def several_metrics(comparison: Comparison) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from configuration.schema import COMMAND_LINE, Configuration
-from sweeps.block import AUTO, FIRST_LOOK, Block
+from sweeps.block import FIRST_LOOK, Block
 from utils.types import ConfigError
 
 LEVEL = 0.05
