@@ -6,7 +6,7 @@ import json
 from typing import NamedTuple
 
 from configuration.schema import Configuration
-from datasets import READ_BY, load_data_set, other_kind, other_network, reading
+from datasets import READ_BY, judged_kind, load_data_set, other_kind, other_network, reading
 from datasets.base import DataSet
 from datasets.label_noise import read_noisy_labels
 from models import architecture_kind
@@ -60,7 +60,7 @@ class SweepData:
     def loss_problems(self, config: Configuration) -> list[str]:
         """Return a problem if the loss judges another kind of labels than the data holds."""
         judged, facts = loss_kind(config.loss_function), self._facts.get(reading(config))
-        if facts is None or facts.kind == judged:
+        if facts is None or judged_kind(facts.kind) == judged:
             return []
         return [f"loss_function: {other_kind(config, judged, facts.kind)}"]
 

@@ -30,6 +30,8 @@ UNUSABLE_TRANSFORMS = {
         "images are converted between image_augmentations and tensor_augmentations anyway",
     ),
 }
+OF_OBJECTS = ("RandomIoUCrop", "RandomPhotometricDistort", "RandomZoomOut", "ScaleJitter")
+"""Transforms of torchvision's second version alone, for pixels and objects."""
 NO_NAMES = {"Optimizer", "OptimInfo", "OptimizerRegistry", "LRScheduler", "AutoAugmentPolicy", "InterpolationMode"}
 
 
@@ -51,6 +53,7 @@ def transforms() -> dict[str, str]:
     """Return transform of images -> where it comes from."""
     modules = ("torchvision.transforms.transforms", "torchvision.transforms.autoaugment")
     names = {name: "torchvision.transforms" for module in modules for name in class_names(module)}
+    names |= dict.fromkeys(OF_OBJECTS, "torchvision.transforms.v2, for tasks other than classification")
     names = _without(names, UNUSABLE_TRANSFORMS)
     return names | {name: entry.summary for name, entry in TRANSFORMS.items() if name not in TENSORS_ONLY}
 

@@ -50,12 +50,12 @@ class RegionNetwork(DenseNetwork):
         num_classes: K, the background included.
     """
 
+    kind = "detection"
     unit = "regions"
 
     def __init__(self, body: Body, pyramid: Pyramid, parts: FasterRCNN, num_features: int, num_classes: int) -> None:
         super().__init__()
         self.body, self.pyramid, self.rpn, self.roi_heads = body, pyramid, parts.rpn, parts.roi_heads
-        self.kind = "instance_segmentation" if self.roi_heads.has_mask() else "detection"
         self.box_regressor = nn.Linear(num_features, 4 * num_classes)
         self.classifier = nn.Linear(num_features, num_classes)
 
@@ -125,6 +125,12 @@ class RegionNetwork(DenseNetwork):
         return objects
 
 
+class MaskNetwork(RegionNetwork):
+    """Mask R-CNN, whose parts hold a head of masks."""
+
+    kind = "instance_segmentation"
+
+
 def without_crowds(objects: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return an image's objects that a detector is trained on."""
     left = ~objects["crowd"]
@@ -189,7 +195,7 @@ def _regions(
             "mask_predictor": MaskRCNNPredictor(inner[-1], inner[-1], num_classes),
         }
     parts = (MaskRCNN if masks else FasterRCNN)(pyramid, None, **options)
-    return RegionNetwork(feet, pyramid, parts, hidden, num_classes)
+    return (MaskNetwork if masks else RegionNetwork)(feet, pyramid, parts, hidden, num_classes)
 
 
 def faster_rcnn(
@@ -244,13 +250,13 @@ def mask_rcnn(
     proposals: int = 1000,
     regions: int = 512,
     frozen_statistics: bool = True,
-) -> RegionNetwork:
+) -> MaskNetwork:
     """Mask R-CNN with a feature pyramid, on any body of timm's; see `faster_rcnn` for the parameters.
 
     Source: He et al. 2017, "Mask R-CNN", arXiv:1703.06870; parts as torchvision's.
     Deviations: as `faster_rcnn`; up to 64 channels, two convolutions of masks instead of four.
     """
-    return _regions(
+    return _regions(  # type: ignore[return-value]
         *(True, num_classes, in_channels, body, pretrained, strides, width, hidden),
         *(anchor_sizes, anchor_ratios, proposals, regions, frozen_statistics),
     )

@@ -17,7 +17,7 @@ from configuration.checks import ELSEWHERE
 from configuration.reading import read_configuration
 from configuration.schema import KEYS, SECRETS, WITHOUT_INFLUENCE, Configuration, Normalization
 from evaluation.catalogue import LISTS, NAME_CHECKS, list_names
-from training.names import optimizers, schedulers, transforms
+from training.names import OF_OBJECTS, optimizers, schedulers, transforms
 from utils.types import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -396,6 +396,7 @@ def test_names_read_from_the_libraries_sources_are_what_they_export():
     import timm.optim
     import torch
     from torchvision import transforms as tv
+    from torchvision.transforms import v2
 
     for name in optimizers():
         constructor = getattr(torch.optim, name, None) or getattr(timm.optim, name)
@@ -404,7 +405,9 @@ def test_names_read_from_the_libraries_sources_are_what_they_export():
     assert shipped <= set(optimizers())
     for name in set(schedulers()) - {"CosineWarmupRestarts"}:
         assert issubclass(getattr(torch.optim.lr_scheduler, name), torch.optim.lr_scheduler.LRScheduler)
-    for name in set(transforms()) - {"AlternatingFlip"}:
+    for name in OF_OBJECTS:
+        assert callable(getattr(v2, name))
+    for name in set(transforms()) - {"AlternatingFlip", *OF_OBJECTS}:
         assert callable(getattr(tv, name))
 
 

@@ -13,10 +13,15 @@ from PIL import Image
 
 import compare
 import predict
+from configuration.reading import read_configuration
 from datasets.data_module import DataModule
+from evaluation.catalogue import NAME_CHECKS
 from evaluation.subject import open_subject
 from metrics.dense import PixelTally, mean_iou
 from runs.folder import RunFolder
+from sweeps.cells import load_sweep
+from sweeps.execution import run_here
+from sweeps.jobs import Shard
 from tests.conftest import read_quick
 from tests.training.resuming import differences, train_until
 from training import runner
@@ -176,6 +181,18 @@ def test_average_precision_is_pycocotools_of_the_stored_predictions(task: str, r
 def test_what_cannot_serve_is_refused_in_words(task: str, change: dict, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         prepare(read_quick(tmp_path, **changes(task) | change))
+
+
+@pytest.mark.parametrize("recipe", ["losstransform_table4", "losstransform_table6", "ols_table10"])
+def test_dense_recipes_run_in_small(recipe: str, tmp_path: Path) -> None:
+    small = ["smoke=true", "sweep.seeds=1", "accelerator=cpu", f"output_path={tmp_path}", f"logging_dir={tmp_path}"]
+    small += ["architecture_params.body=test_resnet", "trackers=[]", "num_epochs=1", "select_on=test"]
+    if recipe != "ols_table10":
+        small += ["architecture_params.width=16", "architecture_params.hidden=16", "architecture_params.proposals=20"]
+    sweep = load_sweep(read_configuration(f"experiments/{recipe}.yml", small, NAME_CHECKS))
+    outcomes = run_here(sweep, Shard())
+    assert [outcome.reason for outcome in outcomes if outcome.summary is None] == []
+    assert all(outcome.summary["test/map"] >= 0 for outcome in outcomes if outcome.summary)
 
 
 def test_places_move_with_pixels(tmp_path: Path) -> None:
