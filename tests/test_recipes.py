@@ -57,7 +57,8 @@ def test_every_run_of_a_recipe_can_be(path):
     names = [cell.name for cell in expand(sweep)]
     runs = settings(path)
     assert len(set(names)) == len(names) == len({repr(values) for values in runs}) > 0
-    assert {each["pretrained"] for each in runs} <= {False, "IMAGENET1K_V1", "tv_in1k", "ra_in1k"}  # named, not the latest
+    named = {False, "IMAGENET1K_V1", "tv_in1k", "ra_in1k"}  # not the latest
+    assert {each["pretrained"] for each in runs} <= named
     with_hue = [each for each in runs if "hue" in each["image_augmentations"].get("ColorJitter", {})]
     assert {each["augment_backend"] for each in with_hue} <= {"torchvision"}  # whose hue is the papers'
 
