@@ -49,6 +49,10 @@ EVALUATIONS = {
     "attacks": Entry(
         "evaluation.attacks:attacks", "accuracy under adversarial perturbations: FGSM, PGD (takes a minute)"
     ),
+    "autoattack": Entry(
+        "evaluation.autoattack:autoattack",
+        "accuracy under AutoAttack, four attacks (takes minutes; pip install pyautoattack)",
+    ),
     "ood": Entry(
         "evaluation.ood:ood", "images of other data sets told from the run's own by confidence: AUROC, AUPR, FPR95"
     ),

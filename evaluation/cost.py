@@ -19,6 +19,7 @@ from torch import nn
 
 from datasets.readers.files import progress
 from evaluation import PositiveFloat
+from evaluation.exported_cost import exported_models
 from evaluation.findings import Findings
 from evaluation.subject import Subject
 from models.flops import count_multiply_adds
@@ -33,6 +34,10 @@ NUMBERS = {
     "latency_ms": ("milliseconds", "lower", "time for one image, median of passes on this device"),
     "latency_of_64_ms": ("milliseconds", "lower", "time for a batch of 64, median of passes on this device"),
     "images_per_second": ("count", "higher", "in batches of 64"),
+    "onnx_mb": ("megabytes", "lower", "size of the model that export.py made, in 10^6 bytes"),
+    "onnx_latency_ms": ("milliseconds", "lower", "its time for one image on the CPU, from pixels to the answer"),
+    "onnx_int8_mb": ("megabytes", "lower", "size of the model of 8 bits that export.py made, in 10^6 bytes"),
+    "onnx_int8_latency_ms": ("milliseconds", "lower", "its time for one image on the CPU, from pixels to the answer"),
     "memory_mb": ("megabytes", "lower", "memory for a batch of 64 in addition to the weights, in 10^6 bytes"),
 }
 BATCH = 64
@@ -66,6 +71,13 @@ def cost(subject: Subject, *, repeats: Annotated[int, Meta(ge=3)] = 30, seconds:
             rows.append((f"{size}", f"{timing.median:,.2f}", spread, f"{timing.passes}", f"{rate:,.0f}"))
         findings.add("images_per_second", rate)
         findings.add("memory_mb", peak_memory(lambda: network(images), device) / MB)
+    for exported in exported_models(subject.folder.path, shape):
+        timing = measure(exported.work, torch.device("cpu"), repeats, seconds)
+        findings.add(f"{exported.name}_mb", exported.file.stat().st_size / MB)
+        findings.add(f"{exported.name}_latency_ms", timing.median)
+        spread = f"{timing.low:,.2f} to {timing.high:,.2f}"
+        label = f"1, {exported.name.replace('_', ' ')}, on the CPU"
+        rows.append((label, f"{timing.median:,.2f}", spread, f"{timing.passes}", f"{1000 / timing.median:,.0f}"))
     findings.add_table("Latency", ("images", "median, ms", "25 to 75 % of passes, ms", "passes", "images/s"), rows)
     where = f"{device.type}, {torch.get_num_threads()} threads"
     memory = "growth of the process's resident memory, sampled every millisecond; a lower bound"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from configuration.reading import read_configuration
 from configuration.schema import KEYS, WITHOUT_INFLUENCE, Configuration
 from evaluation import EVALUATIONS, all_parameter_problems, check_evaluation_name, default_evaluations
 from evaluation.catalogue import NAME_CHECKS
+from losses import LOSSES
 from runs.folder import RunFolder
-from utils.lookup import did_you_mean
+from utils.lookup import did_you_mean, load_entry
 from utils.types import ConfigError
 
 PARTS = ("test", "valid")
@@ -76,9 +78,10 @@ def run_problem(path: Path) -> str | None:
     return None
 
 
-def read_run(path: Path, changes: Sequence[str] = ()) -> Configuration:
+def read_run(path: Path, changes: Sequence[str] = (), decoding: bool = False) -> Configuration:
     """Return the configuration of a run, with changes that do not change its identity.
 
+    Args: decoding: allow other values of the loss's parameters on which predictions alone depend.
     Raises: ConfigError for a folder that holds no run, for wrong changes and for those of its identity.
     """
     if problem := run_problem(path):
@@ -88,10 +91,18 @@ def read_run(path: Path, changes: Sequence[str] = ()) -> Configuration:
     if changes:
         before = read_configuration(file, (), NAME_CHECKS, of_a_run=True).values()
         changed = [key for key, value in config.values().items() if value != before[key] and key not in CHANGEABLE]
+        if decoding and "loss_params" in changed and not _trains_otherwise(config, before["loss_params"]):
+            changed.remove("loss_params")
         if changed:
             allowed = "data_path, batch_size, accelerator, precision and the like"
             raise config.error({(key,): f"cannot be changed for a trained run; only {allowed} can" for key in changed})
     return config
+
+
+def _trains_otherwise(config: Configuration, params: Mapping[str, Any]) -> bool:
+    """Tell whether the loss's parameters differ in more than its decoding."""
+    names = load_entry(LOSSES[config.loss_function]).decoding if config.loss_function in LOSSES else ()
+    return any(config.loss_params.get(name) != params.get(name) for name in {*config.loss_params, *params} - {*names})
 
 
 def part_problem(on: str) -> str | None:

@@ -38,6 +38,7 @@ class ClassificationLoss(nn.Module):
         num_blanks: outcomes that stand behind the classes in `log_probabilities`: 1 for a sequence's blank.
         calibrated: the probabilities are a posterior, not a convention.
         score_scale: the order of differences between scores, for pictures.
+        decoding: names of hyperparameters on which predictions alone depend.
         start: score near which a fresh last layer starts; None: near 0, as the architecture has it.
         epoch: the training epoch, counted from 0, as `begin_epoch` had it last.
         ignore_index: label of rows that do not count; None: all count. Set by `with_options`.
@@ -54,6 +55,7 @@ class ClassificationLoss(nn.Module):
     num_blanks: ClassVar[int] = 0
     calibrated: bool = True
     score_scale: ClassVar[float] = 1.0
+    decoding: ClassVar[tuple[str, ...]] = ()
     start: float | None = None
     epoch: int = 0
     ignore_index: int | None = None
@@ -226,6 +228,13 @@ class ClassificationLoss(nn.Module):
         likeliest = self.log_probabilities(scores).amax(dim=-1)
         return likeliest if likeliest.ndim == 1 else likeliest.sum(dim=-1)
 
+    def untraceable(self) -> str | None:
+        """Return why no graph can hold this decoding and what helps; None where one can, which is the rule.
+
+        An exported model holds `log_probabilities`, `predict` and `confidence`, traced for any number of samples.
+        """
+        return None
+
     def impossible(self, scores: Tensor, target: Any) -> dict[int, str]:
         """Return which samples cost infinitely much whatever the scores, and why: position in the target -> reason.
 
@@ -256,11 +265,6 @@ class ClassificationLoss(nn.Module):
         """
 
 
-KINDS, SAMPLINGS = ("image", "sequence"), ("shuffle", "repeated", "class_balanced")
-METHODS = (
-    *("make_head", "sample_losses", "mean_loss", "terms", "log_probabilities", "predict", "confidence", "impossible"),
-    *("begin_epoch", "on_epoch_end", "end_validation", "with_options"),
-)
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -283,29 +287,6 @@ def check_labels(label: Tensor, num_classes: int) -> None:
         return
     if not fits:
         raise ValueError(f"labels must be 0 to {num_classes - 1}, got {low.item()} to {high.item()}")
-
-
-def contract_problems(loss: ClassificationLoss) -> dict[str, str]:
-    """Return attribute of the contract -> what it must be, for those that a loss uses for something else."""
-    counts = ("views", "repeats", "samples_per_class")
-    stages = loss.stages
-    fits = {
-        "kind": (isinstance(loss.kind, str) and loss.kind in KINDS, " or ".join(KINDS)),
-        "sampling": (isinstance(loss.sampling, str) and loss.sampling in SAMPLINGS, " or ".join(SAMPLINGS)),
-        "stages": (
-            isinstance(stages, tuple) and all(type(stage) is int for stage in stages),
-            "a tuple of whole numbers",
-        ),
-        "num_classes": (loss.num_classes is None or type(loss.num_classes) is int, "a whole number or None"),
-        **{name: (_is_count(getattr(loss, name)), "a whole number >= 1") for name in counts},
-        **{name: (isinstance(getattr(loss, name), bool), "true or false") for name in ("soft_targets", "calibrated")},
-        **{name: (callable(getattr(loss, name)), "a method") for name in METHODS},
-    }
-    return {name: allowed for name, (does_fit, allowed) in fits.items() if not does_fit}
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 1
 
 
 def as_probabilities(target: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:

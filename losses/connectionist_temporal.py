@@ -35,6 +35,7 @@ class ConnectionistTemporalLoss(ClassificationLoss):
     kind = "sequence"
     soft_targets = False
     num_blanks = 1
+    decoding = ("beam_width",)
 
     def __init__(self, task: Task | None = None, *, beam_width: int = 1) -> None:
         super().__init__(task)
@@ -58,6 +59,11 @@ class ConnectionistTemporalLoss(ClassificationLoss):
     def read(self, log_p: Tensor) -> Tensor:
         """Return the text, characters first, then REJECTED. Shapes: log_p [B, T, K + 1] -> [B, T]."""
         return read_greedily(log_p) if self.beam_width == 1 else read_by_beams(log_p, self.beam_width)
+
+    def untraceable(self) -> str | None:
+        if self.beam_width == 1:
+            return None
+        return f"a beam search of {self.beam_width} is no graph; loss_params.beam_width=1 exports greedy reading"
 
     def impossible(self, scores: Tensor, target: Any) -> dict[int, str]:
         steps = scores.shape[-2]

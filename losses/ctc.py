@@ -42,8 +42,10 @@ def read_greedily(log_p: Tensor) -> Tensor:
     outcome = log_p.argmax(dim=-1)  # [B, T]
     starts = outcome != F.pad(outcome, (1, 0), value=REJECTED)[:, :-1]
     kept = starts & (outcome != log_p.shape[-1] - 1)
-    order = (~kept).to(torch.uint8).argsort(dim=-1, stable=True)
-    return outcome.masked_fill(~kept, REJECTED).gather(1, order)
+    steps = outcome.shape[1]
+    place = torch.where(kept, kept.long().cumsum(dim=1) - 1, steps)  # what is dropped goes behind the end, and is cut
+    read = outcome.new_full((outcome.shape[0], steps + 1), REJECTED)
+    return read.scatter(1, place, outcome)[:, :-1]
 
 
 def read_by_beams(log_p: Tensor, width: int) -> Tensor:

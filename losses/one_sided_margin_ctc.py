@@ -82,7 +82,13 @@ class OneSidedMarginCTCLoss(ConnectionistTemporalLoss):
 
     def predict(self, scores: Tensor) -> Tensor:
         log_p = self.log_probabilities(scores)
-        return self.read(self._tell_apart(log_p, scores) if self.alpha <= self.lambda_ else log_p)
+        if self.alpha > self.lambda_:
+            return self.read(log_p)
+        if self.beam_width > 1:
+            return self.read(self._tell_apart(log_p, scores))
+        lowest = scores.argmin(dim=-1, keepdim=True)  # the likeliest; no exported graph holds a stable sort
+        alone = torch.full_like(log_p[..., :-1], -torch.inf).scatter(-1, lowest, log_p.gather(-1, lowest))
+        return self.read(torch.cat([alone, log_p[..., -1:]], dim=-1))
 
     def _tell_apart(self, log_p: Tensor, scores: Tensor) -> Tensor:
         """Return log p in which a lower score is the likelier character even where rounding leaves them alike.

@@ -65,7 +65,7 @@ class TorchLoss(ClassificationLoss):
         self.name = name
         self.module = torch_loss_class(name)(**params)
         each = copy.copy(self.module)  # shares its buffers
-        each.reduction = "none"
+        each.reduction = "none"  # type: ignore[assignment]
         self._each = (each,)  # in a tuple, so that the state has no buffer twice
         self.calibrated = name in LOGITS
         self.soft_targets = name not in {"MultiMarginLoss", "NLLLoss", "MultiLabelMarginLoss", "SoftMarginLoss"}

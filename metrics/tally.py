@@ -83,7 +83,7 @@ class BaseTally(nn.Module):
         """Return every metric of this tally, over all samples since the reset."""
         here = copy.deepcopy(self).cpu()  # one transfer each, then plain numbers
         entries = metric_entries(self.kind, self.judge, self.ordered)
-        metrics = {name: load_entry(entry) for name, entry in entries.items()} | self.further
+        metrics = {name: load_entry(entry) for name, entry in entries.items()} | dict(self.further)
         return {name: float(metric(here)) for name, metric in metrics.items()}
 
 

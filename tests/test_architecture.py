@@ -18,7 +18,7 @@ BELOW: dict[str, tuple[str, ...]] = {
     "models": ("losses", "metrics", "utils"),
 }
 """Folder -> the folders that it may import, besides itself; of those in a row, all that stand before it."""
-ROW = ("runs", "tracking", "training", "evaluation", "sweeps", "comparison")
+ROW = ("runs", "tracking", "training", "evaluation", "sweeps", "comparison", "exporting")
 for folder in ROW:
     BELOW[folder] = tuple(BELOW)
 MODULES = sorted(path for folder in BELOW for path in (ROOT / folder).rglob("*.py"))

@@ -14,6 +14,7 @@ import torch
 
 import compare
 import train
+from configuration.chains import steps
 from configuration.reading import read_configuration
 from configuration.schema import Configuration
 from evaluation.catalogue import NAME_CHECKS, list_names
@@ -196,6 +197,7 @@ def test_what_begun_goes_on_with_the_code_that_it_began_with(tmp_path):
     sweep = load_sweep(read(file, f"output_path={tmp_path}/output", f"logging_dir={tmp_path}/logs", *QUICK))
     setup = pickle.dumps(set_up(sweep, Share(1, 0), fresh=False))
     job = Jobs(sweep).next()
+    assert job is not None
     (tmp_path / "mine.py").write_text("raise RuntimeError\n")
     forget()
     with pytest.MonkeyPatch.context() as patch:
@@ -204,6 +206,7 @@ def test_what_begun_goes_on_with_the_code_that_it_began_with(tmp_path):
         outcome = work(pickle.loads(setup), job, lambda report: None)
     assert isinstance(outcome, Outcome)
     assert outcome.state == "finished", outcome.reason
+    assert outcome.folder is not None
     assert (outcome.folder / "code").is_dir()
 
 
@@ -363,7 +366,7 @@ def test_files_on_the_command_line_start_from_where_one_stands(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     config = read(file, "loss_function=mine.py:Mine", "tensor_augmentations.a/t.py:Shift.by=2")
     assert build_loss(config.loss_function).scale == 1
-    assert list(config.tensor_augmentations.values()) == [{"by": 2}]
+    assert [params for _, _, params in steps(config.tensor_augmentations)] == [{"by": 2}]
 
 
 def test_a_run_from_elsewhere_names_no_code_but_its_copies_and_comparing_runs_none(run, tmp_path):

@@ -31,6 +31,7 @@ from sweeps.execution import run_here
 from sweeps.jobs import Shard
 from sweeps.search import SearchJobs
 from sweeps.worker import train_cell
+from tests.own_example import write_example
 from tests.training.resuming import Died, after_each_save, differences
 from training import runner
 
@@ -43,6 +44,8 @@ pytestmark = [
 BASE = {"classes": "[0,1,2]", "batch_size": "96", "num_epochs": "3", "dropout": "0.3", "num_workers": "0"}
 """Of `quick`: 5 steps an epoch, the last of them of fewer images."""
 FROM_IMAGES = {"architecture": "airbench", "architecture_params": "{widths: [8, 8]}"}
+THREE_HEADS = {"architecture": "dfl_cnn", "architecture_params": "{body: resnet20_basic, filters: 2}"}
+DESTROYED = {"architecture": "dcl", "architecture_params": "{body: resnet20_basic, grid: 3}"}
 TEXTS = {
     "dataset": "made_up",
     "data_params": "{like: plates, num_classes: 3}",
@@ -59,6 +62,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "head": {"loss_function": "AngularSoftmaxLoss"},
         "lowest score": {"loss_function": "OneSidedMarginLoss", "loss_params": f"{{{MARGINS}}}"},
         "one score": {"loss_function": "BinaryOneSidedMarginLoss", "loss_params": f"{{{MARGINS}}}", "classes": "[3,8]"},
+        "own": {"loss_function": "OWN/my_losses.py:PolyLoss", "loss_params": "{epsilon: 2}"},
         "state": {"loss_function": "OnlineLabelSmoothingLoss", "loss_params": "{update_every: 2}"},
         "random": {"loss_function": "DisturbLabelLoss"},
         "class counts": {"loss_function": "LDAMLoss", "loss_params": "{defer: 0.5}"},
@@ -133,10 +137,17 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
     "tensors": {
         "plain": {},
         "erased": {"augment_tensors": "true", "tensor_augmentations": "{RandomErasing: {p: 0.5}}"},
+        "own": {"augment_tensors": "true", "tensor_augmentations": "{'OWN/my_parts.py:Shift': {pixels: 1}}"},
     },
     "normalisation": {"on": {}, "off": {"normalize": "false"}},
     "workers": {"none": {}, "two": {"num_workers": "2"}},
-    "network": {"resnet": {}, "from images": FROM_IMAGES},
+    "network": {
+        "resnet": {},
+        "from images": FROM_IMAGES,
+        "own": {"architecture": "OWN/my_parts.py:tiny_net"},
+        "three heads": THREE_HEADS,
+        "destroyed": DESTROYED,
+    },
     "layout": {"channels last": {}, "contiguous": {"channels_last": "false"}},
     "compilation": {"none": {}, "compiled": {"compile": "true"}},
     "cache": {"memory": {"cache": "memory"}, "disk": {"cache": "disk"}},
@@ -157,6 +168,9 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
 }
 HARD_LABELS = ("head", "balanced", "wrapped head", "texts", "texts, lowest score")
 """Losses that take no soft labels."""
+HEADED = ("three heads", "destroyed")
+OF_ONE_HEAD = ("head", "one score", "stages", "wrapped", "wrapped head", "texts", "texts, lowest score")
+"""Losses with a last layer of their own, or that read the features of the network's."""
 
 
 def fits(values: list[str]) -> bool:
@@ -166,9 +180,12 @@ def fits(values: list[str]) -> bool:
     return not (
         (row["loss"] in HARD_LABELS and row.get("mixing", "none") != "none")
         or (texts and row.get("noise", "none") != "none")
+        or (texts and row.get("network", "resnet") != "resnet")
+        or (row["loss"] == "stages" and row.get("network", "resnet") != "resnet")  # which have two, or one
         or (texts and row.get("tail", "none") != "none")
-        or (texts and row.get("network") == "from images")
-        or (row["loss"] == "stages" and row.get("network") == "from images")  # which has two
+        or (row.get("network") in HEADED and row["loss"] in OF_ONE_HEAD)
+        or (row.get("network") == "destroyed" and (row["loss"] == "two views" or row.get("mixing", "none") != "none"))
+        or (row["loss"] == "repeated" and row.get("network") == "destroyed")  # which takes views, too
         or (texts and row.get("precision", "float32") != "float32")  # `image_size` of the plates is their own
     )
 
@@ -223,7 +240,8 @@ def test_promises_hold(row: dict[str, str], quick: Callable[..., Configuration],
     for name, value in row.items():
         changes |= SETTINGS[name][value]
     judge = "reading" if row["loss"].startswith("texts") else "classification"
-    changes = {key: value.replace("classification", judge) for key, value in changes.items()}
+    own = str(write_example(tmp_path / "own"))
+    changes = {key: value.replace("classification", judge).replace("OWN", own) for key, value in changes.items()}
     folder, summary = train(quick(output_path=tmp_path / "whole", **changes))
     check_selected_weights(folder, changes.get("select_on", "valid"))
     check_recorded_test(folder, summary)

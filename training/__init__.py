@@ -5,8 +5,8 @@
 `trainer` is Lightning's, with the `callbacks`, the `averaging` of weights and the `save_points` from which a run
 resumes; `freezing` and `decays` treat parameters differently, `parameter_groups` shows how. `profile` measures which
 settings of the machine are fastest, `range_test` which learning rate to take. Which epoch is the best, so becomes
-best.ckpt and is tested, `callbacks.RunRecord` chooses, by `monitor`. `finishing` tests the selected weights, `tracking` shows the
-run in its trackers, `report` describes it, `neighbours` names the nearest other run.
+best.ckpt and is tested, `callbacks.RunRecord` chooses, by `monitor`. `finishing` tests the selected weights, `tracking`
+shows the run in its trackers, `report` describes it, `neighbours` names the nearest other run.
 """
 
 from __future__ import annotations

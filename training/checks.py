@@ -78,15 +78,14 @@ def _check_loss(config: Configuration) -> None:
 
 
 def _check_architecture(config: Configuration) -> None:
-    """Check architecture_params against the signature of ours; building reports parameters with a key of their own."""
+    """Check parameters against the signature of ours; building reports those with a key of their own."""
     params = {key: value for key, value in config.architecture_params.items() if key not in (*KEYS, *OF_NETWORKS)}
-    if problems := architecture_problems(config.architecture, params):
-        raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
-
-
-def _check_pretrained(config: Configuration) -> None:
+    problems = architecture_problems(config.architecture, params)
+    lines = [f"architecture_params.{key}: {text}" for key, text in problems.items()]
     if problem := weights_problem(config.architecture, config.pretrained):
-        raise ConfigError(f"pretrained: {problem}")
+        lines.append(f"pretrained: {problem}")
+    if lines:
+        raise ConfigError("\n".join(lines))
 
 
 def _check_mixing(config: Configuration) -> None:
@@ -183,8 +182,7 @@ PARAMETER_CHECKS = (
     ParameterCheck(("dataset", "data_params"), _check_data_params),
     ParameterCheck(("task", "dataset", "data_params"), _check_task),
     ParameterCheck(("loss_function", "loss_params", "mixing", "dataset", "data_params", "classes"), _check_loss),
-    ParameterCheck(("architecture", "architecture_params"), _check_architecture),
-    ParameterCheck(("architecture", "pretrained"), _check_pretrained),
+    ParameterCheck(("architecture", "architecture_params", "pretrained"), _check_architecture),
     ParameterCheck(("mixing", "mixing_params"), _check_mixing),
     ParameterCheck(("metrics",), further_metrics),
     ParameterCheck(

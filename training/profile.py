@@ -40,6 +40,8 @@ BATCHES = 4
 """Batches of images that are read; they come again and again."""
 WORTH = 1.03
 """How many times as fast as configured a setting must be to be recommended."""
+FOR_COMPILING = 25.0
+"""Seconds at the end, of a minute, that the other settings leave for the one with the other `compile`."""
 CHANGES = {
     "precision": "rounds to fewer or more digits; another run",
     "channels_last": "the last digits, as sums are made in another order; another run",
@@ -87,6 +89,10 @@ class Speed(NamedTuple):
         return self.steps[0].images / statistics.median(step.seconds + step.waiting for step in self.steps)
 
 
+CUT = Speed([], 0, f"not {WARM_UP + 1} steps in the time that there was")
+LONGER = "train one epoch with compile=true num_epochs=1 and look at its images/s"
+
+
 def profile(config: Configuration, seconds: float = 60) -> str:
     """Return a table of images a second under several settings, and the keys that would be fastest.
 
@@ -96,7 +102,7 @@ def profile(config: Configuration, seconds: float = 60) -> str:
     Args: seconds: how long this process may take from its start; what is left at the end is for compilation.
     Raises: ConfigError, DataError for whatever a run would be refused.
     """
-    end = psutil.Process().create_time() + seconds
+    end = psutil.Process().create_time() + seconds - PATIENCE
     config = structs.replace(config, devices=1, num_nodes=1, strategy="auto", trackers=[])
     if CONTEXT.get_start_method() == FORK:
         CONTEXT.set_forkserver_preload(list(IMPORTED))
@@ -107,21 +113,25 @@ def profile(config: Configuration, seconds: float = 60) -> str:
     configured = Setting(precision_here(config), config.channels_last, config.compile, threads, workers)
     speeds: dict[Setting, Speed] = {}
 
-    def measure_all(settings: Iterable[Setting], longest: float = LONGEST) -> Setting:
-        """Measure what is new, and return the fastest of all."""
+    def measure_all(settings: Iterable[Setting], longest: float = LONGEST, kept: float = FOR_COMPILING) -> Setting:
+        """Measure what is new while more seconds are left than are to be kept, and return the fastest of all."""
         for setting in settings:
-            if setting not in speeds and (left := end - time.time()) > 0:
+            if setting not in speeds and (left := end - time.time() - kept) > 0:
                 speeds[setting] = measure_aside(config, setting, min(left, longest))
         return max(speeds, key=lambda setting: speeds[setting].rate)
 
-    best = measure_all([configured], seconds)
+    best = measure_all([configured], seconds, kept=0)
     precisions = dict.fromkeys((configured.precision, "32-true", half_precision(device)))
     for precision, layout in itertools.product(precisions, (False, True)):
         best = measure_all([configured._replace(precision=precision, channels_last=layout)])
     if threads is not None:
         best = measure_all(best._replace(threads=number) for number in sorted({1, max(1, cores // 2), cores}))
     best = measure_all(best._replace(num_workers=number) for number in sorted({0, 1, min(cores, 8)}))
-    best = measure_all([best._replace(compile=not best.compile)], seconds)
+    other, left = best._replace(compile=not best.compile), max(0, end - time.time())
+    best = measure_all([other], seconds, kept=0)
+    if other.compile and speeds.get(other, CUT).failure == CUT.failure:
+        text = f"not measured: compiling takes longer than the {left:.0f} s that were left; {LONGER}"
+        speeds[other] = Speed([], 0, text)
     return report(configured, best, speeds, cores, device)
 
 
@@ -144,7 +154,7 @@ def measure_aside(config: Configuration, setting: Setting, longest: float) -> Sp
         while True:
             left = 600.0 if end is None else end - time.monotonic()  # preparing the images is not held against it
             if not ours.poll(max(left, 0)):
-                failure = f"no {WARM_UP + 1} steps in {longest:.0f} s" if len(steps) <= WARM_UP else None
+                failure = CUT.failure if len(steps) <= WARM_UP else None
                 break
             message = ours.recv()
             if message is None:

@@ -84,10 +84,9 @@ def source_file(module: str) -> Path | None:
 def source_of(module: str) -> str:
     """Read a module's source without importing it, "" if there is none."""
     if OWN_PACKAGE.match(module):
-        import utils.own_imports  # noqa: F401  finds it
+        from utils.own_imports import own_source
 
-        spec = importlib.util.find_spec(module.partition(".")[0])
-        return (spec.loader.get_source(module) or "") if spec is not None else ""
+        return own_source(module)
     file = source_file(module)
     return file.read_text(encoding="utf-8") if file is not None else ""
 

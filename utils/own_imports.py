@@ -121,6 +121,12 @@ if not any(type(finder).__name__ == _Finder.__name__ for finder in sys.meta_path
     sys.meta_path.insert(0, _Finder())
 
 
+def own_source(module: str) -> str:
+    """Return the source of a module of the user's own, "" where it is not here."""
+    match = OWN_PACKAGE.match(module)
+    return _Loader(sources_of(match[1]) if match else {}).get_source(module) or ""
+
+
 IMPORT_ERRORS = (*REFUSALS_OF_LIBRARIES, ImportError, NameError, OSError)
 """Errors that running a user's file may raise."""
 

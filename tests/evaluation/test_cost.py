@@ -34,6 +34,23 @@ def test_cost_counts_the_network_and_its_own_last_layer(subject):
     assert "threads" in found.notes[0]
 
 
+def test_exported_models_are_measured_beside(subject):
+    onnx = pytest.importorskip("onnx")
+    helper, kind = onnx.helper, onnx.TensorProto.UINT8
+    shape = [None, subject.config.in_channels, *subject.data.image_size]
+    values = [helper.make_tensor_value_info(name, kind, shape) for name in ("pixels", "answer")]
+    graph = helper.make_graph([helper.make_node("Identity", ["pixels"], ["answer"])], "g", values[:1], values[1:])
+    file = subject.folder.path / "export" / "onnx" / "model.onnx"
+    file.parent.mkdir(parents=True)
+    opset = [helper.make_opsetid("", 17)]
+    file.write_bytes(helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString())
+    found = cost(subject, repeats=3, seconds=0.1)
+    assert found.numbers["onnx_mb"] == file.stat().st_size / 1e6
+    assert found.numbers["onnx_latency_ms"] > 0
+    assert "onnx_int8_mb" not in found.numbers
+    assert found.tables[0].rows[2][0] == "1, onnx, on the CPU"
+
+
 def test_the_scores_that_are_timed_are_those_of_the_run(subject):
     image, classifier = torch.randn(3, 1, 8, 8), subject.classifier
     with torch.no_grad():

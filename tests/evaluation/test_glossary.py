@@ -32,6 +32,7 @@ QUICKLY = {
     "attacks": {"images": 4, "iterations": 1, "curve": False},
     "test_time_augmentation": {"kinds": ["flips", "shifts"], "views": 1},
     "ensembles": {"sizes": [2]},
+    "autoattack": {"images": 2, "eps": 255.0},
     "ood": {"data": "made_up", "far": "made_up"},
 }
 OF_EVERY_LOSS = {

@@ -188,13 +188,15 @@ def test_a_loss_that_cannot_be_minimised_is_named_with_its_line(quick, name, mes
 
 
 def test_a_loss_whose_line_is_missing_is_found_by_its_file(monkeypatch, tmp_path):
-    (tmp_path / "poly.py").write_text("class PolyFrame:\n    pass\n\n\nclass PolyLoss(PolyFrame):\n    pass\n")
+    (tmp_path / "quartic.py").write_text(
+        "class QuarticFrame:\n    pass\n\n\nclass QuarticLoss(QuarticFrame):\n    pass\n"
+    )
     monkeypatch.setattr(losses, "__file__", str(tmp_path / "__init__.py"))
-    line = '"PolyLoss": Entry("losses.poly:PolyLoss", "what it is, in one line")'
-    expected = f"unknown loss 'PolyLoss'; losses/poly.py defines it: add {line} to LOSSES in losses/__init__.py"
-    assert check_loss_name("PolyLoss") == expected
-    assert "defines it" not in str(check_loss_name("PolyFrame"))  # a frame of other losses
-    assert "did you mean" not in str(check_loss_name("Poly"))
+    line = '"QuarticLoss": Entry("losses.quartic:QuarticLoss", "what it is, in one line")'
+    expected = f"unknown loss 'QuarticLoss'; losses/quartic.py defines it: add {line} to LOSSES in losses/__init__.py"
+    assert check_loss_name("QuarticLoss") == expected
+    assert "defines it" not in str(check_loss_name("QuarticFrame"))  # a frame of other losses
+    assert "did you mean" not in str(check_loss_name("Quartic"))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from PIL import Image
 import train
 from training import profile as module
 from training.building import prepare
-from training.profile import BATCHES, STEPS, WARM_UP, Setting, Speed, Step, measure, measure_aside, profile
+from training.profile import BATCHES, CUT, STEPS, WARM_UP, Setting, Speed, Step, measure, measure_aside, profile
 
 pytestmark = pytest.mark.usefixtures("plain_log")
 PLAIN = Setting("32-true", False, False, 1, 0)
@@ -61,7 +61,7 @@ def test_a_process_measures_and_one_without_time_is_ended(quick):
     speed = measure_aside(config, PLAIN, 60)
     assert speed.failure is None
     assert speed.rate > 0
-    assert measure_aside(config, PLAIN, 0).failure == "no 3 steps in 0 s"
+    assert measure_aside(config, PLAIN, 0).failure == "not 3 steps in the time that there was"
 
 
 def test_only_a_part_of_the_images_is_decoded(quick, tmp_path):
@@ -122,6 +122,16 @@ def test_each_kind_of_setting_is_varied_from_the_fastest(quick, monkeypatch, cor
     assert measured[-1] == Setting("bf16-mixed", False, True, cores, 1)
     assert "precision: bf16-mixed" in text
     assert "num_workers: 1" in text
+
+
+def test_a_network_that_takes_long_to_compile_is_not_measured_and_said_so(quick, monkeypatch):
+    def pretend(config, setting, longest):
+        return CUT if setting.compile else steps(1.0)
+
+    monkeypatch.setattr(module, "measure_aside", pretend)
+    (line,) = (line for line in profile(quick(), 10**6).splitlines() if "not measured" in line)
+    assert "compiling takes longer than the" in line
+    assert line.endswith("train one epoch with compile=true num_epochs=1 and look at its images/s")
 
 
 def test_a_sweep_is_refused_with_its_place(tmp_path, monkeypatch, capsys):
