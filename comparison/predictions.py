@@ -77,7 +77,8 @@ def read_predictions(run: Run, held: int = 0) -> tuple[np.ndarray, np.ndarray, n
 def _read_columns(path: Path, held: int) -> list[pa.ChunkedArray]:
     """Return index, target and prediction, of equal texts one.
 
-    Raises: OSError and Arrow's errors; ValueError for other columns, and for more rows than fit in memory.
+    Raises: NotPaired for pixels and objects; OSError and Arrow's errors; ValueError for other columns, and for more rows
+        than fit in memory.
     """
     import pyarrow.parquet as pq
 
@@ -85,6 +86,8 @@ def _read_columns(path: Path, held: int) -> list[pa.ChunkedArray]:
         raise OSError("no regular file")
     with pq.ParquetFile(path) as file:
         metadata, schema = file.metadata, file.schema_arrow
+    if not {*COLUMNS[1:]} & {*schema.names}:
+        raise NotPaired("no class an image", f"{path.parent.name} predicts pixels or objects")
     if any(len(schema.get_all_field_indices(name)) != 1 for name in COLUMNS):
         raise ValueError(f"has not one column each of {', '.join(COLUMNS)}")
     texts = COLUMNS[1:] if _are_texts(schema, COLUMNS[1:]) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -41,6 +41,7 @@ class ClassificationLoss(nn.Module):
         decoding: names of hyperparameters on which predictions alone depend.
         start: score near which a fresh last layer starts; None: near 0, as the architecture has it.
         epoch: the training epoch, counted from 0, as `begin_epoch` had it last.
+        limits: what the loss cannot be put through, of "compile", "export", "vmap", "autocast", "float64" -> why.
         ignore_index: label of rows that do not count; None: all count. Set by `with_options`.
     """
 
@@ -57,6 +58,7 @@ class ClassificationLoss(nn.Module):
     score_scale: ClassVar[float] = 1.0
     decoding: ClassVar[tuple[str, ...]] = ()
     start: float | None = None
+    limits: Mapping[str, str] = {}
     epoch: int = 0
     ignore_index: int | None = None
 

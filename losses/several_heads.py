@@ -87,7 +87,7 @@ class SeveralHeads(WrappingLoss):
     ) -> None:
         ClassificationLoss.__init__(self, task)
         self.heads, self.own_terms = tuple(heads), own_terms
-        self.bases = nn.ModuleList(self._build(head, build) for head in heads)
+        self.bases: Any = nn.ModuleList(self._build(head, build) for head in heads)
         self.take_contract(self.base)
         if views > 1:
             if self.base.views > 1:
@@ -113,12 +113,13 @@ class SeveralHeads(WrappingLoss):
         names = ", ".join(each.name for each in self.heads)
         try:
             loss = build(task)
+            brings_layer = task is not None and loss.make_head(task) is not task.classifier
         except ParameterError as error:
             if error.key != "task.classifier":
                 raise
             raise ParameterError(error.key, f"{error.text}; this one has several heads: {names}") from None
-        if task is not None and loss.make_head(task) is not task.classifier:
-            text = f"{type(loss).__name__} has a last layer of its own, which cannot stand for the heads {names}"
+        if brings_layer:
+            text = f"{type(loss).__name__} has a last layer of its own; this network has several heads: {names}"
             raise ParameterError("task.classifier", text)
         return loss
 

@@ -120,6 +120,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "either": {"mixing": "[CutMix, MixUp]"},
     },
     "noise": {"none": {}, "drawn": {"label_noise": "0.2"}},
+    "weights": {"none": {}, "balanced": {"class_weights": "balanced"}},
     "tail": {"none": {}, "long": {"data_params": "{imbalance: 3}"}},
     "selection": {"valid": {}, "test": {"select_on": "test"}},
     "monitor": {"accuracy": {}, "cross entropy": {"monitor": "valid/cross_entropy"}, "loss": {"monitor": "valid/loss"}},
@@ -183,6 +184,7 @@ def fits(values: list[str]) -> bool:
         or (texts and row.get("network", "resnet") != "resnet")
         or (row["loss"] == "stages" and row.get("network", "resnet") != "resnet")  # which have two, or one
         or (texts and row.get("tail", "none") != "none")
+        or (texts and row.get("weights", "none") != "none")
         or (row.get("network") in HEADED and row["loss"] in OF_ONE_HEAD)
         or (row.get("network") == "destroyed" and (row["loss"] == "two views" or row.get("mixing", "none") != "none"))
         or (row["loss"] == "repeated" and row.get("network") == "destroyed")  # which takes views, too

@@ -41,7 +41,7 @@ class Body(nn.Module):
         options: dict[str, Any] = {} if self.final else {"intermediates_only": True, "stop_early": True}
         given = self.net.forward_intermediates(image, indices=self.positions, **options)
         maps = (given[0], *given[1]) if self.final else tuple(given)
-        return maps if len(maps) > 1 else maps[0]
+        return maps[0] if len(maps) == 1 else maps
 
 
 def build_body(
@@ -62,6 +62,8 @@ def build_body(
         text = re.sub(r"^architecture_params", "architecture_params.body_params", str(error), flags=re.MULTILINE)
         text = re.sub(r"^architecture(?=:)", "architecture_params.body", text, flags=re.MULTILINE)
         raise ConfigError(text) from None
+    if getattr(net, "kind", "image") != "image":
+        raise ConfigError(f"architecture_params.body: {name} is no classifier of images")
     net.reset_classifier(0)
     if isinstance(net, Network):
         net.head = nn.Identity()
@@ -110,7 +112,7 @@ def freeze_unused(network: Network, in_channels: int) -> None:
     unused = {name for name, grad in zip(named, grads, strict=True) if grad is None}
     for name, weight in network.named_parameters():
         if name in unused:
-            weight.requires_grad_(requires_grad=False)
+            weight.requires_grad = False
 
 
 class BodiedNetwork(Network):

@@ -30,11 +30,12 @@ class _Streams(nn.Module):
 
     def __init__(self, final: int, channels: int, num_classes: int, filters: int) -> None:
         super().__init__()
-        self.whole = nn.Sequential(nn.Conv2d(final, num_classes, 1), nn.BatchNorm2d(num_classes), nn.ReLU())
+        first = nn.Conv2d(final, num_classes, 1)
+        self.whole = nn.Sequential(first, nn.BatchNorm2d(num_classes), nn.ReLU())
         self.filters = nn.Conv2d(channels, filters * num_classes, 1)
-        for layer in (self.whole[0], self.filters):
+        for layer in (first, self.filters):
             nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+            layer.bias = nn.Parameter(torch.zeros(layer.out_channels))
 
     def forward(self, maps: tuple[Tensor, Tensor]) -> Tensor:
         final, for_patches = maps
@@ -57,8 +58,13 @@ class _Scores(ScoresOfHeads):
 
 class _DFLCNN(BodiedNetwork):
     filters_per_class: int
+    map_channels: tuple[int, int]
 
     def new_classifier(self, num_classes: int) -> nn.Module:
+        """Return fresh scores, for which the features are fresh too: they have a filter bank for each class."""
+        device = next(self.head.parameters()).device
+        self.head = _Streams(*self.map_channels, num_classes, self.filters_per_class).to(device)
+        self.num_features = self.head_hidden_size = num_classes * (1 + self.filters_per_class)
         return _Scores(self.heads, num_classes, self.filters_per_class)
 
 
@@ -112,5 +118,6 @@ def dfl_cnn(
         image_size=net.image_size,
     )
     network.heads, network.filters_per_class = heads, filters
+    network.map_channels = final, maps[position][0]
     freeze_unused(network, in_channels)
     return network

@@ -67,8 +67,8 @@ def test_the_whole_image_stands_before_its_destroyed_view():
 def test_a_stream_destroys_what_it_has_augmented(chain, on_device):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 14, 14, 3), dtype=np.uint8)
     table = ImageTable(pixels, np.arange(5))
-    stream = ImageStream(table, range(5), Preprocessing(3), tensor_augmentations=chain, seed=3, grid=7)
-    plain = ImageStream(table, range(5), Preprocessing(3), tensor_augmentations=chain, seed=3)
+    stream = ImageStream(table, range(5), Preprocessing(None), tensor_augmentations=chain, seed=3, grid=7)
+    plain = ImageStream(table, range(5), Preprocessing(None), tensor_augmentations=chain, seed=3)
     stream.on_device = on_device
     batch = stream.finish(stream.__getitems__([(4, 0), (4, 3)]))
     whole = plain.finish(plain.__getitems__([(4, 0), (4, 3)])).image
