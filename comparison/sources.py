@@ -182,7 +182,7 @@ def find_cells(config: Configuration, name: str, with_epochs: bool = False) -> S
     by_settings = {_settings_of(cell.config): cell for cell in cells}
     places = sorted({Path(cell.config.output_path) for cell in cells})
     selection = _read_all([place for place in places if place.is_dir()], with_epochs)
-    by_rest = {_without_seed(key): cell for key, cell in by_settings.items()} if has_seeds(sweep) else {}
+    by_rest = {_without_seed(key): cell for key, cell in by_settings.items()} if _has_open_seeds(sweep) else {}
     runs, finished, further = [], set(), 0
     for run in selection.runs:
         settings = dict(identity(run))
@@ -210,9 +210,9 @@ def find_cells(config: Configuration, name: str, with_epochs: bool = False) -> S
     )
 
 
-def has_seeds(sweep: Sweep) -> bool:
-    """Tell whether a sweep varies the seed."""
-    return any(axis.name == "seed" for axis in sweep.axes)
+def _has_open_seeds(sweep: Sweep) -> bool:
+    """Tell whether a sweep varies the seed, and not over a list, which names exactly those that are meant."""
+    return any(axis.name == "seed" for axis in sweep.axes) and not isinstance(sweep.block.seeds, list)
 
 
 def _without_seed(settings: frozenset[tuple[str, Any]]) -> frozenset[tuple[str, Any]]:

@@ -213,7 +213,7 @@ def test_trials_are_left_out_but_for_those_with_the_values_that_were_found(searc
     assert "7 runs in 3 groups; they differ in loss_function (rows)" in told
     assert LEFT_OUT in told
     assert "unfinished" not in told
-    assert "corrected by Holm for 2 comparisons" in told
+    assert "Verdicts: test/accuracy" in told
     assert re.search(r"CrossEntropyLoss +16\.67 ± 5\.77 \(3\)", told)
     told = said(capsys, searched, "--trials")
     assert "11 runs in 7 groups" in told
