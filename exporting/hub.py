@@ -135,7 +135,7 @@ def push(folder: Path, repository: str) -> str:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 
-    unreachable = (OSError, *HfHubHTTPError.__bases__)  # those of the client that it uses, whichever that is
+    unreachable: Any = (OSError, *HfHubHTTPError.__bases__)  # those of the client that it uses, whichever that is
     api = huggingface_hub.HfApi()
     try:
         with contextlib.redirect_stderr(None):
