@@ -48,6 +48,7 @@ class DataModule(pl.LightningDataModule):
         image_size: height and width of the images that the network sees.
         views: augmented replicas of each training image that the loss asks for.
         sampling: how the loss asks training images to be drawn, one of `SAMPLINGS`.
+        grid: patches, in height and width, of the destroyed view that the network asks for beside each image; 0: none.
         group_size: with "repeated" the draws of each image of a batch, with "class_balanced" the samples of each class.
 
     Attributes:
@@ -68,12 +69,13 @@ class DataModule(pl.LightningDataModule):
         views: int = 1,
         sampling: str = "shuffle",
         group_size: int = 1,
+        grid: int = 0,
     ) -> None:
         super().__init__()
         if sampling not in SAMPLINGS:
             raise ValueError(f"sampling must be one of {', '.join(SAMPLINGS)}, got {sampling!r}")
         self.config, self.data, self.image_size, self.views = config, data, image_size, views
-        self.sampling, self.group_size = sampling, group_size
+        self.sampling, self.group_size, self.grid = sampling, group_size, grid
         self.mixing = None if config.mixing is None else build_mixing(config.mixing, **config.mixing_params)
         self._resident: dict[int, torch.Tensor] = {}
         _refuse_wrong_labels(data, training=data.train, test=data.test)
@@ -113,6 +115,7 @@ class DataModule(pl.LightningDataModule):
         """Return the training images with these chains, done by the configuration's backend or another."""
         config = self.config
         options: Any = {"views": self.views, "seed": config.seed, "backend": backend or config.augment_backend}
+        options |= {"grid": self.grid} if self.grid else {}
         table = self.train_table
         stream: Any = DenseStream if isinstance(table, DenseTable) else ImageStream
         return stream(table, self.train_rows, Preprocessing.of(config, training=True), **options, **chains)

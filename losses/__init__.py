@@ -233,6 +233,20 @@ NOT_CLASSIFICATION = {
 }
 
 
+BASE = ("ClassificationLoss", "as_probabilities", "full_float", "require")
+"""What a loss of one's own is made from, in base.py."""
+__all__ = [*LOSSES, *BASE, "REJECTED", "Batch", "Outputs", "ParameterError", "Sequences", "Task", "build_loss"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a loss when it is asked for: torch takes a second."""
+    if name in LOSSES:
+        return loss_class(name)
+    if name in BASE:
+        return getattr(importlib.import_module(f"{__name__}.base"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def loss_class(name: str) -> type[ClassificationLoss]:
     """Return the class of a loss of `LOSSES`, or "package.module:Class"."""
     module, _, defined = (LOSSES[name].location if name in LOSSES else name).partition(":")

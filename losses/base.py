@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
@@ -41,6 +41,7 @@ class ClassificationLoss(nn.Module):
         decoding: names of hyperparameters on which predictions alone depend.
         start: score near which a fresh last layer starts; None: near 0, as the architecture has it.
         epoch: the training epoch, counted from 0, as `begin_epoch` had it last.
+        limits: what the loss cannot be put through, of "compile", "export", "vmap", "autocast", "float64" -> why.
         ignore_index: label of rows that do not count; None: all count. Set by `with_options`.
     """
 
@@ -57,6 +58,7 @@ class ClassificationLoss(nn.Module):
     score_scale: ClassVar[float] = 1.0
     decoding: ClassVar[tuple[str, ...]] = ()
     start: float | None = None
+    limits: Mapping[str, str] = {}
     epoch: int = 0
     ignore_index: int | None = None
 
@@ -265,11 +267,6 @@ class ClassificationLoss(nn.Module):
         """
 
 
-KINDS, SAMPLINGS = ("image", "sequence"), ("shuffle", "repeated", "class_balanced")
-METHODS = (
-    *("make_head", "sample_losses", "mean_loss", "terms", "log_probabilities", "predict", "confidence", "impossible"),
-    *("untraceable", "begin_epoch", "on_epoch_end", "end_validation", "with_options"),
-)
 TINY = torch.finfo(torch.float32).tiny
 
 
@@ -292,29 +289,6 @@ def check_labels(label: Tensor, num_classes: int) -> None:
         return
     if not fits:
         raise ValueError(f"labels must be 0 to {num_classes - 1}, got {low.item()} to {high.item()}")
-
-
-def contract_problems(loss: ClassificationLoss) -> dict[str, str]:
-    """Return attribute of the contract -> what it must be, for those that a loss uses for something else."""
-    counts = ("views", "repeats", "samples_per_class")
-    stages = loss.stages
-    fits = {
-        "kind": (isinstance(loss.kind, str) and loss.kind in KINDS, " or ".join(KINDS)),
-        "sampling": (isinstance(loss.sampling, str) and loss.sampling in SAMPLINGS, " or ".join(SAMPLINGS)),
-        "stages": (
-            isinstance(stages, tuple) and all(type(stage) is int for stage in stages),
-            "a tuple of whole numbers",
-        ),
-        "num_classes": (loss.num_classes is None or type(loss.num_classes) is int, "a whole number or None"),
-        **{name: (_is_count(getattr(loss, name)), "a whole number >= 1") for name in counts},
-        **{name: (isinstance(getattr(loss, name), bool), "true or false") for name in ("soft_targets", "calibrated")},
-        **{name: (callable(getattr(loss, name)), "a method") for name in METHODS},
-    }
-    return {name: allowed for name, (does_fit, allowed) in fits.items() if not does_fit}
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 1
 
 
 def as_probabilities(target: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,12 +51,14 @@ class Batch(NamedTuple):
     """The input of a step.
 
     Shapes: image [B, V, C, H, W], V the number of views (1 unless the loss asks for more); target [B] int64 classes,
-    [B, K] probabilities or `Sequences`; index [B] int64, the sample's row in its data set.
+    [B, K] probabilities or `Sequences`; index [B] int64, the sample's row in its data set; extra, what a network's own
+    terms need besides, by name, [B, V, ...]; losses see [B*V, ...].
     """
 
     image: Tensor
     target: Tensor | Sequences
     index: Tensor
+    extra: Mapping[str, Tensor] = {}
 
 
 class Outputs(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .base import full_float, require, sum_over_ranks
-from .contract import Batch, Outputs, Task
+from .contract import Batch, Outputs, ParameterError, Task
 from .wrapping import WrappingLoss
 
 LEAST_PROBABILITY = 1e-4
@@ -32,7 +32,8 @@ class EarlyLearningRegularizationLoss(WrappingLoss):
 
     Shapes: scores and target as the base's, batch.index [N] -> scalar.
     Use: where many labels are wrong and training is long enough to learn them by heart.
-    Raises: ValueError if a parameter is out of range; ParameterError for a base that cannot be built.
+    Raises: ValueError if a parameter is out of range; ParameterError for a base that cannot be built, and for
+        data whose samples have no numbers, such as pixels.
     Source: Liu et al. 2020, "Early-Learning Regularization Prevents Memorization of Noisy Labels", arXiv:2007.00151.
     Deviations: none. The memory learns from the mean of an image's views. On several devices it is put together at an
         epoch's end from the images that each has seen.
@@ -54,6 +55,9 @@ class EarlyLearningRegularizationLoss(WrappingLoss):
         require("lambda_", lambda_, lambda_ >= 0, ">= 0")
         require("beta", beta, 0 <= beta <= 1, "0 to 1")
         self.lambda_, self.beta = lambda_, beta
+        if task is not None and not task.num_samples:
+            text = f"{type(self).__name__} remembers samples by their numbers, and what these data classify has none"
+            raise ParameterError("task.num_samples", text)
         rows, classes = (0, 0) if task is None else (task.num_samples, task.num_classes)
         self.register_buffer("memory", torch.zeros(rows, classes))
         self.register_buffer("seen", torch.zeros(rows))

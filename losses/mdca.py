@@ -45,6 +45,8 @@ class MDCALoss(WrappingLoss):
         self.beta = beta
 
     def added_terms(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        p = self.base.log_probabilities(full_float(outputs.scores)).exp()
-        q = as_probabilities(batch.target, p.shape[-1], p.dtype)  # type: ignore
+        p, target = self.base.log_probabilities(full_float(outputs.scores)).exp(), batch.target
+        if self.ignore_index is not None and target.ndim == 1:  # type: ignore
+            p, target = p[target != self.ignore_index], target[target != self.ignore_index]  # type: ignore
+        q = as_probabilities(target, p.shape[-1], p.dtype)  # type: ignore
         return {"calibration": self.beta * (p.mean(dim=0) - q.mean(dim=0)).abs().mean()}

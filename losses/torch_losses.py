@@ -65,9 +65,11 @@ class TorchLoss(ClassificationLoss):
         self.name = name
         self.module = torch_loss_class(name)(**params)
         each = copy.copy(self.module)  # shares its buffers
-        each.reduction = "none"
+        each.reduction = "none"  # type: ignore[assignment]
         self._each = (each,)  # in a tuple, so that the state has no buffer twice
         self.calibrated = name in LOGITS
+        if name == "MultiLabelMarginLoss":
+            self.limits = {"vmap": "torch fills its list of classes in place"}
         self.soft_targets = name not in {"MultiMarginLoss", "NLLLoss", "MultiLabelMarginLoss", "SoftMarginLoss"}
         if params:  # torch judges some of them only when it computes
             weight = params.get("weight", params.get("pos_weight", torch.ones(2)))

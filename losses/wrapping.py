@@ -32,9 +32,13 @@ class WrappingLoss(ClassificationLoss):
             raise ParameterError("base", f"{base} judges {self.base.kind}s, {name} judges {self.kind}s")
         if any(type(inner) is type(self) for inner in self.base.modules()):
             raise ParameterError("base", f"{name} cannot wrap {name}")
+        self.take_contract(self.base)
+
+    def take_contract(self, base: ClassificationLoss) -> None:
+        """Make every attribute of the contract the base's."""
         for attribute in ClassificationLoss.__annotations__:
-            setattr(self, attribute, getattr(self.base, attribute))
-        self.soft_targets = type(self).soft_targets and self.base.soft_targets
+            setattr(self, attribute, getattr(base, attribute))
+        self.soft_targets = type(self).soft_targets and base.soft_targets
 
     def ask_for_views(self, views: int) -> None:
         """Ask for replicas of each training image. Raises: ParameterError if the base asks for another number."""

@@ -25,7 +25,10 @@ from utils.types import ConfigError
 
 _NAMES_BY_FILE = {
     "airbench": {"airbench": "six convolutions behind whitening, for 32 px (Jordan 2024)"},
+    "bilinear": {"bcnn": "B-CNN: bilinear pooling of any body's map (Lin 2015)"},
+    "dcl": {"dcl": "DCL: classes, destroyed images and places of their patches, on any body (Chen 2019)"},
     "densenet_cifar": {"densenet_bc_cifar": "DenseNet-BC for 32 px, of free depth and growth (Huang 2017)"},
+    "dfl_cnn": {"dfl_cnn": "DFL-CNN: whole image, patches and filters of each class, on any body (Wang 2018)"},
     "ghostnet": {"ghostnet": "GhostNet with features of free width (Han 2020)"},
     "hardnet": {
         "hardnet39": "HarDNet-39DS's plan with full convolutions",
@@ -76,6 +79,9 @@ ARCHITECTURES = {
     for name, summary in names.items()
 }
 """Our own networks; each is a function of its own name in its file."""
+
+BODIED = ("bcnn", "dcl", "dfl_cnn")
+"""Those of ours that stand on another network, their parameter `body`, whose weights they can start from."""
 
 DENSE_ARCHITECTURES = {
     "lraspp": Entry("models.dense.segmentation:lraspp", "LR-ASPP on a body of timm's, for segmentation (Howard 2019)"),
@@ -148,7 +154,7 @@ def architecture_problems(name: str, params: Mapping[str, Any]) -> dict[str, str
     source = resolve_architecture(name)
     if source not in OURS:
         return {}
-    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels", "pretrained", "image_size")
+    elsewhere = ("num_classes", "in_channels", "dropout", "output_channels", "pretrained", "weights_path", "image_size")
     return parameter_problems(load_entry(OURS[source]), params, given=elsewhere)
 
 
@@ -158,7 +164,7 @@ def weights_problem(name: str, pretrained: bool | str) -> str | None:
     Args: pretrained: the name of some weights; True for the library's default.
     """
     source = resolve_architecture(name)
-    if not pretrained or source in DENSE_ARCHITECTURES:  # whose bodies are timm's
+    if not pretrained or source in DENSE_ARCHITECTURES or source in BODIED:  # building the body reports its own
         return None
     if source in OURS:
         return f"there are no published weights of {source}; give a file as weights_path"
@@ -266,6 +272,11 @@ def build_model(
             taken["image_size"] = image_size
         if problems := architecture_problems(name, params):
             raise ConfigError("\n".join(f"architecture_params.{key}: {text}" for key, text in problems.items()))
+        if source in BODIED:
+            from models.weights import start_of_body
+
+            start, weights_path = start_of_body(download, weights_path)
+            params = {**params, **start}
         try:
             network = constructor(num_classes, in_channels, **taken, **params)
             if is_own(source):

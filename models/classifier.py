@@ -117,7 +117,9 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         views = batch.image.shape[1]
-        flat = Batch(batch.image.flatten(0, 1), repeat_views(batch.target, views), repeat_views(batch.index, views))
+        target, index = repeat_views(batch.target, views), repeat_views(batch.index, views)
+        extra = {name: value.flatten(0, 1) for name, value in batch.extra.items()}
+        flat = Batch(batch.image.flatten(0, 1), target, index, extra)
         single = running_statistics_for_single_values(self) if len(flat.image) == 1 else contextlib.nullcontext()
         with single:
             outputs = self(flat.image)

@@ -78,6 +78,17 @@ def load_weights(network: nn.Module, weights_path: str | Path) -> bool:
     return not fresh
 
 
+def start_of_body(pretrained: bool | str, weights_path: str | Path | None) -> tuple[dict[str, Any], str | Path | None]:
+    """Return what a network's body starts from, as its parameters, and the file of weights of the network as a whole.
+
+    A file that holds no network on a body holds the body. Raises: as `load_weights`.
+    """
+    if weights_path is None:
+        return {"pretrained": pretrained}, None
+    whole = any(name.removeprefix("network.").startswith("stages.0.net.") for name in _read(weights_path))
+    return ({}, weights_path) if whole else ({"weights_path": str(weights_path)}, None)
+
+
 def _load_body(body: nn.Module, state: Mapping[str, Tensor], weights_path: str | Path) -> None:
     """Load a classifier's weights into a body that was cut from it: its last stages and layer are left out."""
     own = body.state_dict()

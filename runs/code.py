@@ -18,7 +18,7 @@ import msgspec
 from configuration.schema import CHAINS, Configuration
 from datasets import DATASETS, MIXINGS, TRANSFORMS
 from losses import TORCH_LOSSES
-from models import OURS, resolve_architecture
+from models import BODIED, OURS, resolve_architecture
 from runs.folder import RunFolder
 from runs.identity import has_effect, plain
 from runs.names import LOSSES
@@ -198,6 +198,10 @@ def _roots(config: Configuration) -> Iterator[str]:
     architecture = resolve_architecture(config.architecture)
     library = Entry(f"models.{'torchvision' if architecture.startswith('torchvision/') else 'timm'}_models", "")
     yield _module(OURS.get(architecture, library))
+    if architecture in BODIED:
+        body = resolve_architecture(str(resolved_parameters(config)["architecture_params"]["body"]))
+        library = Entry(f"models.{'torchvision' if body.startswith('torchvision/') else 'timm'}_models", "")
+        yield _module(OURS.get(body, library))
     if config.weights_path or config.pretrained:
         yield "models.weights"
     yield _module(DATASETS[config.dataset])

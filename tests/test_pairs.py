@@ -44,6 +44,8 @@ pytestmark = [
 BASE = {"classes": "[0,1,2]", "batch_size": "96", "num_epochs": "3", "dropout": "0.3", "num_workers": "0"}
 """Of `quick`: 5 steps an epoch, the last of them of fewer images."""
 FROM_IMAGES = {"architecture": "airbench", "architecture_params": "{widths: [8, 8]}"}
+THREE_HEADS = {"architecture": "dfl_cnn", "architecture_params": "{body: resnet20_basic, filters: 2}"}
+DESTROYED = {"architecture": "dcl", "architecture_params": "{body: resnet20_basic, grid: 3}"}
 TEXTS = {
     "dataset": "made_up",
     "data_params": "{like: plates, num_classes: 3}",
@@ -118,6 +120,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "either": {"mixing": "[CutMix, MixUp]"},
     },
     "noise": {"none": {}, "drawn": {"label_noise": "0.2"}},
+    "weights": {"none": {}, "balanced": {"class_weights": "balanced"}},
     "tail": {"none": {}, "long": {"data_params": "{imbalance: 3}"}},
     "selection": {"valid": {}, "test": {"select_on": "test"}},
     "monitor": {"accuracy": {}, "cross entropy": {"monitor": "valid/cross_entropy"}, "loss": {"monitor": "valid/loss"}},
@@ -139,7 +142,13 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
     },
     "normalisation": {"on": {}, "off": {"normalize": "false"}},
     "workers": {"none": {}, "two": {"num_workers": "2"}},
-    "network": {"resnet": {}, "from images": FROM_IMAGES, "own": {"architecture": "OWN/my_parts.py:tiny_net"}},
+    "network": {
+        "resnet": {},
+        "from images": FROM_IMAGES,
+        "own": {"architecture": "OWN/my_parts.py:tiny_net"},
+        "three heads": THREE_HEADS,
+        "destroyed": DESTROYED,
+    },
     "layout": {"channels last": {}, "contiguous": {"channels_last": "false"}},
     "compilation": {"none": {}, "compiled": {"compile": "true"}},
     "cache": {"memory": {"cache": "memory"}, "disk": {"cache": "disk"}},
@@ -160,6 +169,9 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
 }
 HARD_LABELS = ("head", "balanced", "wrapped head", "texts", "texts, lowest score")
 """Losses that take no soft labels."""
+HEADED = ("three heads", "destroyed")
+OF_ONE_HEAD = ("head", "one score", "stages", "wrapped", "wrapped head", "texts", "texts, lowest score")
+"""Losses with a last layer of their own, or that read the features of the network's."""
 
 
 def fits(values: list[str]) -> bool:
@@ -172,6 +184,10 @@ def fits(values: list[str]) -> bool:
         or (texts and row.get("network", "resnet") != "resnet")
         or (row["loss"] == "stages" and row.get("network", "resnet") != "resnet")  # which have two, or one
         or (texts and row.get("tail", "none") != "none")
+        or (texts and row.get("weights", "none") != "none")
+        or (row.get("network") in HEADED and row["loss"] in OF_ONE_HEAD)
+        or (row.get("network") == "destroyed" and (row["loss"] == "two views" or row.get("mixing", "none") != "none"))
+        or (row["loss"] == "repeated" and row.get("network") == "destroyed")  # which takes views, too
         or (texts and row.get("precision", "float32") != "float32")  # `image_size` of the plates is their own
     )
 

@@ -32,7 +32,7 @@ from training.checks import NOTHING, Sequel, build_schedule, check_parameters, c
 from training.freezing import build_run_optimizer, freeze, name_problems, problems_before_building
 from training.further_metrics import further_metrics
 from training.idle_settings import warn_without_effect
-from training.losses import build_loss, build_run_loss, refusals_placed
+from training.losses import build_for_network, build_loss, build_run_loss, refusals_placed
 from training.names import NAME_CHECKS
 from training.networks import build_network, count_of_an_image, with_own_normalization
 from training.rehearsal import try_out
@@ -113,7 +113,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
     size = common_size(config, data_set)
     multiply_adds = count_of_an_image(config, network, size)
 
-    data, steps = _build_data(config, resolved, data_set, size)
+    data, steps = _build_data(config, resolved, data_set, size, network)
     seed_all(derive_seed(config.seed, "loss"))
     task = Task(
         len(data_set.classes),
@@ -127,7 +127,7 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
         config.num_epochs,
         steps,
     )
-    loss = build_run_loss(config, task, data_set.classes)
+    loss = build_run_loss(config, task, data_set.classes, network)
 
     _start_from_images(config, network, data)
     with refusals_placed():
@@ -158,12 +158,12 @@ def _build(config: Configuration, resolved: Configuration, data_set: DataSet) ->
 
 
 def _build_data(
-    config: Configuration, resolved: Configuration, data_set: DataSet, size: tuple[int, int]
+    config: Configuration, resolved: Configuration, data_set: DataSet, size: tuple[int, int], network: Any
 ) -> tuple[DataModule, int]:
-    """Build what a run is fed, as its loss asks for it; return it and the steps of an epoch."""
+    """Build what a run is fed, as its loss and its network ask for it; return it and the steps of an epoch."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the run's own is built with a task
-        loss = build_loss(config.loss_function, None, **config.loss_params)
+        loss = build_for_network(config, None, network)
     if loss.kind != judged_kind(data_set.kind):
         raise ConfigError(f"loss_function: {other_kind(config, loss.kind, data_set.kind)}")
     corruption = "noisy_labels" if config.noisy_labels else "label_noise" if config.label_noise else None
@@ -174,7 +174,8 @@ def _build_data(
     if "imbalance" in config.data_params and data_set.kind != "image":
         raise ConfigError(f"data_params.imbalance: is of classes, {config.dataset} holds {data_set.kind}s")
     groups = {"repeated": loss.repeats, "class_balanced": loss.samples_per_class}
-    data = DataModule(resolved, data_set, size, loss.views, loss.sampling, groups.get(loss.sampling, 1))
+    group_size, grid = groups.get(loss.sampling, 1), getattr(network, "grid", 0)
+    data = DataModule(resolved, data_set, size, loss.views, loss.sampling, group_size, grid)
     batches = data.epoch_batches(0, num_devices(config))  # raises where batches cannot be drawn so
     steps = math.ceil(len(batches) / config.accumulate_batches)
     check_schedule(config, steps)

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from configuration.schema import Configuration
     from losses.base import ClassificationLoss
 
-KEYS = {"task.num_classes": "loss_function", "task.classifier": "architecture", "class_weights": "class_weights"}
+KEYS = {
+    "task.num_classes": "loss_function",
+    "task.num_samples": "loss_function",
+    "task.classifier": "architecture",
+    "class_weights": "class_weights",
+}
 """What a loss refuses besides its parameters -> the key that it follows from."""
 
 
@@ -69,7 +74,8 @@ def build_loss(name: str, task: Task | None = None, /, **params: Any) -> Classif
 
     Raises: ConfigError for an unknown name, a parameter the loss does not take or one out of range.
     """
-    from losses.base import contract_problems, parts_of
+    from losses.base import parts_of
+    from losses.checks import contract_problems
 
     if problems := list(_problems(name, params, "loss_function", "loss_params")):
         raise ConfigError("\n".join(problems))
@@ -120,9 +126,27 @@ def _problems(name: str, params: Mapping[str, Any], key: str, params_key: str) -
             yield from _problems(inner, within, f"{params_key}.{param}", f"{params_key}.{param}_params")
 
 
-def build_run_loss(config: Configuration, task: Task, classes: Sequence[str]) -> ClassificationLoss:
+def build_for_network(config: Configuration, task: Task | None, network: Any) -> ClassificationLoss:
+    """Build a run's loss, one for each head of a network that has several. Raises: ConfigError."""
+    name, params, heads = config.loss_function, config.loss_params, getattr(network, "heads", ())
+    if not heads:
+        return build_loss(name, task, **params)
+    build_loss(name, None, **params)  # reports mistakes in parameters with their place
+    from losses.several_heads import SeveralHeads
+
+    def build(task: Task | None) -> ClassificationLoss:
+        return losses.build_loss(name, task, **params)
+
+    with refusals_placed():
+        loss = SeveralHeads(task, heads, build, network.own_terms, views=2 if network.grid else 1)
+    if config.mixing is not None and not loss.soft_targets:
+        raise ConfigError(f"mixing: {config.architecture} with {name} takes no soft labels, as mixing gives them")
+    return loss
+
+
+def build_run_loss(config: Configuration, task: Task, classes: Sequence[str], network: Any) -> ClassificationLoss:
     """Build a run's loss, its classes weighted as the configuration has it. Raises: ConfigError."""
-    loss = build_loss(config.loss_function, task, **config.loss_params)
+    loss = build_for_network(config, task, network)
     weights: Any = config.class_weights
     if isinstance(weights, dict):
         weights = {str(name): weight for name, weight in weights.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from torch import nn
 
 from configuration.reading import read_configuration
 from configuration.schema import KEYS, Configuration, Normalization
-from models import build_model, weights_normalization
+from models import ARCHITECTURES, BODIED, build_model, resolve_architecture, weights_normalization
 from models.flops import count_multiply_adds
+from utils.lookup import load_entry
 from utils.types import ConfigError, first_line
 
 SHAPED_BY = ("architecture", "architecture_params", "output_channels", "image_size", "convert_to_grayscale")
@@ -53,8 +55,17 @@ def own_normalization(config: Configuration) -> Normalization | None:
     run = Path(config.weights_path).expanduser().parent.parent / "config.yml" if config.weights_path else None
     if run is not None and run.is_file():
         return with_own_normalization(read_configuration(str(run))).normalization
-    published = weights_normalization(config.architecture)
+    published = weights_normalization(_source_of_weights(config))
     return published and Normalization(*map(list, published))
+
+
+def _source_of_weights(config: Configuration) -> str:
+    """Return the architecture whose published weights a run starts from: a network on a body starts from the body's."""
+    source = resolve_architecture(config.architecture)
+    if source not in BODIED:
+        return config.architecture
+    default = inspect.signature(load_entry(ARCHITECTURES[source])).parameters["body"].default
+    return str(config.architecture_params.get("body", default))
 
 
 def for_channels(normalization: Normalization, channels: int) -> Normalization:

@@ -195,7 +195,9 @@ class _Rehearsed:
         task = dataclasses.replace(
             prepared.task, num_samples=len(batch.index), classifier=copy.deepcopy(prepared.task.classifier)
         )
-        self.loss: ClassificationLoss = build_run_loss(config, task, prepared.data.data.classes).train()
+        self.loss: ClassificationLoss = build_run_loss(
+            config, task, prepared.data.data.classes, prepared.classifier.network
+        ).train()
         self.head, self.batch, self.example = self.loss.make_head(task), batch, example
 
     def step(self, number: int) -> Tensor:
@@ -246,7 +248,9 @@ def _batch(prepared: Preparation) -> Batch:
     index = torch.arange(2).repeat_interleave(size) if loss.sampling == "repeated" else torch.arange(2 * size)
     image = torch.zeros(1, prepared.config.in_channels, *data.image_size)
     index = index.repeat_interleave(loss.views)
-    return Batch(image.expand(len(index), -1, -1, -1), target, index)
+    extra = data.train_stream[(0, 0)].extra  # of one sample, [V, ...]
+    repeated = {name: value.repeat(len(index) // len(value), *[1] * (value.ndim - 1)) for name, value in extra.items()}
+    return Batch(image.expand(len(index), -1, -1, -1), target, index, repeated)
 
 
 def _state(loss: nn.Module) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def drawn(
     if pixels is not None:
         present = [k for k in pixels.unique().tolist() if 0 < k != IGNORED]
         masks, labels = torch.stack([pixels == k for k in present]) if present else None, torch.tensor(present)
-    colours = [] if labels is None else [COLOURS[1 + (int(k) - 1) % (len(COLOURS) - 1)] for k in labels]
+    colours: Any = [] if labels is None else [COLOURS[1 + (int(k) - 1) % (len(COLOURS) - 1)] for k in labels]
     if masks is not None and len(masks):
         image = draw_segmentation_masks(image, masks.bool(), alpha=0.45, colors=colours)
     if boxes is not None and len(boxes):

@@ -20,6 +20,7 @@ from datasets.augmentation.transforms import OneByOne, build_transforms, is_late
 from datasets.base import ImageTable
 from datasets.preprocessing import Preprocessing
 from datasets.sequences import targets
+from datasets.stream.destruction import beside_destroyed, draw_places
 from datasets.stream.draws import Draws
 from datasets.stream.sampling import Key
 from losses.contract import Batch, Sequences
@@ -35,7 +36,7 @@ class Loaded(NamedTuple):
 
     Shapes: image [B, V, C, H, W], uint8 pixels or float32 if already normalised; with `drawn` not yet augmented, and
     [B, 1, C, H, W] unless each view was cut from the original; None where the pixels lie on the device; boxes
-    [B*V, E, 4], what is still to be erased.
+    [B*V, E, 4], what is still to be erased; places [B, n * n], the patches of the destroyed view, if there is one.
     """
 
     image: Tensor | None
@@ -43,6 +44,7 @@ class Loaded(NamedTuple):
     index: Tensor
     boxes: Tensor | None = None
     drawn: Drawn | None = None
+    places: Tensor | None = None
 
 
 class ImageStream(Dataset[Batch]):
@@ -59,6 +61,7 @@ class ImageStream(Dataset[Batch]):
             `crops_originals` is given the images as they are stored, not resized.
         views: replicas of each image, each augmented on its own.
         seed: the run's seed.
+        grid: patches, in height and in width, of a destroyed view behind the only other one; 0 for none.
         backend: "fused" does all transforms in one pass where it can, "torchvision" one by one.
 
     Attributes:
@@ -80,6 +83,7 @@ class ImageStream(Dataset[Batch]):
         tensor_augmentations: dict | list | None = None,
         views: int = 1,
         seed: int = 0,
+        grid: int = 0,
         backend: str = "fused",
     ) -> None:
         if backend not in BACKENDS:
@@ -90,7 +94,8 @@ class ImageStream(Dataset[Batch]):
         self.crops_originals = crop is not None and _are_resized(table, self.rows, preprocessing)
         if self.crops_originals:
             preprocessing = replace(preprocessing, size=None, most_pixels=most_pixels(crop))
-        self.preprocessing, self.views, self.seed = preprocessing, views, seed
+        self.preprocessing, self.views, self.seed, self.grid = preprocessing, 1 if grid else views, seed, grid
+        self.draws = Draws(seed, len(table))
         self.pixels: Any = _prepared_pixels(table, preprocessing)
         self.on_device = False
         self.resident: Tensor | None = None
@@ -104,7 +109,6 @@ class ImageStream(Dataset[Batch]):
             try:
                 chain = [*image_chain, *sorted(tensor_chain, key=is_late)]
                 self.fused = FusedChain(chain, None if self.crops_originals else self._size(), preprocessing.channels)
-                self.draws = Draws(seed, len(table))
                 return
             except NotFusable as error:
                 self.not_fused = str(error)
@@ -135,15 +139,18 @@ class ImageStream(Dataset[Batch]):
 
         Shapes: image [V, C, H, W], target [], or a text's labels [L] and length [], index [].
         """
-        image, target, index = self.finish(self.__getitems__([key]))
+        image, target, index, extra = self.finish(self.__getitems__([key]))
         first = target[0] if isinstance(target, Tensor) else Sequences(target.labels[0], target.lengths[0])
-        return Batch(image[0], first, index[0])
+        return Batch(image[0], first, index[0], {name: value[0] for name, value in extra.items()})
 
     def __getitems__(self, keys: Sequence[int | Key]) -> Loaded:
         """Return the samples of a step, as a loader's workers do. Its keys are of one epoch."""
         epoch, rows, first_views = self.places(keys)
         image, boxes, drawn = self._augmented(epoch, rows, first_views)
-        return Loaded(image, targets(self.table, rows), torch.from_numpy(rows), boxes, drawn)
+        places = None
+        if self.grid:
+            places = torch.from_numpy(draw_places(self.draws, epoch, rows, first_views, self.grid))
+        return Loaded(image, targets(self.table, rows), torch.from_numpy(rows), boxes, drawn, places)
 
     def places(self, keys: Sequence[int | Key]) -> tuple[int, np.ndarray, np.ndarray]:
         """Return the epoch of some keys, and for each the row of the table and the number of its first view."""
@@ -196,8 +203,8 @@ class ImageStream(Dataset[Batch]):
         return self.fused.on_cpu(images, drawn).unflatten(0, (number, views)), boxes, None
 
     def finish(self, loaded: Loaded, memory_format: torch.memory_format = torch.contiguous_format) -> Batch:
-        """Do what is left, where the batch lies: augment it if that was left, normalise, erase."""
-        image, target, index, boxes, drawn = loaded
+        """Do what is left, where the batch lies: augment it if that was left, normalise, erase, destroy."""
+        image, target, index, boxes, drawn, places = loaded
         if image is None:
             assert self.resident is not None
             image = self.resident[index][:, None]
@@ -213,7 +220,11 @@ class ImageStream(Dataset[Batch]):
         if boxes is not None:
             assert self.fused is not None
             flat = self.fused.erase(flat, boxes, self.preprocessing.normalize)
-        return Batch(flat.unflatten(0, (number, -1)), target, index)
+        image = flat.unflatten(0, (number, -1))
+        if places is None:
+            return Batch(image, target, index)
+        image, extra = beside_destroyed(image, places)
+        return Batch(image, target, index, extra)
 
 
 def _crop_of_originals(image_chain: Sequence[Any]) -> RandomResizedCrop | None:

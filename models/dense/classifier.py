@@ -23,6 +23,7 @@ class DenseClassifier(Classifier):
     """
 
     network: DenseNetwork
+    judge_tally: Any
 
     def __init__(self, network: DenseNetwork, loss: Any, *args: Any, **options: Any) -> None:
         name = type(loss).__name__

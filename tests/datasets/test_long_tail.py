@@ -90,10 +90,10 @@ def test_only_images_trained_on_are_left_out(quick: Callable, digits, select_on:
 
 
 def test_seeds_share_the_images_where_nothing_is_held_out(quick: Callable, digits) -> None:
-    rows = [
+    one, other = (
         data_of(quick(select_on="test", data_params="{imbalance: 10}", seed=seed), digits).train_rows for seed in (0, 1)
-    ]
-    assert np.array_equal(*rows)
+    )
+    assert np.array_equal(one, other)
 
 
 def test_imbalance_is_part_of_a_run_s_identity(quick: Callable) -> None:

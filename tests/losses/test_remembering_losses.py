@@ -10,11 +10,15 @@ import torch
 from by_loops import mean, softmax
 from cases import D, K, feature_batch, make, terms_of
 from pytorch_metric_learning import losses as others
+from torch import nn
 from torch.nn import functional as F
 
 from losses.ada_focal import AdaFocalLoss, equal_number_edges
+from losses.contract import Task
 from losses.focal import FocalLoss
 from losses.supervised_contrastive import contrast
+from training.losses import build_loss
+from utils.types import ConfigError
 
 
 def added(loss: Any, scores: torch.Tensor, target: torch.Tensor, name: str, **given: Any) -> float:
@@ -30,6 +34,16 @@ def test_calibration_of_classes_equals_its_equation(beta):
     assert added(loss, scores, target, "calibration") == pytest.approx(beta * mean(gaps), rel=1e-9)
     one_hot = F.one_hot(target, K).double()
     assert added(loss, scores, one_hot, "calibration") == pytest.approx(beta * mean(gaps), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["MDCALoss", "AdaFaceLoss"])
+def test_ignored_rows_are_left_out_of_what_is_learnt_from_a_batch(name):
+    scores, features, target = feature_batch()
+    loss, alone = make(name).double().with_options(ignore_index=-100), make(name).double()
+    value = terms_of(loss, scores, torch.where(torch.arange(9) < 6, target, -100), features=features)
+    expected = terms_of(alone, scores[:6], target[:6], features=features[:6])
+    torch.testing.assert_close(value, expected)
+    assert all(torch.equal(each, alone.state_dict()[key]) for key, each in loss.state_dict().items())
 
 
 def test_calibration_reads_the_base_s_probabilities():
@@ -86,6 +100,15 @@ def test_memory_survives_the_end_of_an_epoch_and_a_checkpoint(tmp_path):
     again.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
     assert torch.equal(again.memory, before)
     assert before[:9].sum() > 0
+
+
+def test_data_whose_samples_have_no_numbers_are_refused():
+    with pytest.raises(ConfigError) as error:
+        build_loss("EarlyLearningRegularizationLoss", Task(K, 0, nn.Linear(D, K)))
+    assert str(error.value) == (
+        "loss_function: EarlyLearningRegularizationLoss remembers samples by their numbers, and what these data "
+        "classify has none"
+    )
 
 
 def test_devices_put_their_memories_together(monkeypatch):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import losses
-from losses.base import ClassificationLoss
+from losses.base import ClassificationLoss, parts_of
 from losses.contract import Task
 from training import building, runner
 from utils.lookup import Entry
@@ -59,7 +59,7 @@ def noting(monkeypatch) -> list[tuple[str, int]]:
 )
 def test_weights_by_name_or_in_order(quick, value, expected):
     prepared = building.prepare(quick(class_weights=value, loss_function="CenterLoss"))
-    for loss in (prepared.classifier.loss, prepared.classifier.loss.base):
+    for loss in parts_of(prepared.classifier.loss):
         weights: Any = loss.class_weights
         assert (None if weights is None else weights.tolist()) == expected
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import timm
+import timm.optim
 import torch
-from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from configuration.schema import Configuration
@@ -124,11 +124,11 @@ def test_unfreezing_is_gradual_and_resumes_exactly(quick: Callable, tmp_path: An
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "convnext_atto", "resnet10t"])
 def test_layers_decay_as_timm_has_them(quick: Callable, name: str) -> None:
-    network = timm.create_model(name, num_classes=3)
+    network: Any = timm.create_model(name, num_classes=3)
     last = {id(weight) for weight in network.get_classifier().parameters()}
     weights = {f"classifier.{n}" if id(w) in last else n: w for n, w in network.named_parameters()}
     found = treatments(quick(layer_decay=0.7, decay_norms_and_biases="false"), network, weights)
-    groups = param_groups_layer_decay(
+    groups = timm.optim.param_groups_layer_decay(  # type: ignore[attr-defined]
         network,
         weight_decay=1.0,
         no_weight_decay_list=network.no_weight_decay() if name[:3] == "vit" else (),
