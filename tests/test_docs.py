@@ -48,7 +48,7 @@ def test_no_sentence_stands_in_two_places():
 
 USERS = ("root", "home")
 """Folders of users, at the root of a file system."""
-HOSTS = {"127.0.0.1", "docs.ray.io", "github.com", "optuna.org"}
+HOSTS = {"127.0.0.1", "arxiv.org", "docs.ray.io", "github.com", "optuna.org"}
 """Hosts that pages may link; no package index is among them."""
 
 

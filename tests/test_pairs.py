@@ -44,7 +44,6 @@ pytestmark = [
 BASE = {"classes": "[0,1,2]", "batch_size": "96", "num_epochs": "3", "dropout": "0.3", "num_workers": "0"}
 """Of `quick`: 5 steps an epoch, the last of them of fewer images."""
 FROM_IMAGES = {"architecture": "airbench", "architecture_params": "{widths: [8, 8]}"}
-THREE_HEADS = {"architecture": "dfl_cnn", "architecture_params": "{body: resnet20_basic, filters: 2}"}
 DESTROYED = {"architecture": "dcl", "architecture_params": "{body: resnet20_basic, grid: 3}"}
 TEXTS = {
     "dataset": "made_up",
@@ -146,7 +145,6 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "resnet": {},
         "from images": FROM_IMAGES,
         "own": {"architecture": "OWN/my_parts.py:tiny_net"},
-        "three heads": THREE_HEADS,
         "destroyed": DESTROYED,
     },
     "layout": {"channels last": {}, "contiguous": {"channels_last": "false"}},
@@ -169,7 +167,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
 }
 HARD_LABELS = ("head", "balanced", "wrapped head", "texts", "texts, lowest score")
 """Losses that take no soft labels."""
-OF_ONE_HEAD = ("head", "one score", "stages", "wrapped", "wrapped head", "texts", "texts, lowest score")
+OF_ONE_HEAD = ("head", "class counts", "one score", "stages", "wrapped", "wrapped head", "texts", "texts, lowest score")
 """Losses with a last layer of their own, or that read the features of the network's."""
 
 
