@@ -77,8 +77,8 @@ def read_predictions(run: Run, held: int = 0) -> tuple[np.ndarray, np.ndarray, n
 def _read_columns(path: Path, held: int) -> list[pa.ChunkedArray]:
     """Return index, target and prediction, of equal texts one.
 
-    Raises: NotPaired for pixels and objects; OSError and Arrow's errors; ValueError for other columns, and for more rows
-        than fit in memory.
+    Raises: NotPaired for pixels and objects; OSError and Arrow's errors; ValueError for other columns, and for more
+        rows than fit in memory.
     """
     import pyarrow.parquet as pq
 

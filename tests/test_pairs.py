@@ -169,7 +169,6 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
 }
 HARD_LABELS = ("head", "balanced", "wrapped head", "texts", "texts, lowest score")
 """Losses that take no soft labels."""
-HEADED = ("three heads", "destroyed")
 OF_ONE_HEAD = ("head", "one score", "stages", "wrapped", "wrapped head", "texts", "texts, lowest score")
 """Losses with a last layer of their own, or that read the features of the network's."""
 
@@ -185,7 +184,7 @@ def fits(values: list[str]) -> bool:
         or (row["loss"] == "stages" and row.get("network", "resnet") != "resnet")  # which have two, or one
         or (texts and row.get("tail", "none") != "none")
         or (texts and row.get("weights", "none") != "none")
-        or (row.get("network") in HEADED and row["loss"] in OF_ONE_HEAD)
+        or (row.get("network") == "destroyed" and row["loss"] in OF_ONE_HEAD)
         or (row.get("network") == "destroyed" and (row["loss"] == "two views" or row.get("mixing", "none") != "none"))
         or (row["loss"] == "repeated" and row.get("network") == "destroyed")  # which takes views, too
         or (texts and row.get("precision", "float32") != "float32")  # `image_size` of the plates is their own

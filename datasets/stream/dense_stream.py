@@ -68,8 +68,8 @@ class DenseStream(ImageStream):
 
     def __getitem__(self, key: int | Key) -> Batch:
         """Return one sample, as a batch of it but for the image [V, C, H, W] and the index []."""
-        image, target, index = self.finish(self.__getitems__([key]))
-        return Batch(image[0], target, index[0])
+        batch = self.finish(self.__getitems__([key]))
+        return Batch(batch.image[0], batch.target, batch.index[0])
 
     def __getitems__(self, keys: Sequence[int | Key]) -> Loaded:
         epoch, rows, first_views = self.places(keys)
