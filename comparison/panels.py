@@ -16,7 +16,7 @@ from comparison.papers import Improvement, Printed, find_improvements, find_prin
 from comparison.predictions import Rightness
 from comparison.reading import NOISY, newest
 from comparison.significance import METRIC_OF_IMAGES, MOST_AUTOMATIC, Contrast, contrast_all
-from comparison.sources import Selection
+from comparison.sources import Selection, with_names
 from comparison.strata import check_pooled, is_stratum, pooled_differences, with_strata
 from comparison.units import Unit, better_of, check_metric, check_reach, in_one_unit, rope_of, unit_of
 from comparison.verdicts import Verdict, judge_table
@@ -163,7 +163,7 @@ def compare(selection: Selection, options: Options) -> Comparison:
         check_metric(selection, name)
     check_reach(selection, options.reach)
     check_pooled(options.pool)
-    selection = _with_names(selection, {*options.rows, *options.columns})
+    selection = with_names(selection, {*options.rows, *options.columns})
     selection = with_strata(in_one_unit(selection, metric), metric, options.pool)
     runs, repeated = newest(selection.runs)
     selection = replace(selection, runs=tuple(runs), repeated=(*selection.repeated, *repeated))
@@ -211,14 +211,6 @@ def compare(selection: Selection, options: Options) -> Comparison:
     return Comparison(
         options, selection, tuple(groups), layout, tuple(panels), reason, improvements, rope, level, others, better
     )
-
-
-def _with_names(selection: Selection, keys: set[str]) -> Selection:
-    """Add to the settings those names of values that go together, as a sweep has them, which the user has as keys."""
-    names = keys & {name for run in selection.runs for name in run.together}
-    added = ({name: run.together[name] for name in names & run.together.keys()} for run in selection.runs)
-    runs = [replace(run, settings=run.settings | more) for run, more in zip(selection.runs, added, strict=True)]
-    return replace(selection, runs=tuple(runs)) if names else selection
 
 
 def _panel(

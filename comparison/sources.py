@@ -251,3 +251,11 @@ def _join(first: Selection, second: Selection) -> Selection:
         first.further + second.further,
         second.looks_at or first.looks_at,
     )
+
+
+def with_names(selection: Selection, keys: set[str]) -> Selection:
+    """Add to the settings those names of values that go together, as a sweep has them, which the user has as keys."""
+    names = keys & {name for run in selection.runs for name in run.together}
+    added = ({name: run.together[name] for name in names & run.together.keys()} for run in selection.runs)
+    runs = [replace(run, settings=run.settings | more) for run, more in zip(selection.runs, added, strict=True)]
+    return replace(selection, runs=tuple(runs)) if names else selection
