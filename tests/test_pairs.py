@@ -145,7 +145,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "resnet": {},
         "from images": FROM_IMAGES,
         "own": {"architecture": "OWN/my_parts.py:tiny_net"},
-        "three heads": THREE_HEADS,
+        
         "destroyed": DESTROYED,
     },
     "layout": {"channels last": {}, "contiguous": {"channels_last": "false"}},
