@@ -24,6 +24,7 @@ from comparison.records import group_records, run_records
 from comparison.sources import find_runs
 from comparison.strata import STRATA
 from comparison.tables import build_tables
+from comparison.units import settle_metrics
 from runs.records import write_csv
 from utils.files import write_atomically
 from utils.logs import presentable
@@ -49,8 +50,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--metric",
         action="append",
-        help=f"a name in summary.json ({Options.metric}) or evaluation.json (calibration/ece)",
+        help=f"one or several, A,B: names in summary.json ({Options.metric}) or evaluation.json (calibration/ece)",
     )
+    parser.add_argument("--rope", type=float, metavar="SIZE", help="differences below it do not matter (0.3 points)")
+    parser.add_argument("--two-tests", action="store_true", help="also one test over images and one over seeds")
     parser.add_argument("--baseline", metavar="ROW", help="the row to compare the others with (cross entropy; CTC)")
     parser.add_argument(
         "--tests",
@@ -78,9 +81,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> None:
     names = ("markdown", "latex", "html", "csv", "runs_csv")
     problems = output_problems({f"--{name.replace('_', '-')}": getattr(options, name) for name in names})
-    options.metric, *more = metrics = options.metric or [Options.metric]
-    if more:
-        problems.append(f"--metric: give one, got {', '.join(metrics)}; --csv FILE has the means of all numbers")
+    problems += settle_metrics(options)
     if problems:
         raise ConfigError("\n".join(problems))
     for name in ("rows", "columns", "pool"):

@@ -1,7 +1,7 @@
 """Train one run from one YAML file, or the runs of its `sweep:`.
 
     python train.py [FILE] [key=value ...] [--check | --profile | --find-lr | --list [TABLE] | --fresh] [--shard i/n]
-                    [--changed-code keep | retrain]
+                    [--changed-code keep | retrain] [--seeds-to N]
     python train.py [FILE] --new FOLDER_OR_SET [--pretrained NAME] [data_path=PATH]
 
 FILE is config.yml unless given; without a config.yml, config_template.yml is used.
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evaluation.catalogue import LISTS, NAME_CHECKS, list_names
+from sweeps.seeds import with_seeds
 from training import MEASUREMENTS
 from utils.lookup import load_entry
 from utils.scripts import Parser, choose_file, exit_status, leave
@@ -32,9 +33,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description="Train one run from one YAML file, or the runs of its sweep.",
         epilog="example: python train.py config.yml loss_function=OneSidedMarginLoss lr_scheduler_params.max_lr=1e-3",
     )
-    parser.add_argument(
-        "words", nargs="*", metavar="FILE | key=value", help="the configuration file, and what to change"
-    )
+    parser.add_argument("words", nargs="*", metavar="FILE | key=value", help="the file, and what to change")
     parser.add_argument("-d", metavar="PATH", dest="data_path", help="where the data lies; the same as data_path=PATH")
     parser.add_argument("--check", action="store_true", help="check everything, print what would run, train nothing")
     for option, entry in MEASUREMENTS.items():
@@ -46,6 +45,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     changed = "keep runs whose code has changed since, or retrain them alone; without it, they are refused"
     parser.add_argument("--changed-code", choices=("keep", "retrain"), help=changed)
     parser.add_argument("--shard", metavar="i/n", help="of a sweep's runs, train the i-th of n parts")
+    parser.add_argument("--seeds-to", type=int, metavar="N", help="train what a sweep lacks of N seeds in all")
     return parser.parse_intermixed_args(arguments)
 
 
@@ -54,8 +54,7 @@ def read(options: argparse.Namespace) -> Configuration:
     from sweeps.mistakes import find_mistakes
 
     overrides = [word for word in options.words if "=" in word]
-    if options.data_path is not None:
-        overrides.append(f"data_path={options.data_path}")
+    overrides += [] if options.data_path is None else [f"data_path={options.data_path}"]
     file = choose_file([word for word in options.words if "=" not in word])
     return read_configuration(file, overrides, NAME_CHECKS, find_mistakes)
 
@@ -73,14 +72,15 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError("--pretrained goes with --new; for a run write pretrained=true architecture=NAME")
     if options.fresh and options.changed_code is not None:
         raise ConfigError(f"--fresh retrains whatever is there: leave out --changed-code {options.changed_code}")
-    config = read(options)
+    config = with_seeds(read(options), options.seeds_to)
     again: dict[str, Any] = {"fresh": options.fresh, "changed_code": options.changed_code}
     if config.sweep is not None:
-        from sweeps.execution import Shard, run_sweep
+        from comparison.sequential import train_sweep
+        from sweeps.jobs import Shard
 
         if options.measure:
             raise config.error({("sweep",): f"{options.measure} measures one run; leave the sweep out"})
-        run_sweep(config, Shard.parse(options.shard), check=options.check, **again)
+        train_sweep(config, Shard.parse(options.shard), check=options.check, **again)
         return
     if options.shard is not None:
         raise ConfigError("--shard: there is one run only, the configuration has no sweep")

@@ -6,6 +6,7 @@ import argparse
 import functools
 import json
 import statistics
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,8 +23,10 @@ from benchmarks.measuring import Step, environment, main_options, peak_bytes, pr
 from losses import LOSSES, build_loss
 from losses.base import ClassificationLoss
 from losses.contract import Batch, Outputs, Task
+from models import build_model
 from utils.lookup import load_entry
 
+ROOT = Path(__file__).resolve().parents[1]
 BATCH, CLASSES, FEATURES = 256, (10, 100, 196, 1000, 21841), 64
 REFERENCE = "F.cross_entropy"
 
@@ -122,6 +125,27 @@ def measure(
     return statistics.median(taken), of_reference, results
 
 
+def network_seconds(device: str) -> float:
+    """Return the median seconds of a step of ResNet-18 for CIFAR with cross entropy, on half of a batch."""
+    network = build_model("resnet18_cifar", CLASSES[0], 3).to(device)
+    image, target = torch.randn(BATCH // 2, 3, 32, 32, device=device), torch.zeros(BATCH // 2, dtype=torch.int64)
+
+    def step() -> None:
+        scores = network.forward_head(network.forward_features(image))
+        F.cross_entropy(scores, target.to(device)).backward()
+
+    step()
+    return statistics.median(seconds_per_step(step, 1, device) for _ in range(3))
+
+
+def import_seconds() -> float:
+    """Return how long all losses take to import once torch is, in a process of their own."""
+    code = "import sys, time, torch; sys.path.insert(0, '.'); start = time.process_time(); import losses; "
+    code += "[losses.loss_class(name) for name in losses.LOSSES]; print(time.process_time() - start)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="losses to measure; all by default")
@@ -146,6 +170,17 @@ def main() -> None:
     reference = {REFERENCE: [f"{held / 2**20:.2f} MiB" for _, held, _ in measured]}
     rows = {name: [f"{results[name].memory:.2f}" for _, _, results in measured] for name in names}
     print(table(("memory", *headings), reference | rows))
+    whole = network_seconds(arguments.device)
+    print(
+        f"\nPart of a ResNet-18 step (CIFAR, batch {BATCH // 2}, {whole:.2f} s) that {BATCH} rows of a loss add, %.\n"
+    )
+    few = list(zip(headings, measured, strict=True))[:2]
+    rows = {
+        name: [f"{100 * (results[name].middle - 1) * seconds / whole:.3f}" for _, (seconds, _, results) in few]
+        for name in names
+    }
+    print(table(("added", *(heading for heading, _ in few)), rows))
+    print(f"\nImport of all losses beyond torch's: {min(import_seconds() for _ in range(3)):.3f} s.")
     if arguments.json:
         numbers = {
             f"{name}/{classes}": results[name].middle

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 
 from comparison.tables import Table, Text
 from utils.types import printable
@@ -29,6 +30,7 @@ def to_terminal(tables: Sequence[Table], notes: Sequence[str], width: int | None
 
 
 def _terminal(table: Table, width: int | None) -> str:
+    table = _without_columns(table, table.in_files)
     rows = [[printable(text.text) + ("*" if text.bold else "") for text in row] for row in table.rows[:MOST_ROWS]]
     header = [printable(name) for name in table.header]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
@@ -39,8 +41,14 @@ def _terminal(table: Table, width: int | None) -> str:
     if len(table.rows) > MOST_ROWS:
         notes.insert(0, f"and {len(table.rows) - MOST_ROWS:,} more rows: --markdown FILE or --csv FILE has all")
     if any(text.bold for row in table.rows for text in row):
-        notes.append("* best of its column")
+        notes.append(f"* {table.starred}")
     return "\n".join([printable(table.title), "\n\n".join(blocks), *map(printable, notes)])
+
+
+def _without_columns(table: Table, columns: Collection[int]) -> Table:
+    kept = [number for number in range(len(table.header)) if number not in columns]
+    rows = tuple(tuple(row[number] for number in kept) for row in table.rows)
+    return replace(table, header=tuple(table.header[number] for number in kept), rows=rows)
 
 
 def _columns_of_blocks(table: Table, widths: Sequence[int], width: int | None) -> list[list[int]]:

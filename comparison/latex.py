@@ -69,7 +69,7 @@ def _write(table: Table) -> str:
     return "\n".join(
         [
             "\\begin{table}\n\\centering",
-            f"\\caption{{{in_latex(table.title)}}}\\smallskip",
+            f"\\caption{{{in_latex(table.title)}}}\\label{{tab:{_slug(table.title)}}}\\smallskip",
             "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
             f"\\begin{{tabular}}{{l{'c' * (len(table.header) - 1)}}}",
             *("\\toprule", _row([in_latex(name) for name in table.header]), "\\midrule"),
@@ -79,6 +79,10 @@ def _write(table: Table) -> str:
             "\\end{table}",
         ]
     )
+
+
+def _slug(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60]
 
 
 def _row(texts: Sequence[str]) -> str:

@@ -59,6 +59,8 @@ def _searched_values(comparison: Comparison) -> list[str]:
 
 def _left_out(comparison: Comparison) -> list[str]:
     selection, lines = comparison.selection, []
+    if selection.further:
+        lines.append(f"{_count(selection.further, 'run')} of further seeds than the file's, too")
     if selection.trials:
         lines.append(f"{_count(selection.trials, 'trial')} of a search left out; --trials shows them")
     trials = [path for path in selection.unfinished if RunFolder(path).trial.is_file()]

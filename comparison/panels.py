@@ -13,15 +13,18 @@ from comparison.baselines import ROWS_NAMED, default_baseline, find_baseline, pa
 from comparison.groups import Difference, Group, Spread, group_runs
 from comparison.layout import DATA_KEYS, Layout, lay_out
 from comparison.papers import Improvement, Printed, find_improvements, find_printed
+from comparison.predictions import Rightness
 from comparison.reading import NOISY, newest
-from comparison.significance import MOST_AUTOMATIC, Contrast, contrast_all
+from comparison.significance import METRIC_OF_IMAGES, MOST_AUTOMATIC, Contrast, contrast_all
 from comparison.sources import Selection
 from comparison.strata import check_pooled, is_stratum, pooled_differences, with_strata
-from comparison.units import Unit, better_of, check_metric, check_reach, in_one_unit, unit_of
+from comparison.units import Unit, better_of, check_metric, check_reach, in_one_unit, rope_of, unit_of
+from comparison.verdicts import Verdict, judge_table
 from configuration.schema import KEYS
 from configuration.settings import shown
 from evaluation.glossary import Better
 from metrics import lower_is_better
+from sweeps.seeds import LEVEL, level_of
 from utils.types import first_few
 
 SAME_DATA = (*DATA_KEYS, "select_on", "valid_fraction", "smoke")
@@ -40,6 +43,9 @@ class Options:
         tests: over seeds and images, images only up to `MOST_AUTOMATIC` comparisons (auto); all; seeds alone; none.
         pool: strata, of `strata.STRATA`, that do not separate groups.
         exact: McNemar's exact test over images instead of its mid-p.
+        rope: largest difference that does not matter, in the metric's unit as it is shown; None for the unit's default.
+        two_tests: also show the table with one test over images and one over seeds.
+        more_metrics: further metrics, each with verdicts of its own.
     """
 
     metric: str = "test/accuracy"
@@ -51,6 +57,9 @@ class Options:
     tests: Literal["auto", "all", "seeds", "none"] = "auto"
     pool: tuple[str, ...] = ()
     exact: bool = False
+    rope: float | None = None
+    two_tests: bool = False
+    more_metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,12 @@ class Reached:
 
 @dataclass(frozen=True)
 class Cell:
-    """A group in its place."""
+    """A group in its place.
+
+    Args:
+        best: its mean is the best of its column. leading: it may be the best; None where nothing was compared.
+        contrast: by two tests, `verdict` by one interval; None of a baseline, and where there is none.
+    """
 
     row: str
     column: str
@@ -73,6 +87,8 @@ class Cell:
     papers: tuple[Printed, ...]
     contrast: Contrast | None = None
     reached: Reached | None = None
+    verdict: Verdict | None = None
+    leading: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Args: not_tested: why there are no tests where some could be expected. improvements: those that papers print."""
+    """Args:
+    not_tested: why there are no tests where some could be expected. improvements: those that papers print.
+    rope: in the numbers' own unit, shares as shares; None where "same" means nothing.
+    level: of the verdicts of a table together.
+    others: the same runs by further metrics.
+    """
 
     options: Options
     selection: Selection
@@ -105,6 +126,10 @@ class Comparison:
     panels: tuple[Panel, ...]
     not_tested: str = ""
     improvements: tuple[Improvement, ...] = ()
+    rope: float | None = None
+    level: float = LEVEL
+    others: tuple[Comparison, ...] = ()
+    better: Better = ""
 
     @cached_property
     def _units(self) -> dict[str, Unit]:
@@ -133,8 +158,9 @@ class Comparison:
 
 def compare(selection: Selection, options: Options) -> Comparison:
     """Group, lay out and test. Raises: ConfigError for a metric, key or baseline that there is not."""
-    metric = options.metric
-    check_metric(selection, metric)
+    metric, original = options.metric, selection
+    for name in (metric, *options.more_metrics):
+        check_metric(selection, name)
     check_reach(selection, options.reach)
     check_pooled(options.pool)
     selection = _with_names(selection, {*options.rows, *options.columns})
@@ -154,9 +180,22 @@ def compare(selection: Selection, options: Options) -> Comparison:
     for title, members in by_panel.items() if options.tests != "none" else ():
         pairs += pair_with_baseline(members, layout, baselines[title])
     with_images = options.tests == "all" or (options.tests == "auto" and len(pairs) <= MOST_AUTOMATIC)
-    contrasts = {contrast.group: contrast for contrast in contrast_all(pairs, metric, with_images, options.exact)}
+    read = Rightness() if with_images and metric == METRIC_OF_IMAGES else None
+    contrasts = {contrast.group: contrast for contrast in contrast_all(pairs, metric, read, options.exact)}
+    units = (run.findings[metric].unit for run in selection.runs if metric in run.findings)
+    rope = rope_of(metric, next(units, unit_of(metric).name), options.rope)
+    level = LEVEL if selection.looks_at is None else level_of(*selection.looks_at)
+    judged: dict[Group, tuple[Verdict | None, bool]] = {}
+    for title, members in by_panel.items() if better and options.tests != "none" else ():
+        columns = list(_by_column(members, layout).values())
+        bases = [
+            next((group for group in each if layout[group].row.text == baselines[title]), None) for each in columns
+        ]
+        for column in judge_table(columns, bases, metric, rope, better == "higher", read, level):
+            known = column.leading | column.verdicts.keys()
+            judged |= {group: (column.verdicts.get(group), group in column.leading) for group in known}
     panels = [
-        _panel(title, members, layout, baselines[title], contrasts, selection, options, better)
+        _panel(title, members, layout, baselines[title], (contrasts, judged), selection, options, better)
         for title, members in by_panel.items()
     ]
     reason = ""
@@ -166,7 +205,12 @@ def compare(selection: Selection, options: Options) -> Comparison:
     elif options.tests == "auto" and not with_images:
         reason = f"{len(pairs):,} comparisons, so tested over seeds only; --tests all reads all predictions"
     improvements = find_improvements(groups, metric, selection.recipe)
-    return Comparison(options, selection, tuple(groups), layout, tuple(panels), reason, improvements)
+    others = tuple(
+        compare(original, replace(options, metric=other, more_metrics=(), rope=None)) for other in options.more_metrics
+    )
+    return Comparison(
+        options, selection, tuple(groups), layout, tuple(panels), reason, improvements, rope, level, others, better
+    )
 
 
 def _with_names(selection: Selection, keys: set[str]) -> Selection:
@@ -182,7 +226,7 @@ def _panel(
     groups: Sequence[Group],
     layout: Layout,
     baseline: str | None,
-    contrasts: dict[Group, Contrast],
+    tested: tuple[dict[Group, Contrast], dict[Group, tuple[Verdict | None, bool]]],
     selection: Selection,
     options: Options,
     better: Better,
@@ -191,6 +235,7 @@ def _panel(
     rows = list(dict.fromkeys(layout[group].row.text for group in groups))
     rows.sort(key=lambda row: row != baseline)
     pick = min if better == "lower" else max
+    contrasts, judged = tested
     cells, improvements = {}, {}
     columns = _by_column(groups, layout)
     for column, members in columns.items():
@@ -201,9 +246,9 @@ def _panel(
             row, papers = layout[group].row.text, find_printed(group, options.metric, selection.recipe)
             reached = None if options.reach is None else _reached(group, options.reach)
             is_best = best is not None and means.get(group) == best
-            cells[row, column] = Cell(
-                row, column, group, spreads[group], is_best, papers, contrasts.get(group), reached
-            )
+            verdict, leading = judged.get(group, (None, False if judged else None))
+            tests = (contrasts.get(group), reached, verdict, leading)
+            cells[row, column] = Cell(row, column, group, spreads[group], is_best, papers, *tests)
         base = next((group for group in means if layout[group].row.text == baseline), None)
         others = {group: mean for group, mean in means.items() if group is not base}
         if better and base is not None and others:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COLUMNS = ["index", "target", "prediction"]
+ReadImages = Callable[[Run], tuple[bytes, np.ndarray]]
+"""Returns which test images a run has, as a digest, and a number of each, [N] float32; raises NotPaired."""
 
 
 class NotPaired(Exception):
@@ -24,6 +27,29 @@ class NotPaired(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
+
+
+class Rightness:
+    """Reads whether the predictions of runs are right, 1 or 0 for each test image, and keeps them."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Run, tuple[bytes, np.ndarray] | NotPaired] = {}
+        self._held = 0
+
+    def __call__(self, run: Run) -> tuple[bytes, np.ndarray]:
+        """Raises: NotPaired."""
+        if run not in self._kept:
+            try:
+                index, target, prediction = read_predictions(run, self._held)
+                images = hashlib.sha256(index.tobytes() + target.tobytes()).digest()
+                self._kept[run] = images, prediction == target
+                self._held += len(index)
+            except NotPaired as problem:
+                self._kept[run] = problem
+        found = self._kept[run]
+        if isinstance(found, NotPaired):
+            raise found
+        return found[0], found[1].astype(np.float32)
 
 
 def read_predictions(run: Run, held: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -51,7 +77,8 @@ def read_predictions(run: Run, held: int = 0) -> tuple[np.ndarray, np.ndarray, n
 def _read_columns(path: Path, held: int) -> list[pa.ChunkedArray]:
     """Return index, target and prediction, of equal texts one.
 
-    Raises: OSError and Arrow's errors; ValueError for other columns, and for more rows than fit in memory.
+    Raises: NotPaired for pixels and objects; OSError and Arrow's errors; ValueError for other columns, and for more
+        rows than fit in memory.
     """
     import pyarrow.parquet as pq
 
@@ -59,6 +86,8 @@ def _read_columns(path: Path, held: int) -> list[pa.ChunkedArray]:
         raise OSError("no regular file")
     with pq.ParquetFile(path) as file:
         metadata, schema = file.metadata, file.schema_arrow
+    if not {*COLUMNS[1:]} & {*schema.names}:
+        raise NotPaired("no class an image", f"{path.parent.name} predicts pixels or objects")
     if any(len(schema.get_all_field_indices(name)) != 1 for name in COLUMNS):
         raise ValueError(f"has not one column each of {', '.join(COLUMNS)}")
     texts = COLUMNS[1:] if _are_texts(schema, COLUMNS[1:]) else None

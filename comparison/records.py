@@ -8,6 +8,7 @@ from typing import Any
 from comparison.groups import Spread, varied_keys
 from comparison.panels import Cell, Comparison, Panel
 from comparison.strata import CODE, pooled_facts
+from comparison.verdict_tables import effect_size
 from configuration.settings import shown
 
 
@@ -42,10 +43,30 @@ def _record(panel: Panel, cell: Cell, comparison: Comparison, varied: Sequence[s
         if (images := cell.contrast.over_images) is not None:
             record |= {"interval_low": images.low, "interval_high": images.high}
             record |= {"p_images": images.p_value, "p_images_holm": images.adjusted, "images": images.images}
+    record |= _verdict(cell, comparison)
     record["warnings"] = "; ".join(panel.warnings)
     for number, paper in enumerate(cell.papers):
         name = "paper" if number == 0 else f"paper {number + 1}"
         record |= {name: paper.value, f"{name} std": paper.spread, f"{name} table": paper.table}
+    return record
+
+
+def _verdict(cell: Cell, comparison: Comparison) -> dict[str, Any]:
+    """Return what is known of a row by one interval over seeds and images; `verdict` beside it is of two tests."""
+    record: dict[str, Any] = {} if cell.leading is None else {"may_be_best": cell.leading}
+    if (verdict := cell.verdict) is None:
+        return record
+    record |= {"decision": verdict.decision, "rope": comparison.rope, "no_interval": verdict.reason}
+    if verdict.parts is not None:
+        record |= {"difference_low": verdict.low, "difference_high": verdict.high, "effect_size": effect_size(verdict)}
+        record |= {"p_difference": verdict.p_difference, "p_difference_holm": verdict.adjusted_difference}
+        record |= {"p_same": verdict.p_same, "p_same_holm": verdict.adjusted_same, "interval_images": verdict.images}
+    if verdict.need is not None:
+        record |= {
+            "seeds_that_decide": verdict.need.seeds,
+            "seeds_low": verdict.need.low,
+            "seeds_high": verdict.need.high,
+        }
     return record
 
 

@@ -13,14 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from comparison.groups import Difference, Group
-from comparison.predictions import NotPaired, read_predictions
+from comparison.noise import holm
+from comparison.predictions import NotPaired, ReadImages
 from comparison.reading import Run
 
 METRIC_OF_IMAGES = "test/accuracy"
 """The metric that predictions give image by image."""
 LEVEL = 0.05
-MOST_KEPT = 64
-"""Runs whose predictions are in memory at a time."""
 MOST_AUTOMATIC = 200
 """Comparisons up to which predictions are read unasked."""
 EXACT_SEEDS = 12
@@ -108,19 +107,6 @@ def bootstrap_interval(differences: np.ndarray, seed: int = 0, share: float = 0.
     return float(low), float(high)
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p values that hold for all of them together, in the order of the arguments.
-
-    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
-    """
-    values = np.asarray(p_values, dtype=float)
-    order = np.argsort(values, kind="stable")
-    adjusted = np.empty_like(values)
-    factors = np.arange(len(values), 0, -1)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(factors * values[order]))
-    return adjusted.tolist()
-
-
 @dataclass(frozen=True)
 class ImageTest:
     """Over the test images, of the networks that were trained.
@@ -192,35 +178,25 @@ class Contrast:
 
 
 def contrast_all(
-    pairs: Iterable[tuple[Group, Group]], metric: str, with_images: bool, exact: bool = False
+    pairs: Iterable[tuple[Group, Group]], metric: str, read: ReadImages | None, exact: bool = False
 ) -> list[Contrast]:
     """Test groups against their baselines, and correct for the number of comparisons, seeds and images apart.
 
-    Args: exact: McNemar's exact test over images instead of its mid-p.
+    Args: read: None to test over seeds only. exact: McNemar's exact test over images instead of its mid-p.
     """
-    kept: dict[Run, tuple[np.ndarray, ...]] = {}
-
-    def read(run: Run) -> tuple[np.ndarray, ...]:
-        """Read the predictions of a run, and keep them: those of a baseline are needed again in its column."""
-        if run not in kept:
-            if len(kept) == MOST_KEPT:
-                del kept[next(iter(kept))]
-            kept[run] = read_rightness(run, sum(array.nbytes for arrays in kept.values() for array in arrays))
-        return kept[run]
-
-    contrasts = [_contrast(group, baseline, metric, with_images, exact, read) for group, baseline in pairs]
+    contrasts = [_contrast(group, baseline, metric, exact, read) for group, baseline in pairs]
     of_seeds = [place for place, contrast in enumerate(contrasts) if contrast.over_seeds is not None]
     tests = [contrast.over_seeds for contrast in contrasts if contrast.over_seeds is not None]
-    adjusted, least = holm([test.p_value for test in tests]), holm([test.smallest for test in tests])
+    adjusted, least = (holm([getattr(test, name) for test in tests]).tolist() for name in ("p_value", "smallest"))
     for place, p_value, smallest in zip(of_seeds, adjusted, least, strict=True):
         contrasts[place] = replace(contrasts[place], adjusted_seeds=p_value, least=smallest)
     of_images = [(place, contrast.over_images) for place, contrast in enumerate(contrasts) if contrast.over_images]
-    for (place, test), p_value in zip(of_images, holm([test.p_value for _, test in of_images]), strict=True):
+    for (place, test), p_value in zip(of_images, holm([test.p_value for _, test in of_images]).tolist(), strict=True):
         contrasts[place] = replace(contrasts[place], over_images=replace(test, adjusted=p_value))
     return contrasts
 
 
-def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, exact: bool, read) -> Contrast:
+def _contrast(group: Group, baseline: Group, metric: str, exact: bool, read: ReadImages | None) -> Contrast:
     difference = Difference.between(group, baseline, metric)
     if difference is None or not difference.is_paired:
         reason = f"no {metric} on one side" if difference is None else "no seed in common"
@@ -228,7 +204,7 @@ def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, exa
     contrast = Contrast(group, baseline, difference, seed_test(list(difference.by_seed.values())))
     if metric != METRIC_OF_IMAGES:
         return replace(contrast, reason=f"images are compared by {METRIC_OF_IMAGES} only")
-    if not with_images:
+    if read is None:
         return replace(contrast, reason="predictions not read")
     ours, theirs = ({run.seed: run for run in side.runs} for side in (group, baseline))
     try:
@@ -238,23 +214,14 @@ def _contrast(group: Group, baseline: Group, metric: str, with_images: bool, exa
     return replace(contrast, over_images=tested)
 
 
-def _compare_images(pairs: Sequence[tuple[Run, Run]], exact: bool, read) -> ImageTest:
-    index, target, _ = read(pairs[0][0])
-    total = np.zeros(len(index), dtype=np.int64)
+def _compare_images(pairs: Sequence[tuple[Run, Run]], exact: bool, read: ReadImages) -> ImageTest:
+    images, first = read(pairs[0][0])
+    total = np.zeros(len(first), dtype=np.int64)
     for pair in pairs:
         for run in pair:
-            if not (np.array_equal(read(run)[0], index) and np.array_equal(read(run)[1], target)):
+            if read(run)[0] != images:
                 ours, theirs = run.folder.path.name, pairs[0][0].folder.path.name
                 raise NotPaired("other test images", f"{ours} has other test images than {theirs}")
-        total += read(pair[0])[2].astype(np.int64) - read(pair[1])[2]
+        total += np.rint(read(pair[0])[1] - read(pair[1])[1]).astype(np.int64)
     means = total / len(pairs)
     return ImageTest(float(means.mean()), *bootstrap_interval(means), image_test(total, exact), len(total))
-
-
-def read_rightness(run: Run, held: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return index, target and whether the prediction is right, of each test image: [N] int, [N] int, [N] bool.
-
-    Args, Raises: as `read_predictions`.
-    """
-    index, target, prediction = read_predictions(run, held)
-    return index, target, prediction == target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from evaluation.catalogue import NAME_CHECKS
 from runs.folder import MLFLOW_COPIES, RunFolder
 from runs.identity import settings_of
 from runs.parameters import fill_in
-from sweeps.cells import expand, load_sweep
+from sweeps.block import AUTO
+from sweeps.cells import Sweep, expand, load_sweep
 from sweeps.mistakes import find_mistakes
 from utils.files import content_of
 from utils.types import ConfigError
@@ -39,6 +41,8 @@ class Selection:
         recipe: name of the configuration file whose runs these are, if they are of one.
         trials: how many trials of searches are left out, finished or not.
         searched: keys whose values a search has found, of a sweep with one.
+        further: how many runs are of further seeds than a sweep's file has.
+        looks_at: of a sweep with `seeds: auto`, the seeds that all its combinations have, and `most_seeds`.
     """
 
     runs: tuple[Run, ...]
@@ -49,6 +53,8 @@ class Selection:
     recipe: str | None = None
     trials: int = 0
     searched: tuple[str, ...] = ()
+    further: int = 0
+    looks_at: tuple[int, int] | None = None
 
 
 def find_runs(words: Sequence[str], with_epochs: bool = False, trials: bool = False) -> Selection:
@@ -160,18 +166,24 @@ def _run_folders(place: Path, depth: int) -> Iterator[Path]:
 
 def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Selection:
     """Find a sweep's runs, or the one of a file without, in its output folder by their configurations."""
-    sweep = load_sweep(read_configuration(file, overrides, NAME_CHECKS, find_mistakes))
+    return find_cells(read_configuration(file, overrides, NAME_CHECKS, find_mistakes), Path(file).stem, with_epochs)
+
+
+def find_cells(config: Configuration, name: str, with_epochs: bool = False) -> Selection:
+    """Find the runs of a configuration with a sweep, of further seeds than its own, too, or the one of it without."""
+    sweep = load_sweep(config)
     cells, unknown, search = list(expand(sweep)), list[str](), sweep.block.search
     if search is not None:
         from sweeps.search import best_jobs  # with Optuna, which other sweeps do without
 
         best = dict(best_jobs(sweep))
         cells = [job.cell(sweep) for jobs in best.values() for job in jobs]
-        unknown = [f"{name} (no trial has a result)" for name, jobs in best.items() if not jobs]
+        unknown = [f"{searched} (no trial has a result)" for searched, jobs in best.items() if not jobs]
     by_settings = {_settings_of(cell.config): cell for cell in cells}
     places = sorted({Path(cell.config.output_path) for cell in cells})
     selection = _read_all([place for place in places if place.is_dir()], with_epochs)
-    runs, finished = [], set()
+    by_rest = {_without_seed(key): cell for key, cell in by_settings.items()} if _has_open_seeds(sweep) else {}
+    runs, finished, further = [], set(), 0
     for run in selection.runs:
         settings = dict(identity(run))
         del settings[DATA]
@@ -180,6 +192,9 @@ def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Selec
         if key in by_settings:
             runs.append(replace(run, together=by_settings[key].together))
             finished.add(key)
+        elif cell := by_rest.get(_without_seed(resolved)) or by_rest.get(_without_seed(auto)):
+            runs.append(replace(run, together=cell.together))
+            further += 1
     missing = [cell.name or f"seed={cell.config.seed}" for key, cell in by_settings.items() if key not in finished]
     kept = {run.folder.path for run in runs}
     return replace(
@@ -188,9 +203,25 @@ def _find_cells(file: str, overrides: Sequence[str], with_epochs: bool) -> Selec
         unfinished=(),
         repeated=tuple(repeated for repeated in selection.repeated if repeated[0] in kept),
         missing=(*unknown, *missing),
-        recipe=Path(file).stem,
+        recipe=name,
         searched=() if search is None else tuple(search.ranges),
+        further=further,
+        looks_at=(_least_seeds(runs), sweep.block.most_seeds) if sweep.block.seeds == AUTO else None,
     )
+
+
+def _has_open_seeds(sweep: Sweep) -> bool:
+    """Tell whether a sweep varies the seed, and not over a list, which names exactly those that are meant."""
+    return any(axis.name == "seed" for axis in sweep.axes) and not isinstance(sweep.block.seeds, list)
+
+
+def _without_seed(settings: frozenset[tuple[str, Any]]) -> frozenset[tuple[str, Any]]:
+    return frozenset(pair for pair in settings if pair[0] != "seed")
+
+
+def _least_seeds(runs: Sequence[Run]) -> int:
+    """Return how many seeds every combination has."""
+    return min(Counter(frozenset(run.settings.items()) for run in runs).values(), default=0)
 
 
 def _settings_of(config: Configuration) -> frozenset[tuple[str, Any]]:
@@ -217,4 +248,6 @@ def _join(first: Selection, second: Selection) -> Selection:
         second.recipe,
         first.trials + second.trials,
         tuple(dict.fromkeys((*first.searched, *second.searched))),
+        first.further + second.further,
+        second.looks_at or first.looks_at,
     )

@@ -3,55 +3,34 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 
 from comparison.groups import Spread
 from comparison.layout import short_key
 from comparison.notes import named
 from comparison.panels import Cell, Comparison, Panel
 from comparison.papers import Printed, sources
+from comparison.ranks import ranks_table
 from comparison.significance import LEVEL, Contrast
+from comparison.table import Table, Text
 from comparison.units import COST_NAMES, UNPAIRED, Unit, notes_on_differences, p_text, unit_of
+from comparison.verdict_tables import MARKS, several_metrics, starred, unit_text, verdicts_table
 
-MARKS = {"more than noise": " †", "images only": " ‡"}
 ON_TEST = " §"
 """The mark of checkpoints that were selected on the test part, where others were not."""
 MINUS = "\N{MINUS SIGN}"
 
 
-@dataclass(frozen=True)
-class Text:
-    text: str
-    bold: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Args:
-        rows: as many texts each as the header. rule_before: numbers of rows that stand below a line.
-        notes: below the table.
-        of_all: shown however many tables there are.
-        exact: texts in which numbers are cut -> the same with all their digits.
-        places: how many of the first columns say which group a row is about.
-    """
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Text, ...], ...]
-    notes: tuple[str, ...] = ()
-    rule_before: frozenset[int] = frozenset()
-    of_all: bool = False
-    exact: Mapping[str, str] = field(default_factory=dict)
-    places: int = 1
-
-
 def build_tables(comparison: Comparison) -> list[Table]:
-    """Return the tables of results, then that of the tests, then that of costs and epochs where asked for."""
+    """Return the tables of results, of verdicts, and the others that there are or that are asked for."""
     tables = [_results(panel, comparison) for panel in comparison.panels]
-    if comparison.contrasts:
+    if comparison.others:
+        tables.insert(0, several_metrics(comparison))
+    for one in (comparison, *comparison.others):
+        judged = (panel for panel in one.panels if any(cell.verdict is not None for cell in panel.cells.values()))
+        tables += [verdicts_table(panel, one) for panel in judged]
+        tables += filter(None, [ranks_table(one)])
+    if comparison.contrasts and comparison.options.two_tests:
         tables.append(_tests(comparison))
     if comparison.improvements:
         tables.append(_improvements(comparison))
@@ -92,7 +71,8 @@ def _results(panel: Panel, comparison: Comparison) -> Table:
     exact = layout.exact
     if panel.title in exact:
         exact |= {title: exact[panel.title]}
-    return Table(title, header, tuple(rows), tuple(_notes_on_results(panel, comparison)), rules, exact=exact)
+    notes = tuple(_notes_on_results(panel, comparison))
+    return Table(title, header, tuple(rows), notes, rules, exact=exact, starred=starred(panel))
 
 
 def _selected_on_test(panel: Panel) -> list[Cell]:
@@ -102,14 +82,14 @@ def _selected_on_test(panel: Panel) -> list[Cell]:
 def _result(cell: Cell | None, unit: Unit, on_test: Sequence[Cell]) -> Text:
     if cell is None or cell.spread is None:
         return Text("-")
-    mark = MARKS.get(cell.contrast.verdict, "") if cell.contrast is not None else ""
+    mark = MARKS.get(cell.verdict.decision, "") if cell.verdict is not None else ""
     mark += ON_TEST if any(cell is other for other in on_test) else ""
     papers = ""
     for paper in cell.papers:
         std = "" if paper.spread is None else f" ± {unit.text(paper.spread)}"
         difference = unit.text(cell.spread.mean - paper.value, signed=True)
         papers += f"; paper {unit.text(paper.value)}{std}{_column(paper)}, {difference}"
-    return Text(f"{unit.spread(cell.spread)}{mark}{papers}", cell.best)
+    return Text(f"{unit.spread(cell.spread)}{mark}{papers}", cell.best if cell.leading is None else cell.leading)
 
 
 def _notes_on_results(panel: Panel, comparison: Comparison) -> Iterator[str]:
@@ -131,11 +111,11 @@ def _notes_on_results(panel: Panel, comparison: Comparison) -> Iterator[str]:
     if printed := [paper for cell in cells for paper in cell.papers]:
         yield f"paper: the printed number, then ours {MINUS} the paper's"
         yield from _sources(printed)
-    verdicts = {cell.contrast.verdict for cell in cells if cell.contrast is not None}
-    if "more than noise" in verdicts:
-        yield f"† differs from {panel.baseline} by more than noise: significant over seeds and, where tested, images"
-    if "images only" in verdicts:
-        yield "‡ significant over test images for these trained networks; not established across seeds"
+    decisions = {cell.verdict.decision for cell in cells if cell.verdict is not None}
+    if decisions & {"better", "worse"}:
+        yield f"† differs from {panel.baseline} by more than seeds and test images explain"
+    if "same" in decisions:
+        yield f"= the same as {panel.baseline} within {unit_text(comparison, comparison.rope or 0)}"
 
 
 def _tests(comparison: Comparison) -> Table:

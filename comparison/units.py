@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from comparison.groups import Difference, Spread
 from comparison.sources import Selection
@@ -28,6 +29,8 @@ COST_NAMES = {
 """Costs of a run: their names in its summary and in tables."""
 UNPAIRED = " ¶"
 """The mark of a difference between groups that share no seed."""
+ROPE_OF_SHARES, ROPE_OF_PLAIN = 0.3, 0.01
+"""The largest difference that does not matter unless `--rope` says otherwise: of shares in points."""
 WORDS = {"val": "valid", "validation": "valid", "acc": "accuracy", "ce": "cross_entropy", "top5": "top5_accuracy"}
 """Other spellings of parts of a metric's name."""
 SMALLER_IS_BETTER = frozenset({"seconds", "num_parameters", "multiply_adds", "waiting_share"})
@@ -90,6 +93,13 @@ def better_of(metric: str) -> Better:
     return "lower" if lower else "higher"
 
 
+def rope_of(metric: str, unit: str, chosen: float | None) -> float | None:
+    """Return the largest difference that does not matter, in the numbers' own unit; None for a unit without default."""
+    if unit in PARTS_OF_ONE:
+        return (ROPE_OF_SHARES if chosen is None else chosen) / 100
+    return ROPE_OF_PLAIN if chosen is None and not unit and metric not in COST_NAMES else chosen
+
+
 def notes_on_differences(differences: Sequence[Difference]) -> Iterator[str]:
     """Yield which differences are not those of the means that a table shows, and which are not paired."""
     if partly := sum(difference.is_paired and difference.unshared > 0 for difference in differences):
@@ -105,6 +115,18 @@ def p_text(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def settle_metrics(options: Any) -> list[str]:
+    """Set the first metric of parsed options, and further ones; return what is wrong with them or with the rope."""
+    words = [name for text in options.metric or ["test/accuracy"] for name in map(str.strip, text.split(",")) if name]
+    options.metric, *more = dict.fromkeys(words) or [""]
+    options.more_metrics, problems = tuple(more), []
+    if options.rope is not None and not 0 < options.rope < math.inf:
+        problems.append(f"--rope: must be a positive number in the metric's unit, got {options.rope:g}")
+    if options.rope is not None and more:
+        problems.append(f"--rope: each metric has a unit of its own; give one --metric, got {', '.join(words)}")
+    return problems
+
+
 def check_metric(selection: Selection, metric: str) -> None:
     """Raises: ConfigError for a metric that no run has."""
     names = {name for run in selection.runs for name in run.numbers}
@@ -113,8 +135,6 @@ def check_metric(selection: Selection, metric: str) -> None:
     tested = ", ".join(sorted(name for name in names if name.startswith("test/")))
     evaluated = ", ".join(sorted({name for run in selection.runs for name in run.findings} & names))
     more = f"of evaluations {evaluated}" if evaluated else "python evaluate.py RUN adds others"
-    if several := [name for name in re.split(r"[,\s]+", metric) if name in names]:
-        raise ConfigError(f"--metric: must be one, such as {several[0]}, got {metric!r}; --csv FILE has all of them")
     part, *words = [WORDS.get(word, word) for word in re.split(r"[\s/_.-]+", metric.lower()) if word] or [metric]
     spelled = "/".join([part, "_".join(words)]) if words else part  # as summaries spell "val_acc" or "test acc"
     hint = did_you_mean(spelled, names)

@@ -55,7 +55,8 @@ class DenseTable(ImageTable):
 
     def select(self, indices: np.ndarray) -> DenseTable:
         chosen = [self.annotations[int(index)] for index in indices]
-        return dataclasses.replace(super().select(indices), annotations=chosen)
+        whole: Any = super().select(indices)
+        return dataclasses.replace(whole, annotations=chosen)
 
     def annotation(self, index: int) -> Annotation:
         return self.read(self.annotations[index])

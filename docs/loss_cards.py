@@ -59,9 +59,27 @@ def page() -> str:
     parts = [introduction(PAGE)[:-1]]
     parts += [f"- [{name}](#{name.lower()}): {entry.summary}" for name, entry in LOSSES.items()]
     parts += ["", *accuracy(), *(card(name) for name in LOSSES)]
+    parts += ["## With torch's tools\n", *tools()]
     parts += ["## Losses of torch.nn\n", "By their class names, with the parameters of torch's documentation.\n"]
     parts += [f"- `{name}`: {summary}" for name, summary in TORCH_LOSSES.items()]
     return "\n".join(parts) + "\n"
+
+
+def tools() -> list[str]:
+    """Return what losses can be put through, and which cannot."""
+    rows = [
+        f"| {name} | {tool} | {reason} |"
+        for name in [*LOSSES, *TORCH_LOSSES]
+        for tool, reason in build_loss(name).limits.items()
+    ]
+    text = "Every loss works in float64, under autocast, with `torch.compile(fullgraph=True)`, `torch.export` and"
+    return [
+        f"{text}\n`torch.func` (`vmap` over `grad`), but for these:\n",
+        "| loss | not with | because |",
+        "|---|---|---|",
+        *rows,
+        "",
+    ]
 
 
 def accuracy() -> list[str]:

@@ -62,7 +62,7 @@ def guess_parts(
             picture = drawn(picture, pixels=one.cpu())
         if folder is not None:
             _write(folder / f"{path.stem}-{len(list(folder.glob(f'{path.stem}-*.png')))}.png", picture, inside)
-        best = [(each["class"], each.get("score", each.get("share"))) for each in shown][:top]
+        best = [(each["class"], float(each["score" if "score" in each else "share"])) for each in shown][:top]
         seen = [name for name, value in best if isinstance(one, Tensor) or value >= LEAST_SCORE]
         guesses.append(Guess(seen[0] if seen else None, tuple(best) or ((subject.classes[0], 1.0),)))
         values.append(shown)

@@ -133,13 +133,15 @@ def _check_by_timm(source: Source, folder: Path) -> None:
 def push(folder: Path, repository: str) -> str:
     """Upload a folder. Raises: TrainingError with the reason; the folder stays."""
     import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
 
+    unreachable: Any = (OSError, *HfHubHTTPError.__bases__)  # those of the client that it uses, whichever that is
     api = huggingface_hub.HfApi()
     try:
         with contextlib.redirect_stderr(None):
             url = api.create_repo(repository, exist_ok=True)
             api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload a model of Lossbench")
-    except OSError as error:  # no connection, no token, not allowed
+    except unreachable as error:  # no connection, no token, not allowed
         reason = " ".join(str(error).split())[:300]
         raise TrainingError(f"--push {repository}: {reason}; the folder is complete: {folder}") from None
     return f"uploaded to {url}"

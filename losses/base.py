@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, distributed, nn
 
 from .contract import Batch, Outputs, ParameterError, Task
+from .labels import as_class_weights, check_labels
 
 Reduction = Literal["mean", "sum", "none"]
 REDUCTIONS = ("mean", "sum", "none")
@@ -41,6 +42,7 @@ class ClassificationLoss(nn.Module):
         decoding: names of hyperparameters on which predictions alone depend.
         start: score near which a fresh last layer starts; None: near 0, as the architecture has it.
         epoch: the training epoch, counted from 0, as `begin_epoch` had it last.
+        limits: what the loss cannot be put through, of "compile", "export", "vmap", "autocast", "float64" -> why.
         ignore_index: label of rows that do not count; None: all count. Set by `with_options`.
     """
 
@@ -57,6 +59,7 @@ class ClassificationLoss(nn.Module):
     score_scale: ClassVar[float] = 1.0
     decoding: ClassVar[tuple[str, ...]] = ()
     start: float | None = None
+    limits: Mapping[str, str] = {}
     epoch: int = 0
     ignore_index: int | None = None
 
@@ -97,23 +100,8 @@ class ClassificationLoss(nn.Module):
             text = f"{type(self).__name__} overrides forward; it must override sample_losses to be weighted"
             raise ParameterError("class_weights", text)
         classes = self.num_classes if self.task is None else self.task.num_classes
-        if isinstance(weights, str) and weights == "balanced":
-            counts = None if self.task is None else self.task.class_counts
-            if counts is None:
-                raise ParameterError("class_weights", "balanced needs a task with class_counts")
-            if 0 in counts:
-                text = f"balanced needs a sample of each class; class {counts.index(0)} has none"
-                raise ParameterError("class_weights", text)
-            weights = [sum(counts) / (len(counts) * count) for count in counts]
-        if isinstance(weights, str):
-            raise ParameterError("class_weights", f"must be a number for each class or 'balanced', got {weights!r}")
-        weights = torch.as_tensor(weights, dtype=torch.float32)
-        if weights.ndim != 1 or (classes is not None and len(weights) != classes):
-            expected = "each class" if classes is None else f"each of {classes} classes"
-            raise ParameterError("class_weights", f"must be a number for {expected}, got {weights.tolist()}")
-        if not (weights.isfinite() & (weights >= 0)).all() or not weights.any():
-            raise ParameterError("class_weights", f"must be >= 0 and not all 0, got {weights.tolist()}")
-        return weights
+        counts = None if self.task is None else self.task.class_counts
+        return as_class_weights(weights, classes, counts)
 
     def make_head(self, task: Task) -> nn.Module:
         """Return the layer from features [N, D] to scores; by default the architecture's own, untouched."""
@@ -271,22 +259,6 @@ TINY = torch.finfo(torch.float32).tiny
 def parts_of(loss: nn.Module) -> list[ClassificationLoss]:
     """Return a loss and the losses within it."""
     return [part for part in loss.modules() if isinstance(part, ClassificationLoss)]
-
-
-def check_labels(label: Tensor, num_classes: int) -> None:
-    """Raise ValueError for labels that are none of the classes, where looking at them costs no wait for a device.
-
-    On other devices torch's own assertion stops the program; while a graph is traced nobody can look.
-    """
-    if label.device.type != "cpu" or torch.compiler.is_compiling() or not label.numel():
-        return
-    low, high = label.aminmax()
-    try:
-        fits = bool((low >= 0) & (high < num_classes))
-    except RuntimeError:  # under torch.func.vmap
-        return
-    if not fits:
-        raise ValueError(f"labels must be 0 to {num_classes - 1}, got {low.item()} to {high.item()}")
 
 
 def as_probabilities(target: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:

@@ -35,6 +35,11 @@ class ConnectionistTemporalLoss(ClassificationLoss):
     kind = "sequence"
     soft_targets = False
     num_blanks = 1
+    limits = {
+        "compile": "torch's CTC has outputs whose sizes follow from the lengths",
+        "export": "torch's CTC has outputs whose sizes follow from the lengths",
+        "vmap": "texts have different lengths",
+    }
     decoding = ("beam_width",)
 
     def __init__(self, task: Task | None = None, *, beam_width: int = 1) -> None:

@@ -33,6 +33,8 @@ class SingleLabelSmoothingLoss(LearntLabelsLoss):
         soft labels of their classes and are not remembered, since they have no one class.
     """
 
+    limits = {"compile": "a compiled backward pass would read the soft labels that the step has replaced"}
+
     def __init__(self, task: Task | None = None, *, alpha: float = 0.5) -> None:
         super().__init__(task, alpha)
 

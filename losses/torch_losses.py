@@ -68,6 +68,8 @@ class TorchLoss(ClassificationLoss):
         each.reduction = "none"  # type: ignore[assignment]
         self._each = (each,)  # in a tuple, so that the state has no buffer twice
         self.calibrated = name in LOGITS
+        if name == "MultiLabelMarginLoss":
+            self.limits = {"vmap": "torch fills its list of classes in place"}
         self.soft_targets = name not in {"MultiMarginLoss", "NLLLoss", "MultiLabelMarginLoss", "SoftMarginLoss"}
         if params:  # torch judges some of them only when it computes
             weight = params.get("weight", params.get("pos_weight", torch.ones(2)))

@@ -97,7 +97,7 @@ class InstanceTally(DetectionTally):
     types = (BOX, MASK)
 
 
-def average_precisions(truth: dict[str, Any], detections: list[dict[str, Any]], kind: str) -> np.ndarray:
+def average_precisions(truth: dict[str, Any], detections: list[dict[str, Any]], kind: Any) -> np.ndarray:
     """Return COCO's average precision, of at most 100 detections an image.
 
     Shapes: -> [T, K - 1, A]: T thresholds of overlap from 0.5 to 0.95, classes, `AREAS`; NaN where nothing is there.

@@ -5,7 +5,7 @@
 import functools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -20,6 +20,10 @@ KINDS = ("log", "uniform", "int", "choice")
 """How a value is drawn: from a range, evenly in its logarithm or in itself, a whole number, or one of a list."""
 
 SAMPLERS = ("TPESampler", "RandomSampler", "QMCSampler", "GPSampler", "CmaEsSampler", "NSGAIISampler")
+AUTO = "auto"
+"""Of `seeds`: as many as the verdicts need, up to `most_seeds`."""
+FIRST_LOOK = 4
+"""Seeds that `seeds: auto` trains before it looks, and between two looks."""
 PRUNERS = ("MedianPruner", "PercentilePruner", "HyperbandPruner", "SuccessiveHalvingPruner", "ThresholdPruner")
 """Those that need nothing but numbers: a grid is what `grid` is for."""
 
@@ -39,7 +43,9 @@ class Block(Struct, frozen=True, forbid_unknown_fields=True):
     """The keys of `sweep:`; config_template.yml says what each means."""
 
     grid: dict[str, list[Any]] = {}
-    seeds: Positive | list[int] | None = None
+    seeds: Positive | list[int] | Literal["auto"] | None = None
+    most_seeds: Annotated[int, Meta(ge=8)] = 20
+    rope: Annotated[float, Meta(gt=0)] | None = None
     exclude: list[dict[str, Any]] = field(default_factory=list)
     search: Search | None = None
     ray_address: str | None = None
@@ -49,7 +55,12 @@ class Block(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def seed_list(self) -> list[int]:
-        """The seeds of each combination; empty for the one that stands outside of the sweep."""
+        """The seeds of each combination; empty for the one that stands outside of the sweep.
+
+        Of `seeds: auto`, those that are trained before its first look.
+        """
+        if self.seeds == AUTO:
+            return list(range(FIRST_LOOK))
         return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds or ())
 
 

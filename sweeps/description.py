@@ -21,10 +21,11 @@ from datasets import READ_BY, known_num_classes, known_num_images, params_of_eve
 from datasets.rows import long_tailed_counts
 from models import resolve_architecture
 from models.sizes import Size, read_sizes
-from sweeps.block import build_axes, is_within
+from sweeps.block import AUTO, build_axes, is_within
 from sweeps.cells import Sweep, axes_of, by_seed, combinations, count, expand, merge, overrides_of, planned
 from sweeps.checks import identity_of
 from sweeps.jobs import Shard
+from sweeps.seeds import detectable, looks
 from training.losses import build_loss
 from utils.types import first_few
 
@@ -66,8 +67,26 @@ def describe(sweep: Sweep, shard: Shard, size: DataSize = lambda config: None) -
     lines += [*_not_varied(sweep), *(_doubled(sweep) if total <= MOST_LOOKED_AT else ())]
     lines += [f"  {cell.name}" for cell in itertools.islice(shard.of(expand(sweep)), NAMES)]
     lines += [f"  and {mine - NAMES:,} more"] if mine > NAMES else []
+    lines += _power(sweep)
     axes = (f"  {axis.name}: {first_few([p.label for p in axis.points], LABELS, ' | ')}" for axis in sweep.axes)
     return "\n".join([*lines, "varied", *axes, estimate(sweep, runs, size).text])
+
+
+def _power(sweep: Sweep) -> Iterator[str]:
+    """Yield what difference the seeds can tell, for sweeps that compare something."""
+    seeds = next((len(axis.points) for axis in sweep.axes if axis.name == "seed"), 1)
+    rows = next((len(axis.points) for axis in sweep.axes if axis.has("loss_function")), 0)
+    if sweep.block.seeds == AUTO:
+        numbers = ", ".join(map(str, looks(sweep.block.most_seeds)))
+        yield f"seeds: auto looks after {numbers} seeds and stops when all verdicts are decided"
+    elif rows > 1 and seeds == 1:
+        yield "one seed: no difference can be told from chance; 4 seeds or more can (seeds: 4)"
+    elif rows > 1:
+        size = detectable(seeds, rows - 1)
+        yield (
+            f"{seeds} seeds show a difference of {0.3 * size:.2f} points with probability 0.8 if runs spread by 0.3 "
+            f"({size:.1f} times the spread; {rows - 1} comparisons, many test images)"
+        )
 
 
 def _not_varied(sweep: Sweep) -> Iterator[str]:

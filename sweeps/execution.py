@@ -10,6 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from typing import Protocol
 
 from configuration.schema import Configuration
@@ -140,7 +141,7 @@ def run_side_by_side(sweep: Sweep, jobs: Jobs, fresh: bool = False) -> list[Outc
     print(f"{jobs.total:,} run{'s'[: jobs.total != 1]} to be looked at", flush=True)
 
     def end(job: Job, outcome: Outcome) -> None:
-        board.add(outcome)
+        board.add(replace(outcome, is_trial=job.trial is not None))
         jobs.end(job, outcome)
 
     def unfinished() -> Iterator[tuple[Job, int]]:

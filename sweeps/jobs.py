@@ -49,6 +49,7 @@ class Outcome:
         folder: where it lies; None if it has no result.
         summary: its final numbers; None if it has no result.
         reason: why it failed, in a line.
+        is_trial: of a search, so that no test number is shown, by which nobody may choose.
     """
 
     name: str
@@ -56,12 +57,13 @@ class Outcome:
     folder: Path | None = None
     summary: dict[str, Any] | None = None
     reason: str = ""
+    is_trial: bool = False
 
     def __str__(self) -> str:
         if self.summary is None:
             return f"{self.state:<9} {self.name}: {self.reason}"
         accuracy = self.summary.get("test/accuracy")
-        shown = "" if accuracy is None else f"test/accuracy {100 * accuracy:.2f} %  "
+        shown = "" if accuracy is None or self.is_trial else f"test/accuracy {100 * accuracy:.2f} %  "
         return f"{self.state:<9} {self.name}  {shown}{self.folder}"
 
 

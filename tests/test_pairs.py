@@ -120,6 +120,7 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "either": {"mixing": "[CutMix, MixUp]"},
     },
     "noise": {"none": {}, "drawn": {"label_noise": "0.2"}},
+    "weights": {"none": {}, "balanced": {"class_weights": "balanced"}},
     "tail": {"none": {}, "long": {"data_params": "{imbalance: 3}"}},
     "selection": {"valid": {}, "test": {"select_on": "test"}},
     "monitor": {"accuracy": {}, "cross entropy": {"monitor": "valid/cross_entropy"}, "loss": {"monitor": "valid/loss"}},
@@ -145,7 +146,6 @@ SETTINGS: dict[str, dict[str, dict[str, str]]] = {
         "resnet": {},
         "from images": FROM_IMAGES,
         "own": {"architecture": "OWN/my_parts.py:tiny_net"},
-        
         "destroyed": DESTROYED,
     },
     "layout": {"channels last": {}, "contiguous": {"channels_last": "false"}},
@@ -182,6 +182,7 @@ def fits(values: list[str]) -> bool:
         or (texts and row.get("network", "resnet") != "resnet")
         or (row["loss"] == "stages" and row.get("network", "resnet") != "resnet")  # which have two, or one
         or (texts and row.get("tail", "none") != "none")
+        or (texts and row.get("weights", "none") != "none")
         or (row.get("network") == "destroyed" and row["loss"] in OF_ONE_HEAD)
         or (row.get("network") == "destroyed" and (row["loss"] == "two views" or row.get("mixing", "none") != "none"))
         or (row["loss"] == "repeated" and row.get("network") == "destroyed")  # which takes views, too

@@ -17,7 +17,7 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from runs.folder import DamagedFile
+from runs.folder import DamagedFile, RunFolder
 from runs.records import read_mapping, write_json
 from tracking import TRACKERS
 from tracking.family import Family, Results
@@ -147,7 +147,11 @@ class GuardedTracker(Tracker):
         return self._tracker.version if self._tracker else None
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self._call("log_metrics", {name: float(value) for name, value in metrics.items()}, step)
+        """Log numbers; of a search's trial none of the test images, by which nobody may choose."""
+        is_trial = RunFolder(self.run.folder).trial.is_file()
+        shown = {name: float(value) for name, value in metrics.items() if not (is_trial and name.startswith("test/"))}
+        if shown:
+            self._call("log_metrics", shown, step)
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         flat = {str(name): as_scalar(value) for name, value in dict(params).items()}

@@ -40,8 +40,10 @@ SETTINGS = (
 )
 METRICS = tuple(f"metrics.`{name}`" for name in RESULTS)
 PARAMS = tuple(f"params.`{name}`" for name in SETTINGS)
-COLUMNS = ("attributes.`Description`", *PARAMS, *METRICS, "tags.`tags`", "tags.`table`")
-"""The thesis's, in its order."""
+FIRST = ("params.`loss_function`", "params.`dataset`", "params.`architecture`", METRICS[0])
+"""What a reader looks for, seen without scrolling."""
+COLUMNS = (*FIRST, "attributes.`Description`", *PARAMS, *METRICS, "tags.`tags`", "tags.`table`")
+"""Then the thesis's, in its order."""
 
 
 class Store:

@@ -12,7 +12,7 @@ from configuration.schema import KEYS
 from tracking import dashboard_command
 from tracking.base import saved_id
 from tracking.family import Family, Results
-from tracking.mlflow_store import EVERY_RUN, METRICS, PARAMS, VIEW, Store, as_key, open_store, view, view_address
+from tracking.mlflow_store import EVERY_RUN, FIRST, METRICS, PARAMS, VIEW, Store, as_key, open_store, view, view_address
 from utils.secrets import without_password
 
 PARENT = "mlflow.parentRunId"
@@ -39,7 +39,7 @@ def sweep_view(family: Family) -> str:
     """Return the table of a sweep: its runs, the best first; results, what varies, and the thesis's parameters."""
     keys = [axis for axis in family.varied if axis.partition(".")[0] in KEYS]  # not names of values that go together
     return view(
-        ["tags.`cell`", *METRICS, *(f"params.`{as_key(key)}`" for key in keys), *PARAMS],
+        ["tags.`cell`", METRICS[0], *FIRST, *METRICS, *(f"params.`{as_key(key)}`" for key in keys), *PARAMS],
         columnWidths={"tags.`cell`": 330},  # pixels
         searchFilter=f"tags.sweep = '{family.name}' and tags.cell LIKE '%'",
         orderByKey=METRICS[0],

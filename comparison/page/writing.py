@@ -18,6 +18,7 @@ from comparison.page.predictions import (
 )
 from comparison.page.runs import Shown, describe_curves, describe_groups, describe_runs, shorten
 from comparison.page.thumbnails import MOST, Unreadable, draw_thumbnails, open_data
+from comparison.page.verdicts import describe_ranks, describe_verdicts
 from comparison.panels import Comparison
 from comparison.tables import Table, Text, build_tables
 from utils.html import allowed_text, list_notes, page_style, page_template, safe
@@ -35,7 +36,7 @@ def write_page(comparison: Comparison) -> str:
     from plotly.offline import get_plotlyjs
 
     style, plotly = page_style(), get_plotlyjs()
-    parts = [(HERE / name).read_text(encoding="utf-8") for name in ("tables.js", "charts.js")]
+    parts = [(HERE / name).read_text(encoding="utf-8") for name in ("tables.js", "charts.js", "verdicts.js")]
     script = '"use strict";\n' + "\n".join(parts)
     policy = (
         f"default-src 'none'; img-src data:; style-src {allowed_text(style)} {allowed_text('')}; "
@@ -72,6 +73,8 @@ def describe(comparison: Comparison) -> dict[str, Any]:
         "groups": describe_groups(view),
         "runs": runs,
         "curves": curves,
+        "verdicts": [each for one in (comparison, *comparison.others) for each in describe_verdicts(one)],
+        "ranks": describe_ranks(comparison),
         "classes": [classes for classes, _, _ in described],
         "images": [images for _, images, _ in described],
         "notes": {
@@ -142,7 +145,7 @@ def _table(table: Table) -> str:
     if len(table.rows) > MOST_ROWS:
         notes.append(f"and {len(table.rows) - MOST_ROWS:,} more rows: --markdown FILE or --csv FILE has all")
     if any(text.bold for texts in table.rows for text in texts):
-        notes.append("bold: the best of its column")
+        notes.append(f"bold: {table.starred}")
     return (
         f"{element('h3', Text(table.title))}<div class=wide tabindex=0 role=region aria-label='{safe(table.title)}'>"
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{list_notes(notes)}"

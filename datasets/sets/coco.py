@@ -92,8 +92,8 @@ def _read_parts(parts: dict[str, tuple[Path, Path]], task: Task) -> DataSet:
         raise DataError(f"{next(iter(parts.values()))[0]}: categories must have names, all different: {names[:5]}")
     label_of = {number: 1 + k for k, number in enumerate(sorted(categories))}
     notes: list[str] = []
-    tables = [_table(*each, label_of, task, notes) for each in files.values()]
-    return DataSet((BACKGROUND, *names), *tables, tuple(notes), kind=task)
+    train, test = (_table(*each, label_of, task, notes) for each in files.values())
+    return DataSet((BACKGROUND, *names), train, test, tuple(notes), kind=task)
 
 
 def _read(path: Path) -> Instances:

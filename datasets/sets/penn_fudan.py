@@ -58,7 +58,7 @@ def penn_fudan(
         files = [masks[name] for name in chosen]
         tables.append(DenseTable([images[name] for name in chosen], labels, annotations=files, read=read))
     notes = (f"no official split: {num_test} of {len(names)} images are the test part",)
-    return DataSet((BACKGROUND, "pedestrian"), *tables, notes, kind=task)
+    return DataSet((BACKGROUND, "pedestrian"), tables[0], tables[1], notes, kind=task)
 
 
 def _read_with_masks(path: Path) -> Annotation:

@@ -57,7 +57,7 @@ def pets_segmentation(
     if task == "detection":
         notes += (f"{sum(map(len, tables))} images have a box; every fifth is a test image, as no official one has",)
     classes = (BACKGROUND, *(f"head of {breed}" if task == "detection" else breed for breed in breeds))
-    return DataSet(classes, *tables, notes, kind=task)
+    return DataSet(classes, tables[0], tables[1], notes, kind=task)
 
 
 def _read_part(folder: Path, part: str) -> dict[str, str]:

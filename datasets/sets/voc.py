@@ -86,7 +86,7 @@ def voc(
         raise DataError(f"{devkit}: missing:\n{listing(missing)}\n`download: true` fetches them.")
     tables = [_table(devkit, {each: paths[each] for each in part}, task) for part in (train_lists, [test_list])]
     notes = sample_note([len(table) for table in tables], SIZES[edition, task])
-    return DataSet(CLASSES, *tables, notes, kind=task)
+    return DataSet(CLASSES, tables[0], tables[1], notes, kind=task)
 
 
 def _table(devkit: Path, lists: dict[tuple[str, str], Path], task: Task) -> DenseTable:

@@ -68,8 +68,8 @@ class DenseStream(ImageStream):
 
     def __getitem__(self, key: int | Key) -> Batch:
         """Return one sample, as a batch of it but for the image [V, C, H, W] and the index []."""
-        image, target, index = self.finish(self.__getitems__([key]))
-        return Batch(image[0], target, index[0])
+        batch = self.finish(self.__getitems__([key]))
+        return Batch(batch.image[0], batch.target, batch.index[0])
 
     def __getitems__(self, keys: Sequence[int | Key]) -> Loaded:
         epoch, rows, first_views = self.places(keys)
@@ -179,7 +179,7 @@ def drawn(
     if pixels is not None:
         present = [k for k in pixels.unique().tolist() if 0 < k != IGNORED]
         masks, labels = torch.stack([pixels == k for k in present]) if present else None, torch.tensor(present)
-    colours = [] if labels is None else [COLOURS[1 + (int(k) - 1) % (len(COLOURS) - 1)] for k in labels]
+    colours: Any = [] if labels is None else [COLOURS[1 + (int(k) - 1) % (len(COLOURS) - 1)] for k in labels]
     if masks is not None and len(masks):
         image = draw_segmentation_masks(image, masks.bool(), alpha=0.45, colors=colours)
     if boxes is not None and len(boxes):

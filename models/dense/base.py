@@ -45,8 +45,8 @@ class DenseNetwork(nn.Module):
     kind: str
     unit: str
     loss_weight: float = 1.0
-    body: nn.Module
-    classifier: nn.Module
+    body: Any
+    classifier: Any
     not_applied: tuple[str, ...] = ()
     image_size = (256, 256)
 
@@ -126,15 +126,16 @@ class Body(nn.Module):
         tagged = f"{name}.{pretrained}" if isinstance(pretrained, str) else name
         try:
             with torch.random.fork_rng():
-                there = timm.create_model(name, **options).feature_info.reduction()
+                tried: Any = timm.create_model(name, **options)
+                there = tried.feature_info.reduction()
             wanted = [max(k for k, each in enumerate(there) if each == one) for one in self._least(reductions, there)]
             with weights_only_loads():
-                network = timm.create_model(tagged, pretrained=bool(pretrained), out_indices=wanted, **options)
+                network: Any = timm.create_model(tagged, pretrained=bool(pretrained), out_indices=wanted, **options)
         except (OSError, RuntimeError, TypeError, ValueError, AssertionError, LookupError, AttributeError) as error:
             if pretrained and isinstance(error, OSError):
                 raise no_pretrained_weights(name, error) from None
             raise ConfigError(f"architecture_params.body: timm's {name} cannot be one: {error}") from None
-        self.network: Any = network
+        self.network = network
         self.frozen_statistics = frozen_statistics
         self.channels: list[int] = network.feature_info.channels()
         self.reductions: list[int] = network.feature_info.reduction()

@@ -23,13 +23,12 @@ class DenseClassifier(Classifier):
     """
 
     network: DenseNetwork
+    judge_tally: Any
 
     def __init__(self, network: DenseNetwork, loss: Any, *args: Any, **options: Any) -> None:
         name = type(loss).__name__
         if loss.sampling == "class_balanced":
             raise ConfigError(f"loss_function: {name} draws images by their class; an image of {network.unit} has none")
-        if any(0 in buffer.shape for buffer in loss.buffers()):  # built for a task of no numbered samples
-            raise ConfigError(f"loss_function: {name} keeps something of each sample; {network.unit} are not numbered")
         super().__init__(network, loss, *args, **options)
         self.unit = network.unit
 

@@ -52,6 +52,10 @@ class RegionNetwork(DenseNetwork):
 
     kind = "detection"
     unit = "regions"
+    pyramid: Any
+    rpn: Any
+    roi_heads: Any
+    box_regressor: Any
 
     def __init__(self, body: Body, pyramid: Pyramid, parts: FasterRCNN, num_features: int, num_classes: int) -> None:
         super().__init__()
@@ -74,7 +78,8 @@ class RegionNetwork(DenseNetwork):
         return features if pre_logits else self.classifier(features)
 
     def rows(self, image: Tensor, target: Any = None, index: Tensor | None = None) -> Rows:
-        maps, sizes = self.forward_features(image), [tuple(image.shape[-2:])] * len(image)
+        maps = self.forward_features(image)
+        sizes: Any = [tuple(image.shape[-2:])] * len(image)
         objects = None if target is None else [without_crowds(each) for each in target["objects"]]
         proposals, terms = self.rpn(ImageList(image, sizes), maps, objects if self.training else None)
         if self.training:
@@ -116,7 +121,9 @@ class RegionNetwork(DenseNetwork):
         maps, proposals, sizes = rows.context
         heads, offsets = self.roi_heads, self.box_regressor(rows.features).float()
         read = heads.postprocess_detections(loss.log_probabilities(scores), offsets, proposals, sizes)
-        objects = [dict(zip(("boxes", "scores", "labels"), each, strict=True)) for each in zip(*read, strict=True)]
+        objects: list[dict[str, Any]] = [
+            dict(zip(("boxes", "scores", "labels"), each, strict=True)) for each in zip(*read, strict=True)
+        ]
         if heads.has_mask():
             boxes, labels = ([each[name] for each in objects] for name in ("boxes", "labels"))
             logits = heads.mask_predictor(heads.mask_head(heads.mask_roi_pool(maps, boxes, sizes)))

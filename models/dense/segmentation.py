@@ -131,7 +131,7 @@ def lraspp(
     Deviations: the two last layers are one with one bias, which is the same function.
     """
     feet = Body(body, (8, 32), in_channels, pretrained, None if output_stride == 32 else output_stride)
-    head = LRASPPHead(*feet.channels, inner_channels)
+    head = LRASPPHead(feet.channels[0], feet.channels[1], inner_channels)
     return SegmentationNetwork(feet, head, feet.channels[0] + inner_channels, num_classes, enlarge)
 
 

@@ -34,6 +34,9 @@ class SingleShotNetwork(DenseNetwork):
 
     kind = "detection"
     unit = "anchors"
+    parts: Any
+    class_heads: Any
+    box_heads: Any
     loss_weight = 1.0 + NEGATIVES  # torchvision divides the sum by the anchors of objects alone
 
     def __init__(

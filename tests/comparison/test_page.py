@@ -118,7 +118,7 @@ def test_limits_hold_and_are_said(tmp_path, monkeypatch):
         "shown: the first 2 of 6 numbers; summary.json has all",
     ]
     assert told["notes"]["predictions"] == ["predictions of the first 2 of 4 runs; name fewer to see others"]
-    assert page.count("<th scope=row>") == 2  # of results and of tests
+    assert page.count("<th scope=row>") == 3  # of results, of verdicts and of tests
     assert "and 2 more rows: --markdown FILE or --csv FILE has all" in page
 
 
@@ -140,7 +140,7 @@ def test_checkpoints_that_were_selected_on_the_test_part_are_marked(tmp_path):
     leave(tmp_path, CE, accuracy=0.9)
     leave(tmp_path, FOCAL, "select_on=test", accuracy=0.8)
     page = write_page(study(tmp_path, rows=("loss_function",)))
-    assert "<td>80.00 (1) §</td>" in page
+    assert "80.00 (1) §</strong></td>" in page
     assert "<strong>90.00 (1)</strong>" in page
     assert "<li>§ 1 of 2 groups selected their checkpoints on the TEST images" in page
 
@@ -211,7 +211,7 @@ def test_neither_torch_nor_a_plot_is_imported(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
     assert "\nFalse\n" in done.stdout
-    assert "images: would these networks differ on other test images?" in done.stdout
+    assert "undecided: one seed" in done.stdout
     assert embedded((tmp_path / "page.html").read_text())["images"][0]["images"]
 
 

@@ -78,11 +78,11 @@ def test_a_small_file_of_more_predictions_than_memory_is_refused_before_it_is_re
 
 
 def test_predictions_of_two_runs_are_added_up(tmp_path, monkeypatch):
-    rows = 100_000  # 4.8 MB to read one run's, 1.7 MB to keep them
+    rows = 100_000  # 4.8 MB to read one run's, 0.1 MB to keep them
     for loss in (CE, OSM):
         leave(tmp_path, loss, right=[True] * rows)
-    for memory, reason in ((7, ""), (6, "unreadable predictions")):
-        size = {"SC_PHYS_PAGES": memory * 10**6, "SC_PAGE_SIZE": 1}
+    for memory, reason in ((5.0, ""), (4.85, "unreadable predictions")):
+        size = {"SC_PHYS_PAGES": int(memory * 10**6), "SC_PAGE_SIZE": 1}
         monkeypatch.setattr("os.sysconf", size.__getitem__)
         assert contrast(study(tmp_path), "OneSidedMarginLoss").reason == reason
 
@@ -122,7 +122,7 @@ def test_predictions_that_are_a_pipe_are_not_waited_for(tmp_path):
 
 def test_predictions_are_not_read_where_no_test_of_them_is_asked_for(tmp_path, monkeypatch):
     leave_losses(tmp_path)
-    monkeypatch.setattr("comparison.significance.read_rightness", lambda *_: pytest.fail("predictions were read"))
+    monkeypatch.setattr("comparison.predictions.read_predictions", lambda *_: pytest.fail("predictions were read"))
     for options in ({"tests": "seeds"}, {"tests": "none"}, {"metric": "test/cross_entropy"}):
         assert len(study(tmp_path, **options).cells) == 2
     monkeypatch.setattr("comparison.panels.MOST_AUTOMATIC", 0)

@@ -152,7 +152,8 @@ def test_a_sweeps_runs_are_found_and_the_missing_ones_named(tmp_path, capsys):
     leave(output, "loss_function=FocalLoss", "seed=2")
     leave(output, "loss_function=HingeLoss", "seed=0")
     told = said(capsys, file)
-    assert "2 runs in 2 groups" in told
+    assert "3 runs in 2 groups" in told
+    assert "1 run of further seeds than the file's, too" in told
     missing = "loss_function=FocalLoss, seed=0; loss_function=CrossEntropyLoss, seed=1"
     assert f"runs of the sweep that are not finished yet: 2: {missing}" in told
     assert "1 run in" in said(capsys, file, "sweep.seeds=[2]", "loss_function=FocalLoss")
@@ -212,7 +213,7 @@ def test_trials_are_left_out_but_for_those_with_the_values_that_were_found(searc
     assert "7 runs in 3 groups; they differ in loss_function (rows)" in told
     assert LEFT_OUT in told
     assert "unfinished" not in told
-    assert "Tests; 2 comparisons" in told
+    assert "Verdicts: test/accuracy" in told
     assert re.search(r"CrossEntropyLoss +16\.67 ± 5\.77 \(3\)", told)
     told = said(capsys, searched, "--trials")
     assert "11 runs in 7 groups" in told

@@ -169,7 +169,7 @@ def test_average_precision_is_pycocotools_of_the_stored_predictions(task: str, r
         ({"loss_function": "TripletLoss"}, "draws images by their class"),
         ({"loss_function": "ConnectionistTemporalLoss"}, "judges sequences"),
         ({"loss_function": "BeYourOwnTeacherLoss"}, "gives its maps to no loss"),
-        ({"loss_function": "EarlyLearningRegularizationLoss"}, "keeps something of each sample"),
+        ({"loss_function": "EarlyLearningRegularizationLoss"}, "remembers samples by their numbers"),
         ({"class_weights": "balanced"}, "balanced needs a task with class_counts"),
         ({"mixing": "MixUp"}, "mixes whole images"),
         ({"dataset": "digits", "data_params": "{}"}, "digits is annotated for classification"),

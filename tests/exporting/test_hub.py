@@ -81,12 +81,19 @@ class _Hub(BaseHTTPRequestHandler):
         self.server.seen.append((self.path, self.headers.get("Authorization"), body))  # type: ignore[attr-defined]
         answer: dict[str, Any] = {}
         if self.path == "/api/repos/create":
-            answer = {"url": "http://hub/me/mine", "id": "me/mine", "name": "me/mine"}
+            answer = {"url": f"http://{self.headers['Host']}/me/mine", "id": "me/mine", "name": "me/mine"}
         elif "preupload" in self.path:
-            files = [{"path": f["path"], "uploadMode": "regular"} for f in json.loads(body)["files"]]
+            files = [
+                {"path": f["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None}
+                for f in json.loads(body)["files"]
+            ]
             answer = {"files": files}
         elif "commit" in self.path:
-            answer = {"commitUrl": "http://hub/me/mine/commit/1", "commitOid": "1" * 40, "success": True}
+            answer = {
+                "commitUrl": f"http://{self.headers['Host']}/me/mine/commit/{'1' * 40}",
+                "commitOid": "1" * 40,
+                "success": True,
+            }
         self._answer(200, answer)
 
     def do_GET(self):
@@ -107,6 +114,7 @@ class _Hub(BaseHTTPRequestHandler):
 def push(run: Path, address: str) -> subprocess.CompletedProcess:
     words = [sys.executable, "export.py", str(run), "--to", "hub", *LICENSE, "--push", "me/mine", "--fresh"]
     environment = {**os.environ, "HF_ENDPOINT": address, "HF_TOKEN": "hf_token_of_a_test", "HF_HUB_DISABLE_XET": "1"}
+    environment |= {"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "0"}
     return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 

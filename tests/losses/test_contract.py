@@ -323,6 +323,7 @@ def test_a_loss_that_needs_no_task_need_not_take_one(monkeypatch):
 
     monkeypatch.setitem(LOSSES, "Plain", Entry("somewhere:Plain", "for this test"))
     monkeypatch.setattr("losses.loss_class", lambda name: Plain)
+    monkeypatch.setattr("training.losses.load_entry", lambda entry: Plain)
     scores, target = samples("HingeLoss")
     assert build_loss("Plain", None, scale=2)(scores, target) == 2 * nn.functional.cross_entropy(scores, target)
     with pytest.raises(ConfigError, match=r"loss_params\.scale: must be a number, got 'abc'"):

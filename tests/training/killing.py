@@ -61,7 +61,7 @@ def run(changes: Changes, folder: Path, kill: Kill | None, mlflow: bool = True) 
     Returns: the exit status, negative for a signal; and the run's folder when it is finished.
     """
     context = multiprocessing.get_context("forkserver")
-    heavy = ["training.runner", "timm", *(["mlflow"] if mlflow else [])]
+    heavy = ["training.runner", "timm", "sklearn.datasets", "pandas", *(["mlflow"] if mlflow else [])]
     context.set_forkserver_preload(["tests.training.killing", *heavy])
     process = context.Process(target=_work, args=(changes, folder, kill))
     process.start()
