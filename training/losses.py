@@ -138,7 +138,8 @@ def build_for_network(config: Configuration, task: Task | None, network: Any) ->
         return losses.build_loss(name, task, **params)
 
     with refusals_placed():
-        loss = SeveralHeads(task, heads, build, network.own_terms, views=2 if network.grid else 1)
+        views = 2 if getattr(network, "grid", 0) else 1
+        loss = SeveralHeads(task, heads, build, getattr(network, "own_terms", None), views)
     if config.mixing is not None and not loss.soft_targets:
         raise ConfigError(f"mixing: {config.architecture} with {name} takes no soft labels, as mixing gives them")
     return loss

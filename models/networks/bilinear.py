@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.networks.bodies import (
-    VGG16,
     BodiedNetwork,
     Body,
     build_body,
@@ -38,7 +37,7 @@ def bcnn(
     num_classes: int,
     in_channels: int = 3,
     *,
-    body: str = VGG16,
+    body: str = "torchvision/vgg16",
     body_params: dict[str, Any] | None = None,
     stage: int | None = None,
     pretrained: bool | str = False,

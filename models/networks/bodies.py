@@ -15,7 +15,6 @@ from models.flops import meta_copy
 from models.networks.base import Network
 from utils.types import ConfigError
 
-VGG16 = "torchvision/vgg16"
 PROBED = 64
 """Height and width of the image by which a body's maps are measured, px."""
 

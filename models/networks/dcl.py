@@ -100,8 +100,9 @@ def dcl(
 
     Shapes: image [B, in_channels, H, W] -> scores [B, K], in training [B, 3 K]; features [B, C + grid * grid].
     Raises: ConfigError for a body without a map; ValueError for parameters out of range.
-    Source: Chen et al. 2019, "Destruction and Construction Learning for Fine-grained Image Recognition", CVPR; the
-        authors' code for what the paper leaves open: one number for a place, and the adversary's 2K classes.
+    Source: Chen et al. 2019, "Destruction and Construction Learning for Fine-grained Image Recognition", CVPR; CRL
+        paper (arXiv:1907.13349), Table VI; the authors' code for what the paper leaves open: one number for a place,
+        and the adversary's 2K classes.
     Deviations: the permutation that was drawn is the target, where the authors' code guesses it from colours; patches
         are drawn by the paper's jitter of +-k, k = 2, rows first, then columns; nothing is cut from the rim.
     """
