@@ -90,9 +90,11 @@ def measure(count: int, random: np.random.Generator) -> Results:
                 for truth in ("none", "edge", "mixed"):
                     number = max(100, count // (20 if "missing" in changes else 1))
                     tables = draw(random, number, rows, seeds, truth, **changes)
-                    for name, *estimate in methods(tables, random):
-                        part = Tables(tables.values[: len(estimate[0])], tables.truth[: len(estimate[0])])
-                        results.setdefault((kind, name), []).append(np.array([seeds, *judge(part, *estimate)]))
+                    for name, found, variance, df in methods(tables, random):
+                        part = Tables(tables.values[: len(found)], tables.truth[: len(found)])
+                        results.setdefault((kind, name), []).append(
+                            np.array([seeds, *judge(part, found, variance, df)])
+                        )
     return results
 
 
@@ -164,10 +166,10 @@ def power(count: int, random: np.random.Generator) -> Iterator[tuple[str, ...]]:
                 one = Parts(*(np.asarray(part)[table, 0] for part in parts))
                 level = LEVEL / (rows - 1)
                 variance, df = one.total
-                d = float(found[table, 0])
+                d = found[table, 0]
                 if p_same(d, variance, df, ROPE) < level or p_difference(d, variance, df) < level:
                     continue
-                need = needed_seeds(d, one, ROPE, level)
+                need = needed_seeds(float(d), one, ROPE, level)
                 exact = one._replace(seeds=np.float64(2 * (SEEDS**2 + BOTH**2) / seeds), df=np.float64(one.df))
                 oracle = needed_seeds(d, exact, ROPE, level)
                 if need.seeds is None or oracle.seeds is None:
@@ -224,7 +226,8 @@ def drawn_images(count: int, random: np.random.Generator) -> Iterator[tuple[str,
                 difference = right[row].astype(np.int8) - right[0].astype(np.int8)
                 of_images, both = image_parts(difference)
                 pair = joint_df(variances[row : row + 1], df[row : row + 1], variances[:1], df[:1])[0]
-                parts = Parts(of_images, (variances[row] + variances[0]) / seeds, both, pair, seeds)
+                values = (of_images, (variances[row] + variances[0]) / seeds, both, pair, seeds)
+                parts = Parts(*map(np.asarray, values))
                 covered.append(abs(difference.mean()) <= half_width(*parts.total))  # the rows are alike
         yield str(seeds), f"{len(covered):,}", f"{100 * np.mean(covered):.1f}"
 
@@ -235,7 +238,7 @@ def markdown(title: str, header: tuple[str, ...], lines: list[tuple[str, ...]]) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a hundredth of the tables")
     parser.add_argument("--tables", type=int, default=10_000)
     parser.add_argument("--markdown", type=Path, metavar="FILE")

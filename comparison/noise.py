@@ -154,7 +154,7 @@ def _ratio(value: np.ndarray, variance: np.ndarray) -> np.ndarray:
         return np.where(variance > 0, value / np.sqrt(variance), np.where(value == 0, 0.0, np.sign(value) * np.inf))
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
+def holm(p_values: np.ndarray | list[float]) -> np.ndarray:
     """Return p values that hold for all of the last axis together.
 
     Source: Holm 1979, "A simple sequentially rejective multiple test procedure".

@@ -138,6 +138,7 @@ class _Members:
         self.reasons: dict[Group, str] = {}
         self._images: dict[Group, dict[int, tuple[bytes, np.ndarray]]] = {}
         for group in self.groups if read is not None else ():
+            assert read is not None
             try:
                 self._images[group] = {run.seed: read(run) for run in group.runs if run.seed in self.values[group]}
             except NotPaired as problem:

@@ -45,8 +45,9 @@ def made_up(*, like: str = "cifar10", num_classes: int | None = None, task: str 
     notes = (f"made-up images in place of {like}: the numbers mean nothing",)
     original = facts_of(like)
     if task != "classification":
-        parts = (_draw_objects(random, colours, number, task) for number in OBJECTS)
-        return DataSet((BACKGROUND, *(f"made-up {k}" for k in range(1, count))), *parts, notes, kind=task)
+        train, test = (_draw_objects(random, colours, number, task) for number in OBJECTS)
+        classes = (BACKGROUND, *(f"made-up {k}" for k in range(1, count)))
+        return DataSet(classes, train, test, notes, kind=task)
     if original.get("kind") == "sequence":
         train, test = (_draw_texts(random, colours, number) for number in TEXTS)
         return DataSet(tuple(chr(ord("A") + k) for k in range(count)), train, test, notes, kind="sequence")

@@ -95,7 +95,7 @@ def _another(label: int | str) -> int | str:
 
 
 def study(*places: Path, **options: Any) -> Comparison:
-    return compare(find_runs([str(place) for place in places]), Options(**{"two_tests": True} | options))
+    return compare(find_runs([str(place) for place in places]), Options(**dict[str, Any](two_tests=True) | options))
 
 
 def text_of(comparison: Comparison) -> str:

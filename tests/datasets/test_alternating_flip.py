@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def mirrored(epoch: int, backend: str, seed: int = 0, chain: str = "image_augmen
     pixels[:, :, 0] = 255  # bright at the left
     table = ImageTable(pixels, np.zeros(COUNT, int))
     preprocessing = Preprocessing(None, grayscale=True)
-    chains = {chain: {"AlternatingFlip": {}}}
+    chains: dict[str, Any] = {chain: {"AlternatingFlip": {}}}
     stream = ImageStream(table, range(COUNT), preprocessing, views=views, seed=seed, backend=backend, **chains)
     assert stream.not_fused is None
     images = stream.finish(stream.__getitems__([(epoch, position, 0) for position in range(COUNT)])).image

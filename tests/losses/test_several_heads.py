@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -28,7 +30,7 @@ def heads_of(name: str, heads=THREE, views: int = 1, **params) -> SeveralHeads:
     return SeveralHeads(TASK, heads, lambda task: build_loss(name, task, **params), views=views)
 
 
-def random_batch(width: int, number: int = 8) -> tuple[torch.Tensor, Batch]:
+def random_batch(width: int, number: int = 8) -> tuple[torch.Tensor, Any]:
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(number, width, generator=generator).requires_grad_()
     target = torch.arange(number) % K
@@ -124,7 +126,7 @@ def test_views_of_the_network_and_of_the_loss_do_not_go_together():
 
 
 def test_fresh_layers_of_all_heads_start_at_the_loss_s_score():
-    layers = nn.Sequential(nn.Linear(3, K), nn.Linear(3, K))
+    layers: Any = nn.Sequential(nn.Linear(3, K), nn.Linear(3, K))
     heads_of("OneSidedMarginLoss", THREE[:2], start=7.0).start_head(layers)
     assert [layer.bias.tolist() for layer in layers] == [K * [7.0], K * [7.0]]
     assert isinstance(heads_of("CrossEntropyLoss").base, ClassificationLoss)

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from evaluation.subject import open_subject
-from tests.test_pairs import DESTROYED, THREE_HEADS, check_recorded_test, check_resumed_run, check_selected_weights
+from tests.test_pairs import DESTROYED, check_recorded_test, check_resumed_run, check_selected_weights
 from training.building import prepare
 from training.runner import train
 from utils.types import ConfigError
+
+THREE_HEADS = {"architecture": "dfl_cnn", "architecture_params": "{body: resnet20_basic, filters: 2}"}
 
 SMALL = {"classes": "[0,1,2]", "batch_size": "96", "num_workers": "0"}
 
