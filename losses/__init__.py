@@ -235,7 +235,7 @@ NOT_CLASSIFICATION = {
 
 BASE = ("ClassificationLoss", "as_probabilities", "full_float", "require")
 """What a loss of one's own is made from, in base.py."""
-__all__ = [*LOSSES, *BASE, "REJECTED", "Batch", "Outputs", "ParameterError", "Sequences", "Task", "build_loss"]
+__all__ = [*LOSSES, *BASE, "REJECTED", "Batch", "Outputs", "ParameterError", "Sequences", "Task", "build_loss"]  # pyright: ignore
 
 
 def __getattr__(name: str) -> Any:
