@@ -90,9 +90,11 @@ def measure(count: int, random: np.random.Generator) -> Results:
                 for truth in ("none", "edge", "mixed"):
                     number = max(100, count // (20 if "missing" in changes else 1))
                     tables = draw(random, number, rows, seeds, truth, **changes)
-                    for name, *estimate in methods(tables, random):
-                        part = Tables(tables.values[: len(estimate[0])], tables.truth[: len(estimate[0])])
-                        results.setdefault((kind, name), []).append(np.array([seeds, *judge(part, *estimate)]))
+                    for name, found, variance, df in methods(tables, random):
+                        part = Tables(tables.values[: len(found)], tables.truth[: len(found)])
+                        results.setdefault((kind, name), []).append(
+                            np.array([seeds, *judge(part, found, variance, df)])
+                        )
     return results
 
 
