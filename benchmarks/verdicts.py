@@ -171,13 +171,13 @@ def power(count: int, random: np.random.Generator) -> Iterator[tuple[str, ...]]:
                     continue
                 need = needed_seeds(float(d), one, ROPE, level)
                 exact = one._replace(seeds=np.float64(2 * (SEEDS**2 + BOTH**2) / seeds), df=np.float64(one.df))
-                oracle = needed_seeds(d, exact, ROPE, level)
+                oracle = needed_seeds(float(d), exact, ROPE, level)
                 if need.seeds is None or oracle.seeds is None:
                     ratios.append(np.inf if need.seeds != oracle.seeds else 1.0)
                     continue
                 ratios.append(max(need.seeds / oracle.seeds, oracle.seeds / need.seeds))
                 within.append((need.low or 0) <= oracle.seeds <= (need.high or np.inf))
-                decided.append(float(chance_to_decide(d, exact, np.array([need.seeds]), ROPE, level)[0]))
+                decided.append(float(chance_to_decide(float(d), exact, np.array([need.seeds]), ROPE, level)[0]))
             near = np.mean(np.array(ratios) <= 1.5)
             yield (
                 *(str(rows), str(seeds), str(len(ratios))),
@@ -226,8 +226,8 @@ def drawn_images(count: int, random: np.random.Generator) -> Iterator[tuple[str,
                 difference = right[row].astype(np.int8) - right[0].astype(np.int8)
                 of_images, both = image_parts(difference)
                 pair = joint_df(variances[row : row + 1], df[row : row + 1], variances[:1], df[:1])[0]
-                values = (of_images, (variances[row] + variances[0]) / seeds, both, pair, seeds)
-                parts = Parts(*map(np.asarray, values))
+                seed_part = (variances[row] + variances[0]) / seeds
+                parts = Parts(*map(np.array, (of_images, seed_part, both, pair, seeds)))
                 covered.append(abs(difference.mean()) <= half_width(*parts.total))  # the rows are alike
         yield str(seeds), f"{len(covered):,}", f"{100 * np.mean(covered):.1f}"
 
@@ -238,7 +238,7 @@ def markdown(title: str, header: tuple[str, ...], lines: list[tuple[str, ...]]) 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(description="How often verdicts are wrong, on made-up tables.")
     parser.add_argument("--quick", action="store_true", help="a hundredth of the tables")
     parser.add_argument("--tables", type=int, default=10_000)
     parser.add_argument("--markdown", type=Path, metavar="FILE")

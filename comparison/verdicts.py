@@ -137,8 +137,9 @@ class _Members:
         self.variances, self.df = moderate(*row_variances(table)) if len(self.groups) > 1 else (np.zeros(1),) * 2
         self.reasons: dict[Group, str] = {}
         self._images: dict[Group, dict[int, tuple[bytes, np.ndarray]]] = {}
-        for group in self.groups if read is not None else ():
-            assert read is not None
+        for group in self.groups:
+            if read is None:
+                break
             try:
                 self._images[group] = {run.seed: read(run) for run in group.runs if run.seed in self.values[group]}
             except NotPaired as problem:
