@@ -26,9 +26,9 @@ from utils.types import ConfigError
 _NAMES_BY_FILE = {
     "airbench": {"airbench": "six convolutions behind whitening, for 32 px (Jordan 2024)"},
     "bilinear": {"bcnn": "B-CNN: bilinear pooling of any body's map (Lin 2015)"},
-    "dcl": {"dcl": "DCL: classes, destroyed images and places of their patches, on any body (Chen 2019)"},
+    "dcl": {"dcl": "DCL: class, destruction and places, on any body (Chen 2019)"},
     "densenet_cifar": {"densenet_bc_cifar": "DenseNet-BC for 32 px, of free depth and growth (Huang 2017)"},
-    "dfl_cnn": {"dfl_cnn": "DFL-CNN: whole image, patches and filters of each class, on any body (Wang 2018)"},
+    "dfl_cnn": {"dfl_cnn": "DFL-CNN: whole image and patches, on any body (Wang 2018)"},
     "ghostnet": {"ghostnet": "GhostNet with features of free width (Han 2020)"},
     "hardnet": {
         "hardnet39": "HarDNet-39DS's plan with full convolutions",

@@ -85,7 +85,7 @@ def _power(sweep: Sweep) -> Iterator[str]:
         size = detectable(seeds, rows - 1)
         yield (
             f"{seeds} seeds show a difference of {0.3 * size:.2f} points with probability 0.8 if runs spread by 0.3 "
-            f"({size:.1f} times the spread; {rows - 1} comparisons, many test images)"
+            f"({size:.1f} times the spread; {rows - 1} comparison{'s'[: rows > 2]}, many test images)"
         )
 
 

@@ -171,7 +171,7 @@ def test_figures_name_the_text(
     ("settings", "message"),
     [
         (["architecture=lprnet"], "loss_function: CrossEntropyLoss judges images, plates holds sequences"),
-        (["architecture=resnet18"], "architecture: resnet18 reads images, plates holds sequences"),
+        (["architecture=resnet18"], "architecture: resnet18 is for images, plates holds sequences"),
         (["classes=[A,P]"], "classes: leave it out: the data holds sequences, whose classes are characters"),
         (["data_params.alphabet=AAP"], "data_params.alphabet: 'A' stands 2 times"),
         (["data_params.alphabet=[A, P]"], "data_params.alphabet: must be a text or null, got ['A', 'P']"),
@@ -240,8 +240,9 @@ def test_a_loss_for_texts_meets_no_settings_for_classes(
     changes: dict[str, Any],
     message: str,
 ) -> None:
-    for module in (building, checks):
-        monkeypatch.setattr(module, "build_loss", lambda name, task, **params: loss(task))
+    monkeypatch.setattr(checks, "build_loss", lambda name, task, **params: loss(task))
+    monkeypatch.setattr(building, "build_for_network", lambda config, task, network: loss(task))
+    monkeypatch.setattr(building, "build_run_loss", lambda config, task, classes, network: loss(task))
     plates = {"dataset": "plates", "data_path": write_plates(tmp_path), "architecture": "lprnet_small"}
     sizes = {"convert_to_grayscale": "false", "image_size": "[24, 94]", "batch_size": 2, "select_on": "test"}
     with pytest.raises(ConfigError, match=message):

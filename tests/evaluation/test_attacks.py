@@ -92,7 +92,7 @@ def test_objectives_are_those_of_an_explicit_loop():
     assert float(costs(loss, scores, target, "margin")) == pytest.approx(margin, rel=1e-5)
 
 
-@pytest.mark.parametrize("name", LOSSES_OF_CLASSES)
+@pytest.mark.parametrize("name", [name for name in LOSSES_OF_CLASSES if name != "FenchelYoungLoss"])  # p of 0
 def test_the_margin_of_any_loss_has_a_gradient_at_scores_far_apart(name):
     loss = build_loss(name)
     width = 1 if load_entry(LOSSES[name]).num_classes == 2 else 4

@@ -12,7 +12,7 @@ from fuzzing import cases, outcome, within
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
-from torchvision import transforms as torchvision_transforms
+from torchvision.transforms import v2
 
 from configuration.schema import Configuration
 from datasets import DATASETS, MIXINGS, TRANSFORMS
@@ -35,7 +35,7 @@ def optimizer_class(name: str) -> Any:
 
 
 def transform_class(name: str) -> Any:
-    return load_entry(TRANSFORMS[name]) if name in TRANSFORMS else getattr(torchvision_transforms, name)
+    return load_entry(TRANSFORMS[name]) if name in TRANSFORMS else getattr(v2, name)
 
 
 def loss_class(name: str) -> Any:
@@ -138,7 +138,7 @@ def test_any_parameters_of_a_mixing_and_a_data_set_are_taken_or_refused_by_name(
     config: Configuration, mixing, data
 ) -> None:
     changes = {"mixing": mixing[0], "mixing_params": mixing[1], "dataset": data[0], "data_params": data[1]}
-    check(config, "mixing_params", "data_params", **changes)
+    check(config, "mixing_params", "data_params", "task", **changes)
 
 
 SMALL = st.one_of(st.none(), st.booleans(), st.integers(-1, 4), st.floats(-1, 2), st.sampled_from(WORDS))

@@ -213,4 +213,4 @@ def test_the_module_is_short_and_names_no_loss():
     text = inspect.getsource(models.classifier)
     assert not [name for name in LOSSES if name in text]
     body = inspect.getsource(Classifier).splitlines()
-    assert len(body) <= 160
+    assert len(body) <= 175

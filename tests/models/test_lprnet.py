@@ -111,7 +111,7 @@ def test_network_for_sequences_is_refused_on_images(tmp_path, capsys):
     folders = [f"output_path={tmp_path}", f"logging_dir={tmp_path}/logs"]
     status = train.main(["--check", "dataset=digits", "architecture=lprnet", *folders])
     assert status == 2
-    assert "architecture: lprnet reads sequences, digits holds images" in capsys.readouterr().err
+    assert "architecture: lprnet is for sequences, digits holds images" in capsys.readouterr().err
 
 
 def test_networks_judge_images_unless_they_say_otherwise():

@@ -157,7 +157,7 @@ def test_losses_and_networks_for_something_else_than_the_data_are_told_with_the_
     said = "2 of 4 runs cannot be trained: "
     assert loss.endswith(f"{said}loss_function: ConnectionistTemporalLoss judges sequences, digits holds images")
     assert loss_rule == "  to leave them out, exclude: [{loss_function: ConnectionistTemporalLoss}]"
-    assert network.endswith(f"{said}architecture: lprnet_small reads sequences, digits holds images")
+    assert network.endswith(f"{said}architecture: lprnet_small is for sequences, digits holds images")
     assert network_rule == "  to leave them out, exclude: [{architecture: lprnet_small}]"
 
 

@@ -266,7 +266,7 @@ def test_mistakes_of_a_search_are_told_at_once_whatever_their_kind(tmp_path):
         ("{grid: {batch_size: 3}}", "config.yml:1: sweep.grid.batch_size: must be a list of values, got 3"),
         ("{grid: {optimzer: [SGD]}}", "config.yml:1: sweep.grid.optimzer: unknown key; did you mean 'optimizer'?"),
         ("{grid: {zzz: [1]}}", "sweep.grid.zzz: unknown key; a name of your own takes a list of mappings"),
-        ("{seeds: 0}", "sweep.seeds: must be a whole number >= 1, a list of whole numbers or null, got 0"),
+        ("{seeds: 0}", "sweep.seeds: must be a whole number >= 1, a list of whole numbers, 'auto' or null, got 0"),
         ("{seeds: [1, 1]}", "config.yml:1: sweep.seeds: must name each seed once, got [1, 1]"),
         ("{seeds: [-1]}", "config.yml:1: sweep.seeds: must hold whole numbers >= 0 and < 4294967296, got [-1]"),
         ("{seeds: []}", "config.yml:1: sweep.seeds: must name at least one seed, got []"),

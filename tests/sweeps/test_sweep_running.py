@@ -160,8 +160,9 @@ def test_check_counts_names_and_weighs_the_runs(file, tmp_path, capsys):
     assert train.main([str(file), "--check", "architecture=resnet10t", "image_size=32"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["4 runs", "  loss_function=CrossEntropyLoss, seed=0"]
-    assert lines[5:8] == ["varied", "  seed: 0 | 1", "  loss_function: CrossEntropyLoss | FocalLoss"]
-    assert lines[8].startswith("cost: about ")
+    assert lines[5].startswith("2 seeds show a difference of ")
+    assert lines[6:9] == ["varied", "  seed: 0 | 1", "  loss_function: CrossEntropyLoss | FocalLoss"]
+    assert lines[9].startswith("cost: about ")
     assert not (tmp_path / "output").exists()
 
 

@@ -468,7 +468,7 @@ def test_two_devices_take_the_steps_of_one(tmp_path):
         ({"image_size": "[1, 1]", "architecture": "torchvision/alexnet"}, r"image_size: .* cannot take 1x1 images"),
         ({"image_size": "16", "architecture": "vgg16_bn_cifar"}, r"cannot take 16x16 images: .* at least 32 px high"),
         ({"image_size": "1000000"}, r"image_size: images of 1000000 x 1000000 px do not fit into memory: "),
-        ({"data_params": "{fold: 1}"}, r"command line: data_params.fold: unknown parameter \(allowed: no parameters\)"),
+        ({"data_params": "{fold: 1}"}, r"data_params.fold: unknown parameter \(allowed: imbalance, imbalance_kind\)"),
         ({"dataset": "svhn", "data_params": "{ekstra: true}"}, r"data_params.ekstra: .* did you mean 'extra'\?"),
         (
             {"dataset": "svhn", "data_params": "{data_path: x}"},
