@@ -260,8 +260,10 @@ def lasting_id(folder: Path, tracker: str) -> str:
 @contextmanager
 def quiet(*loggers: str, level: int = logging.WARNING) -> Iterator[None]:
     """Raise the level of loggers, and so of their children, if it is lower."""
-    levels = {name: logging.getLogger(name).level for name in loggers}
-    for name in loggers:
+    below = tuple(f"{name}." for name in loggers)  # a logger with a level of its own does not ask the one above it
+    names = {*loggers, *(name for name in [*logging.root.manager.loggerDict] if name.startswith(below))}
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
         logging.getLogger(name).setLevel(max(level, logging.getLogger(name).getEffectiveLevel()))
     try:
         yield
