@@ -15,7 +15,7 @@ from losses.contract import ParameterError, Task
 from runs.names import LOSSES
 from utils.lookup import did_you_mean, load_entry, parameter_problems, source_place
 from utils.own_imports import place_of
-from utils.types import ConfigError
+from utils.types import ConfigError, first_few
 
 if TYPE_CHECKING:
     from configuration.schema import Configuration
@@ -152,7 +152,8 @@ def build_run_loss(config: Configuration, task: Task, classes: Sequence[str], ne
     if isinstance(weights, dict):
         weights = {str(name): weight for name, weight in weights.items()}
         if unknown := [name for name in weights if name not in classes]:
-            texts = [f"class_weights.{name}: unknown class{did_you_mean(name, classes)}" for name in unknown]
+            there = f"; there are {first_few(classes, 12)}"
+            texts = [f"class_weights.{name}: unknown class{did_you_mean(name, classes) or there}" for name in unknown]
             raise ConfigError("\n".join(texts))
         weights = [weights.get(name, 1.0) for name in classes]
     with refusals_placed():
